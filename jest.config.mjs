@@ -1,0 +1,12 @@
+// Native ESM: most of our libraries are ESM only, so tests run as modules and swc only strips types.
+export default {
+  testEnvironment: "node",
+  extensionsToTreatAsEsm: [".ts"],
+  moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  transform: {
+    "^.+\\.ts$": ["@swc/jest", { jsc: { target: "es2022", parser: { syntax: "typescript" } }, module: { type: "es6" } }],
+  },
+  roots: ["<rootDir>/test"],
+  testMatch: ["**/*.test.ts"],
+  reporters: ["default", "<rootDir>/test/support/count-reporter.mjs"],
+};

@@ -1,0 +1,289 @@
+-- The ledger of Sluice.
+--
+-- Hot tables have the key (no, day): `no` is unique in the whole ledger, `day` counts days since 1970-01-01 UTC on the
+-- database's clock at intake. They are partitioned by day, so that a finished day is dropped and never deleted row by row.
+-- Children carry their parent's day. There are no foreign keys between hot tables: a checker proves them instead.
+-- Times are milliseconds since 1970-01-01 UTC; money is nano-dollars. No index on a column that changes, so updates stay HOT.
+
+CREATE SEQUENCE ledger_number INCREMENT BY 1000 MINVALUE 1000 START WITH 1000;
+
+CREATE TABLE tenants (
+  no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text NOT NULL UNIQUE
+);
+
+-- One row a router process life. `session_no` is the fencing token: never used again.
+CREATE TABLE routers (
+  session_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  beat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- No unfinished attempt of this session has a lower number: where a recovery begins to read.
+  low_mark bigint NOT NULL DEFAULT 0,
+  ended_at timestamptz,
+  recovered_at timestamptz
+) WITH (fillfactor = 50);
+
+CREATE TABLE inbox_position (
+  cluster text NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  next bigint NOT NULL,
+  witness bytea,
+  last_group bigint,
+  PRIMARY KEY (cluster, topic, partition)
+) WITH (fillfactor = 50);
+
+-- The only unique place for job ids; `no`, `day` name the newest generation.
+CREATE TABLE job_key (
+  tenant_no integer NOT NULL,
+  id_hash bytea NOT NULL,
+  body_hash bytea NOT NULL,
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  PRIMARY KEY (tenant_no, id_hash)
+) PARTITION BY HASH (tenant_no, id_hash);
+CREATE TABLE job_key_0 PARTITION OF job_key FOR VALUES WITH (MODULUS 4, REMAINDER 0);
+CREATE TABLE job_key_1 PARTITION OF job_key FOR VALUES WITH (MODULUS 4, REMAINDER 1);
+CREATE TABLE job_key_2 PARTITION OF job_key FOR VALUES WITH (MODULUS 4, REMAINDER 2);
+CREATE TABLE job_key_3 PARTITION OF job_key FOR VALUES WITH (MODULUS 4, REMAINDER 3);
+
+CREATE TABLE jobs (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  tenant_no integer NOT NULL,
+  job_id bytea NOT NULL,
+  generation integer NOT NULL,
+  state text NOT NULL CHECK (state IN ('active', 'succeeded', 'failed', 'expired', 'cancelled')),
+  execution_day integer,
+  execution_no bigint,
+  priority smallint NOT NULL,
+  deadline_ms bigint NOT NULL,
+  accepted_ms bigint NOT NULL,
+  ended_ms bigint,
+  failure_code text,
+  -- topic:partition:offset of the record; a second record with the same is a redelivery.
+  source text NOT NULL,
+  envelope text NOT NULL,
+  record_value bytea,
+  record_headers text,
+  PRIMARY KEY (no, day)
+) PARTITION BY RANGE (day);
+CREATE INDEX jobs_execution ON jobs (execution_no);
+
+CREATE TABLE executions (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  tenant_no integer NOT NULL,
+  key bytea,
+  lane smallint NOT NULL DEFAULT 0,
+  state text NOT NULL CHECK (state IN ('ready', 'running', 'in_doubt', 'succeeded', 'failed', 'dropped')),
+  session_no bigint,
+  attempt_no bigint,
+  attempts integer NOT NULL DEFAULT 0,
+  route_index integer NOT NULL DEFAULT 0,
+  format text NOT NULL,
+  policy text NOT NULL,
+  request bytea NOT NULL,
+  request_gzip boolean NOT NULL,
+  cache_write boolean NOT NULL,
+  max_cost_nano bigint,
+  history text NOT NULL DEFAULT '[]',
+  answer bytea,
+  answer_gzip boolean,
+  answer_facts text,
+  failure text,
+  ended_ms bigint,
+  PRIMARY KEY (no, day)
+) PARTITION BY RANGE (day);
+
+-- The newest execution of a request key: live while `answered_ms` is null (identical requests join it), after that the
+-- exact cache's pointer to its answer. Deleted when an execution ends without an answer that may be shared.
+CREATE TABLE execution_key (
+  tenant_no integer NOT NULL,
+  key bytea NOT NULL,
+  lane smallint NOT NULL,
+  execution_day integer NOT NULL,
+  execution_no bigint NOT NULL,
+  answered_ms bigint,
+  PRIMARY KEY (tenant_no, key, lane)
+) WITH (fillfactor = 80);
+
+CREATE TABLE attempts (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  execution_no bigint NOT NULL,
+  number integer NOT NULL,
+  session_no bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('sending', 'in_doubt', 'settled', 'answered', 'failed', 'not_sent')),
+  account text NOT NULL,
+  provider text NOT NULL,
+  model text NOT NULL,
+  route_index integer NOT NULL,
+  max_nano bigint NOT NULL,
+  started_ms bigint NOT NULL,
+  ended_ms bigint,
+  -- When its doubt was settled by policy: from then on the attempt has a cost record.
+  settled_ms bigint,
+  outcome text,
+  request_id text,
+  model_version text,
+  input_tokens bigint,
+  cached_input_tokens bigint,
+  output_tokens bigint,
+  nano_usd bigint,
+  PRIMARY KEY (no, day)
+) PARTITION BY RANGE (day);
+
+-- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job.
+CREATE TABLE ready (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  priority smallint NOT NULL,
+  run_at_ms bigint NOT NULL,
+  expires_ms bigint NOT NULL,
+  waits_for text NOT NULL,
+  PRIMARY KEY (no)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX ready_order ON ready (priority DESC, run_at_ms);
+CREATE INDEX ready_expiry ON ready (expires_ms);
+
+-- `no` is the attempt's number for a charge, the job's for a zero record (shared, cached), its own for an adjustment.
+CREATE TABLE costs (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('charge', 'adjustment')),
+  billing text NOT NULL CHECK (billing IN ('charged', 'shared', 'cached', 'waste', 'in_doubt', 'suspect')),
+  tenant_no integer NOT NULL,
+  job_day integer,
+  job_no bigint,
+  attempt_no bigint,
+  account text NOT NULL,
+  model text NOT NULL,
+  nano_usd bigint,
+  max_nano bigint NOT NULL,
+  list_nano bigint NOT NULL,
+  PRIMARY KEY (no, day),
+  CHECK ((nano_usd IS NULL) = (billing IN ('in_doubt', 'suspect')))
+) PARTITION BY RANGE (day);
+
+-- Records on their way to Kafka, rendered once; a repeat after a kill has the same bytes. Never updated.
+CREATE TABLE outbox (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('result', 'cost', 'dead_letter', 'event', 'repeat')),
+  topic text NOT NULL,
+  partition integer,
+  key bytea,
+  headers text NOT NULL,
+  value bytea,
+  PRIMARY KEY (no, kind, day)
+) PARTITION BY RANGE (day);
+
+-- One row a group and topic, deleted after the acknowledgement.
+CREATE TABLE outbox_ready (
+  seq bigint PRIMARY KEY,
+  session_no bigint NOT NULL,
+  topic text NOT NULL,
+  at_ms bigint NOT NULL,
+  kinds text[] NOT NULL,
+  nos bigint[] NOT NULL,
+  days integer[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Another record with a known id and the same body, while the job had not ended: its result is sent there too.
+CREATE TABLE repeats (
+  no bigint PRIMARY KEY,
+  job_day integer NOT NULL,
+  job_no bigint NOT NULL,
+  envelope text NOT NULL
+);
+CREATE INDEX repeats_job ON repeats (job_no);
+
+-- Ended executions whose finish had more waiting jobs than one transaction answers; the sweep answers the rest.
+CREATE TABLE unanswered (
+  execution_no bigint PRIMARY KEY,
+  execution_day integer NOT NULL
+);
+
+CREATE TABLE dead_letters (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded', 'parked')),
+  tenant_no integer,
+  job_id bytea,
+  job_day integer,
+  job_no bigint,
+  generation integer,
+  code text NOT NULL,
+  message text NOT NULL,
+  failed_ms bigint NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  source_offset bigint NOT NULL,
+  replay_count integer NOT NULL DEFAULT 0,
+  record_value bytea,
+  record_headers text NOT NULL,
+  PRIMARY KEY (no)
+);
+CREATE INDEX dead_letters_open ON dead_letters (failed_ms);
+
+-- A replay exists once for each generation it ended, whoever asks.
+CREATE TABLE replays (
+  job_day integer NOT NULL,
+  job_no bigint NOT NULL,
+  by_whom text NOT NULL,
+  at_ms bigint NOT NULL,
+  new_day integer NOT NULL,
+  new_no bigint NOT NULL,
+  PRIMARY KEY (job_no, job_day)
+);
+
+-- The database refuses what the transition tables refuse. The condition is evaluated without a function call on the usual path.
+CREATE FUNCTION refuse_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'refused transition of %: % -> %', TG_TABLE_NAME, OLD.state, NEW.state USING ERRCODE = 'check_violation';
+END $$;
+
+CREATE TRIGGER jobs_transition BEFORE UPDATE OF state ON jobs FOR EACH ROW
+WHEN (OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN
+  ('active>succeeded', 'active>failed', 'active>expired', 'active>cancelled'))
+EXECUTE FUNCTION refuse_transition();
+
+CREATE TRIGGER executions_transition BEFORE UPDATE OF state ON executions FOR EACH ROW
+WHEN (OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN
+  ('ready>running', 'ready>succeeded', 'ready>failed', 'ready>dropped',
+   'running>ready', 'running>in_doubt', 'running>succeeded', 'running>failed',
+   'in_doubt>ready', 'in_doubt>running', 'in_doubt>succeeded', 'in_doubt>failed', 'in_doubt>dropped'))
+EXECUTE FUNCTION refuse_transition();
+
+CREATE TRIGGER attempts_transition BEFORE UPDATE OF state ON attempts FOR EACH ROW
+WHEN (OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN
+  ('sending>answered', 'sending>failed', 'sending>not_sent', 'sending>in_doubt',
+   'in_doubt>answered', 'in_doubt>failed', 'in_doubt>settled', 'settled>answered', 'settled>failed'))
+EXECUTE FUNCTION refuse_transition();
+
+-- Creates the partitions of the hot tables for `from_day` to `to_day`. Repeating it does nothing.
+CREATE FUNCTION create_day_partitions(from_day integer, to_day integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  hot text;
+  d integer;
+BEGIN
+  FOREACH hot IN ARRAY ARRAY['jobs', 'executions', 'attempts', 'costs', 'outbox'] LOOP
+    FOR d IN from_day..to_day LOOP
+      IF to_regclass(format('%I', hot || '_d' || d)) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s) WITH (fillfactor = 80)',
+          hot || '_d' || d, hot, d, d + 1);
+        IF hot = 'executions' THEN
+          EXECUTE format('ALTER TABLE %I ALTER request SET STORAGE EXTERNAL, ALTER answer SET STORAGE EXTERNAL', hot || '_d' || d);
+        ELSIF hot = 'outbox' THEN
+          EXECUTE format('ALTER TABLE %I ALTER value SET STORAGE EXTERNAL', hot || '_d' || d);
+        END IF;
+      END IF;
+    END LOOP;
+  END LOOP;
+END $$;
+
+SELECT create_day_partitions(
+  floor(extract(epoch FROM now()) / 86400)::integer - 1,
+  floor(extract(epoch FROM now()) / 86400)::integer + 14);

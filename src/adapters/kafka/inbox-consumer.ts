@@ -1,0 +1,263 @@
+import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs";
+import type { IncomingRecord, RecordHeader } from "../../domain/job/job.js";
+import type { DecodedValue, Inbox, RecordSink } from "../../ports/broker.js";
+import type { InboxPosition } from "../../ports/ledger.js";
+import type { Clock, Log } from "../../ports/system.js";
+import { recordWitness } from "../../domain/dedupe/record-witness.js";
+
+export interface InboxSettings {
+  readonly groupId: string;
+  readonly topics: readonly string[];
+  readonly sessionTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly maxWaitMs: number;
+  readonly partitionsAtOnce: number;
+  readonly bytesPerPartition: number;
+}
+
+export interface InboxParts {
+  readonly kafka: Kafka;
+  readonly settings: InboxSettings;
+  readonly sink: RecordSink;
+  readonly position: (topic: string, partition: number) => Promise<InboxPosition | null>;
+  readonly openPosition: (topic: string, partition: number, next: number) => Promise<void>;
+  /** First and next offset of a partition at the broker. */
+  readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
+  /** Decodes an Avro value; null while the registry can't be reached. */
+  readonly decode: (value: Buffer) => Promise<DecodedValue | null>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A partition that can't go on by itself: truncated, or made anew. */
+  readonly alert: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+interface PartitionState {
+  /** Offset of the next record to hand on; null until it was compared with the ledger in this generation. */
+  expected: number | null;
+  /** A seek is under way to read the witness of the record before the position. */
+  provingFrom: number | null;
+  stopped: boolean;
+}
+
+const AVRO_MAGIC = 0;
+const REGISTRY_RETRY_MS = 1000;
+
+/**
+ * The consumer of jobs topics. The ledger's positions count, not the group's: on the first batch of a partition in each generation the
+ * position is read, and the consumer seeks to it (kafkajs has no assignment hook, and a seek at the join comes too late). Offsets are
+ * committed to Kafka afterwards, as a hint for lag tools.
+ */
+export class InboxConsumer implements Inbox {
+  readonly #parts: InboxParts;
+  readonly #consumer: Consumer;
+  readonly #states = new Map<string, PartitionState>();
+  readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
+  #committing = false;
+  #lastProgressMs: number;
+
+  constructor(parts: InboxParts) {
+    this.#parts = parts;
+    this.#lastProgressMs = parts.clock.monotonicMs();
+    const { settings } = parts;
+    this.#consumer = parts.kafka.consumer({
+      groupId: settings.groupId,
+      sessionTimeout: settings.sessionTimeoutMs,
+      heartbeatInterval: settings.heartbeatMs,
+      maxWaitTimeInMs: settings.maxWaitMs,
+      maxBytesPerPartition: settings.bytesPerPartition,
+      allowAutoTopicCreation: false,
+      retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 10, restartOnFailure: () => Promise.resolve(true) },
+    });
+    this.#consumer.on(this.#consumer.events.GROUP_JOIN, () => { this.#states.clear(); });
+    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { parts.log.error("kafka.consumer_crashed", { message: payload.error.message, restart: payload.restart }); });
+  }
+
+  async start(): Promise<void> {
+    await this.#consumer.connect();
+    await this.#consumer.subscribe({ topics: [...this.#parts.settings.topics], fromBeginning: true });
+    await this.#consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: this.#parts.settings.partitionsAtOnce,
+      eachBatch: (payload) => this.#eachBatch(payload),
+    });
+  }
+
+  /** Leaves the group, so that its partitions go to others at once. */
+  async stop(): Promise<void> {
+    await this.#consumer.disconnect();
+  }
+
+  pause(): void {
+    this.#consumer.pause(this.#parts.settings.topics.map((topic) => ({ topic })));
+  }
+
+  resume(): void {
+    this.#consumer.resume(this.#parts.settings.topics.map((topic) => ({ topic })));
+  }
+
+  async rewind(topic: string, partition: number): Promise<void> {
+    const position = await this.#parts.position(topic, partition);
+    if (position === null) return;
+    const state = this.#stateOf(topic, partition);
+    state.expected = position.next;
+    this.#consumer.seek({ topic, partition, offset: String(position.next) });
+    this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
+  }
+
+  accepted(topic: string, partition: number, next: number): void {
+    this.#lastProgressMs = this.#parts.clock.monotonicMs();
+    this.#commits.set(`${topic}\0${String(partition)}`, { topic, partition, next });
+    if (this.#committing) return;
+    this.#committing = true;
+    void this.#commitAll();
+  }
+
+  /** Milliseconds since a record was last accepted. */
+  idleMs(): number {
+    return this.#parts.clock.monotonicMs() - this.#lastProgressMs;
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#commits.size > 0) {
+      const offsets = [...this.#commits.values()].map(({ topic, partition, next }) => ({ topic, partition, offset: String(next) }));
+      this.#commits.clear();
+      try {
+        await this.#consumer.commitOffsets(offsets);
+      } catch (error) {
+        this.#parts.log.debug("kafka.commit_failed", { message: error instanceof Error ? error.message : String(error) });
+      }
+      await this.#parts.clock.sleep(COMMIT_PAUSE_MS);
+    }
+    this.#committing = false;
+  }
+
+  #stateOf(topic: string, partition: number): PartitionState {
+    const key = `${topic}\0${String(partition)}`;
+    const known = this.#states.get(key);
+    if (known !== undefined) return known;
+    const state: PartitionState = { expected: null, provingFrom: null, stopped: false };
+    this.#states.set(key, state);
+    return state;
+  }
+
+  async #eachBatch(payload: EachBatchPayload): Promise<void> {
+    const { batch, heartbeat, resolveOffset, isRunning, isStale } = payload;
+    const { topic, partition } = batch;
+    if (!isRunning() || isStale()) return;
+    const state = this.#stateOf(topic, partition);
+    if (state.stopped) return;
+    const beating = setInterval(() => { heartbeat().catch(() => undefined); }, this.#parts.settings.heartbeatMs);
+    try {
+      const all = batch.messages.map((message) => toRecord(topic, partition, message));
+      if (state.expected === null && !(await this.#prove(state, topic, partition, all, Number(batch.firstOffset() ?? batch.lastOffset())))) return;
+      const since = state.expected ?? 0;
+      const upto = Number(batch.lastOffset()) + 1;
+      if (upto <= since) {
+        resolveOffset(batch.lastOffset());
+        return;
+      }
+      const records = all.filter((record) => record.offset >= since);
+      const decoded = await this.#decodeAll(records, isRunning);
+      if (decoded === null) return;
+      state.expected = upto;
+      await this.#parts.sink.offer({ topic, partition, since, upto, records, ...(decoded.size > 0 ? { decoded } : {}) });
+      resolveOffset(batch.lastOffset());
+    } finally {
+      clearInterval(beating);
+    }
+    await heartbeat();
+  }
+
+  /** Avro values are decoded before they are queued; while the registry is away this partition waits, and nothing is refused. */
+  async #decodeAll(records: readonly IncomingRecord[], isRunning: () => boolean): Promise<Map<IncomingRecord, DecodedValue> | null> {
+    const decoded = new Map<IncomingRecord, DecodedValue>();
+    for (const record of records) {
+      if (record.value?.[0] !== AVRO_MAGIC) continue;
+      let value = await this.#parts.decode(record.value);
+      while (value === null) {
+        if (!isRunning()) return null;
+        // Serial: the partition waits for the registry.
+        await this.#parts.clock.sleep(REGISTRY_RETRY_MS);
+        value = await this.#parts.decode(record.value);
+      }
+      decoded.set(record, value);
+    }
+    return decoded;
+  }
+
+  /**
+   * Compares the ledger's position with what the broker has. @returns false after a seek, or when the partition is stopped: the batch is
+   * then left alone.
+   */
+  async #prove(state: PartitionState, topic: string, partition: number, records: readonly IncomingRecord[], first: number): Promise<boolean> {
+    const position = await this.#openedPosition(topic, partition);
+    const { low, high } = await this.#parts.offsets(topic, partition);
+    if (high < position.next) return this.#stopPartition(state, "inbox.truncated", { topic, partition, ledgerNext: position.next, logEnd: high });
+    if (low > position.next) {
+      this.#parts.alert("inbox.gap", { topic, partition, ledgerNext: position.next, logStart: low, lostAtMost: low - position.next });
+      state.expected = position.next; // the gap is accepted as looked at: those records are gone
+      if (first <= low) return true;
+      this.#consumer.seek({ topic, partition, offset: String(low) });
+      return false;
+    }
+    const proof = position.next - 1;
+    const before = records.find((record) => record.offset === proof);
+    const canProve = position.witness !== null && position.witness.length > 0 && proof >= low;
+    if (canProve && before !== undefined && !recordWitness(before).equals(position.witness)) {
+      return this.#stopPartition(state, "inbox.other_topic", { topic, partition, offset: proof });
+    }
+    const from = canProve && before === undefined && state.provingFrom === null ? proof : position.next;
+    if (first > from) {
+      state.provingFrom = from;
+      this.#consumer.seek({ topic, partition, offset: String(from) });
+      return false;
+    }
+    state.expected = position.next;
+    return true;
+  }
+
+  #stopPartition(state: PartitionState, event: string, fields: Readonly<Record<string, unknown>>): false {
+    state.stopped = true;
+    const { topic, partition } = fields as { topic: string; partition: number }; // both callers put them in
+    this.#consumer.pause([{ topic, partitions: [partition] }]);
+    this.#parts.alert(event, { ...fields, todo: "look what happened to the topic, then run: sluice topics adopt" });
+    return false;
+  }
+
+  async #openedPosition(topic: string, partition: number): Promise<InboxPosition> {
+    const known = await this.#parts.position(topic, partition);
+    if (known !== null) return known;
+    const { low } = await this.#parts.offsets(topic, partition);
+    await this.#parts.openPosition(topic, partition, low);
+    return (await this.#parts.position(topic, partition)) ?? { next: low, witness: null };
+  }
+}
+
+/** Between two commits of the group: nobody waits for them. */
+const COMMIT_PAUSE_MS = 200;
+
+function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
+  return {
+    topic,
+    partition,
+    offset: Number(message.offset),
+    timestampMs: Number(message.timestamp),
+    key: message.key,
+    value: message.value,
+    headers: toHeaders(message.headers),
+  };
+}
+
+const NO_HEADERS: readonly RecordHeader[] = [];
+
+function toHeaders(headers: KafkaMessage["headers"]): readonly RecordHeader[] {
+  if (headers === undefined) return NO_HEADERS;
+  const names = Object.keys(headers);
+  if (names.length === 0) return NO_HEADERS;
+  return names.flatMap((name) => {
+    const value = headers[name];
+    const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
+    return values.map((one) => ({ name, value: typeof one === "string" ? Buffer.from(one, "utf8") : one }));
+  });
+}

@@ -1,0 +1,131 @@
+import type { CounterLabels, GaugeLabels, HistogramLabels } from "../../ports/metrics.js";
+
+/** One metric as documents, dashboards and tests see it. `buckets` are upper bounds in the metric's unit; histograms only. */
+export interface MetricFacts {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+type Facts<Labels, Kind extends MetricFacts["kind"]> = {
+  readonly [Name in keyof Labels]: MetricFacts & {
+    readonly kind: Kind;
+    readonly labels: readonly (keyof Labels[Name] & string)[];
+  };
+};
+
+/** Waits, 5 ms to 24 h: about three a decade, enough to see whether something takes seconds, minutes or hours. */
+const WAIT_SECONDS = [
+  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 10_800, 43_200, 86_400,
+];
+/** Transactions: from half a millisecond, above 10 s the statement timeout is near. */
+const GROUP_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+const GROUP_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+const COUNTERS: Facts<CounterLabels, "counter"> = {
+  sluice_records_total: {
+    kind: "counter",
+    labels: ["topic", "result"],
+    help: "Records read from a jobs topic, by what became of them.",
+  },
+  sluice_jobs_accepted_total: { kind: "counter", labels: ["tenant"], help: "Jobs taken into the ledger." },
+  sluice_jobs_ended_total: { kind: "counter", labels: ["status"], help: "Jobs that ended, by status of their result." },
+  sluice_attempts_total: {
+    kind: "counter",
+    labels: ["account", "outcome"],
+    help: "Attempts at a provider account that ended, by outcome.",
+  },
+  sluice_outbox_records_total: {
+    kind: "counter",
+    labels: ["topic"],
+    help: "Records published and acknowledged by the brokers.",
+  },
+  sluice_dead_letters_total: { kind: "counter", labels: ["code"], help: "Dead letters, by error code." },
+  sluice_cost_nano_usd_total: {
+    kind: "counter",
+    labels: ["tenant"],
+    help: "Settled cost in billionths of a US dollar; the ledger counts, this is for graphs.",
+  },
+  sluice_coalesced_total: { kind: "counter", labels: [], help: "Jobs answered by a call that another job paid for." },
+  sluice_cache_answers_total: { kind: "counter", labels: [], help: "Jobs answered from a finished earlier answer." },
+  sluice_in_doubt_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Attempts whose outcome became unknown; each may be on the provider's bill.",
+  },
+  sluice_headers_dropped_total: {
+    kind: "counter",
+    labels: [],
+    help: "Job headers not copied to the result because there were too many or too large ones.",
+  },
+  sluice_consumer_restarts_total: {
+    kind: "counter",
+    labels: [],
+    help: "Times the watchdog started a consumer again that stood still.",
+  },
+  sluice_relay_failures_total: {
+    kind: "counter",
+    labels: ["topic"],
+    help: "Groups of outgoing records that the brokers did not take; they are sent again.",
+  },
+};
+
+const GAUGES: Facts<GaugeLabels, "gauge"> = {
+  sluice_unanswered_jobs: {
+    kind: "gauge",
+    labels: [],
+    help: "Jobs without a result on calls that ended; should be 0.",
+  },
+  sluice_pending_jobs: { kind: "gauge", labels: [], help: "Jobs in the ledger without an end." },
+  sluice_pending_bytes: { kind: "gauge", labels: [], help: "Bytes of their bodies." },
+  sluice_outbox_rows: { kind: "gauge", labels: [], help: "Records waiting to be published." },
+  sluice_oldest_runnable_seconds: {
+    kind: "gauge",
+    labels: [],
+    help: "Age of the oldest execution that could be started now; scale routers by this.",
+  },
+  sluice_free_slots: {
+    kind: "gauge",
+    labels: ["account"],
+    help: "Calls that this router could start at the account now.",
+  },
+  sluice_backpressure: {
+    kind: "gauge",
+    labels: ["reason"],
+    help: "1 while fetching is stopped for this reason, else 0.",
+  },
+  sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
+  sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
+};
+
+const HISTOGRAMS: Facts<HistogramLabels, "histogram"> = {
+  sluice_group_size: {
+    kind: "histogram",
+    labels: ["stage"],
+    help: "Jobs or records of one group transaction.",
+    buckets: GROUP_SIZES,
+  },
+  sluice_group_seconds: {
+    kind: "histogram",
+    labels: ["stage"],
+    help: "Time of one group transaction.",
+    buckets: GROUP_SECONDS,
+  },
+  sluice_call_seconds: {
+    kind: "histogram",
+    labels: ["account"],
+    help: "Time of one direct call, from sending to the last byte.",
+    buckets: WAIT_SECONDS,
+  },
+  sluice_job_seconds: {
+    kind: "histogram",
+    labels: [],
+    help: "Time from a job's record to its result's acknowledgement.",
+    buckets: WAIT_SECONDS,
+  },
+};
+
+/** Every metric of the gateway: the one source of documents, dashboards and tests. */
+export const METRIC_LIST = { ...COUNTERS, ...GAUGES, ...HISTOGRAMS };
+export type MetricName = keyof typeof METRIC_LIST;

@@ -1,0 +1,417 @@
+import type pg from "pg";
+import type { JobEnd, IntakeJob, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { Accepted, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
+import type { AnswerFacts } from "../../domain/execution/execution.js";
+import { renderEnvelope } from "../../domain/result/envelope.js";
+import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
+import { run, transaction } from "./connection.js";
+import { insertDeadLetters, loadResult, writeEnds, type EndingWithReason } from "./ending.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { insertOutbox } from "./outbox-rows.js";
+import { fromStored, toStored } from "./stored-body.js";
+import { joinExecutions, type Joining } from "./join-executions.js";
+import { cancelRows } from "./cancel.js";
+
+/**
+ * The intake transaction: positions, job keys, executions, jobs, first intents and the queue rows of one group.
+ *
+ * Order of locks, the same in every group: own session, positions, job keys, execution keys, executions, rows of our own. Rows
+ * within a table go in key order. After a kill anywhere before COMMIT nothing is there and the records come again; after it, the
+ * positions say so.
+ */
+export async function accept(context: LedgerContext, group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+  await context.tenants.ensure([...new Set(group.jobs.map(({ job }) => job.tenant))]);
+  await context.numbers.reserve(group.jobs.length * 2 + group.refused.length + group.cancels.length + 64);
+  try {
+    return await transaction(
+      context.pools.durable,
+      (client) => acceptInTransaction(client, context, group, render),
+      (outcome) => knownCommit(context, group, outcome),
+    );
+  } catch (error) {
+    if (error instanceof PositionsMoved) return { kind: "moved", partitions: group.moves };
+    if (error instanceof SessionFenced) return { kind: "fenced" };
+    throw error;
+  }
+}
+
+class PositionsMoved extends Error {}
+class SessionFenced extends Error {}
+
+/** After a COMMIT without an answer: the positions carry the group's number exactly when it stands. */
+async function knownCommit(context: LedgerContext, group: IntakeGroup, outcome: IntakeOutcome): Promise<IntakeOutcome | null> {
+  const first = group.moves[0];
+  if (first === undefined) return outcome;
+  const rows = await run(
+    context.pools.durable,
+    "position-last-group",
+    "SELECT last_group FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
+    [context.cluster, first.topic, first.partition],
+  );
+  return Number(rows[0]?.[0] ?? -1) === group.groupNo ? outcome : null;
+}
+
+/** A job of the group on its way through the statements. */
+interface Placing extends Joining {
+  readonly item: IntakeJob;
+  fate: Accepted["kind"] | null;
+}
+
+async function acceptInTransaction(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  group: IntakeGroup,
+  render: Renderer,
+): Promise<IntakeOutcome> {
+  const nowMs = await movePositions(client, context, group);
+  context.sawDatabaseTime(nowMs);
+  const day = Math.floor(nowMs / 86_400_000);
+  const placings: Placing[] = group.jobs.map((item) => ({ item, no: item.no, job: item.job, fate: null, execution: null, cached: null }));
+  const outgoing: Outgoing[] = [];
+  const conflicts = await takeJobKeys(client, context, placings, day, nowMs, render, outgoing);
+  const fresh = placings.filter((placing) => placing.fate === null);
+  for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
+  await joinExecutions(client, context, fresh.filter((placing) => placing.fate === null), day, nowMs);
+  for (const placing of fresh) placing.fate ??= placing.cached !== null ? "cached" : placing.execution !== null ? "joined" : placing.item.intent !== null ? "started" : "queued";
+  await insertExecutions(client, context, group, fresh, day);
+  await insertJobs(client, context, fresh, day, nowMs);
+  const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
+  if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
+  outgoing.push(...(await writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs)));
+  if (group.cancels.length > 0) {
+    outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
+  }
+  const outbox = await insertOutbox(client, context.numbers, group.session, nowMs, outgoing);
+  return {
+    kind: "accepted",
+    day,
+    acceptedAtMs: nowMs,
+    jobs: placings.map((placing) => ({ kind: placing.fate ?? "queued" })),
+    outbox,
+  };
+}
+
+/** Moves the positions under the fence. @throws when the session is dead or a position is behind the group. */
+async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<number> {
+  const moves = [...group.moves].sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+  const rows = await run(
+    client,
+    "position-move",
+    `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE),
+     moved AS (
+       UPDATE inbox_position p SET next = greatest(p.next, m.upto), last_group = $2,
+         witness = CASE WHEN m.upto > p.next THEN m.witness ELSE p.witness END
+       FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) AS m(topic, partition, since, upto, witness)
+       WHERE p.cluster = $8 AND p.topic = m.topic AND p.partition = m.partition AND p.next >= m.since AND EXISTS (SELECT 1 FROM fence)
+       RETURNING 1)
+     SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8`,
+    [
+      group.session,
+      group.groupNo,
+      textArray(moves.map((move) => move.topic)),
+      int4Array(moves.map((move) => move.partition)),
+      int8Array(moves.map((move) => move.since)),
+      int8Array(moves.map((move) => move.upto)),
+      byteaArray(moves.map((move) => move.witness)),
+      context.cluster,
+    ],
+  );
+  const [alive, moved, nowMs] = rows[0] ?? ["0", "0", "0"];
+  if (alive === "0") throw new SessionFenced();
+  if (Number(moved) !== moves.length) throw new PositionsMoved();
+  return Number(nowMs);
+}
+
+/** Job keys are the only place where an id is unique. Those that were there already are told apart here. */
+async function takeJobKeys(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  placings: readonly Placing[],
+  day: number,
+  nowMs: number,
+  render: Renderer,
+  outgoing: Outgoing[],
+): Promise<RefusedRecord[]> {
+  if (placings.length === 0) return [];
+  const ordered = [...placings].sort((a, b) => Buffer.compare(a.job.idHash, b.job.idHash));
+  const rows = await run(
+    client,
+    "job-key-insert",
+    `INSERT INTO job_key (tenant_no, id_hash, body_hash, day, no)
+     SELECT u.t, u.h, u.b, $5, u.n FROM unnest($1::int4[], $2::bytea[], $3::bytea[], $4::int8[]) AS u(t, h, b, n)
+     ON CONFLICT DO NOTHING RETURNING no`,
+    [
+      int4Array(ordered.map(({ job }) => context.tenants.noOf(job.tenant))),
+      byteaArray(ordered.map(({ job }) => job.idHash)),
+      byteaArray(ordered.map(({ job }) => job.bodyHash)),
+      int8Array(ordered.map(({ no }) => no)),
+      day,
+    ],
+  );
+  if (rows.length === placings.length) return [];
+  const won = new Set(rows.map((row) => Number(row[0])));
+  const winners = new Map<string, Placing>();
+  for (const placing of placings) if (won.has(placing.no)) winners.set(identity(placing), placing);
+  const known = placings.filter((placing) => !won.has(placing.no));
+  const conflicts: RefusedRecord[] = [];
+  const older: Placing[] = [];
+  for (const placing of known) {
+    const winner = winners.get(identity(placing));
+    if (winner === undefined) older.push(placing);
+    else await placeKnown(client, context, placing, { bodyHash: winner.job.bodyHash, no: winner.no, day, state: "active", source: sourceOf(winner) }, render, outgoing, conflicts);
+  }
+  const found = await loadKnown(client, context, older);
+  for (const placing of older) {
+    const existing = found.get(identity(placing));
+    if (existing === undefined) throw new Error("InvariantError: a job key without its job");
+    await placeKnown(client, context, placing, existing, render, outgoing, conflicts);
+  }
+  return conflicts;
+}
+
+function identity(placing: Placing): string {
+  return `${placing.job.tenant}\0${placing.job.idHash.toString("latin1")}`;
+}
+
+export function sourceOf(placing: { readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } } }): string {
+  const { topic, partition, offset } = placing.job.record;
+  return `${topic}:${String(partition)}:${String(offset)}`;
+}
+
+interface KnownJob {
+  readonly bodyHash: Buffer;
+  readonly no: number;
+  readonly day: number;
+  readonly state: string;
+  readonly source: string;
+}
+
+/** `FOR SHARE`: a finish that ends one of these jobs waits, and then sees the repeat written here. */
+async function loadKnown(client: pg.PoolClient, context: LedgerContext, placings: readonly Placing[]): Promise<Map<string, KnownJob>> {
+  if (placings.length === 0) return new Map();
+  const rows = await run(
+    client,
+    "job-key-known",
+    `SELECT u.place, k.body_hash, j.no, j.day, j.state, j.source
+     FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS u(t, h, place)
+     JOIN job_key k ON k.tenant_no = u.t AND k.id_hash = u.h JOIN jobs j ON j.no = k.no AND j.day = k.day FOR SHARE OF j`,
+    [int4Array(placings.map(({ job }) => context.tenants.noOf(job.tenant))), byteaArray(placings.map(({ job }) => job.idHash))],
+  );
+  const found = new Map<string, KnownJob>();
+  for (const [place, bodyHash, no, day, state, source] of rows) {
+    const placing = placings[Number(place) - 1];
+    if (placing === undefined) continue;
+    found.set(identity(placing), {
+      bodyHash: Buffer.from((bodyHash ?? "").slice(2), "hex"),
+      no: Number(no),
+      day: Number(day),
+      state: state ?? "active",
+      source: source ?? "",
+    });
+  }
+  return found;
+}
+
+async function placeKnown(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  placing: Placing,
+  existing: KnownJob,
+  render: Renderer,
+  outgoing: Outgoing[],
+  conflicts: RefusedRecord[],
+): Promise<void> {
+  if (existing.source === sourceOf(placing)) {
+    placing.fate = "redelivered";
+  } else if (!existing.bodyHash.equals(placing.job.bodyHash)) {
+    placing.fate = "conflict";
+    conflicts.push(render.conflict(placing.item, context.today()));
+  } else {
+    placing.fate = "repeated";
+    const envelope = renderEnvelope(placing.job);
+    const original = existing.state === "active" ? null : await loadResult(client, existing.no, existing.day);
+    if (original !== null) outgoing.push(render.repeat(original, envelope, placing.no, context.today()));
+    else {
+      await run(client, "repeats-insert", "INSERT INTO repeats (no, job_day, job_no, envelope) VALUES ($1, $2, $3, $4)", [
+        placing.no,
+        existing.day,
+        existing.no,
+        envelope,
+      ]);
+    }
+  }
+}
+
+/** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
+async function insertExecutions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup, fresh: readonly Placing[], day: number): Promise<void> {
+  const opened = fresh.filter((placing) => placing.fate === "started" || placing.fate === "queued");
+  if (opened.length === 0) return;
+  const bodies = opened.map(({ job }) => toStored(job.bodyText));
+  await run(
+    client,
+    "executions-insert",
+    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano)
+     SELECT $1, * FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::text[], $10::text[],
+       $11::bytea[], $12::bool[], $13::bool[], $14::int8[])`,
+    [
+      day,
+      int8Array(opened.map(({ no }) => no)),
+      int4Array(opened.map(({ job }) => context.tenants.noOf(job.tenant))),
+      byteaArray(opened.map(({ job }) => (job.dedupe ? job.executionKey : null))),
+      textArray(opened.map(({ fate }) => (fate === "started" ? "running" : "ready"))),
+      int8Array(opened.map(({ fate }) => (fate === "started" ? group.session : null))),
+      int8Array(opened.map(({ fate, item }) => (fate === "started" ? (item.intent?.no ?? null) : null))),
+      int4Array(opened.map(({ fate }) => (fate === "started" ? 1 : 0))),
+      textArray(opened.map(({ job }) => job.format)),
+      textArray(opened.map(({ job }) => JSON.stringify(job.policy))),
+      byteaArray(bodies.map((body) => body.bytes)),
+      boolArray(bodies.map((body) => body.gzip)),
+      boolArray(opened.map(({ job }) => job.cacheWrite)),
+      int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
+    ],
+  );
+  await insertAttempts(client, group.session, day, opened.flatMap(({ fate, item, no }) => (fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [])));
+  const queued = opened.filter(({ fate }) => fate === "queued");
+  if (queued.length === 0) return;
+  await insertReady(client, queued.map(({ no, job }) => ({ no, day, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" })));
+}
+
+export async function insertAttempts(
+  client: pg.PoolClient,
+  session: number,
+  day: number,
+  intents: readonly { readonly intent: NonNullable<IntakeJob["intent"]>; readonly executionNo: number }[],
+): Promise<void> {
+  if (intents.length === 0) return;
+  await run(
+    client,
+    "attempts-insert",
+    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms)
+     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[])`,
+    [
+      day,
+      session,
+      int8Array(intents.map(({ intent }) => intent.no)),
+      int8Array(intents.map(({ executionNo }) => executionNo)),
+      int4Array(intents.map(({ intent }) => intent.number)),
+      textArray(intents.map(({ intent }) => intent.account)),
+      textArray(intents.map(({ intent }) => intent.provider)),
+      textArray(intents.map(({ intent }) => intent.model)),
+      int4Array(intents.map(({ intent }) => intent.routeIndex)),
+      int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
+      int8Array(intents.map(({ intent }) => intent.startedAtMs)),
+    ],
+  );
+}
+
+export interface ReadyRow {
+  readonly no: number;
+  readonly day: number;
+  readonly priority: number;
+  readonly runAtMs: number;
+  readonly expiresMs: number;
+  readonly waitsFor: string;
+}
+
+export async function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await run(
+    client,
+    "ready-insert",
+    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for)
+     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[])`,
+    [
+      int8Array(rows.map((row) => row.no)),
+      int4Array(rows.map((row) => row.day)),
+      int2Array(rows.map((row) => row.priority)),
+      int8Array(rows.map((row) => row.runAtMs)),
+      int8Array(rows.map((row) => row.expiresMs)),
+      textArray(rows.map((row) => row.waitsFor)),
+    ],
+  );
+}
+
+async function insertJobs(client: pg.PoolClient, context: LedgerContext, fresh: readonly Placing[], day: number, nowMs: number): Promise<void> {
+  if (fresh.length === 0) return;
+  const own = (placing: Placing): boolean => placing.fate === "started" || placing.fate === "queued";
+  const stateOf = (placing: Placing): string => (placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active");
+  await run(
+    client,
+    "jobs-insert",
+    `INSERT INTO jobs (day, generation, accepted_ms, no, tenant_no, job_id, state, execution_day, execution_no, deadline_ms, ended_ms,
+       failure_code, source, envelope, record_value, record_headers, priority)
+     SELECT $1, 0, $2, * FROM unnest($3::int8[], $4::int4[], $5::bytea[], $6::text[], $7::int4[], $8::int8[], $9::int8[], $10::int8[],
+       $11::text[], $12::text[], $13::text[], $14::bytea[], $15::text[], $16::int2[])`,
+    [
+      day,
+      nowMs,
+      int8Array(fresh.map(({ no }) => no)),
+      int4Array(fresh.map(({ job }) => context.tenants.noOf(job.tenant))),
+      byteaArray(fresh.map(({ job }) => Buffer.from(job.jobId, "utf8"))),
+      textArray(fresh.map(stateOf)),
+      int4Array(fresh.map((placing) => (own(placing) ? day : (placing.execution?.day ?? null)))),
+      int8Array(fresh.map((placing) => (own(placing) ? placing.no : (placing.execution?.no ?? null)))),
+      int8Array(fresh.map(({ job }) => job.deadlineMs)),
+      int8Array(fresh.map((placing) => (stateOf(placing) === "active" ? null : nowMs))),
+      textArray(fresh.map(({ fate }) => (fate === "expired" ? "DEADLINE_EXCEEDED" : null))),
+      textArray(fresh.map(sourceOf)),
+      textArray(fresh.map(({ job }) => renderEnvelope(job))),
+      byteaArray(fresh.map(({ item }) => item.record.value)),
+      textArray(fresh.map(({ item }) => item.record.headersText)),
+      int2Array(fresh.map(({ job }) => job.priority)),
+    ],
+  );
+}
+
+/** A job that ends in the transaction that accepts it: its deadline had passed, or the answer was there. */
+function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
+  if (placing.fate !== "expired" && placing.fate !== "cached") return [];
+  const job = {
+    key: { no: placing.no, day },
+    tenant: placing.job.tenant,
+    jobId: placing.job.jobId,
+    generation: 0,
+    execution: placing.execution,
+    status: placing.fate === "expired" ? ("expired" as const) : ("succeeded" as const),
+    acceptedAtMs: nowMs,
+    envelope: renderEnvelope(placing.job),
+    record: placing.item.record,
+  };
+  const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
+  const end: JobEnd =
+    placing.cached === null
+      ? { ...common, answer: null, served: "call", failure: { code: "DEADLINE_EXCEEDED", message: "the deadline had passed when the job was accepted; send it with a later one", provider: null, retryAtMs: null } }
+      : {
+          ...common,
+          answer: {
+            bodyText: fromStored(placing.cached.answer, placing.cached.gzip),
+            facts: JSON.parse(placing.cached.facts) as AnswerFacts, // written by finish
+          },
+          served: "exact_cache",
+          failure: null,
+        };
+  return [{ job, end }];
+}
+
+async function writeRefused(client: pg.PoolClient, context: LedgerContext, refused: readonly RefusedRecord[], day: number, nowMs: number): Promise<Outgoing[]> {
+  await context.tenants.ensure([]);
+  await insertDeadLetters(
+    client,
+    refused.map((record) => ({
+      no: record.no,
+      day,
+      tenantNo: null,
+      jobId: record.jobId === null ? null : Buffer.from(record.jobId, "utf8"),
+      job: null,
+      generation: null,
+      code: record.code,
+      message: record.message,
+      failedMs: nowMs,
+      topic: record.topic,
+      partition: record.partition,
+      offset: record.offset,
+      record: record.record,
+    })),
+  );
+  return refused.flatMap((record) => record.outgoing);
+}

@@ -1,0 +1,317 @@
+import type pg from "pg";
+import type { AttemptIntent, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
+import type { ProviderKind } from "../../domain/route/route.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import { NO_USAGE } from "../../domain/cost/usage.js";
+import type { Failure } from "../../domain/failure.js";
+import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
+import { insertAttempts, insertReady } from "./accept.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { run, transaction } from "./connection.js";
+import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { payerOf } from "./finish.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { insertOutbox } from "./outbox-rows.js";
+import { fromStored } from "./stored-body.js";
+
+const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
+
+/**
+ * Takes waiting executions off their rows and, in the same transaction, starts them (the intent is durable before bytes leave),
+ * puts them back, ends them, or drops those that nobody waits for. A doubt that comes up is settled here by what `decide` says.
+ */
+export async function claim(
+  context: LedgerContext,
+  request: ClaimRequest,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  await context.numbers.reserve(request.limit * 3 + 64);
+  return transaction(context.pools.durable, (client) => claimInTransaction(client, context, request, decide, render), () => Promise.resolve(null));
+}
+
+async function claimInTransaction(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  request: ClaimRequest,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  const fence = await run(client, "session-fence", "SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE", [request.session]);
+  if (fence.length === 0) return { ...NOTHING, fenced: true };
+  const keys = await takeRows(client, request);
+  if (keys.length === 0) return NOTHING;
+  const expired = await expireJobs(client, context, keys, request.nowMs);
+  const waiting = await loadWaiting(client, context, keys);
+  const plan = sortVerdicts(waiting, decide);
+  const outgoing: Outgoing[] = [];
+  await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
+  await startExecutions(client, request, plan.started);
+  await insertReady(client, plan.waits);
+  const failed = await failWaiting(client, context, plan.failed, request.nowMs);
+  const written = await writeEnds(client, context, render, [...expired, ...failed]);
+  outgoing.push(...written.outgoing, ...(await settleDoubts(client, context, render, plan.settled, request.nowMs)));
+  const outbox = await insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
+  return { fenced: false, taken: keys.length, started: plan.started, ended: written.ended, outbox };
+}
+
+interface TakenRow extends LedgerKey {
+  readonly runAtMs: number;
+}
+
+async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
+  const due =
+    request.pick === "run"
+      ? "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED"
+      : "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
+  const rows = await run(
+    client,
+    `ready-take-${request.pick}`,
+    `DELETE FROM ready r USING (${due}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
+    [request.nowMs, request.limit],
+  );
+  return rows.map(([no, day, runAt]) => ({ no: Number(no), day: Number(day), runAtMs: Number(runAt) })).sort((a, b) => a.no - b.no);
+}
+
+/** Executions are locked before jobs, as in finish. */
+async function expireJobs(client: pg.PoolClient, context: LedgerContext, keys: readonly LedgerKey[], nowMs: number): Promise<EndingWithReason[]> {
+  await run(
+    client,
+    "executions-lock",
+    "SELECT 1 FROM unnest($1::int8[], $2::int4[]) AS k(no, day) JOIN executions e ON e.no = k.no AND e.day = k.day ORDER BY e.no FOR UPDATE OF e",
+    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day))],
+  );
+  const rows = await run(
+    client,
+    "jobs-expire",
+    `UPDATE jobs j SET state = 'expired', ended_ms = $1, failure_code = 'DEADLINE_EXCEEDED'
+     WHERE j.execution_no = ANY($2::int8[]) AND j.state = 'active' AND j.deadline_ms <= $1 RETURNING ${ENDING_COLUMNS}`,
+    [nowMs, int8Array(keys.map((key) => key.no))],
+  );
+  const failure: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed while the job waited", provider: null, retryAtMs: null };
+  return rows.map((row) => {
+    const job = readEndingJob(context, row);
+    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } };
+  });
+}
+
+interface LoadedExecution {
+  readonly execution: WaitingExecution;
+  readonly attempts: number;
+  readonly priority: number;
+  readonly nearestDeadlineMs: number;
+}
+
+/** Those that some job still waits for. */
+async function loadWaiting(client: pg.PoolClient, context: LedgerContext, keys: readonly TakenRow[]): Promise<LoadedExecution[]> {
+  const rows = await run(
+    client,
+    "executions-load-waiting",
+    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano,
+       a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms, w.latest, w.nearest, w.priority
+     FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
+     JOIN executions e ON e.no = k.no AND e.day = k.day
+     JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
+                   WHERE j.execution_no = k.no AND j.state = 'active') w ON w.latest IS NOT NULL
+     LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day
+     WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no`,
+    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day))],
+  );
+  const dueAt = new Map(keys.map((key) => [key.no, key.runAtMs]));
+  return rows.map((row) => readWaiting(context, row, dueAt));
+}
+
+function readWaiting(context: LedgerContext, row: readonly (string | null)[], dueAt: ReadonlyMap<number, number>): LoadedExecution {
+  const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] = row;
+  const [attemptNo, number, account, provider, model, attemptRoute, maxNano, startedMs, latest, nearest, priority] = rest;
+  const doubtful: AttemptIntent | null =
+    state !== "in_doubt"
+      ? null
+      : {
+          no: Number(attemptNo),
+          number: Number(number),
+          account: account ?? "",
+          provider: provider as ProviderKind, // written from a Route
+          model: model ?? "",
+          routeIndex: Number(attemptRoute),
+          maxNanoUsd: BigInt(maxNano ?? 0),
+          startedAtMs: Number(startedMs),
+        };
+  return {
+    execution: {
+      key: { no: Number(no), day: Number(day) },
+      tenant: context.tenants.nameOf(Number(tenantNo)),
+      state: state === "in_doubt" ? "in_doubt" : "ready",
+      format: format as RequestFormat, // written from an AdmittedJob
+      policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
+      bodyText: fromStored(request ?? "\\x", gzip === "t"),
+      history: JSON.parse(history ?? "[]") as AttemptSummary[], // the same
+      nextRouteIndex: Number(routeIndex),
+      dueAtMs: dueAt.get(Number(no)) ?? 0,
+      doubtful,
+      latestDeadlineMs: Number(latest),
+      maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
+    },
+    attempts: Number(attempts),
+    priority: Number(priority),
+    nearestDeadlineMs: Number(nearest),
+  };
+}
+
+interface Plan {
+  readonly started: StartedExecution[];
+  readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
+  readonly settled: WaitingExecution[];
+  readonly waits: Parameters<typeof insertReady>[1][number][];
+}
+
+function sortVerdicts(waiting: readonly LoadedExecution[], decide: (execution: WaitingExecution) => ClaimVerdict): Plan {
+  const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
+  for (const { execution, priority, nearestDeadlineMs } of waiting) {
+    const verdict = decide(execution);
+    if (verdict.kind === "wait") {
+      plan.waits.push({ ...execution.key, priority, runAtMs: verdict.runAtMs, expiresMs: nearestDeadlineMs, waitsFor: verdict.waitsFor });
+      continue;
+    }
+    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
+    else plan.failed.push({ execution, failure: verdict.failure });
+  }
+  return plan;
+}
+
+/** An execution that nobody waits for is not started; its key is free for the next job. */
+async function dropUnwanted(client: pg.PoolClient, keys: readonly LedgerKey[], wanted: ReadonlySet<number>): Promise<void> {
+  const unwanted = keys.filter((key) => !wanted.has(key.no));
+  if (unwanted.length === 0) return;
+  await run(
+    client,
+    "executions-drop",
+    `WITH done AS (UPDATE executions e SET state = 'dropped' FROM unnest($1::int8[], $2::int4[]) AS u(no, day)
+       WHERE e.no = u.no AND e.day = u.day AND e.state IN ('ready', 'in_doubt') RETURNING e.no, e.tenant_no, e.key, e.lane)
+     DELETE FROM execution_key k USING done d
+     WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no`,
+    [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))],
+  );
+}
+
+export function doubtSummary(attempt: AttemptIntent, nowMs: number): AttemptSummary {
+  return {
+    number: attempt.number,
+    no: attempt.no,
+    provider: attempt.provider,
+    account: attempt.account,
+    model: attempt.model,
+    mode: "direct",
+    outcome: "in_doubt",
+    providerRequestId: null,
+    startedAtMs: attempt.startedAtMs,
+    ms: nowMs - attempt.startedAtMs,
+    maxNanoUsd: attempt.maxNanoUsd.toString(),
+  };
+}
+
+function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
+  return execution.doubtful === null ? execution.history : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
+}
+
+async function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly StartedExecution[]): Promise<void> {
+  if (started.length === 0) return;
+  await run(
+    client,
+    "executions-start",
+    `UPDATE executions e SET state = 'running', session_no = $1, attempt_no = u.attempt, attempts = u.number, history = u.history
+     FROM unnest($2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[]) AS u(no, day, attempt, number, history)
+     WHERE e.no = u.no AND e.day = u.day`,
+    [
+      request.session,
+      int8Array(started.map(({ execution }) => execution.key.no)),
+      int4Array(started.map(({ execution }) => execution.key.day)),
+      int8Array(started.map(({ intent }) => intent.no)),
+      int4Array(started.map(({ intent }) => intent.number)),
+      textArray(started.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, request.nowMs)))),
+    ],
+  );
+  const byDay = new Map<number, StartedExecution[]>();
+  for (const item of started) byDay.set(item.execution.key.day, [...(byDay.get(item.execution.key.day) ?? []), item]);
+  for (const [day, items] of byDay) {
+    // Serial: one day is the usual case.
+    await insertAttempts(client, request.session, day, items.map(({ execution, intent }) => ({ intent, executionNo: execution.key.no })));
+  }
+}
+
+async function failWaiting(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  failed: readonly { readonly execution: WaitingExecution; readonly failure: Failure }[],
+  nowMs: number,
+): Promise<EndingWithReason[]> {
+  if (failed.length === 0) return [];
+  await run(
+    client,
+    "executions-fail-waiting",
+    `WITH done AS (UPDATE executions e SET state = 'failed', failure = u.failure, ended_ms = $1, history = u.history
+       FROM unnest($2::int8[], $3::int4[], $4::text[], $5::text[]) AS u(no, day, failure, history)
+       WHERE e.no = u.no AND e.day = u.day RETURNING e.no, e.tenant_no, e.key, e.lane)
+     DELETE FROM execution_key k USING done d
+     WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no`,
+    [
+      nowMs,
+      int8Array(failed.map(({ execution }) => execution.key.no)),
+      int4Array(failed.map(({ execution }) => execution.key.day)),
+      textArray(failed.map(({ failure }) => JSON.stringify(failure))),
+      textArray(failed.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, nowMs)))),
+    ],
+  );
+  const rows = await run(
+    client,
+    "jobs-fail-waiting",
+    `UPDATE jobs j SET state = 'failed', ended_ms = $1, failure_code = u.code
+     FROM unnest($2::int8[], $3::text[]) AS u(execution, code)
+     WHERE j.execution_no = u.execution AND j.state = 'active' RETURNING ${ENDING_COLUMNS}`,
+    [nowMs, int8Array(failed.map(({ execution }) => execution.key.no)), textArray(failed.map(({ failure }) => failure.code))],
+  );
+  const byExecution = new Map(failed.map((item) => [item.execution.key.no, item]));
+  return rows.flatMap((row) => {
+    const job = readEndingJob(context, row);
+    const item = byExecution.get(job.execution?.no ?? -1);
+    if (item === undefined) return [];
+    const end = { answer: null, failure: item.failure, served: "call" as const, payer: job.execution, history: historyWithDoubt(item.execution, nowMs), endedAtMs: nowMs };
+    return [{ job, end }];
+  });
+}
+
+/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled. */
+async function settleDoubts(client: pg.PoolClient, context: LedgerContext, render: Renderer, settled: readonly WaitingExecution[], nowMs: number): Promise<Outgoing[]> {
+  const outgoing: Outgoing[] = [];
+  const costs: CostRow[] = [];
+  for (const execution of settled) {
+    const attempt = execution.doubtful;
+    if (attempt === null) continue;
+    // Serial: doubts are as rare as kills.
+    const rows = await run(client, "attempts-settle", "UPDATE attempts SET state = 'settled', settled_ms = $3 WHERE no = $1 AND day = $2 AND state = 'in_doubt' RETURNING 1", [
+      attempt.no,
+      execution.key.day,
+      nowMs,
+    ]);
+    if (rows.length === 0) continue;
+    const rendered = render.lateCost({
+      ...(await payerOf(client, context, execution.key)),
+      execution: execution.key,
+      attempt,
+      billing: "in_doubt",
+      nanoUsd: null,
+      usage: NO_USAGE,
+      priceVersion: null,
+      correctsNo: null,
+      no: attempt.no,
+      atMs: nowMs,
+    });
+    outgoing.push(rendered.outgoing);
+    costs.push(rendered.cost);
+  }
+  await insertCosts(client, context, costs);
+  return outgoing;
+}

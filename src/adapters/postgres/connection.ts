@@ -1,0 +1,176 @@
+import pg from "pg";
+import type { Log } from "../../ports/system.js";
+
+/** PostgreSQL can't be reached, or gave up a statement: pause and try again, never charge it to a job. */
+export class DependencyError extends Error {
+  readonly dependency: string;
+  constructor(dependency: string, message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = "DependencyError";
+    this.dependency = dependency;
+  }
+}
+
+/** COMMIT was sent and its answer never came: the transaction may stand. */
+export class CommitUnknownError extends DependencyError {}
+
+export interface ConnectionSettings {
+  readonly url: string;
+  readonly connectionsMax: number;
+  readonly statementTimeoutMs: number;
+}
+
+export interface Pools {
+  /** Everything that must be durable when it returns: `synchronous_commit` as the server has it (on). */
+  readonly durable: pg.Pool;
+  /** Deletions from the outbox queue and heartbeats: losing the last of them repeats identical bytes at worst. */
+  readonly relaxed: pg.Pool;
+  close(): Promise<void>;
+}
+
+/**
+ * Planner settings: every hot statement joins a small `unnest` list to a primary key. A generic plan made while the tables were
+ * empty would otherwise choose a sequential scan or a hash join and keep it.
+ */
+const PLANNER_OPTIONS =
+  "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+
+const RELAXED_CONNECTIONS = 2;
+
+export function createPools(settings: ConnectionSettings, log: Log): Pools {
+  const common = {
+    connectionString: settings.url,
+    connectionTimeoutMillis: 5000,
+    idleTimeoutMillis: 0,
+    statement_timeout: settings.statementTimeoutMs,
+    query_timeout: settings.statementTimeoutMs + 5000,
+    idle_in_transaction_session_timeout: settings.statementTimeoutMs,
+    keepAlive: true,
+  };
+  const durable = new pg.Pool({
+    ...common,
+    max: Math.max(1, settings.connectionsMax - RELAXED_CONNECTIONS),
+    options: PLANNER_OPTIONS,
+    application_name: "sluice",
+  });
+  const relaxed = new pg.Pool({
+    ...common,
+    max: RELAXED_CONNECTIONS,
+    options: `${PLANNER_OPTIONS} -c synchronous_commit=off`,
+    application_name: "sluice-relaxed",
+  });
+  for (const pool of [durable, relaxed]) {
+    // An idle connection that the server ends emits `error`; without a listener that would end the process.
+    pool.on("error", (error) => { log.warn("postgres.connection_lost", { message: error.message }); });
+  }
+  return {
+    durable,
+    relaxed,
+    close: async () => {
+      await Promise.all([durable.end(), relaxed.end()]);
+    },
+  };
+}
+
+/** A statement with a name is prepared once a connection. Rows come as arrays, columns as text unless said otherwise. */
+export async function run(
+  client: pg.PoolClient | pg.Pool,
+  name: string,
+  text: string,
+  values: readonly unknown[],
+): Promise<readonly (readonly (string | null)[])[]> {
+  const result = await client.query<(string | null)[]>({
+    name,
+    text,
+    values: values as unknown[], // pg's type wants a mutable array, and doesn't change it
+    rowMode: "array",
+    types: { getTypeParser: () => (value: string) => value },
+  });
+  return result.rows;
+}
+
+const RETRYABLE = new Set(["40001", "40P01"]);
+const TRANSACTION_TRIES = 5;
+
+/**
+ * Runs `work` in one transaction; serialization failures and deadlocks are tried again, at most five times.
+ * @throws CommitUnknownError when the connection broke at COMMIT; DependencyError when PostgreSQL is away; else what `work` threw.
+ */
+export async function transaction<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+  onCommitUnknown?: (result: Result) => Promise<Result | null>,
+): Promise<Result> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await tryTransaction(pool, work);
+    } catch (error) {
+      if (error instanceof CommitUnknownWith && onCommitUnknown !== undefined) {
+        const known = await onCommitUnknown(error.result as Result); // the class below can't be generic over what it carries
+        if (known !== null) return known;
+      } else if (!isRetryable(error) || attempt >= TRANSACTION_TRIES) {
+        throw error;
+      }
+    }
+  }
+}
+
+class CommitUnknownWith extends CommitUnknownError {
+  readonly result: unknown;
+  constructor(result: unknown, cause: unknown) {
+    super("postgres", "the connection broke at COMMIT", cause);
+    this.result = result;
+  }
+}
+
+async function tryTransaction<Result>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  const client = await connect(pool);
+  let broken: Error | null = null;
+  // While a client is checked out its own `error` event has no other listener.
+  const onError = (error: Error): void => { broken = error; };
+  client.on("error", onError);
+  try {
+    await client.query("BEGIN");
+    const result = await work(client);
+    try {
+      await client.query("COMMIT");
+    } catch (error) {
+      throw new CommitUnknownWith(result, error);
+    }
+    return result;
+  } catch (error) {
+    if (!isConnectionTrouble(error)) await client.query("ROLLBACK").catch((rollback: unknown) => { broken = asError(rollback); });
+    else broken = asError(error);
+    throw isConnectionTrouble(error) && !(error instanceof DependencyError)
+      ? new DependencyError("postgres", "PostgreSQL went away in a transaction; it is tried again", error)
+      : error;
+  } finally {
+    client.off("error", onError);
+    client.release(broken ?? undefined);
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw new DependencyError("postgres", "no connection to PostgreSQL; check postgres.url and that it runs", error);
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code !== undefined && RETRYABLE.has(error.code);
+}
+
+/** Anything that is not PostgreSQL's refusal of a statement is trouble with the connection; class 57 is the server going down. */
+export function isConnectionTrouble(error: unknown): boolean {
+  if (error instanceof DependencyError) return true;
+  if (error instanceof pg.DatabaseError) return error.code?.startsWith("57P") === true || error.code?.startsWith("08") === true;
+  const code = (error as { code?: unknown } | null)?.code; // Node's socket errors carry a string code
+  if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return true;
+  return error instanceof Error && /Connection terminated|Query read timeout|timeout exceeded when trying to connect/.test(error.message);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

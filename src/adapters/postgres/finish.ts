@@ -1,0 +1,365 @@
+import type pg from "pg";
+import type { AttemptSummary, EndedState } from "../../domain/execution/execution.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
+import { byteaArray, boolArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import { run, transaction } from "./connection.js";
+import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { insertOutbox } from "./outbox-rows.js";
+import { insertReady } from "./accept.js";
+import { toStored } from "./stored-body.js";
+
+/** At most this many jobs beyond one a call are answered by one finish; the sweep answers the rest. */
+const WAITERS_EXTRA = 500;
+
+/**
+ * The finish transaction: outcomes of attempts (facts, whoever brings them), what follows for their executions (decisions, only by
+ * the session that holds the execution), results, costs and outgoing records. Repeating a group changes nothing.
+ *
+ * Executions are changed before their waiting jobs are read, and those in a later statement: a job that joins at the same time has
+ * either committed by then, or waits for this row and finds it ended.
+ */
+export async function finish(context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+  await context.numbers.reserve(group.calls.length * 3 + 64);
+  return transaction(
+    context.pools.durable,
+    (client) => finishInTransaction(client, context, group, render),
+    // Not known to stand: doing it again finds the attempts recorded and changes nothing; the sweep publishes what is there.
+    () => Promise.resolve(null),
+  );
+}
+
+async function finishInTransaction(client: pg.PoolClient, context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+  const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
+  const recorded = await recordFacts(client, calls);
+  const news = calls.flatMap((call): NewCall[] => {
+    const settled = recorded.get(call.attempt.no);
+    return settled === undefined ? [] : [{ ...call, chargeIsFirst: !settled }];
+  });
+  const ends: JobEndReason[] = [];
+  const moved = new Set<NewCall>();
+  for (const call of await succeedExecutions(client, group, news)) {
+    moved.add(call);
+    ends.push({ call, failure: null });
+  }
+  for (const call of await failExecutions(client, group, news)) {
+    moved.add(call);
+    ends.push({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null });
+  }
+  for (const call of await waitExecutions(client, group, news)) moved.add(call);
+  const endings = await endWaiters(client, context, group.nowMs, ends);
+  const written = await writeEnds(client, context, render, endings.items);
+  const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
+  const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
+  const outbox = await insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
+  return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
+}
+
+/** A call whose outcome was not known before. */
+interface NewCall extends FinishedCall {
+  /** False once the attempt has a cost record (its doubt was settled): what is learned now is an adjustment. */
+  readonly chargeIsFirst: boolean;
+}
+
+interface JobEndReason {
+  readonly call: NewCall;
+  readonly failure: JobEnd["failure"];
+}
+
+/** The first outcome of an attempt stands; a second one finds no row. @returns for each recorded attempt whether it was settled before. */
+async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]): Promise<Map<number, boolean>> {
+  const stateOf = (call: FinishedCall): string => (call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed");
+  const rows = await run(
+    client,
+    "attempts-record",
+    `UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
+       input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
+     FROM unnest($1::int8[], $2::int4[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
+       AS u(no, day, state, outcome, ended, request, version, input, cached, output, nano)
+     WHERE a.no = u.no AND a.day = u.day AND (a.state = 'sending' OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
+     RETURNING a.no, a.settled_ms IS NOT NULL`,
+    [
+      int8Array(calls.map((call) => call.attempt.no)),
+      int4Array(calls.map((call) => call.execution.day)),
+      textArray(calls.map(stateOf)),
+      textArray(calls.map((call) => call.outcome)),
+      int8Array(calls.map((call) => call.endedAtMs)),
+      textArray(calls.map((call) => call.requestId)),
+      textArray(calls.map((call) => call.modelVersion)),
+      int8Array(calls.map((call) => call.usage.inputTokens)),
+      int8Array(calls.map((call) => call.usage.cachedInputTokens)),
+      int8Array(calls.map((call) => call.usage.outputTokens)),
+      int8Array(calls.map((call) => call.nanoUsd)),
+    ],
+  );
+  return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));
+}
+
+/** An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. */
+async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+  const good = calls.flatMap((call) => (call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : []));
+  if (good.length === 0) return [];
+  const bodies = good.map(({ answer }) => toStored(answer.bodyText));
+  const rows = await run(
+    client,
+    "executions-succeed",
+    `WITH done AS (
+       UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
+       FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::bool[], $6::text[], $7::bool[]) AS u(no, day, answer, gzip, facts, cacheable)
+       WHERE e.no = u.no AND e.day = u.day AND e.state IN ('running', 'in_doubt', 'ready')
+       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep),
+     kept AS (
+       UPDATE execution_key k SET answered_ms = $1 FROM done d
+       WHERE d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
+     forgotten AS (
+       DELETE FROM execution_key k USING done d
+       WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
+     unqueued AS (DELETE FROM ready r USING done d WHERE r.no = d.no)
+     SELECT no FROM done`,
+    [
+      group.nowMs,
+      int8Array(good.map(({ call }) => call.execution.no)),
+      int4Array(good.map(({ call }) => call.execution.day)),
+      byteaArray(bodies.map((body) => body.bytes)),
+      boolArray(bodies.map((body) => body.gzip)),
+      textArray(good.map(({ answer }) => JSON.stringify(answer.facts))),
+      boolArray(good.map(({ answer }) => answer.facts.cacheable)),
+    ],
+  );
+  return callsOf(rows, good.map(({ call }) => call));
+}
+
+/** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
+const HELD_BY_US = `e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt
+  AND EXISTS (SELECT 1 FROM routers s WHERE s.session_no = $1 AND s.ended_at IS NULL)`;
+
+async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+  const bad = calls.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : []));
+  if (bad.length === 0) return [];
+  const rows = await run(
+    client,
+    "executions-fail",
+    `WITH done AS (
+       UPDATE executions e SET state = 'failed', failure = u.failure, history = u.history, ended_ms = $2
+       FROM unnest($3::int8[], $4::int4[], $5::int8[], $6::text[], $7::text[]) AS u(no, day, attempt, failure, history)
+       WHERE ${HELD_BY_US} RETURNING e.no, e.tenant_no, e.key, e.lane),
+     forgotten AS (
+       DELETE FROM execution_key k USING done d
+       WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no)
+     SELECT no FROM done`,
+    [
+      group.session,
+      group.nowMs,
+      int8Array(bad.map(({ call }) => call.execution.no)),
+      int4Array(bad.map(({ call }) => call.execution.day)),
+      int8Array(bad.map(({ call }) => call.attempt.no)),
+      textArray(bad.map(({ failure }) => JSON.stringify(failure))),
+      textArray(bad.map(({ call }) => JSON.stringify(historyOf(call)))),
+    ],
+  );
+  return callsOf(rows, bad.map(({ call }) => call));
+}
+
+/** Back to a row: for a retry at its time, or for the settlement of a doubt after its grace. */
+async function waitExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+  const waiting = calls.flatMap((call) => {
+    const { verdict } = call;
+    if (verdict.kind === "again") return [{ call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor }];
+    if (verdict.kind === "doubt") return [{ call, state: "in_doubt", runAtMs: verdict.settleAtMs, routeIndex: call.attempt.routeIndex, waitsFor: "doubt" }];
+    return [];
+  });
+  if (waiting.length === 0) return [];
+  const rows = await run(
+    client,
+    "executions-wait",
+    `UPDATE executions e SET state = u.state, route_index = u.route, history = CASE WHEN u.state = 'ready' THEN u.history ELSE e.history END
+     FROM unnest($2::int8[], $3::int4[], $4::int8[], $5::text[], $6::int4[], $7::text[]) AS u(no, day, attempt, state, route, history)
+     WHERE ${HELD_BY_US} RETURNING e.no`,
+    [
+      group.session,
+      int8Array(waiting.map(({ call }) => call.execution.no)),
+      int4Array(waiting.map(({ call }) => call.execution.day)),
+      int8Array(waiting.map(({ call }) => call.attempt.no)),
+      textArray(waiting.map(({ state }) => state)),
+      int4Array(waiting.map(({ routeIndex }) => routeIndex)),
+      textArray(waiting.map(({ call }) => JSON.stringify(historyOf(call)))),
+    ],
+  );
+  const done = new Set(rows.map((row) => Number(row[0])));
+  const rest = waiting.filter(({ call }) => done.has(call.execution.no));
+  const nearest = await nearestDeadlines(client, rest.map(({ call }) => call.execution.no));
+  await insertReady(
+    client,
+    rest.map(({ call, runAtMs, waitsFor }) => ({
+      no: call.execution.no,
+      day: call.execution.day,
+      priority: nearest.get(call.execution.no)?.priority ?? 5,
+      runAtMs,
+      expiresMs: nearest.get(call.execution.no)?.deadlineMs ?? runAtMs,
+      waitsFor,
+    })),
+  );
+  return rest.map(({ call }) => call);
+}
+
+/** The nearest deadline of the jobs that still wait for each execution. */
+export async function nearestDeadlines(
+  client: pg.PoolClient,
+  executions: readonly number[],
+): Promise<Map<number, { readonly deadlineMs: number; readonly priority: number }>> {
+  if (executions.length === 0) return new Map();
+  const rows = await run(
+    client,
+    "jobs-nearest-deadline",
+    "SELECT execution_no, min(deadline_ms), max(priority) FROM jobs WHERE execution_no = ANY($1::int8[]) AND state = 'active' GROUP BY execution_no",
+    [int8Array(executions)],
+  );
+  return new Map(rows.map(([no, deadline, priority]) => [Number(no), { deadlineMs: Number(deadline), priority: Number(priority) }]));
+}
+
+function callsOf(rows: readonly (readonly (string | null)[])[], calls: readonly NewCall[]): NewCall[] {
+  const done = new Set(rows.map((row) => Number(row[0])));
+  return calls.filter((call) => done.has(call.execution.no));
+}
+
+function historyOf(call: NewCall): readonly AttemptSummary[] {
+  return [...call.earlier, call.summary];
+}
+
+/** Ends the jobs that wait for ended executions. One past its deadline is `expired`, whatever the answer. */
+async function endWaiters(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  reasons: readonly JobEndReason[],
+): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
+  const served = new Set<number>();
+  if (reasons.length === 0) return { items: [], served };
+  const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
+  const rows = await run(
+    client,
+    "jobs-end-waiters",
+    `UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE u.code END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE u.state END
+     FROM unnest($2::int8[], $3::text[], $4::text[]) AS u(execution, state, code)
+     WHERE j.execution_no = u.execution AND j.state = 'active'
+       AND j.no IN (SELECT w.no FROM jobs w WHERE w.execution_no = ANY($2::int8[]) AND w.state = 'active' ORDER BY w.no LIMIT $5)
+     RETURNING ${ENDING_COLUMNS}`,
+    [
+      nowMs,
+      int8Array(reasons.map(({ call }) => call.execution.no)),
+      textArray(reasons.map(({ failure }) => (failure === null ? "succeeded" : "failed"))),
+      textArray(reasons.map(({ failure }) => failure?.code ?? null)),
+      reasons.length + WAITERS_EXTRA,
+    ],
+  );
+  if (rows.length === reasons.length + WAITERS_EXTRA) await noteUnanswered(client, reasons);
+  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const payers = payersOf(jobs);
+  const items = jobs.map((job): EndingWithReason => {
+    const executionNo = job.execution?.no ?? -1;
+    const reason = byExecution.get(executionNo);
+    if (reason === undefined) throw new Error("InvariantError: a job ended for an execution that did not");
+    const payer = payers.get(executionNo) ?? job.key;
+    const isPayer = payer.no === job.key.no;
+    // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
+    const pays = isPayer && reason.call.chargeIsFirst;
+    if (pays) served.add(executionNo);
+    return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
+  });
+  return { items, served };
+}
+
+async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndReason[]): Promise<void> {
+  await run(
+    client,
+    "unanswered-insert",
+    "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
+    [int8Array(reasons.map(({ call }) => call.execution.no)), int4Array(reasons.map(({ call }) => call.execution.day))],
+  );
+}
+
+/** The job that opened the execution pays; when it has left, the first of those that are served. */
+function payersOf(jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[]): Map<number, LedgerKey> {
+  const payers = new Map<number, LedgerKey>();
+  for (const job of jobs) {
+    const executionNo = job.execution?.no ?? -1;
+    if (!payers.has(executionNo)) payers.set(executionNo, job.key);
+    if (job.key.no === executionNo) payers.set(executionNo, job.key);
+  }
+  return payers;
+}
+
+function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {
+  const { call } = reason;
+  const expired = status === "expired";
+  return {
+    answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
+    failure: expired ? { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null } : reason.failure,
+    served: pays ? "call" : "coalesced",
+    payer,
+    history: historyOf(call),
+    endedAtMs: nowMs,
+  };
+}
+
+/** A billed attempt whose cost record no served job carries: nobody waited any more, or its execution had ended otherwise. */
+function owesLateCost(call: NewCall, moved: boolean, served: boolean): boolean {
+  if (call.verdict.kind === "doubt") return false;
+  if (call.nanoUsd === 0n && call.chargeIsFirst) return false;
+  return !(moved && served);
+}
+
+async function writeLateCosts(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  render: Renderer,
+  calls: readonly NewCall[],
+  moved: ReadonlySet<NewCall>,
+  nowMs: number,
+): Promise<Outgoing[]> {
+  const outgoing: Outgoing[] = [];
+  const costs: CostRow[] = [];
+  for (const call of calls) {
+    // Serial: rare, and the reads are by primary key.
+    const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [call.attempt.no, call.execution.day]);
+    const input: LateCost = {
+      ...(await payerOf(client, context, call.execution)),
+      execution: call.execution,
+      attempt: call.attempt,
+      billing: moved.has(call) ? "charged" : "waste",
+      nanoUsd: call.nanoUsd,
+      usage: call.usage,
+      priceVersion: call.priceVersion,
+      correctsNo: earlier.length > 0 ? call.attempt.no : null,
+      no: earlier.length > 0 ? context.numbers.next() : call.attempt.no,
+      atMs: nowMs,
+    };
+    const rendered = render.lateCost(input);
+    outgoing.push(rendered.outgoing);
+    costs.push(rendered.cost);
+  }
+  await insertCosts(client, context, costs);
+  return outgoing;
+}
+
+/** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */
+export async function payerOf(client: pg.PoolClient, context: LedgerContext, execution: LedgerKey): Promise<Pick<LateCost, "tenant" | "payer">> {
+  const rows = await run(
+    client,
+    "execution-payer",
+    `SELECT e.tenant_no, j.job_id, j.generation, j.envelope FROM executions e LEFT JOIN jobs j ON j.no = e.no AND j.day = e.day
+     WHERE e.no = $1 AND e.day = $2`,
+    [execution.no, execution.day],
+  );
+  const [tenantNo, jobId, generation, envelope] = rows[0] ?? [];
+  return {
+    tenant: context.tenants.nameOf(Number(tenantNo)),
+    payer:
+      jobId === null || jobId === undefined
+        ? null
+        : { jobId: Buffer.from(jobId.slice(2), "hex").toString("utf8"), generation: Number(generation), envelope: envelope ?? "{}" },
+  };
+}

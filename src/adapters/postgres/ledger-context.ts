@@ -1,0 +1,70 @@
+import type pg from "pg";
+import { run, type Pools } from "./connection.js";
+import { textArray } from "./binary-array.js";
+import { NumberBlock } from "./number-block.js";
+
+const DAY_MS = 86_400_000;
+
+/** Tenants by number: narrow keys in hot tables. Both ways are in memory; unknown names are added before a transaction. */
+export class TenantNumbers {
+  readonly #pool: pg.Pool;
+  readonly #noByName = new Map<string, number>();
+  readonly #nameByNo = new Map<number, string>();
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  /** After this `noOf` knows each of the names and `nameOf` every tenant in the ledger. */
+  async ensure(names: readonly string[]): Promise<void> {
+    if (this.#nameByNo.size > 0 && names.every((name) => this.#noByName.has(name))) return;
+    await run(this.#pool, "tenants-insert", "INSERT INTO tenants (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
+      textArray([...new Set(names)]),
+    ]);
+    const rows = await run(this.#pool, "tenants-all", "SELECT no, name FROM tenants", []);
+    for (const [no, name] of rows) {
+      this.#noByName.set(name ?? "", Number(no));
+      this.#nameByNo.set(Number(no), name ?? "");
+    }
+  }
+
+  noOf(name: string): number {
+    const no = this.#noByName.get(name);
+    if (no === undefined) throw new Error(`InvariantError: tenant "${name}" has no number; call ensure first`);
+    return no;
+  }
+
+  /** 0 is no tenant: for rows about records whose tenant is unproven. */
+  nameOf(no: number): string {
+    const name = this.#nameByNo.get(no);
+    if (name === undefined) throw new Error(`InvariantError: tenant number ${String(no)} is unknown`);
+    return name;
+  }
+}
+
+/** What every operation of the ledger shares. */
+export class LedgerContext {
+  readonly pools: Pools;
+  readonly cluster: string;
+  readonly tenants: TenantNumbers;
+  readonly numbers: NumberBlock;
+  #databaseAheadMs = 0;
+  readonly #nowMs: () => number;
+
+  constructor(pools: Pools, cluster: string, nowMs: () => number) {
+    this.pools = pools;
+    this.cluster = cluster;
+    this.tenants = new TenantNumbers(pools.durable);
+    this.numbers = new NumberBlock(pools.durable);
+    this.#nowMs = nowMs;
+  }
+
+  /** Called with each database time that is read, so that `today` follows the database's clock. */
+  sawDatabaseTime(databaseMs: number): void {
+    this.#databaseAheadMs = databaseMs - this.#nowMs();
+  }
+
+  today(): number {
+    return Math.floor((this.#nowMs() + this.#databaseAheadMs) / DAY_MS);
+  }
+}

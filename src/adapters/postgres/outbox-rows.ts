@@ -1,0 +1,130 @@
+import type pg from "pg";
+import type { Outgoing } from "../../domain/result/outgoing.js";
+import type { OutboxGroup } from "../../ports/ledger.js";
+import { bytesOrNull } from "./stored-body.js";
+import { run } from "./connection.js";
+import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import type { NumberBlock } from "./number-block.js";
+
+/** Header values are text; bytes that came from the caller are marked, so that they return byte for byte. */
+function headersText(headers: Outgoing["headers"]): string {
+  return JSON.stringify(headers.map(([name, value]) => (typeof value === "string" ? [name, value] : [name, value.toString("base64"), 1])));
+}
+
+function parseHeaders(text: string): (readonly [string, Buffer | string])[] {
+  const stored = JSON.parse(text) as [string, string, 1?][]; // written by headersText
+  return stored.map(([name, value, bytes]) => [name, bytes === 1 ? Buffer.from(value, "base64") : value]);
+}
+
+/** Writes records to the outbox and one queue row a topic; returns the groups for the relay's memory. */
+export async function insertOutbox(
+  client: pg.PoolClient,
+  numbers: NumberBlock,
+  session: number,
+  nowMs: number,
+  outgoing: readonly Outgoing[],
+): Promise<OutboxGroup[]> {
+  if (outgoing.length === 0) return [];
+  await run(
+    client,
+    "outbox-insert",
+    `INSERT INTO outbox (day, no, kind, topic, partition, key, headers, value)
+     SELECT * FROM unnest($1::int4[], $2::int8[], $3::text[], $4::text[], $5::int4[], $6::bytea[], $7::text[], $8::bytea[])`,
+    [
+      int4Array(outgoing.map((record) => record.day)),
+      int8Array(outgoing.map((record) => record.no)),
+      textArray(outgoing.map((record) => record.kind)),
+      textArray(outgoing.map((record) => record.topic)),
+      int4Array(outgoing.map((record) => record.partition)),
+      byteaArray(outgoing.map((record) => record.key)),
+      textArray(outgoing.map((record) => headersText(record.headers))),
+      byteaArray(outgoing.map((record) => record.value)),
+    ],
+  );
+  const byTopic = new Map<string, Outgoing[]>();
+  for (const record of outgoing) {
+    const list = byTopic.get(record.topic);
+    if (list === undefined) byTopic.set(record.topic, [record]);
+    else list.push(record);
+  }
+  const groups: OutboxGroup[] = [];
+  for (const [topic, records] of byTopic) {
+    const seq = numbers.next();
+    // Serial: one topic is the usual case, and each insert is one row.
+    await run(
+      client,
+      "outbox-ready-insert",
+      `INSERT INTO outbox_ready (seq, session_no, topic, at_ms, kinds, nos, days) VALUES ($1, $2, $3, $4, $5::text[], $6::int8[], $7::int4[])`,
+      [
+        seq,
+        session,
+        topic,
+        nowMs,
+        textArray(records.map((record) => record.kind)),
+        int8Array(records.map((record) => record.no)),
+        int4Array(records.map((record) => record.day)),
+      ],
+    );
+    groups.push({ seq, topic, records });
+  }
+  return groups;
+}
+
+/** Takes queue rows over from routers that are gone, or that this one no longer has in memory. */
+export async function takeOutboxRows(
+  client: pg.PoolClient,
+  session: number,
+  limit: number,
+  olderThanMs: number,
+  silentAfterMs: number,
+): Promise<OutboxGroup[]> {
+  const rows = await run(
+    client,
+    "outbox-take",
+    `UPDATE outbox_ready o SET session_no = $1, at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+     FROM (SELECT q.seq FROM outbox_ready q
+           WHERE q.at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $3
+             AND (q.session_no = $1 OR NOT EXISTS (
+               SELECT 1 FROM routers r WHERE r.session_no = q.session_no AND r.ended_at IS NULL
+                 AND r.beat_at > clock_timestamp() - make_interval(secs => $4::float8 / 1000)))
+           ORDER BY q.seq LIMIT $2 FOR UPDATE SKIP LOCKED) due
+     WHERE o.seq = due.seq
+     RETURNING o.seq, o.topic, array_to_json(o.kinds), array_to_json(o.nos), array_to_json(o.days)`,
+    [session, limit, olderThanMs, silentAfterMs],
+  );
+  const groups: OutboxGroup[] = [];
+  for (const [seq, topic, kinds, nos, days] of rows) {
+    const keys = {
+      kinds: JSON.parse(kinds ?? "[]") as string[],
+      nos: JSON.parse(nos ?? "[]") as number[],
+      days: JSON.parse(days ?? "[]") as number[],
+    };
+    // Serial: the sweep is off the usual path and must not take every connection.
+    groups.push({ seq: Number(seq), topic: topic ?? "", records: await loadOutgoing(client, keys) });
+  }
+  return groups;
+}
+
+export async function loadOutgoing(
+  client: pg.PoolClient | pg.Pool,
+  keys: { readonly kinds: readonly string[]; readonly nos: readonly number[]; readonly days: readonly number[] },
+): Promise<Outgoing[]> {
+  const rows = await run(
+    client,
+    "outbox-load",
+    `SELECT o.kind, o.no, o.day, o.topic, o.partition, o.key, o.headers, o.value
+     FROM unnest($1::int8[], $2::text[], $3::int4[]) WITH ORDINALITY AS k(no, kind, day, place)
+     JOIN outbox o ON o.no = k.no AND o.kind = k.kind AND o.day = k.day ORDER BY k.place`,
+    [int8Array(keys.nos), textArray(keys.kinds), int4Array(keys.days)],
+  );
+  return rows.map(([kind, no, day, topic, partition, key, headers, value]) => ({
+    kind: kind as Outgoing["kind"], // the table's CHECK holds the same list
+    no: Number(no),
+    day: Number(day),
+    topic: topic ?? "",
+    partition: partition === null || partition === undefined ? null : Number(partition),
+    key: bytesOrNull(key ?? null),
+    headers: parseHeaders(headers ?? "[]"),
+    value: bytesOrNull(value ?? null),
+  }));
+}

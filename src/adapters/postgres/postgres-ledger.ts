@@ -1,0 +1,190 @@
+import type { LedgerKey, SessionNo } from "../../domain/ids.js";
+import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import type { Failure } from "../../domain/failure.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
+import type { CancelRequest, ClaimOutcome, ClaimRequest, ClaimVerdict, FinishGroup, FinishOutcome, InboxPosition, IntakeGroup, IntakeOutcome, Ledger, LedgerLoad, OutboxGroup } from "../../ports/ledger.js";
+import { accept } from "./accept.js";
+import { int4Array, int8Array } from "./binary-array.js";
+import { cancelRows } from "./cancel.js";
+import { claim } from "./claim.js";
+import { run, transaction } from "./connection.js";
+import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { finish } from "./finish.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { insertOutbox, takeOutboxRows } from "./outbox-rows.js";
+import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
+import { bytesOrNull, fromStored } from "./stored-body.js";
+
+/** A router that has not beaten for this long may have its outbox groups taken over; a repeat has the same bytes. */
+const OUTBOX_SILENT_AFTER_MS = 5000;
+const STRAGGLERS_AT_ONCE = 500;
+
+/** The ledger on PostgreSQL: one function a transaction, in the files beside this one. */
+export class PostgresLedger implements Ledger {
+  readonly #context: LedgerContext;
+  readonly #tenants: readonly string[];
+
+  constructor(context: LedgerContext, tenants: readonly string[]) {
+    this.#context = context;
+    this.#tenants = tenants;
+  }
+
+  takeNumbers(): Promise<{ readonly from: number; readonly count: number }> {
+    return this.#context.numbers.take();
+  }
+
+  async openSession(name: string): Promise<SessionNo> {
+    await this.#context.tenants.ensure(this.#tenants);
+    return openSession(this.#context, name);
+  }
+
+  beat(session: SessionNo, lowMark: number): Promise<boolean> {
+    return beat(this.#context, session, lowMark);
+  }
+
+  endSession(session: SessionNo): Promise<void> {
+    return endSession(this.#context, session);
+  }
+
+  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
+    return recoverDeadSessions(this.#context, deadAfterMs, graceMs);
+  }
+
+  async position(topic: string, partition: number): Promise<InboxPosition | null> {
+    const rows = await run(
+      this.#context.pools.durable,
+      "position-read",
+      "SELECT next, witness FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
+      [this.#context.cluster, topic, partition],
+    );
+    const row = rows[0];
+    return row === undefined ? null : { next: Number(row[0]), witness: bytesOrNull(row[1] ?? null) };
+  }
+
+  async openPosition(topic: string, partition: number, next: number): Promise<void> {
+    await run(
+      this.#context.pools.durable,
+      "position-open",
+      "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+      [this.#context.cluster, topic, partition, next],
+    );
+  }
+
+  accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+    return accept(this.#context, group, render);
+  }
+
+  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
+    return claim(this.#context, request, decide, render);
+  }
+
+  finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+    return finish(this.#context, group, render);
+  }
+
+  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: number): Promise<void> {
+    return giveBack(this.#context, session, attempts, nowMs);
+  }
+
+  async cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: number, render: Renderer): Promise<FinishOutcome> {
+    const context = this.#context;
+    await context.tenants.ensure(this.#tenants);
+    await context.numbers.reserve(requests.length * 2 + 16);
+    return transaction(context.pools.durable, async (client) => {
+      const written = await cancelRows(client, context, requests, nowMs, render);
+      const outbox = await insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
+      return { ended: written.ended, outbox, waste: 0 };
+    });
+  }
+
+  async answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {
+    const context = this.#context;
+    await context.numbers.reserve(STRAGGLERS_AT_ONCE * 2 + 16);
+    return transaction(
+      context.pools.durable,
+      async (client) => {
+        const owed = await run(client, "unanswered-take", "SELECT execution_no, execution_day FROM unanswered ORDER BY execution_no LIMIT 20 FOR UPDATE SKIP LOCKED", []);
+        if (owed.length === 0) return { ended: [], outbox: [], waste: 0 };
+        const rows = await run(
+          client,
+          "jobs-stragglers",
+          `UPDATE jobs j SET state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE s.state END, ended_ms = $1,
+             failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE s.failure::json->>'code' END
+           FROM (SELECT w.no, w.day, e.state, e.failure, e.answer, e.answer_gzip, e.answer_facts, e.history
+                 FROM unnest($2::int8[], $3::int4[]) AS x(no, day) JOIN executions e ON e.no = x.no AND e.day = x.day
+                 JOIN jobs w ON w.execution_no = e.no
+                 WHERE w.state = 'active' AND e.state IN ('succeeded', 'failed')
+                 ORDER BY w.no LIMIT ${String(STRAGGLERS_AT_ONCE)}) s
+           WHERE j.no = s.no AND j.day = s.day
+           RETURNING ${ENDING_COLUMNS}, s.answer, s.answer_gzip, s.answer_facts, s.failure, s.history`,
+          [nowMs, int8Array(owed.map((row) => Number(row[0]))), int4Array(owed.map((row) => Number(row[1])))],
+        );
+        if (rows.length < STRAGGLERS_AT_ONCE) {
+          await run(client, "unanswered-done", "DELETE FROM unanswered WHERE execution_no = ANY($1::int8[])", [int8Array(owed.map((row) => Number(row[0])))]);
+        }
+        const ends = rows.map((row): EndingWithReason => straggler(context, row, nowMs));
+        const written = await writeEnds(client, context, render, ends);
+        const outbox = await insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
+        return { ended: written.ended, outbox, waste: 0 };
+      },
+      () => Promise.resolve(null),
+    );
+  }
+
+  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]> {
+    return transaction(
+      this.#context.pools.durable,
+      (client) => takeOutboxRows(client, session, limit, olderThanMs, OUTBOX_SILENT_AFTER_MS),
+      () => Promise.resolve(null),
+    );
+  }
+
+  async dropOutbox(seqs: readonly number[]): Promise<void> {
+    await run(this.#context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [int8Array(seqs)]);
+  }
+
+  async prepareDays(): Promise<void> {
+    await run(
+      this.#context.pools.durable,
+      "days-prepare",
+      `SELECT create_day_partitions(floor(extract(epoch FROM now()) / 86400)::integer, floor(extract(epoch FROM now()) / 86400)::integer + 14)`,
+      [],
+    );
+  }
+
+  /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */
+  async load(limit: number): Promise<LedgerLoad> {
+    const rows = await run(
+      this.#context.pools.durable,
+      "ledger-load",
+      `SELECT (SELECT count(*) FROM (SELECT 1 FROM ready LIMIT $1) r),
+         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready LIMIT 10000) o),
+         (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
+            ORDER BY priority DESC, run_at_ms LIMIT 1) m)`,
+      [limit],
+    );
+    const [ready, outbox, oldest] = rows[0] ?? [];
+    return { readyRows: Number(ready), outboxRecords: Number(outbox), oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest) };
+  }
+}
+
+function straggler(context: LedgerContext, row: readonly (string | null)[], nowMs: number): EndingWithReason {
+  const job = readEndingJob(context, row);
+  const [answer, gzip, facts, failure, history] = row.slice(10);
+  const deadline: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null };
+  const stored = failure === null || failure === undefined ? null : (JSON.parse(failure) as Failure); // written by finish
+  return {
+    job,
+    end: {
+      answer:
+        answer === null || answer === undefined
+          ? null
+          : { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }, // written by finish
+      failure: job.status === "expired" ? deadline : stored,
+      served: "coalesced",
+      payer: job.execution,
+      history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish
+      endedAtMs: nowMs,
+    },
+  };
+}

@@ -1,0 +1,154 @@
+import { sessionNo, type LedgerKey, type SessionNo } from "../../domain/ids.js";
+import type { AttemptIntent } from "../../domain/execution/execution.js";
+import { insertReady } from "./accept.js";
+import { int4Array, int8Array } from "./binary-array.js";
+import { run, transaction } from "./connection.js";
+import { nearestDeadlines } from "./finish.js";
+import type { LedgerContext } from "./ledger-context.js";
+
+/** Attempts of a dead session that one transaction puts in doubt. */
+const RECOVER_STEP = 500;
+
+export async function openSession(context: LedgerContext, name: string): Promise<SessionNo> {
+  const rows = await run(context.pools.durable, "session-open", "INSERT INTO routers (name) VALUES ($1) RETURNING session_no", [name]);
+  return sessionNo(Number(rows[0]?.[0]));
+}
+
+/** @returns false when the session was declared dead. */
+export async function beat(context: LedgerContext, session: SessionNo, lowMark: number): Promise<boolean> {
+  const rows = await run(
+    context.pools.relaxed,
+    "session-beat",
+    "UPDATE routers SET beat_at = clock_timestamp(), low_mark = $2 WHERE session_no = $1 AND ended_at IS NULL RETURNING 1",
+    [session, lowMark],
+  );
+  return rows.length === 1;
+}
+
+/** A session that ends by itself leaves nothing behind only if nothing is in the air; the recovery looks all the same. */
+export async function endSession(context: LedgerContext, session: SessionNo): Promise<void> {
+  await run(context.pools.durable, "session-end", "UPDATE routers SET ended_at = clock_timestamp() WHERE session_no = $1 AND ended_at IS NULL", [session]);
+}
+
+/**
+ * Declares silent sessions dead, then puts their calls in doubt in small steps. Any router may continue what another began: a
+ * session is done when `recovered_at` is set.
+ */
+export async function recoverDeadSessions(context: LedgerContext, deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
+  await run(
+    context.pools.durable,
+    "sessions-declare-dead",
+    `UPDATE routers SET ended_at = clock_timestamp() WHERE session_no IN (
+       SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
+       ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
+    [deadAfterMs],
+  );
+  const dead = await run(
+    context.pools.durable,
+    "sessions-unrecovered",
+    "SELECT session_no, low_mark FROM routers WHERE ended_at IS NOT NULL AND recovered_at IS NULL ORDER BY session_no LIMIT 16",
+    [],
+  );
+  let doubts = 0;
+  for (const [session, lowMark] of dead) {
+    for (;;) {
+      // Serial: one step after another, so that a large recovery never holds many rows at once.
+      const step = await recoverStep(context, Number(session), Number(lowMark), graceMs);
+      doubts += step;
+      if (step < RECOVER_STEP) break;
+    }
+    await run(context.pools.durable, "session-recovered", "UPDATE routers SET recovered_at = clock_timestamp() WHERE session_no = $1", [Number(session)]);
+  }
+  return doubts;
+}
+
+async function recoverStep(context: LedgerContext, session: number, lowMark: number, graceMs: (account: string) => number): Promise<number> {
+  return transaction(
+    context.pools.durable,
+    async (client) => {
+      const rows = await run(
+        client,
+        "attempts-to-doubt",
+        `UPDATE attempts a SET state = 'in_doubt' FROM (
+           SELECT no, day FROM attempts WHERE no >= $2 AND session_no = $1 AND state = 'sending' ORDER BY no LIMIT ${String(RECOVER_STEP)} FOR UPDATE SKIP LOCKED) d
+         WHERE a.no = d.no AND a.day = d.day
+         RETURNING a.no, a.day, a.execution_no, a.account, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8`,
+        [session, lowMark],
+      );
+      const moved = await run(
+        client,
+        "executions-to-doubt",
+        `UPDATE executions e SET state = 'in_doubt' FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS u(no, day, attempt)
+         WHERE e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.attempt_no = u.attempt RETURNING e.no`,
+        [
+          int8Array(rows.map((row) => Number(row[2]))),
+          int4Array(rows.map((row) => Number(row[1]))),
+          int8Array(rows.map((row) => Number(row[0]))),
+        ],
+      );
+      const doubtful = new Set(moved.map((row) => Number(row[0])));
+      const nearest = await nearestDeadlines(client, [...doubtful]);
+      await insertReady(
+        client,
+        rows.filter((row) => doubtful.has(Number(row[2]))).map(([, day, execution, account, nowMs]) => ({
+          no: Number(execution),
+          day: Number(day),
+          priority: nearest.get(Number(execution))?.priority ?? 5,
+          runAtMs: Number(nowMs) + graceMs(account ?? ""),
+          expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
+          waitsFor: "doubt",
+        })),
+      );
+      return rows.length;
+    },
+    () => Promise.resolve(null),
+  );
+}
+
+/** Intents whose bytes never left: nothing can have been billed, so they wait as rows again. */
+export async function giveBack(
+  context: LedgerContext,
+  session: SessionNo,
+  attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+  nowMs: number,
+): Promise<void> {
+  if (attempts.length === 0) return;
+  const ordered = [...attempts].sort((a, b) => a.execution.no - b.execution.no);
+  await transaction(
+    context.pools.durable,
+    async (client) => {
+      await run(
+        client,
+        "attempts-not-sent",
+        `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1 FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
+         WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending'`,
+        [nowMs, int8Array(ordered.map(({ attempt }) => attempt.no)), int4Array(ordered.map(({ execution }) => execution.day))],
+      );
+      const rows = await run(
+        client,
+        "executions-give-back",
+        `UPDATE executions e SET state = 'ready' FROM unnest($2::int8[], $3::int4[], $4::int8[]) AS u(no, day, attempt)
+         WHERE e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt RETURNING e.no, e.day`,
+        [
+          session,
+          int8Array(ordered.map(({ execution }) => execution.no)),
+          int4Array(ordered.map(({ execution }) => execution.day)),
+          int8Array(ordered.map(({ attempt }) => attempt.no)),
+        ],
+      );
+      const nearest = await nearestDeadlines(client, rows.map((row) => Number(row[0])));
+      await insertReady(
+        client,
+        rows.map(([no, day]) => ({
+          no: Number(no),
+          day: Number(day),
+          priority: nearest.get(Number(no))?.priority ?? 5,
+          runAtMs: nowMs,
+          expiresMs: nearest.get(Number(no))?.deadlineMs ?? nowMs,
+          waitsFor: "concurrency",
+        })),
+      );
+    },
+    () => Promise.resolve(null),
+  );
+}

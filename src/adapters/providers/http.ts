@@ -1,0 +1,217 @@
+import { isUtf8 } from "node:buffer";
+import { Pool } from "undici";
+import type { Dispatcher } from "undici";
+import { watchAbort } from "./abort-watch.js";
+
+/**
+ * One POST to a provider, with our own bounds: total deadline, idle limit, byte cap; no redirect followed, nothing sent again,
+ * nothing decompressed. Client libraries are not trusted with this: their time-outs do not bound a body that trickles, and they
+ * repeat a POST by themselves, which can be paid twice.
+ *
+ * The line that money depends on is drawn by undici's `onRequestStart`: it is called right before the first byte is written to a
+ * connected socket. Trouble before it (refused, name not found, TLS, waiting for a connection) means that nothing was sent; after
+ * it something may have been, also when a kept-alive socket turns out to be closed.
+ *
+ * `dispatch` is used instead of `request` because the body is collected here anyway, without a stream in between.
+ */
+
+export interface HttpOptions {
+  /** Scheme, host, port and path prefix, such as `https://api.openai.com/v1`. */
+  readonly baseUrl: string;
+  /** Most sockets at once; further calls wait for one inside their own deadline. */
+  readonly connectionsMax: number;
+  readonly connectTimeoutMs: number;
+  /** Longest silence before the answer's first byte and between two of them. */
+  readonly idleTimeoutMs: number;
+  readonly responseBytesMax: number;
+}
+
+export interface HttpRequest {
+  /** Below the base URL, beginning with a slash. */
+  readonly path: string;
+  /** Name, value, name, value, …: undici takes a flat list as it is. */
+  readonly headers: string[];
+  readonly bodyText: string;
+  /** Total time, waiting for a socket included. */
+  readonly timeoutMs: number;
+}
+
+export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+export type HttpReply =
+  | HttpAnswer
+  /** No whole answer came. `status` when its head did. */
+  | {
+      readonly kind: "broken";
+      readonly because: "aborted" | "deadline" | "idle" | "connection" | "not_http" | "not_built";
+      readonly sent: "no" | "perhaps";
+      readonly status: number | null;
+      readonly headers: HttpHeaders;
+      readonly receivedBytes: number;
+      /** Error code of the operating system or of undici; null when there is none. */
+      readonly errorCode: string | null;
+    };
+
+export interface HttpAnswer {
+  readonly kind: "answer";
+  readonly status: number;
+  readonly headers: HttpHeaders;
+  /** Null when the body is longer than allowed or is no UTF-8. */
+  readonly bodyText: string | null;
+  readonly problem: "too_long" | "not_utf8" | null;
+}
+
+export interface HttpCaller {
+  post(request: HttpRequest, signal: AbortSignal): Promise<HttpReply>;
+  close(): Promise<void>;
+}
+
+/** More of an error's body is not needed to classify it. */
+const ERROR_BODY_BYTES_MAX = 65_536;
+
+/** undici's own end of an idle socket, below the 5 s of a Node server, so that it is seldom the server who closes first. */
+const KEEP_ALIVE_MS = 4_000;
+
+export function createHttpCaller(options: HttpOptions): HttpCaller {
+  const base = new URL(options.baseUrl);
+  const prefix = base.pathname.replace(/\/+$/, "");
+  const pool = new Pool(base.origin, {
+    connections: options.connectionsMax,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: options.idleTimeoutMs,
+    bodyTimeout: options.idleTimeoutMs,
+    connect: { timeout: options.connectTimeoutMs },
+  });
+  return {
+    post: (request, signal) =>
+      new Promise((resolve) => {
+        const exchange = new Exchange(request.timeoutMs, options.responseBytesMax, signal, resolve);
+        if (signal.aborted) {
+          exchange.giveUp("aborted");
+          return;
+        }
+        pool.dispatch({ path: prefix + request.path, method: "POST", headers: request.headers, body: request.bodyText }, exchange);
+      }),
+    close: () => pool.destroy(),
+  };
+}
+
+type Broken = Extract<HttpReply, { readonly kind: "broken" }>;
+
+/** One request on its way; settles exactly once. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #responseBytesMax: number;
+  readonly #resolve: (reply: HttpReply) => void;
+  readonly #timer: NodeJS.Timeout;
+  readonly #stopWatching: () => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #settled = false;
+  #sent = false;
+  #status: number | null = null;
+  #headers: HttpHeaders = {};
+  #chunks: Buffer[] = [];
+  #receivedBytes = 0;
+
+  constructor(timeoutMs: number, responseBytesMax: number, signal: AbortSignal, resolve: (reply: HttpReply) => void) {
+    this.#responseBytesMax = responseBytesMax;
+    this.#resolve = resolve;
+    this.#timer = setTimeout(() => {
+      this.giveUp("deadline");
+    }, timeoutMs);
+    this.#stopWatching = watchAbort(signal, () => {
+      this.giveUp("aborted");
+    });
+  }
+
+  giveUp(because: "aborted" | "deadline"): void {
+    this.#settle(this.#broken(because, null));
+    this.#controller?.abort(new Error(because));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // Given up while it waited for a socket: aborting here is still before the first byte.
+    if (this.#settled) controller.abort(new Error("given up"));
+    else this.#sent = true;
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+    if (status < 200) return; // an informational head; the real one follows
+    this.#status = status;
+    this.#headers = headers;
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return;
+    this.#receivedBytes += chunk.length;
+    const bytesMax = this.#isSuccess() ? this.#responseBytesMax : ERROR_BODY_BYTES_MAX;
+    if (this.#receivedBytes <= bytesMax) {
+      this.#chunks.push(chunk);
+      return;
+    }
+    this.#answer(null, "too_long");
+    controller.abort(new Error("too long"));
+  }
+
+  onResponseEnd(): void {
+    const body = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    if (body === undefined || !isUtf8(body)) this.#answer(null, "not_utf8");
+    else this.#answer(body.toString("utf8"), null);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    // The head of an error is enough to know what it means, and an error is not billed.
+    if (this.#status !== null && !this.#isSuccess()) this.#answer(null, null);
+    else this.#settle(this.#broken(reasonOf(error), codeOf(error)));
+  }
+
+  #isSuccess(): boolean {
+    return this.#status !== null && this.#status < 300;
+  }
+
+  #answer(bodyText: string | null, problem: HttpAnswer["problem"]): void {
+    this.#settle({ kind: "answer", status: this.#status ?? 0, headers: this.#headers, bodyText, problem });
+  }
+
+  #broken(because: Broken["because"], errorCode: string | null): Broken {
+    return {
+      kind: "broken",
+      because,
+      sent: this.#sent ? "perhaps" : "no",
+      status: this.#status,
+      headers: this.#headers,
+      receivedBytes: this.#receivedBytes,
+      errorCode,
+    };
+  }
+
+  #settle(reply: HttpReply): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#chunks = [];
+    clearTimeout(this.#timer);
+    this.#stopWatching();
+    this.#resolve(reply);
+  }
+}
+
+/** undici and Node put a code on their errors; aggregated connection errors (IPv4 and IPv6) carry one too. */
+function codeOf(error: Error): string | null {
+  return "code" in error && typeof error.code === "string" ? error.code : null;
+}
+
+function reasonOf(error: Error): Broken["because"] {
+  const code = codeOf(error) ?? "";
+  if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") return "idle";
+  if (code === "UND_ERR_INVALID_ARG") return "not_built";
+  // Its parser puts the code of the HTTP error on the error or leaves it out; the name is always there.
+  return error.name === "HTTPParserError" || code === "UND_ERR_HEADERS_OVERFLOW" ? "not_http" : "connection";
+}
+
+/** A header's value; the first when it was sent more than once. */
+export function headerOf(headers: HttpHeaders, name: string): string | null {
+  const value = headers[name];
+  if (value === undefined) return null;
+  return typeof value === "string" ? value : (value[0] ?? null);
+}

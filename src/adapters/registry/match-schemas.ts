@@ -1,0 +1,112 @@
+import avro from "avsc";
+import type { Schema, Type, types } from "avsc";
+
+/** How values of one writer's schema become jobs. */
+export type SchemaMatch =
+  | { readonly kind: "matches"; readonly decode: (payload: Buffer) => unknown; readonly unknownFields: readonly string[] }
+  | { readonly kind: "incompatible"; readonly message: string };
+
+/** A schema as it stands in a file; only records are looked into. */
+export type RawSchema = string | readonly RawSchema[] | RawRecord | Readonly<Record<string, unknown>>;
+
+export interface RawRecord {
+  readonly type: "record";
+  readonly name: string;
+  readonly fields: readonly { readonly name: string; readonly type: RawSchema }[];
+}
+
+/**
+ * Resolves a writer's schema into ours, field by field, so that what doesn't fit is named. Records are matched by their fields: tools
+ * that write schemas choose the records' names themselves. Fields that only the writer has are listed and not dropped: a mistyped
+ * `regions` must not send data elsewhere.
+ */
+export function matchSchemas(ours: RawRecord, writer: Type): SchemaMatch {
+  const writerFields = fieldsOf(writer);
+  if (writerFields === null) return { kind: "incompatible", message: `expected a record in the writer's schema, got ${writer.typeName}` };
+  const reader = avro.Type.forSchema(namedLike(ours, writer) as Schema) as types.RecordType; // avsc's own type of schemas; ours is a record
+  for (const field of reader.fields) {
+    const written = writerFields.find(({ name }) => name === field.name);
+    const problem = written === undefined ? lackOf(field) : misfitOf(field, written);
+    if (problem !== null) return { kind: "incompatible", message: `field ${field.name}: ${problem}` };
+  }
+  try {
+    const resolver = reader.createResolver(writer, { ignoreNamespaces: true });
+    const decode = (payload: Buffer): unknown => reader.fromBuffer(payload, resolver);
+    return { kind: "matches", decode, unknownFields: unknownFields(reader, writer, "") };
+  } catch (error) {
+    return { kind: "incompatible", message: error instanceof Error ? firstLine(error) : "the schemas don't match" };
+  }
+}
+
+/** Our schema with the writer's record names as aliases, at each place where both have a record. */
+function namedLike(ours: RawSchema, writer: Type): RawSchema {
+  if (isList(ours)) return ours.map((branch) => namedLike(branch, writer));
+  const fields = fieldsOf(writer);
+  if (!isRecord(ours) || fields === null) return ours;
+  return {
+    ...ours,
+    aliases: recordNames(writer),
+    fields: ours.fields.map((field) => {
+      const written = fields.find(({ name }) => name === field.name);
+      return written === undefined ? field : { ...field, type: namedLike(field.type, written.type) };
+    }),
+  };
+}
+
+function isList(schema: RawSchema): schema is readonly RawSchema[] {
+  return Array.isArray(schema);
+}
+
+function isRecord(schema: RawSchema): schema is RawRecord {
+  return typeof schema === "object" && "fields" in schema;
+}
+
+function recordNames(type: Type): string[] {
+  const record = recordIn(type);
+  return record?.name === undefined ? [] : [record.name];
+}
+
+function lackOf(field: types.Field): string | null {
+  return field.defaultValue() === undefined ? "expected it in the writer's schema, got none" : null;
+}
+
+function misfitOf(field: types.Field, written: types.Field): string | null {
+  try {
+    field.type.createResolver(written.type, { ignoreNamespaces: true });
+    return null;
+  } catch {
+    return `expected ${typeWords(field.type)}, got ${typeWords(written.type)} in the writer's schema`;
+  }
+}
+
+function typeWords(type: Type): string {
+  if (!type.typeName.startsWith("union")) return type.typeName;
+  return (type as types.UnwrappedUnionType).types.map(({ typeName }) => typeName).join(" or ");
+}
+
+function firstLine(error: Error): string {
+  return error.message.split("\n")[0] ?? "";
+}
+
+function unknownFields(reader: Type, writer: Type, path: string): string[] {
+  const [readerFields, writerFields] = [fieldsOf(reader), fieldsOf(writer)];
+  if (readerFields === null || writerFields === null) return [];
+  return writerFields.flatMap((written) => {
+    const own = readerFields.find(({ name }) => name === written.name);
+    const name = path === "" ? written.name : `${path}.${written.name}`;
+    return own === undefined ? [name] : unknownFields(own.type, written.type, name);
+  });
+}
+
+/** Fields of a record, or of the one record in a union; null for all else. */
+function fieldsOf(type: Type): readonly types.Field[] | null {
+  return recordIn(type)?.fields ?? null;
+}
+
+// The casts follow typeName, which is how avsc tells its types apart.
+function recordIn(type: Type): types.RecordType | null {
+  if (type.typeName === "record") return type as types.RecordType;
+  if (!type.typeName.startsWith("union")) return null;
+  const record = (type as types.UnwrappedUnionType).types.find(({ typeName }) => typeName === "record");
+  return record === undefined ? null : (record as types.RecordType);
+}

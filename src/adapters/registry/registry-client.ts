@@ -1,0 +1,75 @@
+import { SchemaRegistry } from "@kafkajs/confluent-schema-registry";
+import avro from "avsc";
+import type { Type } from "avsc";
+
+export interface RegistrySettings {
+  /** Base address of the Confluent API, like `http://registry:8081`. */
+  readonly url: string;
+  readonly username: string | null;
+  readonly password: string | null;
+  /** For one question to the registry, all its repeats included. */
+  readonly timeoutMs: number;
+}
+
+/** What the registry says about a schema id. */
+export type SchemaAnswer =
+  | { readonly kind: "schema"; readonly type: Type }
+  | { readonly kind: "not_avro" }
+  | { readonly kind: "unknown" }
+  | { readonly kind: "unavailable"; readonly message: string };
+
+/** Asks for one schema. */
+export type FindSchema = (id: number) => Promise<SchemaAnswer>;
+
+const NOT_FOUND = 404;
+/** Repeats of a question that got no answer or a 5xx; the client waits a little longer each time, within `timeoutMs` in all. */
+const REPEATS_MAX = 2;
+
+export function createRegistryClient(settings: RegistrySettings): SchemaRegistry {
+  const { username, password } = settings;
+  return new SchemaRegistry({
+    host: settings.url.replace(/\/+$/, ""),
+    clientId: "sluice",
+    retry: { retries: REPEATS_MAX, maxRetryTimeInSecs: settings.timeoutMs / 1000 },
+    ...(username === null || password === null ? {} : { auth: { username, password } }),
+  });
+}
+
+/** Schemas by id, straight from the registry: keeping them is the decoder's business. */
+export function createFindSchema(settings: RegistrySettings): FindSchema {
+  const client = createRegistryClient(settings);
+  return async (id) => {
+    try {
+      const schema: unknown = await within(settings.timeoutMs, client.getSchema(id));
+      return avro.Type.isType(schema) ? { kind: "schema", type: schema as Type } : { kind: "not_avro" }; // proven by isType
+    } catch (error) {
+      return statusOf(error) === NOT_FOUND ? { kind: "unknown" } : { kind: "unavailable", message: messageOf(error) };
+    } finally {
+      client.cache.clear(); // it keeps every schema for ever
+    }
+  };
+}
+
+/** HTTP status of a registry's refusal; null when there was no answer. */
+export function statusOf(error: unknown): number | null {
+  return typeof error === "object" && error !== null && "status" in error && typeof error.status === "number" ? error.status : null;
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "no answer";
+}
+
+/** The client has no time limit of its own; what comes after it is dropped. */
+async function within<Value>(timeoutMs: number, promise: Promise<Value>): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${String(timeoutMs)} ms`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

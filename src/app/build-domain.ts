@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/config.js";
+import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
+import { parsePriceTable } from "../domain/cost/price-table.js";
+import type { Catalog } from "../domain/route/catalog.js";
+import type { RenderSettings } from "../domain/result/render.js";
+import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
+
+/** Accounts, aliases and prices as routing needs them. @throws PriceTableError when the price file can't be used. */
+export function buildCatalog(config: Config): Catalog {
+  const text = readFileSync(config.prices.file ?? new URL("pricing.json", SCHEMAS_DIRECTORY), "utf8");
+  return {
+    prices: parsePriceTable(JSON.parse(text)),
+    accounts: Object.entries(config.providers).map(([name, account]) => ({
+      name,
+      kind: account.kind,
+      regions: account.regions,
+      prices: account.prices,
+      maxOutputTokensDefault: MAX_OUTPUT_TOKENS_DEFAULT,
+      capabilities: account.capabilities,
+    })),
+    aliases: Object.entries(config.models).map(([name, model]) => ({
+      name,
+      maxOutputTokensDefault: model.maxOutputTokensDefault,
+      candidates: model.candidates.map(({ provider, model: candidate }) => ({ account: provider, model: candidate })),
+    })),
+  };
+}
+
+/** Sent for a model that is named without an alias and whose job sets no cap; the same as an alias's own default. */
+const MAX_OUTPUT_TOKENS_DEFAULT = 4096;
+
+export function buildAdmission(config: Config, cluster: string): JobAdmission {
+  const { intake } = config.limits;
+  return createAdmission({
+    cluster,
+    tenantFrom: config.auth.tenantFrom,
+    topicTenants: new Map(Object.entries(config.auth.topicTenants)),
+    tenants: new Map(Object.entries(config.tenants)),
+    limits: intake,
+    copiedHeaders: { countMax: config.headers.copiedMax, bytesMax: config.headers.copiedBytesMax },
+    lifetime: config.delivery,
+    resultsTopic: config.topics.results.name,
+    configRevision: routesRevision(config),
+    checkShape: compileJobShapeCheck(),
+  });
+}
+
+/** Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it. */
+function routesRevision(config: Config): string {
+  const accounts = Object.entries(config.providers).map(([name, { kind, baseUrl }]) => ({ name, kind, baseUrl }));
+  return createHash("sha256").update(JSON.stringify({ accounts, models: config.models })).digest("hex").slice(0, 12);
+}
+
+export function buildRenderSettings(config: Config, cluster: string): RenderSettings {
+  return { environment: config.environment, cluster, group: config.kafka.groupId, costsTopic: config.topics.costs.name };
+}

@@ -1,0 +1,34 @@
+import { stringify } from "yaml";
+import { masked } from "../../config/secrets.js";
+import type { CommandGroup } from "../command-context.js";
+import { EXIT } from "../exit-code.js";
+
+export const addConfigCommands: CommandGroup = (program, context) => {
+  const config = program.command("config").description("check or show the config");
+  config
+    .command("check")
+    .description("report every problem of the config file; exit 3 when there is one")
+    .action(
+      context.action(() => {
+        const { environment, auth } = context.config();
+        const file = context.configFile();
+        const warnings =
+          auth.tenantFrom === "body" ? ["auth.tenantFrom is body: jobs are believed to be from whom they say"] : [];
+        warnings.forEach((warning) => {
+          context.note(`${file}: warning: ${warning}`);
+        });
+        context.show({ ok: true, file, environment, warnings }, () => [`${file}: ok`]);
+        return EXIT.done;
+      }),
+    );
+  config
+    .command("show")
+    .description("print the config with every default; secrets are masked")
+    .action(
+      context.action(() => {
+        const shown = masked(context.config());
+        context.show(shown, () => stringify(shown).trimEnd().split("\n"));
+        return EXIT.done;
+      }),
+    );
+};

@@ -1,0 +1,70 @@
+import { fileURLToPath } from "node:url";
+import type { CommandContext, CommandGroup } from "../command-context.js";
+import { EXIT } from "../exit-code.js";
+import { wholeNumber } from "../option-values.js";
+
+interface SimulatorFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly bill: string;
+  readonly pricing: string;
+  readonly seed: number;
+  readonly latencyMs: number;
+  readonly jitterMs: number;
+}
+
+const PRICING_FILE = fileURLToPath(new URL("../../../schemas/pricing.json", import.meta.url));
+const PORT_MAX = 65_535;
+const LATENCY_MAX_MS = 3_600_000;
+
+export const addSimulatorCommand: CommandGroup = (program, context) => {
+  program
+    .command("simulator")
+    .description("run the mock providers until SIGTERM")
+    .requiredOption("--bill <file>", "file that every billed call is appended to")
+    .option("--pricing <file>", "price list", PRICING_FILE)
+    .option("--host <host>", "address to listen on", "127.0.0.1")
+    .option("--port <port>", "port; 0 takes a free one", wholeNumber(0, PORT_MAX), 0)
+    .option(
+      "--seed <number>",
+      "shifts the answers' length and the latencies",
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      1,
+    )
+    .option("--latency-ms <ms>", "time of an answer", wholeNumber(0, LATENCY_MAX_MS), 0)
+    .option("--jitter-ms <ms>", "spread around it", wholeNumber(0, LATENCY_MAX_MS), 0)
+    .action(
+      context.action(async (flags: SimulatorFlags) => {
+        const { startSimulator } = await import("../../simulator/simulator.js");
+        const simulator = await startSimulator({
+          host: flags.host,
+          port: flags.port,
+          billFile: flags.bill,
+          pricingFile: flags.pricing,
+          seed: flags.seed,
+          latencyMs: flags.latencyMs,
+          jitterMs: flags.jitterMs,
+        });
+        context.show(
+          {
+            listening: simulator.url,
+            openaiBaseUrl: simulator.openaiBaseUrl,
+            anthropicBaseUrl: simulator.anthropicBaseUrl,
+          },
+          () => [`OPENAI_BASE_URL=${simulator.openaiBaseUrl}`, `ANTHROPIC_BASE_URL=${simulator.anthropicBaseUrl}`],
+        );
+        await aborted(context);
+        await simulator.close();
+        return EXIT.done;
+      }),
+    );
+};
+
+async function aborted({ signal }: CommandContext): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => {
+      resolve();
+    });
+  });
+}

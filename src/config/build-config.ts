@@ -1,0 +1,135 @@
+import type { OwnPrices } from "../domain/cost/price-table.js";
+import { nanoUsdFromText } from "../domain/cost/decimal-money.js";
+import type {
+  AccountConfig,
+  ByName,
+  Config,
+  DeepReadonly,
+  JobsTopic,
+  KafkaConfig,
+  TopicSettings,
+  TopicsConfig,
+  WrittenTopic,
+} from "./config.js";
+import type { ParsedConfig } from "./schema.js";
+
+type Parsed = DeepReadonly<ParsedConfig>;
+type ParsedAccount = Parsed["providers"][string];
+
+const JOBS_TOPIC_DEFAULTS = { partitions: 12, retentionDays: 7, replication: null } as const;
+const WRITTEN_TOPIC_DEFAULTS = {
+  results: { partitions: 12, retentionDays: 14, replication: null, encoding: "json" },
+  costs: { partitions: 6, retentionDays: 400, replication: null, encoding: "json" },
+  events: { partitions: 6, retentionDays: 7, replication: null, encoding: "json" },
+} as const;
+
+/** Brings the parsed file into the program's form and freezes it. Expects what the schema let through. */
+export function buildConfig(parsed: Parsed): Config {
+  return deepFreeze({
+    ...parsed,
+    kafka: buildKafka(parsed),
+    topics: buildTopics(parsed.topics),
+    registry: {
+      url: parsed.registry.url ?? null,
+      username: parsed.registry.username ?? null,
+      password: parsed.registry.password ?? null,
+      timeoutMs: parsed.registry.timeoutMs,
+      negativeCacheMs: parsed.registry.negativeCacheMs,
+    },
+    redis: { url: parsed.redis.url ?? null },
+    auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
+    tenants: byName(parsed.tenants, (tenant) => tenant),
+    providers: byName(parsed.providers, buildAccount),
+    models: byName(parsed.models, (model) => model),
+    prices: { file: parsed.prices.file ?? null },
+  });
+}
+
+function buildKafka({ kafka, environment }: Parsed): KafkaConfig {
+  return {
+    ...kafka,
+    brokers: [...new Set(kafka.brokers.flatMap((brokers) => brokers.split(",")))],
+    clientId: kafka.clientId ?? `sluice-${environment}-router`,
+    groupId: kafka.groupId ?? `sluice-${environment}-intake`,
+    sasl: kafka.sasl ?? null,
+  };
+}
+
+function buildTopics(topics: Parsed["topics"]): TopicsConfig {
+  return {
+    jobs: topics.jobs.map((topic): JobsTopic => {
+      const settings = typeof topic === "string" ? { name: topic, ...JOBS_TOPIC_DEFAULTS } : topic;
+      return { name: settings.name, deadLetterTopic: `${settings.name}.dlq`, ...topicSettings(settings) };
+    }),
+    results: writtenTopic(topics.results, "results"),
+    costs: writtenTopic(topics.costs, "costs"),
+    events: writtenTopic(topics.events, "events"),
+    deadLetters: topicSettings(topics.deadLetters),
+  };
+}
+
+function writtenTopic(topic: Parsed["topics"]["results"], role: keyof typeof WRITTEN_TOPIC_DEFAULTS): WrittenTopic {
+  const settings = typeof topic === "string" ? { name: topic, ...WRITTEN_TOPIC_DEFAULTS[role] } : topic;
+  return { name: settings.name, encoding: settings.encoding, ...topicSettings(settings) };
+}
+
+function topicSettings(settings: {
+  readonly partitions: number;
+  readonly retentionDays: number;
+  readonly replication?: number | null | undefined;
+}): TopicSettings {
+  return {
+    partitions: settings.partitions,
+    retentionDays: settings.retentionDays,
+    replication: settings.replication ?? null,
+  };
+}
+
+function buildAccount(account: ParsedAccount): AccountConfig {
+  const key = typeof account.apiKey === "string" ? account.apiKey : account.apiKey?.[0];
+  return {
+    ...account,
+    baseUrl: account.baseUrl?.replace(/\/+$/, "") ?? null,
+    apiKey: key ?? null,
+    // A silence that outlasts the call is cut with it; so that a short call limit need not be said twice.
+    idleTimeoutMs: Math.min(account.idleTimeoutMs, account.callTimeoutMs),
+    connectTimeoutMs: Math.min(account.connectTimeoutMs, account.callTimeoutMs),
+    regions: account.regions ?? null,
+    capabilities: account.capabilities ?? null,
+    inDoubt: {
+      policy: account.inDoubt.policy,
+      retryMaxNanoUsd: nanoUsd(account.inDoubt.retryMaxUsd),
+      graceMs: account.inDoubt.graceMs,
+    },
+    prices: buildPrices(account.prices),
+  };
+}
+
+function buildPrices(prices: ParsedAccount["prices"]): OwnPrices | null {
+  if (prices?.zero === true) return { zero: true };
+  if (prices?.factor !== undefined) return { factor: prices.factor };
+  if (prices?.perMillion === undefined) return null;
+  return { perMillion: byName(prices.perMillion, (price) => price) };
+}
+
+/** The schema lets through decimal dollars of at most nine places, which are whole nano-dollars. */
+function nanoUsd(amount: string): bigint {
+  const nano = nanoUsdFromText(amount);
+  if (nano === null) throw new Error(`the schema let through ${amount} as an amount`);
+  return nano;
+}
+
+/** Without a prototype, so that a name from outside such as `constructor` finds nothing. */
+function byName<From, To>(entries: Readonly<Record<string, From>>, convert: (value: From) => To): ByName<To> {
+  const result = Object.create(null) as Record<string, To>; // Object.create returns any
+  for (const [name, value] of Object.entries(entries)) result[name] = convert(value);
+  return result;
+}
+
+function deepFreeze<Value>(value: Value): Value {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

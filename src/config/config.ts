@@ -1,0 +1,128 @@
+import type { OwnPrices } from "../domain/cost/price-table.js";
+import type { ProviderKind } from "../domain/route/route.js";
+import type { ParsedConfig } from "./schema.js";
+
+/**
+ * The config the program works with: checked, complete, frozen. Sections that need no other form than the file's have the file's type;
+ * their units are in their names, their bounds and reasons in the schema. Maps by name have no prototype, so a tenant called
+ * `constructor` is not found.
+ */
+export interface Config extends DeepReadonly<
+  Pick<
+    ParsedConfig,
+    | "environment"
+    | "storage"
+    | "limits"
+    | "dedupe"
+    | "cache"
+    | "results"
+    | "delivery"
+    | "headers"
+    | "retention"
+    | "shutdown"
+    | "http"
+  >
+> {
+  readonly kafka: KafkaConfig;
+  readonly topics: TopicsConfig;
+  readonly registry: RegistryConfig;
+  readonly postgres: DeepReadonly<ParsedConfig["postgres"]>;
+  readonly redis: { readonly url: string | null };
+  readonly auth: AuthConfig;
+  readonly tenants: ByName<TenantConfig>;
+  readonly providers: ByName<AccountConfig>;
+  readonly models: ByName<ModelConfig>;
+  readonly prices: { readonly file: string | null };
+}
+
+export type ByName<Value> = Readonly<Record<string, Value>>;
+
+export type DeepReadonly<Value> = Value extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : Value extends object
+    ? { readonly [Key in keyof Value]: DeepReadonly<Value[Key]> }
+    : Value;
+
+type ParsedKafka = DeepReadonly<ParsedConfig["kafka"]>;
+
+export interface KafkaConfig extends Omit<ParsedKafka, "brokers" | "clientId" | "groupId" | "sasl"> {
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[];
+  /** `sluice-<environment>-router` unless the file says otherwise. */
+  readonly clientId: string;
+  /** `sluice-<environment>-intake` unless the file says otherwise. */
+  readonly groupId: string;
+  readonly sasl: {
+    readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+    readonly username: string;
+    readonly password: string;
+  } | null;
+}
+
+export interface TopicSettings {
+  readonly partitions: number;
+  readonly retentionDays: number;
+  /** Null: 3 with min.insync.replicas 2, or as many as there are brokers when fewer. */
+  readonly replication: number | null;
+}
+export interface JobsTopic extends TopicSettings {
+  readonly name: string;
+  /** `<name>.dlq`. */
+  readonly deadLetterTopic: string;
+}
+export interface WrittenTopic extends TopicSettings {
+  readonly name: string;
+  readonly encoding: "json" | "avro";
+}
+export interface TopicsConfig {
+  readonly jobs: readonly JobsTopic[];
+  readonly results: WrittenTopic;
+  readonly costs: WrittenTopic;
+  readonly events: WrittenTopic;
+  readonly deadLetters: TopicSettings;
+}
+
+export interface RegistryConfig {
+  readonly url: string | null;
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly timeoutMs: number;
+  readonly negativeCacheMs: number;
+}
+
+export interface AuthConfig {
+  readonly tenantFrom: "topic" | "body";
+  /** Jobs topic to tenant; complete when `tenantFrom` is topic. */
+  readonly topicTenants: ByName<string>;
+}
+
+export interface TenantConfig {
+  readonly tier: "free" | "standard" | "premium";
+  readonly replyTopics: readonly string[];
+}
+
+type ParsedAccount = DeepReadonly<ParsedConfig["providers"][string]>;
+
+/** An entry of `providers`: an account. */
+export interface AccountConfig extends Omit<
+  ParsedAccount,
+  "baseUrl" | "apiKey" | "inDoubt" | "prices" | "kind" | "regions" | "capabilities"
+> {
+  readonly kind: ProviderKind;
+  /** Without a slash at the end; null: the provider's own address. */
+  readonly baseUrl: string | null;
+  /** The key for new work; null when the account needs none. Never to be logged. */
+  readonly apiKey: string | null;
+  readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+  /** Null: the price table as it is. A model that a stated list doesn't name has no price. */
+  readonly prices: OwnPrices | null;
+  /** Null: unknown. */
+  readonly regions: readonly string[] | null;
+  readonly capabilities: readonly string[] | null;
+}
+
+export interface ModelConfig {
+  readonly maxOutputTokensDefault: number;
+  /** In the order they are tried; each names an account of `providers`. */
+  readonly candidates: readonly { readonly provider: string; readonly model: string }[];
+}

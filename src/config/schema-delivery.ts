@@ -1,0 +1,249 @@
+import {
+  fraction,
+  integer,
+  optionalSection,
+  toggle,
+  DAY_MS,
+  GIB,
+  HOUR_MS,
+  KIB,
+  MIB,
+  MINUTE_MS,
+  SECOND_MS,
+} from "./fields.js";
+
+/** Config of how jobs are taken in, tried, answered and forgotten. */
+
+export const DELIVERY = optionalSection(
+  {
+    defaultTtlMs: integer({
+      min: SECOND_MS,
+      max: 7 * DAY_MS,
+      default: DAY_MS,
+      why: "Deadline of a job that names none, from its record's timestamp.",
+    }),
+    defaultTtlBatchMs: integer({
+      min: SECOND_MS,
+      max: 7 * DAY_MS,
+      default: 2 * DAY_MS,
+      why: "The same for mode batch: a provider's batch may take 24 h, and what it leaves undone needs time too.",
+    }),
+    maxTtlMs: integer({
+      min: SECOND_MS,
+      max: 7 * DAY_MS,
+      default: 7 * DAY_MS,
+      why: "Latest deadline a job may ask for; the jobs topic and bodies are kept as long.",
+    }),
+    attemptsMax: integer({
+      min: 1,
+      max: 100,
+      default: 5,
+      why: "Attempts of one execution over all routes; bounds what a stubborn failure can cost.",
+    }),
+    backoffBaseMs: integer({
+      min: 1,
+      max: MINUTE_MS,
+      default: 500,
+      why: "First wait before a repeated try; doubled each time, with jitter.",
+    }),
+    backoffMaxMs: integer({
+      min: 1,
+      max: HOUR_MS,
+      default: MINUTE_MS,
+      why: "Longest such wait: one window of a provider's per-minute limits.",
+    }),
+    retryAfterMaxMs: integer({
+      min: 0,
+      max: DAY_MS,
+      default: HOUR_MS,
+      why: "A provider's Retry-After is believed up to here; beyond it the next route is taken.",
+    }),
+    claimSizeMax: integer({
+      min: 1,
+      max: 5000,
+      default: 200,
+      why: "Executions taken from the ledger at once; the claim's cost grows slowly with it.",
+    }),
+    idlePollMs: integer({
+      min: 5,
+      max: MINUTE_MS,
+      default: 250,
+      why: "Wait between looks into the ledger when there was nothing; work of one's own needs no look.",
+    }),
+    sendWithinMs: integer({
+      min: 10,
+      max: MINUTE_MS,
+      default: 250,
+      why: "An attempt whose bytes have not left this long after its intent was stored is taken back.",
+    }),
+    sweepAfterMs: integer({
+      min: 100,
+      max: 5 * MINUTE_MS,
+      default: 2 * SECOND_MS,
+      why: "Outgoing records this old are published by the sweep, whoever left them.",
+    }),
+  },
+  "Deadlines, retries and the pace of the stages.",
+);
+
+export const LIMITS = optionalSection(
+  {
+    intake: optionalSection(
+      {
+        valueBytesMax: integer({
+          min: KIB,
+          max: 64 * MIB,
+          default: MIB,
+          why: "Longest job record; Kafka's own default limit of a message.",
+        }),
+        depthMax: integer({
+          min: 4,
+          max: 1000,
+          default: 64,
+          why: "Deepest nesting of a job's JSON; real requests stay below 20, and parsers overflow in the thousands.",
+        }),
+        headerCountMax: integer({ min: 0, max: 10_000, default: 256, why: "Most headers of a job record." }),
+        headerBytesMax: integer({
+          min: 0,
+          max: 16 * MIB,
+          default: 64 * KIB,
+          why: "Most bytes of a job record's headers, names included.",
+        }),
+      },
+      "What a job record may be; beyond it the record is a dead letter before it is parsed.",
+    ),
+    pending: optionalSection(
+      {
+        jobsMax: integer({
+          min: 1,
+          max: 100_000_000,
+          default: 200_000,
+          why: "Jobs without an end in the ledger; above it fetching stops and Kafka holds the rest.",
+        }),
+        bytesMax: integer({ min: MIB, max: 1024 * GIB, default: GIB, why: "Bytes of their bodies." }),
+        outboxRowsMax: integer({
+          min: 1,
+          max: 100_000_000,
+          default: 100_000,
+          why: "Records not yet published; above it fetching stops, so that a broker outage doesn't fill the disk.",
+        }),
+        resumeAt: fraction({
+          min: 0.1,
+          max: 1,
+          default: 0.8,
+          why: "Fetching goes on below this part of the mark, so that it doesn't flutter.",
+        }),
+      },
+      "High marks at which fetching stops.",
+    ),
+    groups: optionalSection(
+      {
+        sizeMax: integer({
+          min: 1,
+          max: 5000,
+          default: 256,
+          why: "Most jobs of one group transaction; beyond a few hundred the gain is small and a refused group costs more.",
+        }),
+        waitMs: integer({
+          min: 0,
+          max: SECOND_MS,
+          default: 2,
+          why: "How long a group waits for company; what a lone job pays.",
+        }),
+        waitersMax: integer({
+          min: 1,
+          max: 10_000,
+          default: 500,
+          why: "Jobs answered in the transaction that ends their shared call; the sweep answers the rest.",
+        }),
+      },
+      "Group commit.",
+    ),
+  },
+  "Bounds of what is taken in and held.",
+);
+
+export const STORAGE = optionalSection(
+  {
+    compressAboveBytes: integer({
+      min: 0,
+      max: 64 * MIB,
+      default: 2 * KIB,
+      why: "Bodies longer than this are stored with gzip level 1; below it the saving isn't worth the time.",
+    }),
+  },
+  "How bodies are stored.",
+);
+
+export const DEDUPE = optionalSection(
+  {
+    enabled: toggle(
+      true,
+      "Equal jobs of a tenant share one call while it is unfinished, unless the job says otherwise.",
+    ),
+  },
+  "Sharing of calls.",
+);
+
+export const CACHE = optionalSection(
+  {
+    enabled: toggle(true, "Finished answers serve equal later jobs, unless the job says otherwise."),
+    maxAgeMs: integer({
+      min: 0,
+      max: 365 * DAY_MS,
+      default: DAY_MS,
+      why: "Oldest answer that is served again when the job names no age; a day keeps facts fresh.",
+    }),
+  },
+  "Answers used again.",
+);
+
+export const RESULTS = optionalSection(
+  {
+    valueBytesMax: integer({
+      min: KIB,
+      max: 64 * MIB,
+      default: 1_000_000,
+      why: "Longest result record; a little below Kafka's default limit of 1 MiB, which counts headers too.",
+    }),
+  },
+  "Results.",
+);
+
+export const HEADERS = optionalSection(
+  {
+    copiedMax: integer({ min: 0, max: 1000, default: 32, why: "Most headers copied from a job to its result." }),
+    copiedBytesMax: integer({
+      min: 0,
+      max: MIB,
+      default: 8 * KIB,
+      why: "Most bytes of them; they are stored with every job.",
+    }),
+  },
+  "Headers copied from a job to its result; the rest is dropped and counted.",
+);
+
+export const RETENTION = optionalSection(
+  {
+    jobIdDays: integer({
+      min: 1,
+      max: 3650,
+      default: 14,
+      why: "How long a job id is remembered; never shorter than Kafka keeps the records that carry it.",
+    }),
+    bodyDays: integer({ min: 1, max: 3650, default: 7, why: "How long requests and answers are kept in the ledger." }),
+  },
+  "How long the ledger remembers.",
+);
+
+export const SHUTDOWN = optionalSection(
+  {
+    graceMs: integer({
+      min: 0,
+      max: HOUR_MS,
+      default: MINUTE_MS,
+      why: "Time between SIGTERM and exit for calls in the air; what is still out then is in doubt. Keep the orchestrator's own grace above it.",
+    }),
+  },
+  "Stopping.",
+);

@@ -1,0 +1,40 @@
+import type { Finding } from "./finding.js";
+import { moneyField, numberField, parseObject, textField } from "./json-fields.js";
+
+/** One row of the provider's bill: what one call really cost. */
+export interface BillRow {
+  readonly requestId: string | null;
+  /** The gateway's attempt id as the provider saw it, null when the call named none. */
+  readonly attempt: string | null;
+  readonly inputTokens: number | null;
+  readonly cachedInputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly nanoUsd: bigint;
+}
+
+/** Reads a bill file of one JSON object a line. A line that can't be read is a finding, never skipped in silence. */
+export function parseBill(text: string): { readonly rows: readonly BillRow[]; readonly findings: readonly Finding[] } {
+  const rows: BillRow[] = [];
+  const findings: Finding[] = [];
+  for (const [index, line] of text.split("\n").entries()) {
+    if (line === "") continue;
+    const row = toBillRow(line);
+    if (row !== null) rows.push(row);
+    else findings.push({ kind: "unreadable_bill_row", jobId: null, detail: `line ${String(index + 1)} of the bill has no nanoUsd` });
+  }
+  return { rows, findings };
+}
+
+function toBillRow(line: string): BillRow | null {
+  const value = parseObject(line);
+  const nanoUsd = value === null ? null : moneyField(value, "nanoUsd");
+  if (value === null || nanoUsd === null) return null;
+  return {
+    requestId: textField(value, "requestId"),
+    attempt: textField(value, "attempt"),
+    inputTokens: numberField(value, "inputTokens"),
+    cachedInputTokens: numberField(value, "cachedInputTokens"),
+    outputTokens: numberField(value, "outputTokens"),
+    nanoUsd,
+  };
+}

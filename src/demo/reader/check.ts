@@ -1,0 +1,58 @@
+import { parseBill } from "./bill-row.js";
+import { checkCosts } from "./check-costs.js";
+import type { CostsReport } from "./check-costs.js";
+import { checkDeadLetters } from "./check-dead-letters.js";
+import { checkResults } from "./check-results.js";
+import type { Finding } from "./finding.js";
+import type { PublishedList } from "./published-list.js";
+import type { TopicRecord } from "./topic-record.js";
+
+/** All that the reader looks at: what was published, what lies in the topics, and the text of the bill file. */
+export interface ReaderInput {
+  readonly published: PublishedList;
+  readonly results: readonly TopicRecord[];
+  readonly costs: readonly TopicRecord[];
+  readonly deadLetters: readonly TopicRecord[];
+  readonly billText: string;
+  /** Error codes that a failed result may have in this run; any other failure is a finding. */
+  readonly failureCodesAllowed: ReadonlySet<string>;
+}
+
+/** What the reader saw. `findings` is empty exactly when everything holds. Money in nano-dollars. */
+export interface ReaderReport extends Omit<CostsReport, "findings"> {
+  readonly findings: readonly Finding[];
+  readonly jobs: number;
+  /** Jobs that have a result. */
+  readonly results: number;
+  readonly lost: number;
+  readonly duplicates: number;
+  readonly repeats: number;
+  readonly failed: number;
+  readonly deadLetters: number;
+  readonly malformed: number;
+  readonly billRows: number;
+  /** Results by how they were served: `call`, `coalesced`, `exact_cache`, … */
+  readonly served: Readonly<Record<string, number>>;
+}
+
+/** Holds published jobs, results, costs, dead letters and the bill against each other. Pure. */
+export function check(input: ReaderInput): ReaderReport {
+  const { rows, findings: billFindings } = parseBill(input.billText);
+  const results = checkResults(input.published.jobs, input.results, input.failureCodesAllowed);
+  const costs = checkCosts(input.costs, rows, results.answered);
+  const letters = checkDeadLetters(input.published, input.deadLetters, results.answered);
+  return {
+    ...costs,
+    findings: [...results.findings, ...costs.findings, ...letters.findings, ...billFindings],
+    jobs: input.published.jobs.length,
+    results: results.answered.size,
+    lost: results.lost,
+    duplicates: results.duplicates,
+    repeats: results.repeats,
+    failed: results.failed,
+    deadLetters: letters.deadLetters,
+    malformed: input.published.malformedDigests.length,
+    billRows: rows.length,
+    served: Object.fromEntries(results.served),
+  };
+}

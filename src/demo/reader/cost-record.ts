@@ -1,0 +1,49 @@
+import { moneyField, numberField, parseObject, textField } from "./json-fields.js";
+import type { TopicRecord } from "./topic-record.js";
+
+/** What the reader needs of a cost record. */
+export interface CostRecord {
+  readonly record: TopicRecord;
+  readonly costId: string;
+  readonly kind: string;
+  readonly correctsCostId: string | null;
+  readonly billing: string;
+  readonly tenant: string;
+  readonly jobId: string | null;
+  readonly generation: number | null;
+  readonly attemptId: string | null;
+  readonly inputTokens: number | null;
+  readonly cachedInputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly nanoUsd: bigint | null;
+  readonly maxNanoUsd: bigint | null;
+  readonly listNanoUsd: bigint;
+}
+
+/** Null when the value is not JSON or lacks what every cost record has. */
+export function parseCost(record: TopicRecord): CostRecord | null {
+  const value = record.value === null ? null : parseObject(record.value.toString("utf8"));
+  if (value === null) return null;
+  const costId = textField(value, "costId");
+  const kind = textField(value, "kind");
+  const billing = textField(value, "billing");
+  const tenant = textField(value, "tenant");
+  if (costId === null || kind === null || billing === null || tenant === null) return null;
+  return {
+    record,
+    costId,
+    kind,
+    correctsCostId: textField(value, "correctsCostId"),
+    billing,
+    tenant,
+    jobId: textField(value, "jobId"),
+    generation: numberField(value, "generation"),
+    attemptId: textField(value, "attemptId"),
+    inputTokens: numberField(value, "inputTokens"),
+    cachedInputTokens: numberField(value, "cachedInputTokens"),
+    outputTokens: numberField(value, "outputTokens"),
+    nanoUsd: moneyField(value, "nanoUsd"),
+    maxNanoUsd: moneyField(value, "maxNanoUsd"),
+    listNanoUsd: moneyField(value, "listNanoUsd") ?? 0n,
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * The demo's independent reader, a process of its own. It imports nothing of the gateway: it knows the publisher's list and the
+ * bill file, reads the topics from their start, and prints one JSON report as the last line of stdout.
+ * Exit 0 when there is no finding, 1 when there is one, 2 when it could not read.
+ */
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { check } from "./check.js";
+import type { ReaderReport } from "./check.js";
+import { parsePublishedList } from "./published-list.js";
+import { readTopics } from "./read-topics.js";
+
+const TIMEOUT_MS = 60_000;
+/** A report names at most this many findings; `findingCount` has them all. */
+const FINDINGS_MAX = 200;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      brokers: { type: "string" },
+      list: { type: "string" },
+      bill: { type: "string" },
+      results: { type: "string", multiple: true },
+      costs: { type: "string" },
+      "dead-letters": { type: "string", multiple: true },
+      "allow-failure": { type: "string", multiple: true, default: [] },
+    },
+  });
+  const { brokers, list, bill, results, costs } = values;
+  const deadLetters = values["dead-letters"];
+  if (brokers === undefined || list === undefined || bill === undefined || results === undefined || costs === undefined || deadLetters === undefined) {
+    process.stderr.write("usage: reader-main --brokers A,B --list FILE --bill FILE --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n");
+    return 2;
+  }
+  const records = await readTopics({ brokers: brokers.split(","), topics: [...results, costs, ...deadLetters], timeoutMs: TIMEOUT_MS });
+  const report = check({
+    published: parsePublishedList(await readFile(list, "utf8")),
+    results: records.filter((record) => results.includes(record.topic)),
+    costs: records.filter((record) => record.topic === costs),
+    deadLetters: records.filter((record) => deadLetters.includes(record.topic)),
+    billText: await readFile(bill, "utf8"),
+    failureCodesAllowed: new Set(values["allow-failure"]),
+  });
+  process.stdout.write(`${reportJson(report)}\n`);
+  return report.findings.length === 0 ? 0 : 1;
+}
+
+function reportJson(report: ReaderReport): string {
+  const shown = { ...report, findingCount: report.findings.length, findings: report.findings.slice(0, FINDINGS_MAX) };
+  return JSON.stringify(shown, (_name, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+}
+
+main().then(
+  (exitCode) => {
+    process.exitCode = exitCode;
+  },
+  (error: unknown) => {
+    process.stderr.write(`the reader could not read: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 2;
+  },
+);

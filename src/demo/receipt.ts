@@ -1,0 +1,145 @@
+import Table from "cli-table3";
+import type { KillTally } from "./conductor.js";
+import { dollars } from "./money-text.js";
+import type { ReaderSummary } from "./reader-report.js";
+
+/** What the run itself knows, beside what the reader saw. */
+export interface RunFacts {
+  readonly jobsAsked: number;
+  /** Different requests among the published jobs. */
+  readonly distinctRequests: number;
+  /** The simulator's own count, not the gateway's. */
+  readonly calls: number;
+  /** From the first published record to the last answer. */
+  readonly elapsedMs: number;
+  readonly killsAsked: number;
+  readonly kills: KillTally | null;
+  /** Null when all answers came in time. */
+  readonly timeLimitPassedMs: number | null;
+}
+
+/** The share of kills that have to meet work in flight. */
+const KILLS_WITH_WORK_PERCENT = 80;
+
+/**
+ * Everything that should hold and does not, in words; empty for a run that keeps every promise. Without kills each different
+ * request is called exactly once and nothing is in doubt; with kills doubt is bounded by the calls that were in the air.
+ */
+export function brokenPromises(summary: ReaderSummary, facts: RunFacts): readonly string[] {
+  const broken: string[] = [];
+  const expect = (holds: boolean, otherwise: string): void => {
+    if (!holds) broken.push(otherwise);
+  };
+  const { jobsAsked } = facts;
+  if (facts.timeLimitPassedMs !== null) broken.push(`not all answers came within ${seconds(facts.timeLimitPassedMs)} s`);
+  expect(summary.findingCount === 0, `the reader has ${String(summary.findingCount)} findings`);
+  expect(summary.jobs === jobsAsked, `${String(summary.jobs)} of ${String(jobsAsked)} jobs were published`);
+  expect(summary.results === summary.jobs, `${String(summary.results)} results for ${String(summary.jobs)} jobs`);
+  expect(summary.lost === 0, `${String(summary.lost)} results are lost`);
+  expect(summary.duplicates === 0, `${String(summary.duplicates)} results came again with other bytes`);
+  const letters = summary.malformed + summary.failed;
+  expect(summary.deadLetters === letters, `${String(summary.deadLetters)} dead letters, expected ${String(letters)}`);
+  expect(balanced(summary), "ledger and bill differ");
+  if (facts.kills === null) {
+    expect(facts.calls === facts.distinctRequests, `${String(facts.calls)} calls for ${String(facts.distinctRequests)} different requests`);
+    expect(summary.inDoubt === 0, `${String(summary.inDoubt)} attempts in doubt, though nothing was killed`);
+    expect(summary.failed === 0, `${String(summary.failed)} jobs failed`);
+  } else broken.push(...brokenByKills(summary, facts.killsAsked, facts.kills));
+  return broken;
+}
+
+function brokenByKills(summary: ReaderSummary, killsAsked: number, tally: KillTally): readonly string[] {
+  const broken: string[] = [];
+  const withWorkMin = Math.ceil((killsAsked * KILLS_WITH_WORK_PERCENT) / 100);
+  if (tally.kills !== killsAsked) broken.push(`${String(tally.kills)} of ${String(killsAsked)} kills happened`);
+  if (tally.killsWithWorkInFlight < withWorkMin) {
+    broken.push(`only ${String(tally.killsWithWorkInFlight)} kills met work in flight, expected ${String(withWorkMin)}`);
+  }
+  if (summary.inDoubt > tally.callsInAirAtKills) {
+    broken.push(`${String(summary.inDoubt)} attempts in doubt, but only ${String(tally.callsInAirAtKills)} calls were in the air at kills`);
+  }
+  return broken;
+}
+
+function balanced(summary: ReaderSummary): boolean {
+  return summary.costNanoUsd + summary.inDoubtBilledNanoUsd === summary.billNanoUsd;
+}
+
+/** The receipt for programs: one JSON object in one line, money as text. */
+export function receiptJson(summary: ReaderSummary, facts: RunFacts, broken: readonly string[]): string {
+  return JSON.stringify({
+    jobs: summary.jobs,
+    results: summary.results,
+    lost: summary.lost,
+    duplicates: summary.duplicates,
+    repeats: summary.repeats,
+    failed: summary.failed,
+    deadLetters: summary.deadLetters,
+    calls: facts.calls,
+    distinctRequests: facts.distinctRequests,
+    coalesced: summary.coalesced,
+    cached: summary.cached,
+    batches: 0,
+    costNanoUsd: String(summary.costNanoUsd),
+    billNanoUsd: String(summary.billNanoUsd),
+    listNanoUsd: String(summary.listNanoUsd),
+    inDoubt: summary.inDoubt,
+    inDoubtBilledNanoUsd: String(summary.inDoubtBilledNanoUsd),
+    jobsPerS: jobsPerS(summary, facts),
+    ...facts.kills,
+    findings: summary.findingCount,
+    holds: broken.length === 0,
+  });
+}
+
+/** The receipt for people, several lines without a line feed at the end. */
+export function receiptText(summary: ReaderSummary, facts: RunFacts, broken: readonly string[]): string {
+  const table = new Table({ style: { head: [], border: [] }, colAligns: ["left", "right", "left"] });
+  table.push(...countRows(summary, facts), ...moneyRows(summary), ...killRows(facts));
+  const verdict =
+    broken.length === 0
+      ? ["Every promise held."]
+      : ["NOT everything held:", ...broken.map((line) => `  - ${line}`), ...summary.findings.slice(0, 20).map((line) => `    ${line}`)];
+  return [table.toString(), ...verdict].join("\n");
+}
+
+type Row = [string, string, string];
+
+function countRows(summary: ReaderSummary, facts: RunFacts): readonly Row[] {
+  return [
+    ["jobs", String(summary.jobs), `and ${String(summary.malformed)} records that do not parse`],
+    ["results", String(summary.results), `lost ${String(summary.lost)}, duplicates ${String(summary.duplicates)}, repeats ${String(summary.repeats)}`],
+    ["failed", String(summary.failed), ""],
+    ["dead letters", String(summary.deadLetters), "original bytes kept"],
+    ["calls", String(facts.calls), `for ${String(facts.distinctRequests)} different requests, counted by the simulator`],
+    ["coalesced", String(summary.coalesced), "joined a call that was under way"],
+    ["cached", String(summary.cached), "answered from an earlier call"],
+    ["jobs/s", String(jobsPerS(summary, facts)), `${seconds(facts.elapsedMs)} s from first record to last answer`],
+  ];
+}
+
+function moneyRows(summary: ReaderSummary): readonly Row[] {
+  const saved = summary.listNanoUsd - summary.costNanoUsd;
+  const otherwise = saved - summary.savedBySharingNanoUsd - summary.savedByCacheNanoUsd;
+  return [
+    ["list price", dollars(summary.listNanoUsd), "each job alone, direct, uncached"],
+    ["paid", dollars(summary.costNanoUsd), ""],
+    ["saved", dollars(saved), `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)}, other ${dollars(otherwise)}`],
+    ["in doubt", String(summary.inDoubt), `of which billed ${dollars(summary.inDoubtBilledNanoUsd)}`],
+    ["bill", dollars(summary.billNanoUsd), balanced(summary) ? `ledger = bill, ${String(summary.billRows)} rows, to the nano-dollar` : "ledger and bill DIFFER"],
+  ];
+}
+
+function killRows({ kills }: RunFacts): readonly Row[] {
+  if (kills === null) return [];
+  const { killsWithWorkInFlight, callsInAirAtKills } = kills;
+  return [["kills", String(kills.kills), `${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air`]];
+}
+
+function jobsPerS(summary: ReaderSummary, facts: RunFacts): number {
+  return facts.elapsedMs <= 0 ? 0 : Math.round((summary.results * 10_000) / facts.elapsedMs) / 10;
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1);
+}

@@ -1,0 +1,353 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { startStack } from "../stack/stack.js";
+import type { Stack } from "../stack/stack.js";
+import { runProcess } from "./child-process.js";
+import { CleanupStack } from "./cleanup-stack.js";
+import { allowedJobs, conductKills, planKills } from "./conductor.js";
+import type { KillStage, KillTally } from "./conductor.js";
+import { DEFAULT_TOPICS, demoConfig, ownTopics } from "./demo-config.js";
+import type { DemoTopics } from "./demo-config.js";
+import { DEMO_SCOPE } from "./demo-scope.js";
+import { distinctRequestKey, filmJob } from "./film-jobs.js";
+import type { FilmJob } from "./film-jobs.js";
+import { readFilms } from "./films.js";
+import { jsonJobEncoder, registryJobEncoder } from "./job-encoder.js";
+import { malformedRecordCount } from "./malformed-records.js";
+import { createOwnDatabase } from "./own-database.js";
+import { openProgress } from "./progress.js";
+import type { Progress } from "./progress.js";
+import { publishJobs } from "./publisher.js";
+import { parseReaderReport } from "./reader-report.js";
+import { brokenPromises, receiptJson, receiptText } from "./receipt.js";
+import type { RunFacts } from "./receipt.js";
+import { RouterProcess } from "./router-process.js";
+import { seededRandom } from "./seeded-random.js";
+import { startSimulator } from "./simulator-process.js";
+import type { SimulatorProcess } from "./simulator-process.js";
+import { waitForIntake, waitUntilQuiet, watchResults } from "./topic-watch.js";
+import type { ResultsWatch } from "./topic-watch.js";
+
+export interface DemoOptions {
+  /** 1 or more. */
+  readonly jobs: number;
+  /** How often the router is killed; 0 for never. */
+  readonly kill: number;
+  readonly doubt: "retry" | "fail";
+  /** The receipt as one JSON object, the last line of stdout, instead of the table. */
+  readonly json: boolean;
+  /** Keeps the folder with config, publisher's list, bill and logs, and says where it is. */
+  readonly keep: boolean;
+}
+
+const CLI_SCRIPT = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+const SIMULATOR_SCRIPT = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
+const READER_SCRIPT = fileURLToPath(new URL("./reader/reader-main.js", import.meta.url));
+const PRICING_FILE = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
+
+const SEED = 20_261_124;
+/** Answers take 150 to 400 ms when the router is killed, so that kills meet calls in the air; else they are quick. */
+const LATENCY_WITH_KILLS = { latencyMs: 275, jitterMs: 125 };
+const LATENCY = { latencyMs: 40, jitterMs: 20 };
+const COMMAND_TIMEOUT_MS = 60_000;
+const READER_TIMEOUT_MS = 120_000;
+const INTAKE_TIMEOUT_MS = 30_000;
+const QUIET_MS = 1500;
+const QUIET_TIMEOUT_MS = 15_000;
+const LOOK_EVERY_MS = 100;
+
+/**
+ * Runs the gateway's main job from end to end on real servers and prints a receipt on stdout; everything else goes to stderr.
+ * Stops all it started, also after an error, SIGINT or SIGTERM.
+ * @returns the exit code: 0 only when every promise held, 1 otherwise, 130 after SIGINT, 143 after SIGTERM.
+ */
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const stopping = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => {
+    stopping.abort(new Interrupted(signal));
+  };
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const cleanup = new CleanupStack();
+  const progress = openProgress(process.stderr, Date.now);
+  try {
+    return await demo(options, stopping, cleanup, progress);
+  } catch (error) {
+    progress.end();
+    // A failure that follows from our own stopping is not the reason for it.
+    const reason: unknown = stopping.signal.aborted ? stopping.signal.reason : error;
+    progress.say(`demo: ${reason instanceof Error ? reason.message : String(reason)}`);
+    return reason instanceof Interrupted ? reason.exitCode : 1;
+  } finally {
+    await cleanup.run((line) => {
+      progress.say(line);
+    });
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  }
+}
+
+/** Everything of a run that its steps share. */
+interface Run {
+  readonly options: DemoOptions;
+  readonly stopping: AbortController;
+  readonly cleanup: CleanupStack;
+  readonly progress: Progress;
+  readonly folder: string;
+  readonly brokers: readonly string[];
+  readonly registryUrl: string;
+  readonly environment: string;
+  readonly topics: DemoTopics;
+  readonly configFile: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly simulator: SimulatorProcess;
+  readonly jobs: readonly FilmJob[];
+}
+
+async function demo(options: DemoOptions, stopping: AbortController, cleanup: CleanupStack, progress: Progress): Promise<number> {
+  const run = await prepareRun(options, stopping, cleanup, progress);
+  await prepareGateway(run);
+  const router = new RouterProcess({
+    cliScript: CLI_SCRIPT,
+    configFile: run.configFile,
+    env: run.env,
+    logFile: join(run.folder, "router.log"),
+    onUnexpectedEnd: (error) => {
+      stopping.abort(error);
+    },
+  });
+  cleanup.add("router", () => router.stop());
+  router.start();
+  if (!(await waitForIntake(run.brokers, `sluice-${run.environment}-intake`, INTAKE_TIMEOUT_MS, stopping.signal))) {
+    progress.say(`the router has not begun to read within ${String(INTAKE_TIMEOUT_MS / 1000)} s; going on`);
+  }
+  const facts = await runJobs(run, router);
+  await router.stop();
+  const calls = await run.simulator.calls();
+  await run.simulator.stop();
+  return await judge(run, { ...facts, calls });
+}
+
+async function prepareRun(options: DemoOptions, stopping: AbortController, cleanup: CleanupStack, progress: Progress): Promise<Run> {
+  const say = (line: string): void => {
+    progress.say(line);
+  };
+  const jobs = filmJobs(options.jobs);
+  say(`demo: ${String(options.jobs)} jobs about films, ${String(malformedRecordCount(options.jobs))} records that do not parse, ${String(options.kill)} kills`);
+  const folder = await mkdtemp(join(tmpdir(), "sluice-demo-"));
+  cleanup.add("folder", async () => {
+    if (options.keep) say(`kept: ${folder}`);
+    else await rm(folder, { recursive: true, force: true });
+  });
+  say("starting Kafka, Postgres, schema registry and Redis");
+  const stack = await startStack({ servers: ["kafka", "postgres", "registry", "redis"], onProgress: say });
+  cleanup.add("servers", () => stack.stop());
+  stopping.signal.throwIfAborted();
+  const place = await placeOnServers(stack, cleanup, options.keep);
+  const simulator = await startSimulator({
+    script: SIMULATOR_SCRIPT,
+    billFile: join(folder, "bill.jsonl"),
+    pricingFile: PRICING_FILE,
+    seed: SEED,
+    logFile: join(folder, "simulator.log"),
+    onUnexpectedEnd: (error) => {
+      stopping.abort(error);
+    },
+    ...(options.kill > 0 ? LATENCY_WITH_KILLS : LATENCY),
+  });
+  cleanup.add("simulator", () => simulator.stop());
+  stopping.signal.throwIfAborted();
+  const configFile = join(folder, "sluice.yaml");
+  await writeFile(configFile, demoConfig({ environment: place.environment, topics: place.topics, doubt: options.doubt, scope: DEMO_SCOPE }));
+  const env = {
+    KAFKA_BROKERS: stack.addresses.kafkaBrokers,
+    DATABASE_URL: place.databaseUrl,
+    SCHEMA_REGISTRY_URL: stack.addresses.registryUrl,
+    REDIS_URL: stack.addresses.redisUrl,
+    OPENAI_BASE_URL: `${simulator.url}/v1`,
+    OPENAI_API_KEY: "simulated-openai-key",
+    ANTHROPIC_BASE_URL: simulator.url,
+    ANTHROPIC_API_KEY: "simulated-anthropic-key",
+  };
+  const brokers = stack.addresses.kafkaBrokers.split(",");
+  return { ...place, options, stopping, cleanup, progress, folder, brokers, registryUrl: stack.addresses.registryUrl, configFile, env, simulator, jobs };
+}
+
+function filmJobs(count: number): readonly FilmJob[] {
+  const films = readFilms();
+  return Array.from({ length: count }, (_unused, number) => filmJob(number, films, DEMO_SCOPE));
+}
+
+/** Servers of our own are empty; on given ones the run gets topics, a group and a database that nobody else has. */
+async function placeOnServers(
+  stack: Stack,
+  cleanup: CleanupStack,
+  keep: boolean,
+): Promise<{ readonly environment: string; readonly topics: DemoTopics; readonly databaseUrl: string }> {
+  const { databaseUrl } = stack.addresses;
+  if (stack.servers.every((server) => server.how !== "environment")) {
+    return { environment: "demo", topics: DEFAULT_TOPICS, databaseUrl };
+  }
+  const environment = `demo-${Date.now().toString(36)}`;
+  const database = await createOwnDatabase(databaseUrl, environment.replace("-", "_"));
+  if (!keep) cleanup.add("database", database.drop);
+  return { environment, topics: ownTopics(environment), databaseUrl: database.url };
+}
+
+/** The operator's steps before the first start, by the operator's own commands. */
+async function prepareGateway(run: Run): Promise<void> {
+  for (const command of [["migrate"], ["topics", "apply"], ...(DEMO_SCOPE.avro ? [["schemas", "register"]] : [])]) {
+    run.stopping.signal.throwIfAborted();
+    run.progress.say(`sluice ${command.join(" ")}`);
+    // In order: each step may need what the one before it made.
+    await runProcess(
+      {
+        name: `sluice ${command.join(" ")}`,
+        args: [CLI_SCRIPT, ...command, "--config", run.configFile],
+        env: run.env,
+        logFile: join(run.folder, `${command.join("-")}.log`),
+        readStdout: false,
+      },
+      COMMAND_TIMEOUT_MS,
+    );
+  }
+}
+
+/** Publishes, kills and waits; ends when all answers are there or the time limit has passed. */
+async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, "calls">> {
+  const { options, progress, brokers, topics } = run;
+  const { signal } = run.stopping;
+  const watch = await watchResults(brokers, topics.results);
+  run.cleanup.add("results watch", () => watch.stop());
+  const encode = DEMO_SCOPE.avro ? await registryJobEncoder(run.registryUrl, topics.jobs) : jsonJobEncoder();
+  const timeLimitMs = timeLimitOf(options);
+  progress.say(`publishing to ${topics.jobs}; time limit ${String(timeLimitMs / 1000)} s`);
+  progress.begin(options.jobs);
+  const startMs = Date.now();
+  const killedMs: number[] = [];
+  const stage = killStage(run, router, killedMs);
+  const [, kills, allAnswered] = await allOrAbort(run.stopping, [
+    publishJobs({
+      brokers,
+      topic: topics.jobs,
+      jobs: run.jobs,
+      encode,
+      listFile: listFile(run),
+      allowedJobs: () => allowedJobs(options.jobs, options.kill, startMs, killedMs, Date.now()),
+      signal,
+      onPublished: () => undefined,
+    }),
+    options.kill === 0 ? Promise.resolve(null) : conductKills(planKills(options.kill, seededRandom(SEED)), stage),
+    waitForAnswers(run, watch, startMs + timeLimitMs, killedMs),
+  ]);
+  progress.end();
+  await waitUntilQuiet(brokers, [topics.results, topics.costs, topics.deadLetters], QUIET_MS, QUIET_TIMEOUT_MS, signal);
+  return {
+    jobsAsked: options.jobs,
+    distinctRequests: new Set(run.jobs.map(distinctRequestKey)).size,
+    elapsedMs: (watch.lastAnswerMs() ?? Date.now()) - startMs,
+    killsAsked: options.kill,
+    kills,
+    timeLimitPassedMs: allAnswered ? null : timeLimitMs,
+  };
+}
+
+function listFile(run: Run): string {
+  return join(run.folder, "published.jsonl");
+}
+
+/** A stated limit for the whole way of all jobs; with kills also the session's death (15 s), the grace of doubt (30 s) and a retry. */
+function timeLimitOf({ jobs, kill }: DemoOptions): number {
+  const workMs = 60_000 + jobs * 20;
+  return kill === 0 ? workMs : workMs / 2 + kill * 12_000 + 60_000;
+}
+
+function killStage(run: Run, router: RouterProcess, killedMs: number[]): KillStage {
+  const { simulator, progress } = run;
+  const { signal } = run.stopping;
+  return {
+    nowMs: Date.now,
+    sleep: (ms) => sleep(ms, undefined, { signal }),
+    openCalls: () => simulator.openCalls(),
+    callsInAir: (ms) => simulator.callsInAir(ms),
+    stopRouter: () => {
+      router.pause();
+    },
+    killRouter: () => router.kill(),
+    startRouter: () => {
+      router.start();
+      killedMs.push(Date.now());
+    },
+    onKill: (tally: KillTally) => {
+      const inAir = String(tally.callsInAirAtKills);
+      progress.say(`kill ${String(tally.kills)}: ${String(tally.killsWithWorkInFlight)} with work in flight, ${inAir} calls in the air so far`);
+    },
+  };
+}
+
+async function waitForAnswers(run: Run, watch: ResultsWatch, untilMs: number, killedMs: readonly number[]): Promise<boolean> {
+  const { options, progress } = run;
+  for (;;) {
+    const answered = watch.answeredJobs();
+    progress.update(answered, options.kill === 0 ? "" : `${String(killedMs.length)} of ${String(options.kill)} kills`);
+    if (answered >= options.jobs) return true;
+    if (Date.now() >= untilMs) return false;
+    await sleep(LOOK_EVERY_MS, undefined, { signal: run.stopping.signal });
+  }
+}
+
+/** Waits for all; the first that fails makes the others give up too, so that nothing goes on behind the clean-up. */
+async function allOrAbort<Values extends readonly unknown[]>(
+  stopping: AbortController,
+  work: { readonly [Index in keyof Values]: Promise<Values[Index]> },
+): Promise<Values> {
+  try {
+    // Promise.all over a mapped tuple keeps its order; its declared type does not know that.
+    return (await Promise.all(work)) as unknown as Values;
+  } catch (error) {
+    stopping.abort(error);
+    await Promise.allSettled(work);
+    throw error;
+  }
+}
+
+/** Lets the reader look, prints the receipt. */
+async function judge(run: Run, facts: RunFacts): Promise<number> {
+  const { topics, options } = run;
+  run.progress.say("reading all topics from the start in a process of its own");
+  const report = await runProcess(
+    {
+      name: "reader",
+      args: [
+        READER_SCRIPT,
+        ...["--brokers", run.brokers.join(","), "--list", listFile(run), "--bill", join(run.folder, "bill.jsonl")],
+        ...["--results", topics.results, "--costs", topics.costs, "--dead-letters", topics.deadLetters],
+        ...(options.kill > 0 && options.doubt === "fail" ? ["--allow-failure", "IN_DOUBT"] : []),
+      ],
+      env: {},
+      logFile: join(run.folder, "reader.log"),
+      readStdout: true,
+    },
+    READER_TIMEOUT_MS,
+    [0, 1],
+  );
+  await writeFile(join(run.folder, "reader-report.json"), report);
+  const summary = parseReaderReport(report);
+  const broken = brokenPromises(summary, facts);
+  if (options.json) {
+    for (const line of [...broken, ...summary.findings.slice(0, 20)]) run.progress.say(`not held: ${line}`);
+    process.stdout.write(`${receiptJson(summary, facts, broken)}\n`);
+  } else process.stdout.write(`${receiptText(summary, facts, broken)}\n`);
+  return broken.length === 0 ? 0 : 1;
+}
+
+/** The user ended the demo. */
+class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`ended by ${signal}`);
+    this.exitCode = signal === "SIGINT" ? 130 : 143;
+  }
+}

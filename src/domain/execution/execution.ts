@@ -1,0 +1,123 @@
+import type { AttemptOutcome, Failure } from "../failure.js";
+import type { LedgerKey, EpochMs } from "../ids.js";
+import type { RequestFormat, RoutePolicy } from "../job/job.js";
+import type { ProviderKind } from "../route/route.js";
+import type { Usage } from "../cost/usage.js";
+
+/**
+ * States of an execution. `ready`: a row waits with its `run_at`; `running`: one attempt is with a router's session; `in_doubt`:
+ * that attempt may have been billed and its answer is not known. The database refuses every change that is not listed.
+ */
+export const EXECUTION_TRANSITIONS = {
+  ready: ["running", "succeeded", "failed", "dropped"],
+  running: ["ready", "in_doubt", "succeeded", "failed"],
+  in_doubt: ["ready", "running", "succeeded", "failed", "dropped"],
+  succeeded: [],
+  failed: [],
+  dropped: [],
+} as const satisfies Record<string, readonly string[]>;
+export type ExecutionState = keyof typeof EXECUTION_TRANSITIONS;
+
+/**
+ * States of an attempt. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
+ * from `in_doubt` and `settled` too; the first one stands.
+ */
+export const ATTEMPT_TRANSITIONS = {
+  sending: ["answered", "failed", "not_sent", "in_doubt"],
+  in_doubt: ["answered", "failed", "settled"],
+  settled: ["answered", "failed"],
+  answered: [],
+  failed: [],
+  not_sent: [],
+} as const satisfies Record<string, readonly string[]>;
+export type AttemptState = keyof typeof ATTEMPT_TRANSITIONS;
+
+/** States of a job. What people see while it is `active` is derived from its execution (contract.md, "What people see"). */
+export const JOB_TRANSITIONS = {
+  active: ["succeeded", "failed", "expired", "cancelled"],
+  succeeded: [],
+  failed: [],
+  expired: [],
+  cancelled: [],
+} as const satisfies Record<string, readonly string[]>;
+export type JobState = keyof typeof JOB_TRANSITIONS;
+export type EndedState = Exclude<JobState, "active">;
+
+/** The durable intent to make one call, fixed before bytes leave. `no` is unique in the ledger; `day` is the execution's. */
+export interface AttemptIntent {
+  readonly no: number;
+  /** 1 for the first attempt of the execution. */
+  readonly number: number;
+  readonly account: string;
+  readonly provider: ProviderKind;
+  readonly model: string;
+  readonly routeIndex: number;
+  /** Upper bound of what the call may cost, nano-dollars. */
+  readonly maxNanoUsd: bigint;
+  readonly startedAtMs: EpochMs;
+}
+
+/** One finished try, as results and `jobs show` list it. */
+export interface AttemptSummary {
+  readonly number: number;
+  readonly no: number;
+  readonly provider: ProviderKind;
+  readonly account: string;
+  readonly model: string;
+  readonly mode: "direct";
+  readonly outcome: AttemptOutcome;
+  readonly providerRequestId: string | null;
+  readonly startedAtMs: EpochMs;
+  readonly ms: number;
+  readonly maxNanoUsd: string;
+}
+
+/** The answer that serves an execution, with its price worked out once. */
+export interface ServedAnswer {
+  readonly bodyText: string;
+  readonly facts: AnswerFacts;
+}
+
+/** All but the body; stored as JSON beside it, so amounts are decimal text. */
+export interface AnswerFacts {
+  readonly finishReason: string;
+  readonly provider: ProviderKind;
+  readonly account: string;
+  readonly model: string;
+  readonly modelVersion: string | null;
+  readonly usage: Usage;
+  /** Null exactly when the usage is suspect. */
+  readonly nanoUsd: string | null;
+  readonly maxNanoUsd: string;
+  readonly listNanoUsd: string;
+  readonly priceVersion: string;
+  readonly attempt: AttemptSummary;
+  /** Whether identical requests may be served from it (no refusal, not truncated, cost known). */
+  readonly cacheable: boolean;
+}
+
+/** What dispatch needs to start or settle an execution that waited as a row. */
+export interface WaitingExecution {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly state: "ready" | "in_doubt";
+  readonly format: RequestFormat;
+  readonly policy: RoutePolicy;
+  readonly bodyText: string;
+  readonly history: readonly AttemptSummary[];
+  readonly nextRouteIndex: number;
+  /** When its row said it should run. */
+  readonly dueAtMs: EpochMs;
+  /** The attempt in doubt; null when state is `ready`. */
+  readonly doubtful: AttemptIntent | null;
+  /** Over the jobs that still wait for it. */
+  readonly latestDeadlineMs: EpochMs;
+  readonly maxCostNanoUsd: bigint | null;
+}
+
+/** What is to happen with an execution after an attempt, or when it comes up from its row. */
+export type Verdict =
+  | { readonly kind: "succeed"; readonly answer: ServedAnswer }
+  | { readonly kind: "again"; readonly runAtMs: EpochMs; readonly routeIndex: number; readonly waitsFor: string }
+  | { readonly kind: "fail"; readonly failure: Failure }
+  | { readonly kind: "doubt"; readonly settleAtMs: EpochMs };

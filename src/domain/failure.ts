@@ -1,0 +1,139 @@
+/**
+ * What can go wrong with a job, in three closed lists, and the one table that says what follows.
+ *
+ * An *outcome* is what one attempt came to; an *error code* is what the job's result says; an *error class* is the
+ * group that consumers branch on (contract.md, "Error codes").
+ */
+
+/** What one attempt at a provider came to. Readers outside must take an unknown word as "other". */
+export const ATTEMPT_OUTCOMES = [
+  "succeeded",
+  "rate_limited",
+  "overloaded",
+  "timed_out",
+  "connection_failed",
+  "bad_response",
+  "bad_answer",
+  "refused",
+  "content_refused",
+  "context_too_long",
+  "auth_failed",
+  "quota_exhausted",
+  "line_expired",
+  "line_missing",
+  "cancelled",
+  "in_doubt",
+  "unclassified",
+] as const;
+export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number];
+
+export type ErrorClass =
+  "rejected" | "caller" | "budget" | "deadline" | "capacity" | "provider" | "in_doubt" | "cancelled" | "internal";
+
+/**
+ * Each code with its class, whether an operator may replay it, and what is published for it: a failed result (`result`), a dead
+ * letter (`deadLetter`), or both. `terminal` is the job status that goes with it when a result is published.
+ */
+export interface ErrorCodeFacts {
+  readonly class: ErrorClass;
+  readonly result: boolean;
+  readonly deadLetter: boolean;
+  readonly replayable: boolean;
+  readonly status: "failed" | "expired" | "cancelled";
+}
+
+const deadLetterOnly = (errorClass: ErrorClass): ErrorCodeFacts =>
+  ({ class: errorClass, result: false, deadLetter: true, replayable: false, status: "failed" }) as const;
+const both = (errorClass: ErrorClass, replayable: boolean): ErrorCodeFacts =>
+  ({ class: errorClass, result: true, deadLetter: true, replayable, status: "failed" }) as const;
+
+export const ERROR_CODES = {
+  TENANT_MISMATCH: deadLetterOnly("rejected"),
+  BAD_SIGNATURE: deadLetterOnly("rejected"),
+  ID_CONFLICT: deadLetterOnly("rejected"),
+  REPLY_NOT_ALLOWED: deadLetterOnly("rejected"),
+  BAD_JSON: deadLetterOnly("caller"),
+  BAD_AVRO: deadLetterOnly("caller"),
+  BAD_UTF8: deadLetterOnly("caller"),
+  BAD_UNICODE: deadLetterOnly("caller"),
+  NULL_VALUE: deadLetterOnly("caller"),
+  TOO_LARGE: deadLetterOnly("caller"),
+  TOO_DEEP: deadLetterOnly("caller"),
+  UNKNOWN_SCHEMA: deadLetterOnly("caller"),
+  BAD_JOB: both("caller", false),
+  BAD_DEADLINE: both("caller", false),
+  UNKNOWN_MODEL: both("caller", false),
+  NO_ROUTE: both("caller", true),
+  CONTEXT_TOO_LONG: both("caller", true),
+  CONTENT_REFUSED: both("caller", true),
+  PROVIDER_REFUSED: both("caller", true),
+  BUDGET_EXCEEDED: both("budget", true),
+  DEADLINE_EXCEEDED: { class: "deadline", result: true, deadLetter: true, replayable: true, status: "expired" },
+  NO_ROUTE_IN_TIME: both("deadline", true),
+  PROVIDER_UNAVAILABLE: both("capacity", true),
+  RESULT_TOO_LARGE: { class: "capacity", result: true, deadLetter: false, replayable: true, status: "failed" },
+  PROVIDER_BAD_RESPONSE: both("provider", true),
+  PROVIDER_LOST: both("provider", true),
+  BAD_ANSWER: both("provider", true),
+  IN_DOUBT: both("in_doubt", true),
+  CANCELLED: { class: "cancelled", result: true, deadLetter: false, replayable: false, status: "cancelled" },
+  NO_PRICE: both("internal", true),
+  CRASH_SUSPECT: both("internal", true),
+  INTERNAL: both("internal", true),
+  REPLY_UNDELIVERABLE: { class: "internal", result: false, deadLetter: true, replayable: true, status: "failed" },
+} as const satisfies Record<string, ErrorCodeFacts>;
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Why a job failed, as its result and dead letter tell it. `message` says what was expected, what came, what to do. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly provider: ProviderError | null;
+  readonly retryAtMs: number | null;
+}
+
+/** The provider's own words beside ours, for its support desk. `code` is its error type or code, never a message text. */
+export interface ProviderError {
+  readonly status: number | null;
+  readonly code: string | null;
+  readonly requestId: string | null;
+}
+
+/**
+ * What follows an attempt that did not succeed.
+ * - `next_route`: the next candidate of the alias, and when none is left the same ones again after a wait
+ * - `same_route`: the same candidate after a wait (its Retry-After, else backoff), the next one when it stays bad
+ * - `stop`: the job fails now: sending the same request again can't help
+ * - `doubt`: the attempt may have been billed; it is settled after the grace (design.md, "Doubt ends")
+ */
+export type AfterFailure = "next_route" | "same_route" | "stop" | "doubt";
+
+export interface FailurePolicy {
+  readonly then: AfterFailure;
+  /** What the job's result says when this was the last attempt. */
+  readonly code: ErrorCode;
+  readonly log: "debug" | "info" | "warn" | "error";
+}
+
+/**
+ * The one table: an outcome without a decision does not compile. No default arm.
+ * `stop` outcomes still go to the next route where that route differs in what it accepts (a larger window, say): issue 4.
+ */
+export const FAILURE_POLICY = {
+  rate_limited: { then: "same_route", code: "PROVIDER_UNAVAILABLE", log: "info" },
+  overloaded: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "warn" },
+  timed_out: { then: "doubt", code: "IN_DOUBT", log: "warn" },
+  connection_failed: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "warn" },
+  bad_response: { then: "doubt", code: "PROVIDER_BAD_RESPONSE", log: "warn" },
+  bad_answer: { then: "next_route", code: "BAD_ANSWER", log: "info" },
+  refused: { then: "stop", code: "PROVIDER_REFUSED", log: "info" },
+  content_refused: { then: "stop", code: "CONTENT_REFUSED", log: "info" },
+  context_too_long: { then: "stop", code: "CONTEXT_TOO_LONG", log: "info" },
+  auth_failed: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "error" },
+  quota_exhausted: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "error" },
+  line_expired: { then: "next_route", code: "DEADLINE_EXCEEDED", log: "info" },
+  line_missing: { then: "next_route", code: "PROVIDER_LOST", log: "error" },
+  cancelled: { then: "stop", code: "CANCELLED", log: "info" },
+  in_doubt: { then: "doubt", code: "IN_DOUBT", log: "warn" },
+  unclassified: { then: "next_route", code: "PROVIDER_BAD_RESPONSE", log: "error" },
+} as const satisfies Record<Exclude<AttemptOutcome, "succeeded">, FailurePolicy>;

@@ -1,0 +1,59 @@
+import type { LifetimeLimits } from "./deadline.js";
+import type { JobShapeCheck } from "./job-document.js";
+import type { Tier } from "./job.js";
+
+/** What admission needs to know of the config. */
+export interface AdmissionSettings {
+  /** Name of the Kafka cluster: part of derived job ids and of the ids of refusals. */
+  readonly cluster: string;
+  readonly tenantFrom: TenantSource;
+  /** Jobs topic to the tenant that owns it; only read when `tenantFrom` is `topic`. */
+  readonly topicTenants: ReadonlyMap<string, string>;
+  readonly tenants: ReadonlyMap<string, TenantTerms>;
+  readonly limits: AdmissionLimits;
+  readonly copiedHeaders: CopiedHeaderLimits;
+  readonly lifetime: LifetimeLimits;
+  /** Where results go that name no topic; `{tenant}` in it stands for the tenant. Allowed to every tenant. */
+  readonly resultsTopic: string;
+  /** Part of every execution key: changes with whatever in the config decides about routes. */
+  readonly configRevision: string;
+  /** From the published schema: `compileJobShapeCheck`. */
+  readonly checkShape: JobShapeCheck;
+}
+
+/** Where a job's tenant comes from. Signatures are not built yet and are refused by the config. */
+export type TenantSource = "topic" | "body";
+
+export interface TenantTerms {
+  /** The highest tier its jobs may ask for. */
+  readonly tier: Tier;
+  /** Topics that its jobs may name for their results. */
+  readonly replyTopics: readonly string[];
+  /** Labels of every job of the tenant that doesn't set them itself. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface AdmissionLimits {
+  readonly valueBytesMax: number;
+  /** Containers that may lie in one another. */
+  readonly depthMax: number;
+  readonly headerCountMax: number;
+  /** Names and values together. */
+  readonly headerBytesMax: number;
+}
+
+/** Reason: a real request stays far below each of these; Kafka's own default limit of a message is 1 MiB. */
+export const DEFAULT_ADMISSION_LIMITS: AdmissionLimits = {
+  valueBytesMax: 1_048_576,
+  depthMax: 64,
+  headerCountMax: 256,
+  headerBytesMax: 65_536,
+};
+
+export interface CopiedHeaderLimits {
+  readonly countMax: number;
+  /** Names and values together. */
+  readonly bytesMax: number;
+}
+
+export const DEFAULT_COPIED_HEADER_LIMITS: CopiedHeaderLimits = { countMax: 32, bytesMax: 8_192 };

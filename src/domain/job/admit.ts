@@ -1,0 +1,253 @@
+import { ERROR_CODES } from "../failure.js";
+import type { ErrorCode } from "../failure.js";
+import type { EpochMs } from "../ids.js";
+import type { AdmissionSettings, TenantTerms } from "./admission-settings.js";
+import { buildJob, labelsOf } from "./build-job.js";
+import { bodyTextOf } from "./canonical.js";
+import { chooseDeadline } from "./deadline.js";
+import { findJobId, findTenant, ownOrDerivedJobId } from "./identify.js";
+import type { JobDocument, ShapeProblem } from "./job-document.js";
+import { REQUEST_FORMATS } from "./job.js";
+import type { Admission, IncomingRecord, Refusal, RefusedIdentity, ReplyEnvelope, RequestFormat } from "./job.js";
+import { readAvroDocument, readJsonDocument } from "./read-document.js";
+import type { DecodedJob, ReadDocument, ReadProblem } from "./read-document.js";
+import { headerBytes, readHeaders } from "./record-headers.js";
+import type { ReadHeaders } from "./record-headers.js";
+import { chooseReply, defaultReply, forTenant } from "./reply.js";
+import type { ReplyRequest } from "./reply.js";
+import { kindOf, nearestName, quoted } from "./wording.js";
+
+/**
+ * Admission: what one Kafka record means. Pure; it never throws for what a record holds, and its messages never quote a
+ * prompt. The order of the checks is that of trust: limits on raw bytes before anything is decoded, text before it is parsed, whose
+ * job it is before what it asks for. So whatever is wrong with a job's members can be answered to its sender.
+ */
+export interface JobAdmission {
+  /** @param nowMs wall clock; only matters for records without a timestamp or with one in the future. */
+  admit(record: IncomingRecord, nowMs: EpochMs): Admission;
+  /** For a value that was decoded from Avro. The record's own value only counts for the size limit. */
+  admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission;
+  /** Headers that were beyond the limits of copying, since the start. */
+  headersDropped(): number;
+}
+
+export function createAdmission(settings: AdmissionSettings): JobAdmission {
+  return new Admitter(settings);
+}
+
+/** Formats that have an adapter. The others are known words and refused by name. */
+const SERVED_FORMATS: ReadonlySet<RequestFormat> = new Set<RequestFormat>(["openai.chat", "anthropic.messages"]);
+const FORMAT_DEFAULT: RequestFormat = "openai.chat";
+/** Longest model name; providers' own names stay below 100. */
+const MODEL_CHARACTERS_MAX = 256;
+
+interface OpenRecord {
+  readonly record: IncomingRecord;
+  readonly headers: ReadHeaders;
+  readonly nowMs: EpochMs;
+}
+
+/** A record that is proven to be a certain tenant's and to have a certain id. */
+interface NamedRecord extends OpenRecord, ReplyRequest {
+  readonly jobId: string;
+  readonly read: ReadDocument;
+}
+
+class Admitter implements JobAdmission {
+  private readonly settings: AdmissionSettings;
+  private droppedCount = 0;
+
+  constructor(settings: AdmissionSettings) {
+    this.settings = settings;
+  }
+
+  headersDropped(): number {
+    return this.droppedCount;
+  }
+
+  admit(record: IncomingRecord, nowMs: EpochMs): Admission {
+    return this.open(record, nowMs, (value, headers) => readJsonDocument(value, headers, this.settings.limits.depthMax));
+  }
+
+  admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission {
+    return this.open(record, nowMs, () => readAvroDocument(decoded, this.settings.limits.depthMax));
+  }
+
+  private open(
+    record: IncomingRecord,
+    nowMs: EpochMs,
+    read: (value: Buffer, headers: ReadHeaders) => ReadDocument | ReadProblem,
+  ): Admission {
+    const tooLarge = this.tooLarge(record);
+    if (tooLarge !== null) return refused("TOO_LARGE", tooLarge);
+    const headers = readHeaders(record.headers, this.settings.copiedHeaders);
+    this.droppedCount += headers.droppedCount;
+    if (headers.problem !== null) return refused(headers.problem.code, headers.problem.message);
+    const open: OpenRecord = { record, headers, nowMs };
+    const { value } = record;
+    if (value === null || value.length === 0) return this.withoutValue(open);
+    if (headers.action !== null) {
+      return refused("BAD_JOB", `header llm-action: expected it on an empty value only, got a value of ${String(value.length)} bytes`);
+    }
+    const document = read(value, headers);
+    return document.kind === "problem" ? this.unread(open, document) : this.identified(open, document);
+  }
+
+  private tooLarge(record: IncomingRecord): string | null {
+    const { limits } = this.settings;
+    const valueBytes = record.value?.length ?? 0;
+    if (valueBytes > limits.valueBytesMax) {
+      return `value: expected at most ${String(limits.valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(valueBytes)}`;
+    }
+    const { length } = record.headers;
+    if (length > limits.headerCountMax) {
+      return `headers: expected at most ${String(limits.headerCountMax)} (limits.intake.headerCountMax), got ${String(length)}`;
+    }
+    const bytes = length === 0 ? 0 : headerBytes(record.headers);
+    return bytes > limits.headerBytesMax
+      ? `headers: expected at most ${String(limits.headerBytesMax)} bytes (limits.intake.headerBytesMax), got ${String(bytes)}`
+      : null;
+  }
+
+  private withoutValue(open: OpenRecord): Admission {
+    const { action } = open.headers;
+    if (action === null) {
+      return refused("NULL_VALUE", "value: expected a job, got nothing; to cancel a job add the headers llm-action: cancel and llm-job-id");
+    }
+    if (action !== "cancel") return refused("BAD_JOB", `header llm-action: expected cancel, got ${quoted(action)}`);
+    const found = findJobId(null, open.headers);
+    if (found.kind !== "job_id") {
+      return refused("BAD_JOB", found.kind === "bad" ? found.message : "expected the header llm-job-id beside llm-action: cancel, got none");
+    }
+    const { jobId } = found;
+    // An empty value can't say its tenant: where only the value may, the ledger finds the job by its id.
+    if (this.settings.tenantFrom === "body" && open.headers.tenant === null) return { kind: "cancel", tenant: null, jobId };
+    const owner = findTenant(this.settings, open.record.topic, [open.headers.tenant]);
+    return owner.kind === "tenant"
+      ? { kind: "cancel", tenant: owner.tenant, jobId }
+      : refused("TENANT_MISMATCH", owner.message, { tenant: null, jobId });
+  }
+
+  /** Nothing of the value is known; the header and the topic may still name the job, for whoever reads the dead letter. */
+  private unread(open: OpenRecord, problem: ReadProblem): Admission {
+    const owner = findTenant(this.settings, open.record.topic, [open.headers.tenant]);
+    const found = findJobId(null, open.headers);
+    return refused(problem.code, problem.message, {
+      tenant: owner.kind === "tenant" ? owner.tenant : null,
+      jobId: found.kind === "job_id" ? found.jobId : null,
+    });
+  }
+
+  private identified(open: OpenRecord, read: ReadDocument): Admission {
+    const { document } = read;
+    const found = findJobId(document["jobId"], open.headers);
+    const jobId = ownOrDerivedJobId(found, open.record, this.settings.cluster);
+    const claim = typeof document["tenant"] === "string" ? document["tenant"] : null;
+    const owner = findTenant(this.settings, open.record.topic, [claim, open.headers.tenant]);
+    if (owner.kind === "unproven") return refused("TENANT_MISMATCH", owner.message, { tenant: null, jobId });
+    const { tenant, terms } = owner;
+    if (found.kind === "bad" || jobId === null) {
+      return refused("BAD_JOB", found.kind === "bad" ? found.message : "jobId: expected an id", { tenant, jobId: null });
+    }
+    const { record, headers, nowMs } = open; // one by one: a spread here costs microseconds of each record
+    return this.named({ record, headers, nowMs, tenant, terms, jobId, read, resultsTopic: forTenant(this.settings.resultsTopic, tenant) });
+  }
+
+  private named(named: NamedRecord): Admission {
+    const problem = this.settings.checkShape(named.read.document);
+    if (problem !== null) return refusedByShape(named, problem);
+    // What the check has just proven; a test compares type and schema.
+    const document = named.read.document as JobDocument;
+    const unserved = whatIsNotServed(named.read, document);
+    if (unserved !== null) return refusedJob(named, "BAD_JOB", unserved, document);
+    const format = formatOf(document);
+    const model = modelOf(document.body ?? {});
+    if (model === null) return refusedJob(named, "BAD_JOB", modelExpected(document.body?.["model"]), document);
+    const reply = chooseReply(named, document.replyTo ?? null);
+    if (reply === null) return refusedJob(named, "REPLY_NOT_ALLOWED", replyExpected(named, document), document);
+    const submittedAtMs = submittedAt(named.record, named.nowMs);
+    const chosen = chooseDeadline(
+      { deadline: document.deadline ?? null, ttlMs: document.ttlMs ?? null, isBatch: document.mode === "batch" },
+      submittedAtMs,
+      this.settings.lifetime,
+    );
+    if (chosen.kind === "bad") return refusedJob(named, "BAD_DEADLINE", chosen.message, document);
+    const bodyText = bodyTextOf(named.read.text, named.read.shape);
+    const { record, tenant, terms, jobId } = named;
+    const { configRevision } = this.settings;
+    const deadlineMs = chosen.atMs;
+    return {
+      kind: "job",
+      job: buildJob({ record, tenant, terms, jobId, format, model, document, bodyText, submittedAtMs, deadlineMs, reply, configRevision }),
+    };
+  }
+}
+
+/** The record's own time. A producer's clock that runs ahead must not stretch a deadline, so never later than now. */
+function submittedAt(record: IncomingRecord, nowMs: EpochMs): EpochMs {
+  return record.timestampMs > 0 ? Math.min(record.timestampMs, nowMs) : nowMs;
+}
+
+function formatOf(document: JobDocument): RequestFormat {
+  return REQUEST_FORMATS.find((format) => format === document.format) ?? FORMAT_DEFAULT; // other words didn't pass the schema
+}
+
+/** What the contract has a name for and this version no code; null when there is nothing of it. */
+function whatIsNotServed(read: ReadDocument, document: JobDocument): string | null {
+  const [unknownField] = read.unknownFields;
+  if (unknownField !== undefined) return `expected the fields of a job, got ${quoted(unknownField)} in the writer's schema`;
+  const format = formatOf(document);
+  if (!SERVED_FORMATS.has(format)) return `format: expected one of ${[...SERVED_FORMATS].join(", ")}, got ${format}, which is not served yet`;
+  if ((document.bodyRef ?? null) !== null) return "bodyRef: not served yet; send the request in body";
+  if (document.cache?.semantic === true) return "cache.semantic: expected false, got true, which is not served yet";
+  if (read.shape.body === null || (document.body ?? null) === null) return "body: expected the request, got nothing";
+  return null;
+}
+
+function modelOf(body: Readonly<Record<string, unknown>>): string | null {
+  const { model } = body;
+  return typeof model === "string" && model !== "" && model.length <= MODEL_CHARACTERS_MAX && !model.includes("\u0000") ? model : null;
+}
+
+function modelExpected(model: unknown): string {
+  return `body.model: expected an alias, provider/model or a model's name of 1 to ${String(MODEL_CHARACTERS_MAX)} characters, got ${kindOf(model)}`;
+}
+
+function replyExpected(named: NamedRecord, document: JobDocument): string {
+  const topic = document.replyTo ?? named.headers.replyTopic ?? "";
+  return `replyTo: expected ${named.resultsTopic} or one of the tenant's replyTopics, got ${quoted(topic)}`;
+}
+
+function refusedByShape(named: NamedRecord, problem: ShapeProblem): Admission {
+  const code = problem.path === "deadline" || problem.path === "ttlMs" ? "BAD_DEADLINE" : "BAD_JOB";
+  const place = problem.path === "" ? "" : `${problem.path}: `;
+  if (problem.unknownField === null) return refusedJob(named, code, `${place}expected ${problem.expected}, got ${problem.got}`, null);
+  const nearest = nearestName(problem.unknownField, problem.knownFields);
+  const hint = nearest === null ? `known are ${problem.knownFields.join(", ")}` : `did you mean ${quoted(nearest)}?`;
+  return refusedJob(named, code, `${place}unknown field ${quoted(problem.unknownField)}; ${hint}`, null);
+}
+
+/** @param document null while its shape is not proven: then labels and format are unknown. */
+function refusedJob(named: NamedRecord, code: ErrorCode, message: string, document: JobDocument | null): Admission {
+  const { tenant, jobId } = named;
+  if (!ERROR_CODES[code].result) return refused(code, message, { tenant, jobId });
+  const identity: RefusedIdentity = {
+    tenant,
+    jobId,
+    format: document === null ? null : formatOf(document),
+    labels: document === null ? {} : labelsOf(named.terms, document),
+    submittedAtMs: submittedAt(named.record, named.nowMs),
+    reply: replyOfRefusal(named),
+  };
+  return { kind: "refused", refusal: { code, message, tenant, jobId, identity } };
+}
+
+/** A wish that can be followed is followed, even when the job has another fault. */
+function replyOfRefusal(named: NamedRecord): ReplyEnvelope {
+  const asked = named.read.document["replyTo"];
+  return chooseReply(named, typeof asked === "string" ? asked : null) ?? defaultReply(named);
+}
+
+function refused(code: ErrorCode, message: string, known: Pick<Refusal, "tenant" | "jobId"> = { tenant: null, jobId: null }): Admission {
+  return { kind: "refused", refusal: { code, message, ...known, identity: null } };
+}

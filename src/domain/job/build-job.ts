@@ -1,0 +1,113 @@
+import { nanoUsdFromText } from "../cost/decimal-money.js";
+import { bodyHashOf, executionKey, jobIdHash, requestDigest } from "../dedupe/request-hash.js";
+import type { EpochMs } from "../ids.js";
+import type { TenantTerms } from "./admission-settings.js";
+import { canonicalJson } from "./canonical.js";
+import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
+import type { AdmittedJob, ExpectedAnswer, IncomingRecord, JobRequirements, ReplyEnvelope, RequestFormat, RoutePolicy, Tier } from "./job.js";
+
+/** A checked job and what was found out about it on the way. */
+export interface JobParts {
+  readonly record: IncomingRecord;
+  readonly tenant: string;
+  readonly terms: TenantTerms;
+  readonly jobId: string;
+  readonly format: RequestFormat;
+  readonly model: string;
+  readonly document: JobDocument;
+  /** The sender's text of the body, the members about streaming left out. */
+  readonly bodyText: string;
+  readonly submittedAtMs: EpochMs;
+  readonly deadlineMs: EpochMs;
+  readonly reply: ReplyEnvelope;
+  readonly configRevision: string;
+}
+
+const PRIORITY_DEFAULT = 5;
+const CHAIN_DEFAULT = "standard";
+const TIERS_LOWEST_FIRST: readonly Tier[] = ["free", "standard", "premium"];
+
+/** Fills in the defaults and computes the hashes. */
+export function buildJob(parts: JobParts): AdmittedJob {
+  const { document, record, tenant, format } = parts;
+  const requirements = requirementsOf(document.require ?? {});
+  const policy = policyOf(parts, requirements);
+  const digest = requestDigest(format, canonicalJson(parts.bodyText));
+  const dedupe = document.dedupe ?? true;
+  return {
+    record: { topic: record.topic, partition: record.partition, offset: record.offset },
+    tenant,
+    jobId: parts.jobId,
+    idHash: jobIdHash(parts.jobId),
+    format,
+    bodyText: parts.bodyText,
+    bodyHash: bodyHashOf(digest),
+    executionKey: executionKey({
+      tenant,
+      requestDigest: digest,
+      sample: document.sample ?? null,
+      policy,
+      configRevision: parts.configRevision,
+    }),
+    mode: document.mode ?? "auto",
+    submittedAtMs: parts.submittedAtMs,
+    deadlineMs: parts.deadlineMs,
+    priority: document.priority ?? PRIORITY_DEFAULT,
+    tier: lowerTier(parts.terms.tier, document.tier ?? null),
+    labels: labelsOf(parts.terms, document),
+    requirements,
+    policy,
+    dedupe,
+    // A call of its own that is lent to nobody neither takes a stored answer nor leaves one.
+    cacheRead: dedupe && (document.cache?.read ?? true),
+    cacheWrite: dedupe && (document.cache?.write ?? true),
+    cacheMaxAgeMs: document.cache?.maxAgeMs ?? null,
+    explain: document.explain ?? false,
+    reply: parts.reply,
+  };
+}
+
+/** The job's labels over those of its tenant. `fromEntries` makes `__proto__` a label like another. */
+export function labelsOf(terms: TenantTerms, document: JobDocument): Readonly<Record<string, string>> {
+  const own = document.labels ?? {};
+  return terms.labels === undefined ? own : Object.fromEntries([...Object.entries(terms.labels), ...Object.entries(own)]);
+}
+
+function lowerTier(highest: Tier, asked: Tier | null): Tier {
+  if (asked === null) return highest;
+  return TIERS_LOWEST_FIRST.indexOf(asked) < TIERS_LOWEST_FIRST.indexOf(highest) ? asked : highest;
+}
+
+function requirementsOf(require: RequireDocument): JobRequirements {
+  return {
+    capabilities: sortedSet(require.capabilities) ?? [],
+    providers: sortedSet(require.providers),
+    selfHostedOnly: require.selfHostedOnly ?? false,
+    regions: sortedSet(require.regions),
+    maxCostNanoUsd: typeof require.maxCostUsd === "string" ? nanoUsdFromText(require.maxCostUsd) : null,
+    maxLatencyMs: require.maxLatencyMs ?? null,
+  };
+}
+
+function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
+  const { document } = parts;
+  return {
+    model: parts.model,
+    chain: document.chain ?? CHAIN_DEFAULT,
+    providers: requirements.providers,
+    capabilities: requirements.capabilities,
+    selfHostedOnly: requirements.selfHostedOnly,
+    regions: requirements.regions,
+    expect: expectOf(document.expect ?? {}),
+    onDoubt: document.onDoubt ?? null,
+  };
+}
+
+function expectOf(expect: ExpectDocument): ExpectedAnswer {
+  return { jsonSchema: expect.jsonSchema ?? false, notEmpty: expect.notEmpty ?? true, complete: expect.complete ?? false };
+}
+
+/** Sets have no order, so two jobs that write one differently share a call. An empty one asks for nothing, like an absent one. */
+function sortedSet(words: readonly string[] | null | undefined): readonly string[] | null {
+  return words === null || words === undefined || words.length === 0 ? null : [...new Set(words)].sort();
+}

@@ -1,0 +1,34 @@
+import type { AdmittedJob, ReplyEnvelope, RequestFormat, Tier } from "../job/job.js";
+
+/** What a job's result needs of the job, kept with it as JSON text and read again when it ends. */
+export interface Envelope {
+  readonly reply: ReplyEnvelope;
+  readonly format: RequestFormat;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly tier: Tier;
+  readonly submittedAtMs: number;
+  readonly deadlineMs: number;
+  readonly requestHash: string;
+  readonly model: string;
+  readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
+}
+
+export function renderEnvelope(job: AdmittedJob): string {
+  const envelope: Envelope = {
+    reply: job.reply,
+    format: job.format,
+    labels: job.labels,
+    tier: job.tier,
+    submittedAtMs: job.submittedAtMs,
+    deadlineMs: job.deadlineMs,
+    requestHash: job.executionKey.toString("hex"),
+    model: job.policy.model,
+    source: job.record,
+  };
+  return JSON.stringify(envelope);
+}
+
+/** Only ever reads what `renderEnvelope` wrote. */
+export function parseEnvelope(text: string): Envelope {
+  return JSON.parse(text) as Envelope; // the parsing edge: written by the function above
+}

@@ -1,0 +1,127 @@
+import type { EpochMs, LedgerKey } from "../ids.js";
+import type { AdmittedJob } from "../job/job.js";
+import type { ErrorCode, Failure } from "../failure.js";
+import type { AttemptIntent, AttemptSummary, EndedState, ServedAnswer } from "../execution/execution.js";
+import type { Usage } from "../cost/usage.js";
+
+/** The original record, kept for a dead letter. Headers as JSON text: `[[name, base64], …]`. */
+export interface KeptRecord {
+  readonly value: Buffer | null;
+  readonly headersText: string;
+}
+
+export interface IntakeJob {
+  readonly no: number;
+  readonly job: AdmittedJob;
+  readonly record: KeptRecord;
+  /** The call to make if this job opens an execution; null: it waits as a row. */
+  readonly intent: AttemptIntent | null;
+}
+
+/** A record that becomes no job, already rendered: its dead letter and, where identity is proven, its failed result. */
+export interface RefusedRecord {
+  readonly no: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly tenant: string | null;
+  readonly jobId: string | null;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly record: KeptRecord;
+  readonly outgoing: readonly Outgoing[];
+}
+
+export type Served = "call" | "coalesced" | "exact_cache";
+
+/** A job as the ledger returns it when it ends: all that its result, cost record and dead letter are rendered from. */
+export interface EndingJob {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly jobId: string;
+  readonly generation: number;
+  readonly execution: LedgerKey | null;
+  readonly status: EndedState;
+  readonly acceptedAtMs: EpochMs;
+  /** JSON text written by `renderEnvelope`. */
+  readonly envelope: string;
+  /** Only there when the job failed: what the dead letter carries. */
+  readonly record: KeptRecord | null;
+}
+
+/** Why a job ended, for rendering. */
+export interface JobEnd {
+  readonly answer: ServedAnswer | null;
+  readonly failure: Failure | null;
+  readonly served: Served;
+  /** Key of the job that pays for the execution; cost records of the others are shared. */
+  readonly payer: LedgerKey | null;
+  readonly history: readonly AttemptSummary[];
+  readonly endedAtMs: EpochMs;
+}
+
+export interface CostRow {
+  readonly no: number;
+  readonly day: number;
+  readonly kind: "charge" | "adjustment";
+  readonly billing: "charged" | "shared" | "cached" | "waste" | "in_doubt" | "suspect";
+  readonly tenant: string;
+  readonly job: LedgerKey | null;
+  readonly attemptNo: number | null;
+  readonly account: string;
+  readonly model: string;
+  readonly nanoUsd: bigint | null;
+  readonly maxNanoUsd: bigint;
+  readonly listNanoUsd: bigint;
+}
+
+export interface DeadLetterRow {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly outgoing: Outgoing;
+}
+
+export interface RenderedEnd {
+  readonly outgoing: readonly Outgoing[];
+  readonly cost: CostRow | null;
+  readonly deadLetter: DeadLetterRow | null;
+}
+
+/** Pure functions of the domain that a ledger calls inside its transaction, between the rows it read and those it writes. */
+export interface Renderer {
+  readonly end: (job: EndingJob, end: JobEnd) => RenderedEnd;
+  /** The cost record of an attempt that stays in doubt, or whose answer came too late to serve anybody. */
+  readonly lateCost: (input: LateCost) => { readonly outgoing: Outgoing; readonly cost: CostRow };
+  /** The result again, for a newer record with the same id and body. */
+  readonly repeat: (original: Outgoing, envelope: string, no: number, day: number) => Outgoing;
+  /** The dead letter of a record whose id is taken by another body. */
+  readonly conflict: (job: IntakeJob, day: number) => RefusedRecord;
+}
+
+export interface LateCost {
+  readonly tenant: string;
+  readonly execution: LedgerKey;
+  readonly payer: { readonly jobId: string; readonly generation: number; readonly envelope: string } | null;
+  readonly attempt: AttemptIntent;
+  readonly billing: "in_doubt" | "waste" | "charged";
+  readonly nanoUsd: bigint | null;
+  readonly usage: Usage;
+  /** Null while nothing is priced: a doubt has only its maximum. */
+  readonly priceVersion: string | null;
+  /** The cost record that this one corrects; null for a first record. */
+  readonly correctsNo: number | null;
+  readonly no: number;
+  readonly atMs: EpochMs;
+}
+
+/** A record on its way to Kafka, rendered once. `(kind, no, day)` is its key in the outbox. */
+export interface Outgoing {
+  readonly kind: "result" | "cost" | "dead_letter" | "event" | "repeat";
+  readonly no: number;
+  readonly day: number;
+  readonly topic: string;
+  readonly partition: number | null;
+  readonly key: Buffer | null;
+  readonly headers: readonly (readonly [string, Buffer | string])[];
+  readonly value: Buffer | null;
+}

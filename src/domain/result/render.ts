@@ -1,0 +1,452 @@
+import type { CostRow, EndingJob, IntakeJob, JobEnd, LateCost, Outgoing, RefusedRecord, RenderedEnd, Renderer } from "./outgoing.js";
+import type { AttemptSummary } from "../execution/execution.js";
+import { ERROR_CODES, type ErrorCode, type Failure } from "../failure.js";
+import { NO_USAGE } from "../cost/usage.js";
+import type { IncomingRecord, Refusal } from "../job/job.js";
+import { attemptId, resultId } from "../job/ids.js";
+import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type CostRecord } from "./cost-record.js";
+import { parseEnvelope, type Envelope } from "./envelope.js";
+
+export interface RenderSettings {
+  readonly environment: string;
+  readonly cluster: string;
+  readonly group: string;
+  readonly costsTopic: string;
+}
+
+/**
+ * Renders what leaves: results, cost records, dead letters. Pure, and called once a record: what was rendered is stored, so a repeat
+ * after a kill has the same bytes.
+ */
+export function createRenderer(settings: RenderSettings): Renderer {
+  return {
+    end: (job, end) => renderEnd(settings, job, end),
+    lateCost: (input) => renderLateCost(settings, input),
+    repeat: (original, envelope, no, day) => renderRepeat(original, parseEnvelope(envelope), no, day),
+    conflict: (item, day) => renderConflict(settings, item, day),
+  };
+}
+
+function renderEnd(settings: RenderSettings, job: EndingJob, end: JobEnd): RenderedEnd {
+  const envelope = parseEnvelope(job.envelope);
+  const id = resultId(job.tenant, job.jobId, job.generation);
+  const cost = costOf(job, end, envelope, id);
+  const result = renderResult(settings, job, end, envelope, id, cost);
+  const facts = end.failure === null ? null : ERROR_CODES[end.failure.code];
+  const outgoing = [result];
+  if (cost !== null) outgoing.push(costOutgoing(settings, cost.record, cost.row.no, cost.row.day));
+  return {
+    outgoing,
+    cost: cost?.row ?? null,
+    deadLetter:
+      end.failure === null || facts === null || !facts.deadLetter || job.record === null
+        ? null
+        : {
+            code: end.failure.code,
+            message: end.failure.message,
+            outgoing: deadLetterOutgoing(settings, {
+              no: job.key.no,
+              day: job.key.day,
+              source: envelope.source,
+              key: envelope.reply.key === null ? null : Buffer.from(envelope.reply.key, "base64"),
+              value: job.record.value,
+              headersText: job.record.headersText,
+              code: end.failure.code,
+              message: end.failure.message,
+              stage: "dispatch",
+              attempts: end.history.length,
+              replayCount: job.generation,
+            }),
+          },
+  };
+}
+
+interface RenderedCost {
+  readonly record: CostRecord;
+  readonly row: CostRow;
+}
+
+/** One charge per billed attempt, one of zero per job served without its own call; a job that failed for free has none. */
+function costOf(job: EndingJob, end: JobEnd, envelope: Envelope, id: string): RenderedCost | null {
+  if (end.answer === null) return null;
+  const served = job.status === "succeeded";
+  if (end.served !== "call" && !served) return null;
+  const billing = end.served === "call" ? "charged" : end.served === "coalesced" ? "shared" : "cached";
+  const facts = end.answer.facts;
+  const record = servedCost({
+    billing,
+    subject: { tenant: job.tenant, labels: envelope.labels, jobId: job.jobId, generation: job.generation, resultId: id, execution: job.execution },
+    jobNo: job.key.no,
+    facts,
+    atMs: end.endedAtMs,
+  });
+  const own = billing === "charged";
+  return {
+    record,
+    row: {
+      no: own ? facts.attempt.no : job.key.no,
+      day: own && job.execution !== null ? job.execution.day : job.key.day,
+      kind: "charge",
+      billing: record.billing,
+      tenant: job.tenant,
+      job: job.key,
+      attemptNo: own ? facts.attempt.no : null,
+      account: facts.account,
+      model: facts.model,
+      nanoUsd: record.nanoUsd === null ? null : BigInt(record.nanoUsd),
+      maxNanoUsd: BigInt(record.maxNanoUsd),
+      listNanoUsd: BigInt(record.listNanoUsd),
+    },
+  };
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+function renderResult(settings: RenderSettings, job: EndingJob, end: JobEnd, envelope: Envelope, id: string, cost: RenderedCost | null): Outgoing {
+  const succeeded = job.status === "succeeded";
+  const facts = succeeded ? (end.answer?.facts ?? null) : null;
+  const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
+  const document = {
+    v: 1,
+    resultId: id,
+    jobId: job.jobId,
+    tenant: job.tenant,
+    generation: job.generation,
+    status: job.status,
+    format: envelope.format,
+    body: null,
+    finishReason: facts?.finishReason ?? null,
+    error: end.failure === null ? null : errorOf(end.failure),
+    provider: facts?.provider ?? null,
+    model: facts?.model ?? null,
+    modelVersion: facts?.modelVersion ?? null,
+    mode: "direct",
+    batchId: null,
+    served: end.served,
+    requestHash: envelope.requestHash,
+    executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
+    tier: envelope.tier,
+    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts)),
+    decision: facts === null ? null : { chosen: `${facts.account}/${facts.model}`, because: "the first candidate that could serve it", rejectedCount: 0 },
+    usage: facts?.usage ?? NO_USAGE,
+    cost: {
+      nanoUsd: cost?.record.nanoUsd ?? (cost === null ? "0" : null),
+      maxNanoUsd: cost?.record.maxNanoUsd ?? "0",
+      listNanoUsd: cost?.record.listNanoUsd ?? "0",
+      priceVersion: facts?.priceVersion ?? null,
+      billing: cost?.record.billing ?? null,
+      costId: cost?.record.costId ?? null,
+    },
+    times: {
+      submittedAt: iso(envelope.submittedAtMs),
+      acceptedAt: iso(job.acceptedAtMs),
+      startedAt: attempts[0] === undefined ? null : iso(attempts[0].startedAtMs),
+      finishedAt: iso(end.endedAtMs),
+      deadline: iso(envelope.deadlineMs),
+    },
+    labels: envelope.labels,
+  };
+  const text = JSON.stringify(document);
+  // The answer goes in as the provider sent it: parsing and writing it again could change numbers.
+  const body = succeeded && end.answer !== null ? end.answer.bodyText : null;
+  const value = body === null ? text : text.replace('"body":null', () => `"body":${body}`);
+  return {
+    kind: "result",
+    no: job.key.no,
+    day: job.key.day,
+    topic: envelope.reply.topic,
+    partition: envelope.reply.partition,
+    key: envelope.reply.key === null ? null : Buffer.from(envelope.reply.key, "base64"),
+    headers: [
+      ["llm-job-id", job.jobId],
+      ["llm-status", job.status],
+      ["llm-provider", facts?.provider ?? ""],
+      ["llm-cost-nano-usd", document.cost.nanoUsd ?? ""],
+      ["llm-served", end.served],
+      ...cloudEvent(settings, id, "sluice.result.v1", end.endedAtMs, job.jobId),
+      ...copied(envelope),
+    ],
+    value: Buffer.from(value, "utf8"),
+  };
+}
+
+function historyOf(end: JobEnd, attempt: AttemptSummary): readonly AttemptSummary[] {
+  return end.history.some((earlier) => earlier.no === attempt.no) ? end.history : [...end.history, attempt];
+}
+
+function attemptOf(attempt: AttemptSummary, day: number, facts: { readonly attempt: AttemptSummary } | null): Readonly<Record<string, unknown>> {
+  return {
+    number: attempt.number,
+    attemptId: attemptId(day, attempt.no),
+    provider: attempt.provider,
+    account: attempt.account,
+    model: attempt.model,
+    mode: attempt.mode,
+    outcome: attempt.outcome,
+    providerRequestId: attempt.providerRequestId,
+    startedAt: iso(attempt.startedAtMs),
+    ms: attempt.ms,
+    costId: attempt.outcome === "in_doubt" || facts?.attempt.no === attempt.no ? chargeId(attempt.no) : null,
+  };
+}
+
+function errorOf(failure: Failure): Readonly<Record<string, unknown>> {
+  const facts = ERROR_CODES[failure.code];
+  return {
+    code: failure.code,
+    class: facts.class,
+    message: failure.message,
+    replayable: facts.replayable,
+    retryAt: failure.retryAtMs === null ? null : iso(failure.retryAtMs),
+    provider: failure.provider,
+  };
+}
+
+function cloudEvent(settings: RenderSettings, id: string, type: string, atMs: number, subject: string): [string, string][] {
+  return [
+    ["ce_specversion", "1.0"],
+    ["ce_id", id],
+    ["ce_source", `/sluice/${settings.environment}`],
+    ["ce_type", type],
+    ["ce_time", iso(atMs)],
+    ["ce_subject", subject],
+    ["content-type", "application/json"],
+  ];
+}
+
+function copied(envelope: Envelope): [string, Buffer][] {
+  return envelope.reply.headers.map(([name, value]) => [name, Buffer.from(value, "base64")]);
+}
+
+function costOutgoing(settings: RenderSettings, record: CostRecord, no: number, day: number): Outgoing {
+  return {
+    kind: "cost",
+    no,
+    day,
+    topic: settings.costsTopic,
+    partition: null,
+    key: Buffer.from(record.tenant, "utf8"),
+    headers: [
+      ["ce_specversion", "1.0"],
+      ["ce_id", record.costId],
+      ["ce_source", `/sluice/${settings.environment}`],
+      ["ce_type", "sluice.cost.v1"],
+      ["ce_time", record.at],
+      ["content-type", "application/json"],
+    ],
+    value: Buffer.from(JSON.stringify(record), "utf8"),
+  };
+}
+
+function renderLateCost(settings: RenderSettings, input: LateCost): { readonly outgoing: Outgoing; readonly cost: CostRow } {
+  const { attempt, payer } = input;
+  const adjustment = input.correctsNo !== null;
+  const billing = input.nanoUsd === null && input.billing !== "in_doubt" ? "suspect" : input.billing;
+  const envelope = payer === null ? null : parseEnvelope(payer.envelope);
+  const record: CostRecord = {
+    costId: adjustment ? adjustmentId(input.no) : chargeId(attempt.no),
+    kind: adjustment ? "adjustment" : "charge",
+    correctsCostId: input.correctsNo === null ? null : chargeId(input.correctsNo),
+    purpose: "job",
+    billing,
+    ...subjectFields({
+      tenant: input.tenant,
+      labels: envelope?.labels ?? {},
+      jobId: payer?.jobId ?? null,
+      generation: payer?.generation ?? null,
+      resultId: payer === null ? null : resultId(input.tenant, payer.jobId, payer.generation),
+      execution: input.execution,
+    }),
+    attemptId: attemptId(input.execution.day, attempt.no),
+    paidByCostId: null,
+    provider: attempt.provider,
+    account: attempt.account,
+    model: attempt.model,
+    modelVersion: null,
+    mode: "direct",
+    batchId: null,
+    providerBatchId: null,
+    providerRequestId: null,
+    ...usageFields(input.usage),
+    priceVersion: input.priceVersion ?? "",
+    nanoUsd: input.nanoUsd?.toString() ?? null,
+    maxNanoUsd: attempt.maxNanoUsd.toString(),
+    listNanoUsd: "0",
+    at: iso(input.atMs),
+  };
+  return {
+    outgoing: costOutgoing(settings, record, input.no, input.execution.day),
+    cost: {
+      no: input.no,
+      day: input.execution.day,
+      kind: record.kind,
+      billing,
+      tenant: input.tenant,
+      job: null,
+      attemptNo: attempt.no,
+      account: attempt.account,
+      model: attempt.model,
+      nanoUsd: input.nanoUsd,
+      maxNanoUsd: attempt.maxNanoUsd,
+      listNanoUsd: 0n,
+    },
+  };
+}
+
+function renderRepeat(original: Outgoing, envelope: Envelope, no: number, day: number): Outgoing {
+  const own = new Set(envelope.reply.headers.map(([name]) => name));
+  const kept = original.headers.filter(([name]) => /^(llm-|ce_|content-type$)/.test(name) && !own.has(name));
+  return {
+    kind: "repeat",
+    no,
+    day,
+    topic: envelope.reply.topic,
+    partition: envelope.reply.partition,
+    key: original.key,
+    headers: [...kept, ["llm-duplicate", "true"], ...copied(envelope)],
+    value: original.value,
+  };
+}
+
+interface DeadLetterInput {
+  readonly no: number;
+  readonly day: number;
+  readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headersText: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly stage: string;
+  readonly attempts: number;
+  readonly replayCount: number;
+}
+
+function deadLetterOutgoing(settings: RenderSettings, input: DeadLetterInput): Outgoing {
+  const original = JSON.parse(input.headersText) as [string, string][]; // written by keptHeaders
+  return {
+    kind: "dead_letter",
+    no: input.no,
+    day: input.day,
+    topic: `${input.source.topic}.dlq`,
+    partition: null,
+    key: input.key,
+    headers: [
+      ...original.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),
+      ["__dlq.errors.topic", input.source.topic],
+      ["__dlq.errors.partition", String(input.source.partition)],
+      ["__dlq.errors.offset", String(input.source.offset)],
+      ["__dlq.errors.group", settings.group],
+      ["__dlq.errors.message", input.message],
+      ["llm-error-code", input.code],
+      ["llm-error-class", ERROR_CODES[input.code].class],
+      ["llm-error-stage", input.stage],
+      ["llm-attempt", String(input.attempts)],
+      ["llm-replay-count", String(input.replayCount)],
+    ],
+    value: input.value,
+  };
+}
+
+function renderConflict(settings: RenderSettings, item: IntakeJob, day: number): RefusedRecord {
+  const { job } = item;
+  const refusal: Refusal = {
+    code: "ID_CONFLICT",
+    message: "this job id was used before with another format or body; the first job stands. Send the new request under a new id",
+    tenant: job.tenant,
+    jobId: job.jobId,
+    identity: null,
+  };
+  return renderRefused(settings, {
+    no: item.no,
+    day,
+    record: { ...job.record, key: job.reply.key === null ? null : Buffer.from(job.reply.key, "base64"), value: item.record.value },
+    headersText: item.record.headersText,
+    refusal,
+    nowMs: job.submittedAtMs,
+  });
+}
+
+export interface RefusedInput {
+  readonly no: number;
+  readonly day: number;
+  readonly record: Pick<IncomingRecord, "topic" | "partition" | "offset" | "key" | "value">;
+  readonly headersText: string;
+  readonly refusal: Refusal;
+  readonly nowMs: number;
+}
+
+/** Headers of a record as they are kept: JSON text `[[name, base64], …]`. */
+export function keptHeaders(headers: IncomingRecord["headers"]): string {
+  return headers.length === 0 ? "[]" : JSON.stringify(headers.map(({ name, value }) => [name, value.toString("base64")]));
+}
+
+/** The dead letter of a record that becomes no job and, where its sender's identity is proven, a failed result of generation -1. */
+export function renderRefused(settings: RenderSettings, input: RefusedInput): RefusedRecord {
+  const { refusal, record } = input;
+  const outgoing: Outgoing[] = [
+    deadLetterOutgoing(settings, {
+      no: input.no,
+      day: input.day,
+      source: record,
+      key: record.key,
+      value: record.value,
+      headersText: input.headersText,
+      code: refusal.code,
+      message: refusal.message,
+      stage: "intake",
+      attempts: 0,
+      replayCount: 0,
+    }),
+  ];
+  if (refusal.identity !== null && ERROR_CODES[refusal.code].result) outgoing.push(refusedResult(settings, input, refusal.identity));
+  return {
+    no: input.no,
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+    tenant: refusal.tenant,
+    jobId: refusal.jobId,
+    code: refusal.code,
+    message: refusal.message,
+    record: { value: record.value, headersText: input.headersText },
+    outgoing,
+  };
+}
+
+function refusedResult(settings: RenderSettings, input: RefusedInput, identity: NonNullable<Refusal["identity"]>): Outgoing {
+  const { record, refusal } = input;
+  const id = resultId(identity.tenant, identity.jobId, -1, { cluster: settings.cluster, topic: record.topic, partition: record.partition, offset: record.offset });
+  const document = {
+    v: 1,
+    resultId: id,
+    jobId: identity.jobId,
+    tenant: identity.tenant,
+    generation: -1,
+    status: "failed",
+    format: identity.format,
+    body: null,
+    finishReason: null,
+    error: errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null }),
+    attempts: [],
+    cost: { nanoUsd: "0", maxNanoUsd: "0", listNanoUsd: "0", priceVersion: null, billing: null, costId: null },
+    times: { submittedAt: iso(identity.submittedAtMs), acceptedAt: null, startedAt: null, finishedAt: iso(input.nowMs), deadline: null },
+    labels: identity.labels,
+  };
+  return {
+    kind: "result",
+    no: input.no,
+    day: input.day,
+    topic: identity.reply.topic,
+    partition: identity.reply.partition,
+    key: identity.reply.key === null ? null : Buffer.from(identity.reply.key, "base64"),
+    headers: [
+      ["llm-job-id", identity.jobId],
+      ["llm-status", "failed"],
+      ["llm-served", "call"],
+      ...cloudEvent(settings, id, "sluice.result.v1", input.nowMs, identity.jobId),
+      ...identity.reply.headers.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),
+    ],
+    value: Buffer.from(JSON.stringify(document), "utf8"),
+  };
+}

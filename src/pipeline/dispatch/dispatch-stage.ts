@@ -1,0 +1,230 @@
+import type { WaitingExecution } from "../../domain/execution/execution.js";
+import type { SessionNo } from "../../domain/ids.js";
+import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
+import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
+import type { Route } from "../../domain/route/route.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
+import type { ClaimOutcome, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
+import type { Metrics } from "../../ports/metrics.js";
+import type { Clock, Log, Random } from "../../ports/system.js";
+import { reportEnds } from "../finish/finish-stage.js";
+import type { NumberSource } from "./number-source.js";
+import type { Slots } from "./slots.js";
+import type { Work } from "./work.js";
+
+export interface DispatchParts {
+  readonly ledger: Ledger;
+  readonly session: SessionNo;
+  readonly render: Renderer;
+  readonly planRoutes: PlanRoutes;
+  readonly numbers: NumberSource;
+  readonly slots: Slots;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly claimSizeMax: number;
+  readonly idlePollMs: number;
+  readonly retry: RetryLimits;
+  readonly doubt: (account: string) => { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint };
+  readonly mayStart: () => boolean;
+  readonly start: (work: Work) => void;
+  readonly publish: (groups: readonly OutboxGroup[]) => void;
+  readonly fenced: () => void;
+}
+
+const EXPIRE_EVERY_MS = 1000;
+/** A claimed execution whose account has no free place waits this long before it is looked at again. */
+const NO_PLACE_WAIT_MS = 200;
+
+/** Takes waiting executions off their rows when they are due and a slot is free; settles doubts and deadlines on the way. */
+export class DispatchStage {
+  readonly #parts: DispatchParts;
+  readonly #stop = new AbortController();
+  #backlog = true; // until the first look says otherwise
+  #nextExpiryMs = 0;
+
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether due rows wait for a slot: then new jobs go behind them. */
+  get backlog(): boolean {
+    return this.#backlog;
+  }
+
+  backlogBegan(): void {
+    this.#backlog = true;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async run(): Promise<void> {
+    const { clock, log, idlePollMs } = this.#parts;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const more = await this.#step();
+        if (!more) await clock.sleep(idlePollMs, this.#stop.signal);
+      } catch (error) {
+        log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
+        await clock.sleep(idlePollMs * 2, this.#stop.signal);
+      }
+    }
+  }
+
+  /** @returns whether another look is worth it at once. */
+  async #step(): Promise<boolean> {
+    const { clock, slots, claimSizeMax, mayStart } = this.#parts;
+    if (!mayStart()) return false;
+    if (clock.monotonicMs() >= this.#nextExpiryMs) {
+      this.#nextExpiryMs = clock.monotonicMs() + EXPIRE_EVERY_MS;
+      await this.#claim("expire", claimSizeMax);
+    }
+    if (slots.free === 0) {
+      await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
+      return slots.free > 0;
+    }
+    const limit = Math.min(claimSizeMax, slots.free);
+    const outcome = await this.#claim("run", limit);
+    this.#backlog = outcome.taken === limit;
+    return this.#backlog;
+  }
+
+  async #claim(pick: "run" | "expire", limit: number): Promise<ClaimOutcome> {
+    const { ledger, session, render, numbers, slots, clock, metrics } = this.#parts;
+    await numbers.reserve(limit);
+    const nowMs = clock.nowMs();
+    // A transaction that is tried again asks again: the same execution gets the same verdict, and one place.
+    const verdicts = new Map<number, ClaimVerdict>();
+    const decide = (waiting: WaitingExecution): ClaimVerdict => {
+      const known = verdicts.get(waiting.key.no);
+      if (known !== undefined) return known;
+      const verdict = pick === "expire" ? putBack(waiting) : this.#decide(waiting, nowMs);
+      verdicts.set(waiting.key.no, verdict);
+      return verdict;
+    };
+    const startedMs = clock.monotonicMs();
+    let started = new Set<number>();
+    try {
+      const outcome = await ledger.claim({ session, nowMs, pick, limit }, decide, render);
+      if (outcome.fenced) this.#parts.fenced();
+      started = new Set(outcome.started.map(({ intent }) => intent.no));
+      for (const { execution, intent } of outcome.started) this.#parts.start(this.#workOf(execution, intent));
+      if (outcome.taken > 0) {
+        metrics.observe("sluice_group_size", { stage: "dispatch" }, outcome.taken);
+        metrics.observe("sluice_group_seconds", { stage: "dispatch" }, (clock.monotonicMs() - startedMs) / 1000);
+        reportEnds(metrics, outcome);
+      }
+      this.#parts.publish(outcome.outbox);
+      return outcome;
+    } finally {
+      for (const verdict of verdicts.values()) {
+        if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
+        slots.release(verdict.intent.account);
+        numbers.close(verdict.intent.no);
+      }
+    }
+  }
+
+  #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
+    const { plan, facts } = this.#plan(waiting);
+    if (plan.routes.length === 0) {
+      const message = plan.failure?.message ?? "no candidate can serve this job any more";
+      return { kind: "fail", failure: { code: plan.failure?.code ?? "NO_ROUTE", message, provider: null, retryAtMs: null } };
+    }
+    const next = waiting.doubtful === null ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs } : this.#settle(waiting, plan.routes, nowMs);
+    if (next === null) {
+      return { kind: "fail", failure: { code: "IN_DOUBT", message: "the call was cut off and may have been billed; a replay is the consent to pay again", provider: null, retryAtMs: null } };
+    }
+    const route = plan.routes[next.routeIndex] ?? plan.routes[0];
+    if (route === undefined) throw new Error("InvariantError: a plan with routes has no first one");
+    if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    if (!this.#parts.slots.take(route.account)) return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
+    return { kind: "start", intent: this.#intent(waiting, route, plan.routes.indexOf(route), facts, nowMs) };
+  }
+
+  #intent(waiting: WaitingExecution, route: Route, routeIndex: number, facts: RequestFacts, nowMs: number): Extract<ClaimVerdict, { kind: "start" }>["intent"] {
+    return {
+      no: this.#parts.numbers.open(),
+      number: waiting.history.length + (waiting.doubtful === null ? 1 : 2),
+      account: route.account,
+      provider: route.kind,
+      model: route.model,
+      routeIndex,
+      maxNanoUsd: routeMaxCostNanoUsd(route, facts),
+      startedAtMs: nowMs,
+    };
+  }
+
+  /** Null: the policy does not pay again. A wait of the policy's backoff is not taken: the grace was the wait. */
+  #settle(waiting: WaitingExecution, routes: readonly Route[], nowMs: number): { readonly routeIndex: number; readonly runAtMs: number } | null {
+    const { doubtful } = waiting;
+    if (doubtful === null) return null;
+    const account = this.#parts.doubt(doubtful.account);
+    const decision = decideAfterDoubt(
+      {
+        attemptNumber: doubtful.number,
+        routes,
+        routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        nowMs,
+        latestDeadlineMs: waiting.latestDeadlineMs,
+        limits: this.#parts.retry,
+        policy: waiting.policy.onDoubt === "fail" ? "fail" : account.policy,
+        maxNanoUsd: doubtful.maxNanoUsd,
+        retryMaxNanoUsd: account.retryMaxNanoUsd,
+      },
+      this.#parts.random.next(),
+    );
+    return decision.kind === "again" ? { routeIndex: decision.routeIndex, runAtMs: nowMs } : null;
+  }
+
+  #plan(waiting: WaitingExecution): { readonly plan: ReturnType<PlanRoutes>; readonly facts: RequestFacts } {
+    const facts = readRequestFacts(waiting.format, waiting.bodyText, Buffer.byteLength(waiting.bodyText), waiting.maxCostNanoUsd);
+    return { plan: this.#parts.planRoutes(waiting.policy, facts), facts };
+  }
+
+  #workOf(execution: WaitingExecution, intent: Extract<ClaimVerdict, { kind: "start" }>["intent"]): Work {
+    const { plan } = this.#plan(execution);
+    const route = plan.routes[intent.routeIndex] ?? plan.routes[0];
+    if (route === undefined) throw new Error("InvariantError: a started execution lost its route");
+    return {
+      execution: execution.key,
+      intent,
+      format: execution.format,
+      policy: execution.policy,
+      bodyText: execution.bodyText,
+      route,
+      routes: plan.routes,
+      firstPrice: plan.routes[0]?.price ?? route.price,
+      history: execution.doubtful === null ? execution.history : [...execution.history, doubtOf(execution, intent.startedAtMs)],
+      latestDeadlineMs: execution.latestDeadlineMs,
+    };
+  }
+}
+
+function doubtOf(execution: WaitingExecution, nowMs: number): WaitingExecution["history"][number] {
+  const { doubtful } = execution;
+  if (doubtful === null) throw new Error("InvariantError: no doubt to summarise");
+  return {
+    number: doubtful.number,
+    no: doubtful.no,
+    provider: doubtful.provider,
+    account: doubtful.account,
+    model: doubtful.model,
+    mode: "direct",
+    outcome: "in_doubt",
+    providerRequestId: null,
+    startedAtMs: doubtful.startedAtMs,
+    ms: nowMs - doubtful.startedAtMs,
+    maxNanoUsd: doubtful.maxNanoUsd.toString(),
+  };
+}
+
+/** An execution that came up for a deadline of one of its jobs goes back for the others, due when it was due before. */
+function putBack(waiting: WaitingExecution): ClaimVerdict {
+  return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.doubtful === null ? "concurrency" : "doubt" };
+}

@@ -1,0 +1,20 @@
+import type { AttemptIntent, AttemptSummary } from "../../domain/execution/execution.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
+import type { ModelPrice } from "../../domain/cost/price.js";
+import type { Route } from "../../domain/route/route.js";
+
+/** An execution whose intent is stored, ready to be called. */
+export interface Work {
+  readonly execution: LedgerKey;
+  readonly intent: AttemptIntent;
+  readonly format: RequestFormat;
+  readonly policy: RoutePolicy;
+  readonly bodyText: string;
+  readonly route: Route;
+  readonly routes: readonly Route[];
+  /** Price of the first capable route: what the list price is reckoned from. */
+  readonly firstPrice: ModelPrice;
+  readonly history: readonly AttemptSummary[];
+  readonly latestDeadlineMs: number;
+}

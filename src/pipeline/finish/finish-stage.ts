@@ -1,0 +1,105 @@
+import type { SessionNo } from "../../domain/ids.js";
+import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
+import type { FinishedCall, FinishOutcome, Ledger, OutboxGroup } from "../../ports/ledger.js";
+import type { Metrics } from "../../ports/metrics.js";
+import type { Clock, Log, Random } from "../../ports/system.js";
+import type { NumberSource } from "../dispatch/number-source.js";
+import { GroupQueue } from "../group-queue.js";
+import { persist } from "../persist.js";
+
+export interface FinishParts {
+  readonly ledger: Ledger;
+  readonly session: SessionNo;
+  readonly render: Renderer;
+  readonly numbers: NumberSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly groupSizeMax: number;
+  readonly groupWaitMs: number;
+  readonly mendable: (error: unknown) => boolean;
+  readonly publish: (groups: readonly OutboxGroup[]) => void;
+  /** True once waiting for the ledger any longer is pointless: the shutdown's grace is over. */
+  readonly givenUp: () => boolean;
+}
+
+/** Writes what calls came to, in groups, one transaction after another. What it can't write stays `sending` and ends in doubt. */
+export class FinishStage {
+  readonly #parts: FinishParts;
+  readonly #queue: GroupQueue<FinishedCall>;
+  #busy = 0;
+
+  constructor(parts: FinishParts) {
+    this.#parts = parts;
+    this.#queue = new GroupQueue(parts.clock, parts.groupSizeMax, parts.groupWaitMs);
+  }
+
+  /** Calls that ended and are not written yet. */
+  get waiting(): number {
+    return this.#queue.length + this.#busy;
+  }
+
+  add(call: FinishedCall): void {
+    this.#queue.push(call);
+  }
+
+  close(): void {
+    this.#queue.close();
+  }
+
+  async run(): Promise<void> {
+    for (;;) {
+      const group = await this.#queue.take();
+      if (group === null) return;
+      this.#busy = group.length;
+      await this.#write(group);
+      this.#busy = 0;
+    }
+  }
+
+  async #write(calls: readonly FinishedCall[]): Promise<void> {
+    const { ledger, session, render, clock, log, numbers } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    try {
+      const outcome = await persist(this.#parts, "finish.waits_for_ledger", this.#parts.mendable, this.#parts.givenUp, () =>
+        ledger.finish({ session, nowMs: clock.nowMs(), calls }, render),
+      );
+      for (const call of calls) numbers.close(call.attempt.no);
+      this.#report(calls, outcome, clock.monotonicMs() - startedMs);
+      this.#parts.publish(outcome.outbox);
+    } catch (error) {
+      if (this.#parts.mendable(error)) {
+        log.error("finish.given_up", { calls: calls.length, error });
+      } else if (calls.length === 1) {
+        // One row that the database refuses must not hold its neighbours up; its attempt stays open and ends in doubt.
+        log.error("finish.refused", { attempt: calls[0]?.attempt.no, error });
+      } else {
+        const half = Math.ceil(calls.length / 2);
+        await this.#write(calls.slice(0, half));
+        await this.#write(calls.slice(half));
+      }
+    }
+  }
+
+  #report(calls: readonly FinishedCall[], outcome: FinishOutcome, ms: number): void {
+    const { metrics } = this.#parts;
+    metrics.observe("sluice_group_size", { stage: "finish" }, calls.length);
+    metrics.observe("sluice_group_seconds", { stage: "finish" }, ms / 1000);
+    reportEnds(metrics, outcome);
+    const doubts = calls.filter((call) => call.verdict.kind === "doubt");
+    for (const call of doubts) metrics.count("sluice_in_doubt_total", { account: call.attempt.account });
+  }
+}
+
+/** Counts ended jobs and dead letters by the sums of a group. */
+export function reportEnds(metrics: Metrics, outcome: { readonly ended: FinishOutcome["ended"]; readonly outbox: readonly OutboxGroup[] }): void {
+  const byStatus = new Map<"succeeded" | "failed" | "expired" | "cancelled", number>();
+  for (const { status } of outcome.ended) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+  for (const [status, count] of byStatus) metrics.count("sluice_jobs_ended_total", { status }, count);
+  const letters = outcome.outbox.flatMap((group): readonly Outgoing[] => group.records).filter((record) => record.kind === "dead_letter");
+  for (const letter of letters) {
+    const code = letter.headers.find(([name]) => name === "llm-error-code")?.[1];
+    metrics.count("sluice_dead_letters_total", { code: String(code ?? "INTERNAL") });
+  }
+}

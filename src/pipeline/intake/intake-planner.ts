@@ -1,0 +1,58 @@
+import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
+import type { JobAdmission } from "../../domain/job/admit.js";
+import { readRequestFacts } from "../../domain/route/request-facts.js";
+import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import type { Route } from "../../domain/route/route.js";
+import type { DecodedValue } from "../../ports/broker.js";
+
+/** An admitted job with the routes that can serve it and the bound of its first call. */
+export interface PlannedJob {
+  readonly job: AdmittedJob;
+  readonly route: Route;
+  readonly routes: readonly Route[];
+  readonly maxNanoUsd: bigint;
+}
+
+export type Planned =
+  | { readonly kind: "job"; readonly planned: PlannedJob }
+  | { readonly kind: "cancel"; readonly tenant: string | null; readonly jobId: string }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+/** Admission and routing of one record: pure, and never throws for bad input. */
+export class IntakePlanner {
+  readonly #admission: JobAdmission;
+  readonly #planRoutes: PlanRoutes;
+
+  constructor(admission: JobAdmission, planRoutes: PlanRoutes) {
+    this.#admission = admission;
+    this.#planRoutes = planRoutes;
+  }
+
+  plan(record: IncomingRecord, decoded: DecodedValue | undefined, nowMs: number): Planned {
+    if (decoded?.kind === "refused") {
+      return { kind: "refused", refusal: { code: decoded.code, message: decoded.message, tenant: null, jobId: null, identity: null } };
+    }
+    const admission = decoded === undefined ? this.#admission.admit(record, nowMs) : this.#admission.admitAvro(record, decoded.document, nowMs);
+    if (admission.kind !== "job") return admission;
+    const { job } = admission;
+    if (job.mode === "batch") return refused(job, "NO_ROUTE", "mode batch is not served yet; send the job with mode auto or direct");
+    const facts = readRequestFacts(job.format, job.bodyText, Buffer.byteLength(job.bodyText), job.requirements.maxCostNanoUsd);
+    const plan = this.#planRoutes(job.policy, facts);
+    const route = plan.routes[0];
+    if (route === undefined) return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
+    return { kind: "job", planned: { job, route, routes: plan.routes, maxNanoUsd: routeMaxCostNanoUsd(route, facts) } };
+  }
+}
+
+function refused(job: AdmittedJob, code: Refusal["code"], message: string): Planned {
+  return {
+    kind: "refused",
+    refusal: {
+      code,
+      message,
+      tenant: job.tenant,
+      jobId: job.jobId,
+      identity: { tenant: job.tenant, jobId: job.jobId, format: job.format, labels: job.labels, submittedAtMs: job.submittedAtMs, reply: job.reply },
+    },
+  };
+}

@@ -1,0 +1,242 @@
+import type { SessionNo } from "../../domain/ids.js";
+import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
+import { keptHeaders, renderRefused, type RenderSettings } from "../../domain/result/render.js";
+import type { IntakeJob, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { CancelRequest, IntakeGroup, IntakeOutcome, Ledger, OutboxGroup, PositionMove } from "../../ports/ledger.js";
+import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
+import type { Metrics } from "../../ports/metrics.js";
+import type { Clock, Log, Random } from "../../ports/system.js";
+import type { Work } from "../dispatch/work.js";
+import type { NumberSource } from "../dispatch/number-source.js";
+import type { Slots } from "../dispatch/slots.js";
+import { persist } from "../persist.js";
+import { reportEnds } from "../finish/finish-stage.js";
+import { RunQueue, type QueuedRecord } from "./run-queue.js";
+import { splitGroup } from "./split-group.js";
+import type { IntakePlanner, PlannedJob } from "./intake-planner.js";
+
+export interface IntakeParts {
+  readonly ledger: Ledger;
+  readonly session: SessionNo;
+  readonly render: Renderer;
+  readonly renderSettings: RenderSettings;
+  readonly planner: IntakePlanner;
+  readonly numbers: NumberSource;
+  readonly slots: Slots;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly inbox: Inbox;
+  readonly groupSizeMax: number;
+  readonly groupWaitMs: number;
+  /** Longest wait for a free slot before a group is accepted into waiting rows. */
+  readonly slotWaitMs: number;
+  readonly mendable: (error: unknown) => boolean;
+  readonly mayStart: () => boolean;
+  readonly backlog: { readonly here: () => boolean; readonly began: () => void };
+  readonly start: (work: Work) => void;
+  readonly publish: (groups: readonly OutboxGroup[]) => void;
+  readonly fenced: () => void;
+}
+
+/** How many groups may wait in memory before the consumer has to. */
+const GROUPS_QUEUED = 6;
+const BYTES_QUEUED = 16 * 1024 * 1024;
+
+/**
+ * Accepts records into the ledger, in groups. Nothing of a record is remembered here: until the group's transaction stands it comes
+ * again from the broker, after that it is a row.
+ */
+export class IntakeStage implements RecordSink {
+  readonly #parts: IntakeParts;
+  readonly #queue: RunQueue;
+  #stopped = false;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+    this.#queue = new RunQueue(parts.groupSizeMax * GROUPS_QUEUED, BYTES_QUEUED);
+  }
+
+  offer(run: RecordRun): Promise<void> {
+    return this.#queue.offer(run);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#queue.close();
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#queue.filled();
+      if (this.#stopped) return;
+      if (this.#queue.length < this.#parts.groupSizeMax && this.#parts.groupWaitMs > 0) await this.#parts.clock.sleep(this.#parts.groupWaitMs);
+      if (!(await this.#sessionHolds())) continue;
+      const size = await this.#groupSize();
+      const taken = this.#queue.take(size);
+      if (taken.moves.length > 0) await this.#accept(taken.records, taken.moves);
+    }
+  }
+
+  async #sessionHolds(): Promise<boolean> {
+    if (this.#parts.mayStart()) return true;
+    await this.#parts.clock.sleep(100);
+    return false;
+  }
+
+  /**
+   * As many as can start at once: a job that starts with its acceptance is written fewer times than one that waits as a row. When no slot
+   * comes free for a while, or a backlog waits already, the group goes into rows, and Kafka never holds work for a slow provider.
+   */
+  async #groupSize(): Promise<number> {
+    const { slots, groupSizeMax, backlog, clock, slotWaitMs } = this.#parts;
+    if (backlog.here()) return groupSizeMax;
+    if (slots.free > 0) return Math.min(groupSizeMax, slots.free);
+    await Promise.race([slots.released(), clock.sleep(slotWaitMs)]);
+    return slots.free > 0 ? Math.min(groupSizeMax, slots.free) : groupSizeMax;
+  }
+
+  async #accept(records: readonly QueuedRecord[], moves: readonly PositionMove[]): Promise<void> {
+    const { numbers, clock } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    await persist(this.#parts, "intake.waits_for_ledger", this.#parts.mendable, () => this.#stopped, () => numbers.reserve(records.length * 2 + 8)).catch(() => undefined);
+    const prepared = this.#prepare(records);
+    const group: IntakeGroup = {
+      session: this.#parts.session,
+      groupNo: numbers.next(),
+      moves,
+      jobs: prepared.jobs.map(({ item }) => item),
+      refused: prepared.refused,
+      cancels: prepared.cancels,
+    };
+    try {
+      const outcome = await persist(this.#parts, "intake.waits_for_ledger", this.#parts.mendable, () => this.#stopped, () => this.#parts.ledger.accept(group, this.#parts.render));
+      this.#settle(prepared, group, outcome);
+      if (outcome.kind === "accepted") this.#report(records, prepared, outcome, clock.monotonicMs() - startedMs);
+    } catch (error) {
+      for (const { item } of prepared.jobs) this.#giveBack(item);
+      if (this.#parts.mendable(error)) return; // stopping: the records come again
+      await this.#bisect(records, moves, error);
+    }
+  }
+
+  /** A group that the database refuses is halved, in offset order, until the one bad record is alone: that one is a dead letter. */
+  async #bisect(records: readonly QueuedRecord[], moves: readonly PositionMove[], error: unknown): Promise<void> {
+    if (records.length <= 1) {
+      const only = records[0];
+      if (only === undefined || only.refuse !== null) throw error;
+      this.#parts.log.error("intake.record_refused", { topic: only.record.topic, partition: only.record.partition, offset: only.record.offset, error });
+      only.refuse = `the ledger refused this record: ${error instanceof Error ? error.message : String(error)}`;
+      await this.#accept(records, moves);
+      return;
+    }
+    for (const part of splitGroup({ records, moves })) {
+      // Serial: halves commit in offset order.
+      await this.#accept(part.records, part.moves);
+    }
+  }
+
+  #prepare(records: readonly QueuedRecord[]): Prepared {
+    const { planner, numbers, clock, slots, renderSettings } = this.#parts;
+    const nowMs = clock.nowMs();
+    const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
+    for (const queued of records) {
+      const plan = queued.refuse === null ? planner.plan(queued.record, queued.decoded, nowMs) : refusedByLedger(queued.refuse);
+      if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
+      else if (plan.kind === "refused") {
+        const day = Math.floor(nowMs / 86_400_000);
+        prepared.refused.push(renderRefused(renderSettings, { no: numbers.next(), day, record: queued.record, headersText: keptHeaders(queued.record.headers), refusal: plan.refusal, nowMs }));
+      } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs, slots) });
+    }
+    return prepared;
+  }
+
+  #item(record: IncomingRecord, planned: PlannedJob, nowMs: number, slots: Slots): IntakeJob {
+    const { numbers, backlog } = this.#parts;
+    const { job, route } = planned;
+    const starts = !backlog.here() && job.deadlineMs > nowMs && slots.take(route.account);
+    return {
+      no: numbers.next(),
+      job,
+      record: { value: record.value, headersText: keptHeaders(record.headers) },
+      intent: starts
+        ? { no: numbers.open(), number: 1, account: route.account, provider: route.kind, model: route.model, routeIndex: 0, maxNanoUsd: planned.maxNanoUsd, startedAtMs: nowMs }
+        : null,
+    };
+  }
+
+  #giveBack(item: IntakeJob): void {
+    if (item.intent === null) return;
+    this.#parts.slots.release(item.intent.account);
+    this.#parts.numbers.close(item.intent.no);
+  }
+
+  #settle(prepared: Prepared, group: IntakeGroup, outcome: IntakeOutcome): void {
+    if (outcome.kind !== "accepted") {
+      for (const { item } of prepared.jobs) this.#giveBack(item);
+      if (outcome.kind === "fenced") this.#parts.fenced();
+      else {
+        for (const { topic, partition } of outcome.partitions) {
+          this.#queue.drop(topic, partition);
+          this.#parts.inbox.rewind(topic, partition).catch((error: unknown) => { this.#parts.log.error("intake.rewind_failed", { topic, partition, error }); });
+        }
+      }
+      return;
+    }
+    prepared.jobs.forEach(({ planned, item }, index) => {
+      const fate = outcome.jobs[index]?.kind;
+      if (fate === "started" && item.intent !== null) this.#parts.start(workOf(planned, item, outcome.day));
+      else this.#giveBack(item);
+      if (fate === "queued") this.#parts.backlog.began();
+    });
+    for (const move of group.moves) this.#parts.inbox.accepted(move.topic, move.partition, move.upto);
+    this.#parts.publish(outcome.outbox);
+  }
+
+  #report(records: readonly QueuedRecord[], prepared: Prepared, outcome: Extract<IntakeOutcome, { kind: "accepted" }>, ms: number): void {
+    const { metrics } = this.#parts;
+    const topic = records[0]?.record.topic ?? "";
+    metrics.observe("sluice_group_size", { stage: "intake" }, records.length);
+    metrics.observe("sluice_group_seconds", { stage: "intake" }, ms / 1000);
+    const count = (kinds: readonly string[]): number => outcome.jobs.filter(({ kind }) => kinds.includes(kind)).length;
+    metrics.count("sluice_records_total", { topic, result: "accepted" }, count(["started", "queued", "joined", "cached", "expired"]));
+    metrics.count("sluice_records_total", { topic, result: "duplicate" }, count(["repeated"]));
+    metrics.count("sluice_records_total", { topic, result: "redelivered" }, count(["redelivered"]));
+    metrics.count("sluice_records_total", { topic, result: "refused" }, prepared.refused.length + count(["conflict"]));
+    metrics.count("sluice_records_total", { topic, result: "cancel" }, prepared.cancels.length);
+    metrics.count("sluice_coalesced_total", {}, count(["joined"]));
+    metrics.count("sluice_cache_answers_total", {}, count(["cached"]));
+    const byTenant = new Map<string, number>();
+    for (const { item } of prepared.jobs) byTenant.set(item.job.tenant, (byTenant.get(item.job.tenant) ?? 0) + 1);
+    for (const [tenant, jobs] of byTenant) metrics.count("sluice_jobs_accepted_total", { tenant }, jobs);
+    reportEnds(metrics, { ended: [], outbox: outcome.outbox });
+  }
+}
+
+interface Prepared {
+  readonly jobs: { readonly planned: PlannedJob; readonly item: IntakeJob }[];
+  readonly refused: RefusedRecord[];
+  readonly cancels: CancelRequest[];
+}
+
+function refusedByLedger(message: string): { readonly kind: "refused"; readonly refusal: Refusal } {
+  return { kind: "refused", refusal: { code: "INTERNAL", message, tenant: null, jobId: null, identity: null } };
+}
+
+function workOf(planned: PlannedJob, item: IntakeJob, day: number): Work {
+  if (item.intent === null) throw new Error("InvariantError: a job started without an intent");
+  const job: AdmittedJob = planned.job;
+  return {
+    execution: { day, no: item.no },
+    intent: item.intent,
+    format: job.format,
+    policy: job.policy,
+    bodyText: job.bodyText,
+    route: planned.route,
+    routes: planned.routes,
+    firstPrice: planned.routes[0]?.price ?? planned.route.price,
+    history: [],
+    latestDeadlineMs: job.deadlineMs,
+  };
+}

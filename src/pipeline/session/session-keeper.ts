@@ -1,0 +1,64 @@
+import type { SessionNo } from "../../domain/ids.js";
+import type { Ledger } from "../../ports/ledger.js";
+import type { Clock, Log } from "../../ports/system.js";
+
+export interface SessionParts {
+  readonly ledger: Ledger;
+  readonly session: SessionNo;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly beatMs: number;
+  readonly stopAfterMs: number;
+  readonly deadAfterMs: number;
+  readonly graceMs: (account: string) => number;
+  readonly lowMark: () => number;
+  readonly fenced: () => void;
+}
+
+/**
+ * Beats for this router and watches the others. Work may start only while the last acknowledged beat is younger than `stopAfterMs` on both
+ * clocks: others declare the session dead only `deadAfterMs` after it, so nobody takes over what this router still starts.
+ */
+export class SessionKeeper {
+  readonly #parts: SessionParts;
+  readonly #stop = new AbortController();
+  #beatMonotonicMs: number;
+  #beatWallMs: number;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#beatMonotonicMs = parts.clock.monotonicMs();
+    this.#beatWallMs = parts.clock.nowMs();
+  }
+
+  mayStart(): boolean {
+    const { clock, stopAfterMs } = this.#parts;
+    return clock.monotonicMs() - this.#beatMonotonicMs < stopAfterMs && Math.abs(clock.nowMs() - this.#beatWallMs) < stopAfterMs;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async run(): Promise<void> {
+    const { ledger, session, clock, log, beatMs, deadAfterMs, graceMs } = this.#parts;
+    while (!this.#stop.signal.aborted) {
+      await clock.sleep(beatMs, this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      const sentMonotonicMs = clock.monotonicMs();
+      const sentWallMs = clock.nowMs();
+      try {
+        if (!(await ledger.beat(session, this.#parts.lowMark()))) {
+          this.#parts.fenced();
+          return;
+        }
+        this.#beatMonotonicMs = sentMonotonicMs;
+        this.#beatWallMs = sentWallMs;
+        const doubts = await ledger.recoverDeadSessions(deadAfterMs, graceMs);
+        if (doubts > 0) log.warn("session.recovered_dead", { callsInDoubt: doubts });
+      } catch (error) {
+        log.warn("session.beat_failed", { message: error instanceof Error ? error.message : String(error) });
+      }
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import type { EpochMs, LedgerKey, SessionNo } from "../domain/ids.js";
+import type { AttemptOutcome, ErrorCode, Failure } from "../domain/failure.js";
+import type {
+  AttemptIntent,
+  AttemptSummary,
+  EndedState,
+  Verdict,
+  WaitingExecution,
+} from "../domain/execution/execution.js";
+import type { Usage } from "../domain/cost/usage.js";
+import type { IntakeJob, Outgoing, RefusedRecord, Renderer } from "../domain/result/outgoing.js";
+
+/**
+ * The ledger: the only truth about jobs. Each method that changes something is one transaction, safe to repeat after a kill at
+ * any instant. Implemented on Postgres and, for the simulation, in memory; one suite of cases runs on both.
+ */
+
+/** How far one partition moves with a group: records of offsets `since` to `upto - 1` were looked at, none left out. */
+export interface PositionMove {
+  readonly topic: string;
+  readonly partition: number;
+  readonly since: number;
+  readonly upto: number;
+  /** 8 bytes over the record `upto - 1`, checked on assignment. */
+  readonly witness: Buffer;
+}
+
+export interface InboxPosition {
+  /** Offset of the next record to accept. */
+  readonly next: number;
+  readonly witness: Buffer | null;
+}
+
+export interface CancelRequest {
+  readonly tenant: string | null;
+  readonly jobId: string;
+}
+
+export interface IntakeGroup {
+  readonly session: SessionNo;
+  /** Unique in the ledger; kept with the positions, so that a COMMIT whose answer was lost can be looked up. */
+  readonly groupNo: number;
+  readonly moves: readonly PositionMove[];
+  readonly jobs: readonly IntakeJob[];
+  readonly refused: readonly RefusedRecord[];
+  readonly cancels: readonly CancelRequest[];
+}
+
+/** What became of one job of a group, in the group's order. */
+export type Accepted =
+  | { readonly kind: "started" }
+  | { readonly kind: "queued" }
+  | { readonly kind: "joined" }
+  | { readonly kind: "cached" }
+  | { readonly kind: "expired" }
+  | { readonly kind: "redelivered" }
+  | { readonly kind: "repeated" }
+  | { readonly kind: "conflict" };
+
+export type IntakeOutcome =
+  | {
+      readonly kind: "accepted";
+      readonly day: number;
+      readonly acceptedAtMs: EpochMs;
+      readonly jobs: readonly Accepted[];
+      readonly outbox: readonly OutboxGroup[];
+    }
+  /** This router's session was declared dead: it must stop deciding. */
+  | { readonly kind: "fenced" }
+  /** A position is behind `since`: another consumer's view; nothing was stored. The stage seeks back to the ledger's position. */
+  | { readonly kind: "moved"; readonly partitions: readonly { readonly topic: string; readonly partition: number }[] };
+
+/** One call that ended: the fact, and what is to follow. */
+export interface FinishedCall {
+  readonly execution: LedgerKey;
+  readonly attempt: AttemptIntent;
+  readonly outcome: AttemptOutcome;
+  readonly endedAtMs: EpochMs;
+  readonly requestId: string | null;
+  readonly modelVersion: string | null;
+  readonly usage: Usage;
+  readonly priceVersion: string;
+  /** What was billed; null when unknown. 0 for calls that the provider's rule does not bill. */
+  readonly nanoUsd: bigint | null;
+  readonly summary: AttemptSummary;
+  /** The tries before this one. */
+  readonly earlier: readonly AttemptSummary[];
+  readonly verdict: Verdict;
+}
+
+export interface FinishGroup {
+  readonly session: SessionNo;
+  readonly nowMs: EpochMs;
+  readonly calls: readonly FinishedCall[];
+}
+
+export interface FinishOutcome {
+  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly outbox: readonly OutboxGroup[];
+  /** Calls whose outcome came after their execution had ended otherwise: paid for nothing. */
+  readonly waste: number;
+}
+
+/** Records of one topic that one transaction wrote; published together, then dropped together. */
+export interface OutboxGroup {
+  readonly seq: number;
+  readonly topic: string;
+  readonly records: readonly Outgoing[];
+}
+
+export interface ClaimRequest {
+  readonly session: SessionNo;
+  readonly nowMs: EpochMs;
+  /** `run`: rows that are due; `expire`: rows with a waiting job whose deadline has passed. */
+  readonly pick: "run" | "expire";
+  readonly limit: number;
+}
+
+/** What to do with a claimed execution. */
+export type ClaimVerdict =
+  | { readonly kind: "start"; readonly intent: AttemptIntent }
+  | { readonly kind: "fail"; readonly failure: Failure }
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: string };
+
+export interface StartedExecution {
+  readonly execution: WaitingExecution;
+  readonly intent: AttemptIntent;
+  readonly payerNo: number;
+}
+
+export interface ClaimOutcome {
+  readonly fenced: boolean;
+  /** Rows taken from the queue, started or not; as many as the limit means that there may be more. */
+  readonly taken: number;
+  readonly started: readonly StartedExecution[];
+  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly outbox: readonly OutboxGroup[];
+}
+
+export interface Ledger {
+  /** A fresh block of ledger numbers: `from` to `from + count - 1`, never given out again. */
+  takeNumbers(): Promise<{ readonly from: number; readonly count: number }>;
+
+  openSession(name: string): Promise<SessionNo>;
+  /** @param lowMark no unfinished attempt of this session has a lower number. @returns false when the session was declared dead. */
+  beat(session: SessionNo, lowMark: number): Promise<boolean>;
+  endSession(session: SessionNo): Promise<void>;
+  /** Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt. */
+  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number>;
+
+  position(topic: string, partition: number): Promise<InboxPosition | null>;
+  openPosition(topic: string, partition: number, next: number): Promise<void>;
+
+  accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
+  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome>;
+  finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome>;
+  /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
+  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: EpochMs): Promise<void>;
+  cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
+  /** Ends jobs that still wait for an ended execution: more waiters than one finish takes. */
+  answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
+
+  /** Groups that no living router has in memory, oldest first. They become this session's. */
+  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]>;
+  dropOutbox(seqs: readonly number[]): Promise<void>;
+  /** Makes sure that the tables for the coming days are there; called at start and hourly. */
+  prepareDays(): Promise<void>;
+  /** @param limit counting stops there. */
+  load(limit: number): Promise<LedgerLoad>;
+}
+
+/** What back-pressure and the operator look at. */
+export interface LedgerLoad {
+  readonly readyRows: number;
+  readonly outboxRecords: number;
+  readonly oldestRunnableMs: number | null;
+}
+

@@ -1,0 +1,58 @@
+/**
+ * What the gateway counts, by name and labels. Label values are bounded: topics and accounts by the config, the rest by closed lists;
+ * tenants beyond a number are counted as `other`. Never a job id, an offset or a message text. The one list with help texts and
+ * buckets is in the adapter, which does not compile when it misses a name of these.
+ */
+
+export type RecordResult = "accepted" | "duplicate" | "refused" | "cancel" | "redelivered";
+export type GroupStage = "intake" | "dispatch" | "finish" | "relay" | "replay";
+export type BackpressureReason = "pending_jobs" | "pending_bytes" | "outbox_rows" | "session";
+
+/** Only ever grow; the number given is added. */
+export interface CounterLabels {
+  readonly sluice_records_total: { readonly topic: string; readonly result: RecordResult };
+  readonly sluice_jobs_accepted_total: { readonly tenant: string };
+  readonly sluice_jobs_ended_total: { readonly status: "succeeded" | "failed" | "expired" | "cancelled" };
+  readonly sluice_attempts_total: { readonly account: string; readonly outcome: string };
+  readonly sluice_outbox_records_total: { readonly topic: string };
+  readonly sluice_dead_letters_total: { readonly code: string };
+  readonly sluice_cost_nano_usd_total: { readonly tenant: string };
+  readonly sluice_coalesced_total: NoLabels;
+  readonly sluice_cache_answers_total: NoLabels;
+  readonly sluice_in_doubt_total: { readonly account: string };
+  readonly sluice_headers_dropped_total: NoLabels;
+  readonly sluice_consumer_restarts_total: NoLabels;
+  readonly sluice_relay_failures_total: { readonly topic: string };
+}
+
+/** Go up and down; the number given replaces the last. */
+export interface GaugeLabels {
+  readonly sluice_unanswered_jobs: NoLabels;
+  readonly sluice_pending_jobs: NoLabels;
+  readonly sluice_pending_bytes: NoLabels;
+  readonly sluice_outbox_rows: NoLabels;
+  readonly sluice_oldest_runnable_seconds: NoLabels;
+  readonly sluice_free_slots: { readonly account: string };
+  readonly sluice_backpressure: { readonly reason: BackpressureReason };
+  readonly sluice_live_routers: NoLabels;
+  readonly sluice_build_info: { readonly version: string };
+}
+
+/** Distributions; the number given is one observation. */
+export interface HistogramLabels {
+  readonly sluice_group_size: { readonly stage: GroupStage };
+  readonly sluice_group_seconds: { readonly stage: GroupStage };
+  readonly sluice_call_seconds: { readonly account: string };
+  readonly sluice_job_seconds: NoLabels;
+}
+
+export type NoLabels = Readonly<Record<string, never>>;
+
+/** Cheap enough for the hot path when it is given a group's sums instead of each job. Never throws. */
+export interface Metrics {
+  /** Adds `by`, at least 0; 1 when left out. */
+  count<Name extends keyof CounterLabels>(name: Name, labels: CounterLabels[Name], by?: number): void;
+  set<Name extends keyof GaugeLabels>(name: Name, labels: GaugeLabels[Name], value: number): void;
+  /** Seconds for `_seconds`, a number of jobs for `_size`. */
+  observe<Name extends keyof HistogramLabels>(name: Name, labels: HistogramLabels[Name], value: number): void;
+}

@@ -1,0 +1,132 @@
+/**
+ * The simulator as a process. Prints one line of JSON, {"listening": url}, when it is ready; ends on SIGTERM, SIGINT and, with
+ * --hold-stdin, when its standard input closes (so that it never outlives the process that started it).
+ * Exit: 0 ended as told, 1 failed, 2 usage.
+ */
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { parseFaultRules } from "./fault-rules.js";
+import { isObject } from "./field-checks.js";
+import { startSimulator } from "./simulator.js";
+import type { SelfHostedModel, SimulatorOptions } from "./simulator.js";
+
+const USAGE = `usage: simulator --bill FILE --pricing FILE [options]
+  --host HOST        default 127.0.0.1
+  --port PORT        default 0: a free one
+  --seed N           default 1
+  --latency-ms N     default 0
+  --jitter-ms N      default 0, at most --latency-ms
+  --keys FILE        JSON object: API key to account label; any other key is refused
+  --models FILE      JSON object: model name to {"inputPerMTok","outputPerMTok","cachedInputPerMTok"?} as decimal text
+  --faults FILE      JSON list of fault rules
+  --hold-stdin       end when standard input closes
+  --json             nothing for people on standard error`;
+
+const FLAGS = {
+  host: { type: "string" },
+  port: { type: "string" },
+  seed: { type: "string" },
+  "latency-ms": { type: "string" },
+  "jitter-ms": { type: "string" },
+  bill: { type: "string" },
+  pricing: { type: "string" },
+  keys: { type: "string" },
+  models: { type: "string" },
+  faults: { type: "string" },
+  "hold-stdin": { type: "boolean" },
+  json: { type: "boolean" },
+} as const;
+
+class UsageError extends Error {}
+
+function readFlags(): ReturnType<typeof parseArgs<{ options: typeof FLAGS }>>["values"] {
+  try {
+    return parseArgs({ options: FLAGS, strict: true }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function required(value: string | undefined, flag: string): string {
+  if (value === undefined) throw new UsageError(`expected --${flag} FILE`);
+  return value;
+}
+
+function wholeNumber(value: string | undefined, flag: string, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (!/^\d{1,9}$/.test(value)) throw new UsageError(`expected --${flag} to be a whole number, got "${value}"`);
+  return Number(value);
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Error(`${file} can't be read as JSON`, { cause: error });
+  }
+}
+
+function readObject(file: string): Readonly<Record<string, unknown>> {
+  const value = readJson(file);
+  if (!isObject(value)) throw new Error(`expected ${file} to hold a JSON object`);
+  return value;
+}
+
+function readKeys(file: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(readObject(file)).map(([key, label]) => {
+      if (typeof label !== "string") throw new Error(`expected the labels in ${file} to be strings`);
+      return [key, label];
+    }),
+  );
+}
+
+function readModels(file: string): Readonly<Record<string, SelfHostedModel>> {
+  return Object.fromEntries(
+    Object.entries(readObject(file)).map(([name, model]) => {
+      if (!isObject(model) || typeof model["inputPerMTok"] !== "string" || typeof model["outputPerMTok"] !== "string") {
+        throw new Error(`expected ${name} in ${file} to state inputPerMTok and outputPerMTok as strings`);
+      }
+      const cached = model["cachedInputPerMTok"];
+      const prices = { inputPerMTok: model["inputPerMTok"], outputPerMTok: model["outputPerMTok"] };
+      return [name, typeof cached === "string" ? { ...prices, cachedInputPerMTok: cached } : prices];
+    }),
+  );
+}
+
+function optionsFrom(flags: ReturnType<typeof readFlags>): SimulatorOptions {
+  return {
+    billFile: required(flags.bill, "bill"),
+    pricingFile: required(flags.pricing, "pricing"),
+    port: wholeNumber(flags.port, "port", 0),
+    host: flags.host ?? "127.0.0.1",
+    seed: wholeNumber(flags.seed, "seed", 1),
+    latencyMs: wholeNumber(flags["latency-ms"], "latency-ms", 0),
+    jitterMs: wholeNumber(flags["jitter-ms"], "jitter-ms", 0),
+    ...(flags.keys === undefined ? {} : { keys: readKeys(flags.keys) }),
+    ...(flags.models === undefined ? {} : { models: readModels(flags.models) }),
+    ...(flags.faults === undefined ? {} : { faults: parseFaultRules(readJson(flags.faults)) }),
+  };
+}
+
+async function run(): Promise<void> {
+  const flags = readFlags();
+  const simulator = await startSimulator(optionsFrom(flags));
+  process.stdout.write(`${JSON.stringify({ listening: simulator.url })}\n`);
+  if (flags.json !== true)
+    process.stderr.write(`Simulator at ${simulator.url}; the bill is at ${simulator.url}/simulator/bill.\n`);
+  const stop = (): void => {
+    void simulator.close().then(() => process.exit(0));
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  if (flags["hold-stdin"] === true) process.stdin.resume().once("close", stop).once("end", stop);
+}
+
+run().catch((error: unknown) => {
+  const isUsage = error instanceof UsageError;
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
+  process.stderr.write(`simulator: ${error instanceof Error ? error.message : String(error)}${cause}\n`);
+  if (isUsage) process.stderr.write(`${USAGE}\n`);
+  process.exit(isUsage ? 2 : 1);
+});

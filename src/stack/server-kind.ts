@@ -1,0 +1,67 @@
+import type { ServerSpec } from "./server-spec.js";
+
+/** The servers that Sluice needs around it. */
+export type ServerName = "kafka" | "postgres" | "registry" | "redis";
+
+/** Where and how a server is to be started. */
+export interface LaunchContext {
+  /** Holds data, settings and logs of all servers of a stack; every user may enter it. */
+  readonly dataFolder: string;
+  /** Whether the data outlives this run; then a server gets time to stop in good order. */
+  readonly kept: boolean;
+  readonly brokers: 1 | 3;
+  /** @returns ports of 127.0.0.1 kept under that label for the life of the data folder. */
+  ports(label: string, count: number): Promise<readonly number[]>;
+}
+
+/** One process or container, and the address by which it alone is asked whether it answers. */
+export interface LaunchMember {
+  readonly spec: ServerSpec;
+  readonly address: string;
+}
+
+/** A server ready to be started: usually one member, three for a Kafka cluster. */
+export interface Launch {
+  readonly address: string;
+  readonly members: readonly LaunchMember[];
+}
+
+/** All that differs between servers. */
+export interface ServerKind {
+  readonly name: ServerName;
+  readonly environmentVariable: string;
+  /** Images that will do, the preferred one first. */
+  readonly images: readonly string[];
+  /** Fetches the server's files, when they are not there yet. @returns the folder or program. @throws Error naming what was tried. */
+  prepare(say: (line: string) => void): Promise<string>;
+  /** Writes settings and first data below the data folder. */
+  planNative(files: string, context: LaunchContext): Promise<Launch>;
+  planContainer(image: string, context: LaunchContext): Promise<Launch>;
+  /** Resolves when the server at the address answers, rejects with the reason otherwise; bounded by a few seconds. */
+  check(address: string): Promise<void>;
+}
+
+/** One question to a server takes at most this long. */
+export const CHECK_TIMEOUT_MS = 5_000;
+
+/** How long a server may take to stop in good order: long only where the data is kept. */
+export function stopGraceMs(context: LaunchContext): number {
+  return context.kept ? 20_000 : 3_000;
+}
+
+/** The environment that every server gets; our own may hold keys that are none of its business. */
+export function serverEnvironment(): Record<string, string> {
+  const environment: Record<string, string> = { LANG: "C.UTF-8", LC_ALL: "C.UTF-8", TZ: "UTC" };
+  for (const name of ["PATH", "JAVA_HOME"]) {
+    const value = process.env[name];
+    if (value !== undefined) environment[name] = value;
+  }
+  return environment;
+}
+
+/** @returns the words of whatever was thrown; of several errors at once those of the first. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return messageOf(error.errors[0]);
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message} (${messageOf(error.cause)})` : error.message;
+}

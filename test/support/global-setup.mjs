@@ -1,0 +1,20 @@
+// Plain JavaScript on the compiled output: Jest compiles a TypeScript setup to CommonJS, which can't import our sources.
+import { existsSync } from "node:fs";
+
+const entry = new URL("../../dist/stack/stack.js", import.meta.url);
+
+export default async function startServers() {
+  if (!existsSync(entry)) throw new Error("dist/stack/stack.js is missing: build first (npm run build)");
+  const { startStack } = await import(entry.href);
+  const stack = await startStack({
+    servers: ["kafka", "postgres", "registry", "redis"],
+    onProgress: (line) => process.stderr.write(`${line}\n`),
+  });
+  // Handed to the teardown, which runs in this same process.
+  globalThis.sluiceTestStack = stack;
+  // Names of our own, read by test/support/servers.ts. The usual ones would change what the code under test does.
+  process.env.SLUICE_TEST_KAFKA_BROKERS = stack.addresses.kafkaBrokers;
+  process.env.SLUICE_TEST_DATABASE_URL = stack.addresses.databaseUrl;
+  process.env.SLUICE_TEST_REGISTRY_URL = stack.addresses.registryUrl;
+  process.env.SLUICE_TEST_REDIS_URL = stack.addresses.redisUrl;
+}

@@ -1,0 +1,198 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { COMMAND_GROUPS } from "../../src/cli/command-groups.js";
+import { runCli } from "../../src/cli/run-cli.js";
+
+const CONFIG = `
+environment: test
+kafka: { brokers: ['127.0.0.1:1'] }
+postgres: { url: '\${DATABASE_URL}' }
+auth: { tenantFrom: body }
+tenants: {}
+providers: {}
+`;
+
+let folder = "";
+let goodFile = "";
+let badFile = "";
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-cli-test-"));
+  goodFile = join(folder, "good.yaml");
+  badFile = join(folder, "bad.yaml");
+  writeFileSync(goodFile, CONFIG);
+  writeFileSync(badFile, `${CONFIG}budgets: {}\nhttp: { prot: 1 }\n`);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+async function run(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  signal = new AbortController().signal,
+) {
+  const data: string[] = [];
+  const notes: string[] = [];
+  const exitCode = await runCli(args, {
+    data: (line) => data.push(line),
+    note: (line) => notes.push(line),
+    env: { DATABASE_URL: "postgres://u:hidden-password@127.0.0.1:1/d", ...env },
+    signal,
+  });
+  return { exitCode, data, notes };
+}
+
+describe("the command line", () => {
+  test("without a command prints the help on stderr and ends with 2", async () => {
+    const { exitCode, data, notes } = await run([]);
+    expect([exitCode, data]).toEqual([2, []]);
+    expect(notes.join("\n")).toContain("Usage: sluice");
+  });
+
+  test("prints help that was asked for on stdout and ends with 0", async () => {
+    const { exitCode, data, notes } = await run(["topics", "--help"]);
+    expect([exitCode, notes]).toEqual([0, []]);
+    expect(data.join("\n")).toContain("Usage: sluice topics");
+  });
+
+  test("prints help as JSON with --json", async () => {
+    const { exitCode, data } = await run(["--help", "--json"]);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(data.join("\n"))).toEqual({ text: expect.stringContaining("Usage: sluice") });
+  });
+
+  test("prints a version of three numbers", async () => {
+    expect(await run(["--version"])).toEqual({
+      exitCode: 0,
+      data: [expect.stringMatching(/^\d+\.\d+\.\d+$/)],
+      notes: [],
+    });
+  });
+
+  test.each([
+    ["an unknown command", ["routr"], "Did you mean router?"],
+    ["an unknown subcommand", ["topics", "aply"], "Did you mean apply?"],
+    ["an unknown flag", ["migrate", "--pln"], "Did you mean --plan?"],
+    [
+      "a flag's value that is none",
+      ["simulator", "--bill", "b", "--port", "x"],
+      "Expected a whole number from 0 to 65535.",
+    ],
+    ["a flag's word that is not in the list", ["demo", "--doubt", "maybe"], "Expected one of retry, fail."],
+    ["a flag that must be there", ["simulator"], "--bill"],
+    ["an argument too many", ["migrate", "now"], "too many arguments"],
+  ])("refuses %s with 2 and says what to do", async (_name, args, expected) => {
+    const { exitCode, data, notes } = await run(args);
+    expect([exitCode, data]).toEqual([2, []]);
+    expect(notes.join("\n")).toContain(expected);
+  });
+
+  test("reports a wrong use as JSON with --json", async () => {
+    const { exitCode, data, notes } = await run(["routr", "--json"]);
+    expect([exitCode, data, notes.length]).toEqual([2, [], 1]);
+    expect(JSON.parse(notes[0] ?? "")).toEqual({ error: { message: expect.stringContaining("routr"), exitCode: 2 } });
+  });
+
+  test("offers no command whose part is not built", async () => {
+    const { data } = await run(["--help"]);
+    const help = data.join("\n");
+    const names = [...help.matchAll(/^ {2}([a-z-]+)(?: |$)/gm)].map((match) => match[1]);
+    expect(names).toEqual(
+      expect.arrayContaining(["router", "topics", "migrate", "config", "simulator", "stack", "demo"]),
+    );
+    expect(names).not.toEqual(expect.arrayContaining(["batches"]));
+    expect(names.length).toBeGreaterThanOrEqual(COMMAND_GROUPS.length);
+  });
+});
+
+describe("config check", () => {
+  test("says that a right config is right, and warns of trial settings on stderr", async () => {
+    const { exitCode, data, notes } = await run(["config", "check", "--config", goodFile]);
+    expect([exitCode, data]).toEqual([0, [`${goodFile}: ok`]]);
+    expect(notes).toEqual([expect.stringContaining("auth.tenantFrom is body")]);
+  });
+
+  test("takes the file from SLUICE_CONFIG, and --config wins", async () => {
+    expect((await run(["config", "check"], { SLUICE_CONFIG: goodFile })).exitCode).toBe(0);
+    expect((await run(["--config", goodFile, "config", "check"], { SLUICE_CONFIG: badFile })).exitCode).toBe(0);
+  });
+
+  test("lists every problem with its place and ends with 3", async () => {
+    const { exitCode, data, notes } = await run(["config", "check", "--config", badFile]);
+    expect([exitCode, data]).toEqual([3, []]);
+    expect(notes).toEqual([
+      `${badFile}:8:1: budgets: not built yet; leave it out`,
+      `${badFile}:9:9: http.prot: unknown key; did you mean port?`,
+      "sluice: the config has 2 problems",
+    ]);
+  });
+
+  test("lists them as JSON with --json", async () => {
+    const { exitCode, notes } = await run(["config", "check", "--config", badFile, "--json"]);
+    expect(exitCode).toBe(3);
+    expect(JSON.parse(notes.join("\n"))).toEqual({
+      error: {
+        message: "the config has 2 problems",
+        exitCode: 3,
+        file: badFile,
+        problems: [
+          { path: "budgets", line: 8, column: 1, message: "not built yet; leave it out" },
+          { path: "http.prot", line: 9, column: 9, message: "unknown key; did you mean port?" },
+        ],
+      },
+    });
+  });
+
+  test("says how to name a file when there is none", async () => {
+    const { exitCode, notes } = await run(["config", "check", "--config", join(folder, "none.yaml")]);
+    expect(exitCode).toBe(3);
+    expect(notes.join("\n")).toContain("name one with --config FILE or SLUICE_CONFIG");
+  });
+});
+
+describe("config show", () => {
+  test.each([[[]], [["--json"]]])("masks secrets with %j", async (flags: readonly string[]) => {
+    const { exitCode, data } = await run(["config", "show", "--config", goodFile, ...flags]);
+    expect(exitCode).toBe(0);
+    expect(data.join("\n")).toContain("postgres://u:***@127.0.0.1:1/d");
+    expect(data.join("\n")).not.toContain("hidden-password");
+  });
+});
+
+describe("commands that need a server", () => {
+  test("end with 4 when nobody answers", async () => {
+    const { exitCode, data, notes } = await run(["migrate", "--plan", "--config", goodFile]);
+    expect([exitCode, data]).toEqual([4, []]);
+    expect(notes.join("\n")).toContain("ECONNREFUSED");
+  });
+
+  test("end with 3 when the config doesn't say where the server is", async () => {
+    const { exitCode, notes } = await run(["schemas", "check", "--config", goodFile]);
+    expect([exitCode, notes]).toEqual([3, ["sluice: expected registry.url in the config, which is missing"]]);
+  });
+});
+
+describe("simulator", () => {
+  test("listens until it is told to stop, and ends with the signal's code", async () => {
+    const stopping = new AbortController();
+    const listening: string[] = [];
+    const ended = runCli(["simulator", "--bill", join(folder, "bill.jsonl"), "--json"], {
+      data: (line) => {
+        listening.push(line);
+        stopping.abort("SIGTERM");
+      },
+      note: () => undefined,
+      env: {},
+      signal: stopping.signal,
+    });
+    expect(await ended).toBe(143);
+    expect(JSON.parse(listening.join("\n"))).toEqual({
+      listening: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      openaiBaseUrl: expect.any(String),
+      anthropicBaseUrl: expect.any(String),
+    });
+  });
+});

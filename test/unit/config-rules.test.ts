@@ -1,0 +1,152 @@
+import { describe, expect, test } from "@jest/globals";
+import { parseConfig } from "../../src/config/parse.js";
+
+const BASE = {
+  environment: "environment: test",
+  kafka: "kafka: { brokers: ['a:1'] }",
+  postgres: "postgres: { url: 'postgres://h/d' }",
+  auth: "auth: { tenantFrom: body }",
+  tenants: "tenants: { acme: {}, shop: {} }",
+  providers: "providers: { o: { kind: openai, apiKey: '${K}' } }",
+};
+
+/** Problems of the base config with some of its top-level keys said otherwise, as `path: message`. */
+function problemsWith(changes: Readonly<Record<string, string>>): readonly string[] {
+  const text = Object.values({
+    ...BASE,
+    ...Object.fromEntries(Object.entries(changes).map(([key, value]) => [key, `${key}: ${value}`])),
+  }).join("\n");
+  const outcome = parseConfig(text, { K: "key" }, () => {
+    throw new Error("no files here");
+  });
+  return outcome.ok ? [] : outcome.problems.map(({ path, message }) => `${path}: ${message}`);
+}
+
+describe("rules between keys", () => {
+  test("the base config breaks none", () => {
+    expect(problemsWith({})).toEqual([]);
+  });
+
+  const broken: Readonly<Record<string, readonly [changes: Readonly<Record<string, string>>, problem: string]>> = {
+    "a heartbeat that leaves no room for lost ones": [
+      { kafka: "{ brokers: ['a:1'], heartbeatMs: 2001 }" },
+      "kafka.heartbeatMs: kafka.heartbeatMs must be at most a third of kafka.sessionTimeoutMs (2000), got 2001",
+    ],
+    "a partition's fetch above the whole fetch": [
+      { kafka: "{ brokers: ['a:1'], fetchBytesMax: 65536 }" },
+      "kafka.fetchBytesPerPartitionMax: ",
+    ],
+    "a beat that is too slow for the stop mark": [
+      { postgres: "{ url: 'postgres://h/d', session: { beatMs: 4501 } }" },
+      "postgres.session.beatMs: ",
+    ],
+    "a router that may still send when it is declared dead": [
+      { postgres: "{ url: 'postgres://h/d', session: { stopAfterMs: 14900 } }" },
+      "postgres.session.stopAfterMs: postgres.session.stopAfterMs and delivery.sendWithinMs together must be at most one less than postgres.session.deadAfterMs",
+    ],
+    "a default deadline beyond the longest": [
+      { delivery: "{ maxTtlMs: 172800000, defaultTtlMs: 172800001 }" },
+      "delivery.defaultTtlMs: ",
+    ],
+    "a first wait above the longest": [
+      { delivery: "{ backoffBaseMs: 2000, backoffMaxMs: 1000 }" },
+      "delivery.backoffBaseMs: ",
+    ],
+    "one topic for two purposes": [
+      { topics: "{ results: llm.costs.v1 }" },
+      "topics.costs: llm.costs.v1 is already used by topics.results",
+    ],
+    "a jobs topic that is another's dead letters": [
+      { topics: "{ jobs: [a, a.dlq] }" },
+      "topics.jobs[1]: a.dlq is already used by the dead letters of topics.jobs[0]",
+    ],
+    "Avro without a registry": [
+      { topics: "{ costs: { encoding: avro } }" },
+      "topics.costs.encoding: avro needs registry.url",
+    ],
+    "a job's own word for its tenant in production": [
+      { environment: "production" },
+      "auth.tenantFrom: body believes whatever a job says of itself",
+    ],
+    "a jobs topic without a tenant": [
+      { auth: "{ tenantFrom: topic }" },
+      "auth.topicTenants: tenantFrom is topic, but llm.jobs.v1 has no tenant",
+    ],
+    "a topic of a tenant that is none": [
+      { auth: "{ tenantFrom: topic, topicTenants: { llm.jobs.v1: nobody } }" },
+      "auth.topicTenants.llm.jobs.v1: nobody is not a tenant; known: acme, shop",
+    ],
+    "a tenant's topic that is not read": [
+      { auth: "{ tenantFrom: body, topicTenants: { other: acme } }" },
+      "auth.topicTenants.other: other is not in topics.jobs: llm.jobs.v1",
+    ],
+    "a reply topic that is a jobs topic": [
+      { tenants: "{ acme: { replyTopics: [llm.jobs.v1] } }" },
+      "tenants.acme.replyTopics[0]: llm.jobs.v1 holds other records",
+    ],
+    "an openai-compatible account without a price": [
+      { providers: "{ l: { kind: openai-compatible, baseUrl: 'http://h' } }" },
+      "providers.l.prices: an openai-compatible account must say what it costs",
+    ],
+    "an openai-compatible account priced by the table": [
+      { providers: "{ l: { kind: openai-compatible, baseUrl: 'http://h', prices: { factor: '0.5' } } }" },
+      "providers.l.prices: an openai-compatible account must say what it costs",
+    ],
+    "an openai-compatible account without an address": [
+      { providers: "{ l: { kind: openai-compatible, prices: { zero: true } } }" },
+      "providers.l.baseUrl: missing",
+    ],
+    "a public provider without a key": [
+      { providers: "{ o: { kind: anthropic } }" },
+      "providers.o.apiKey: missing; anthropic wants a key",
+    ],
+    "a candidate of an account that is none": [
+      { models: "{ m: { candidates: [{ provider: o, model: x }, { provider: p, model: x }] } }" },
+      "models.m.candidates[1].provider: p is not an account of providers: o",
+    ],
+    "a candidate that the account has no price for": [
+      {
+        providers:
+          "{ l: { kind: openai-compatible, baseUrl: 'http://h', prices: { perMillion: { a: { input: '1', output: '2' } } } } }",
+        models: "{ m: { candidates: [{ provider: l, model: b }] } }",
+      },
+      "models.m.candidates[0].model: b has no price in providers.l.prices.perMillion",
+    ],
+    "ids forgotten before their records": [
+      { retention: "{ jobIdDays: 13 }" },
+      "retention.jobIdDays: expected at least 14",
+    ],
+    "ids forgotten before one jobs topic's records": [
+      { topics: "{ jobs: [a, { name: b, retentionDays: 30 }] }" },
+      "retention.jobIdDays: expected at least 30",
+    ],
+    "bodies forgotten before the last deadline": [
+      { retention: "{ bodyDays: 6 }" },
+      "retention.bodyDays: expected at least delivery.maxTtlMs",
+    ],
+  };
+  test.each(Object.entries(broken))("refuses %s", (_name, [changes, problem]) => {
+    const found = problemsWith(changes);
+    expect(found).toHaveLength(1);
+    expect(found[0]?.slice(0, problem.length)).toBe(problem);
+  });
+
+  test("names every jobs topic that lacks a tenant", () => {
+    const found = problemsWith({
+      auth: "{ tenantFrom: topic, topicTenants: { b: acme } }",
+      topics: "{ jobs: [a, b, c] }",
+    });
+    expect(found.map((problem) => /but (\S+) has no tenant/.exec(problem)?.[1])).toEqual(["a", "c"]);
+  });
+
+  test("accepts production with a tenant for each topic", () => {
+    expect(
+      problemsWith({ environment: "production", auth: "{ tenantFrom: topic, topicTenants: { llm.jobs.v1: acme } }" }),
+    ).toEqual([]);
+  });
+
+  test("says nothing of a rule whose other key is itself wrong", () => {
+    const found = problemsWith({ kafka: "{ brokers: ['a:1'], heartbeatMs: 3000, sessionTimeoutMs: soon }" });
+    expect(found.map((problem) => problem.split(":")[0])).toEqual(["kafka.sessionTimeoutMs"]);
+  });
+});

@@ -1,0 +1,174 @@
+import { describe, expect, test } from "@jest/globals";
+import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { parsePriceTable } from "../../src/domain/cost/price-table.js";
+import { answeredPrice } from "../../src/domain/route/catalog.js";
+import type { Account, Catalog } from "../../src/domain/route/catalog.js";
+import { createRoutePlanner, planRoutes, routeMaxCostNanoUsd } from "../../src/domain/route/plan-routes.js";
+import type { RequestFacts } from "../../src/domain/route/request-facts.js";
+
+const prices = parsePriceTable({
+  asOf: "2026-11-24",
+  models: {
+    "openai/gpt-4.1-mini": { inputPerMTok: 0.4, outputPerMTok: 1.6, contextWindow: 1_000_000, maxOutputTokens: 32_768, capabilities: ["chat", "vision"], aliases: ["gpt-4.1-mini-2025-04-14"] },
+    "openai/gpt-old": { inputPerMTok: 0.5, outputPerMTok: 1.5, contextWindow: 100, maxOutputTokens: 500, capabilities: ["chat"] },
+    "openai/unpriced": { inputPerMTok: null, outputPerMTok: null, capabilities: ["chat"] },
+    "anthropic/claude-haiku-4-5": { inputPerMTok: 1, outputPerMTok: 5, contextWindow: 200_000, maxOutputTokens: 64_000, capabilities: ["chat"] },
+  },
+});
+
+const account = (name: string, kind: Account["kind"], more: Partial<Account> = {}): Account => ({
+  name,
+  kind,
+  regions: null,
+  prices: null,
+  maxOutputTokensDefault: 900,
+  capabilities: null,
+  ...more,
+});
+
+const catalog: Catalog = {
+  prices,
+  accounts: [
+    account("main", "openai"),
+    account("spare", "openai", { regions: ["eu"] }),
+    account("claude", "anthropic"),
+    account("local", "openai-compatible", { prices: { zero: true }, regions: ["eu", "us"], capabilities: ["chat"] }),
+  ],
+  aliases: [
+    {
+      name: "cheap",
+      maxOutputTokensDefault: 1_024,
+      candidates: [
+        { account: "main", model: "gpt-old" },
+        { account: "main", model: "gpt-4.1-mini" },
+        { account: "claude", model: "claude-haiku-4-5" },
+        { account: "local", model: "qwen" },
+      ],
+    },
+    { name: "broken", maxOutputTokensDefault: 10, candidates: [{ account: "main", model: "unpriced" }, { account: "gone", model: "x" }] },
+  ],
+};
+
+const policyOf = (model: string, more: Partial<RoutePolicy> = {}): RoutePolicy => ({
+  model,
+  chain: "standard",
+  providers: null,
+  capabilities: [],
+  selfHostedOnly: false,
+  regions: null,
+  expect: { jsonSchema: false, notEmpty: true, complete: false },
+  onDoubt: null,
+  ...more,
+});
+
+const factsOf = (format: RequestFormat, more: Partial<RequestFacts> = {}): RequestFacts => ({
+  format,
+  bodyBytes: 1_000,
+  holdsMedia: false,
+  requestedMaxOutputTokens: null,
+  choices: 1,
+  maxCostNanoUsd: null,
+  ...more,
+});
+
+const chosen = (policy: RoutePolicy, facts: RequestFacts) =>
+  planRoutes(policy, facts, catalog).routes.map((route) => `${route.account}/${route.model}`);
+
+describe("which routes a job may take", () => {
+  test.each<[string, RoutePolicy, RequestFacts, string[]]>([
+    ["an alias, in its order, of the format's kinds", policyOf("cheap"), factsOf("openai.chat"), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
+    ["the same alias in the other format", policyOf("cheap"), factsOf("anthropic.messages"), ["claude/claude-haiku-4-5"]],
+    ["account/model", policyOf("spare/gpt-4.1-mini"), factsOf("openai.chat"), ["spare/gpt-4.1-mini"]],
+    ["kind/model, at each account of the kind", policyOf("openai/gpt-4.1-mini"), factsOf("openai.chat"), ["main/gpt-4.1-mini", "spare/gpt-4.1-mini"]],
+    ["a model with a slash in its name", policyOf("local/meta/llama"), factsOf("openai.chat"), ["local/meta/llama"]],
+    ["a model's own name", policyOf("gpt-4.1-mini-2025-04-14"), factsOf("openai.chat"), ["main/gpt-4.1-mini-2025-04-14", "spare/gpt-4.1-mini-2025-04-14"]],
+    ["a model's own name in the other format", policyOf("claude-haiku-4-5"), factsOf("anthropic.messages"), ["claude/claude-haiku-4-5"]],
+    ["providers by account", policyOf("cheap", { providers: ["local"] }), factsOf("openai.chat"), ["local/qwen"]],
+    ["providers by kind", policyOf("cheap", { providers: ["openai"] }), factsOf("openai.chat"), ["main/gpt-old", "main/gpt-4.1-mini"]],
+    ["self-hosted only", policyOf("cheap", { selfHostedOnly: true }), factsOf("openai.chat"), ["local/qwen"]],
+    ["a capability", policyOf("cheap", { capabilities: ["vision"] }), factsOf("openai.chat"), ["main/gpt-4.1-mini"]],
+    ["a region that is known", policyOf("spare/gpt-4.1-mini", { regions: ["eu"] }), factsOf("openai.chat"), ["spare/gpt-4.1-mini"]],
+    ["an account in more regions than allowed", policyOf("cheap", { regions: ["eu"] }), factsOf("openai.chat"), []],
+    ["an account in all allowed regions", policyOf("cheap", { regions: ["eu", "us"] }), factsOf("openai.chat"), ["local/qwen"]],
+    ["a length that can't fit", policyOf("cheap"), factsOf("openai.chat", { bodyBytes: 1_601 }), ["main/gpt-4.1-mini", "local/qwen"]],
+    ["a length that is mostly a picture", policyOf("cheap"), factsOf("openai.chat", { bodyBytes: 1_601, holdsMedia: true }), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
+    ["more output than a model gives", policyOf("cheap"), factsOf("openai.chat", { requestedMaxOutputTokens: 501 }), ["main/gpt-4.1-mini", "local/qwen"]],
+    // gpt-4.1-mini: (1000 + 128) x 400 + 1024 x 1600 = 2,089,600; gpt-old: 1128 x 500 + 500 x 1500 = 1,314,000.
+    ["a cost limit between two bounds", policyOf("cheap"), factsOf("openai.chat", { maxCostNanoUsd: 2_089_599n }), ["main/gpt-old", "local/qwen"]],
+    ["a cost limit equal to a bound", policyOf("cheap"), factsOf("openai.chat", { maxCostNanoUsd: 2_089_600n }), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
+  ])("%s", (_what, policy, facts, expected) => {
+    expect(chosen(policy, facts)).toEqual(expected);
+    expect(createRoutePlanner(catalog)(policy, facts)).toEqual(planRoutes(policy, facts, catalog));
+  });
+
+  test.each<[string, string, RequestFormat, string]>([
+    ["a misspelt model", "gpt-4.1-minni", "openai.chat", "UNKNOWN_MODEL"],
+    ["an unknown provider", "nobody/gpt-4.1-mini", "openai.chat", "UNKNOWN_MODEL"],
+    ["no model behind the slash", "main/", "openai.chat", "UNKNOWN_MODEL"],
+    ["a look-alike letter", "gpt-4.1-m\u0456ni", "openai.chat", "UNKNOWN_MODEL"],
+    ["a model of the other format's provider", "claude-haiku-4-5", "openai.chat", "UNKNOWN_MODEL"],
+    ["an account that speaks another format", "claude/claude-haiku-4-5", "openai.chat", "NO_ROUTE"],
+    ["a format that is not served yet", "cheap", "gemini.generate", "NO_ROUTE"],
+    ["a model without a price", "main/unpriced", "openai.chat", "NO_PRICE"],
+    ["an alias where only a price is missing", "broken", "openai.chat", "NO_PRICE"],
+  ])("says so when it names %s", (_what, model, format, code) => {
+    const plan = planRoutes(policyOf(model), factsOf(format), catalog);
+    expect(plan.routes).toEqual([]);
+    expect(plan.failure?.code).toBe(code);
+  });
+
+  test("tells in words why each other route was left out", () => {
+    const plan = planRoutes(policyOf("cheap", { capabilities: ["vision"] }), factsOf("openai.chat", { bodyBytes: 20_000_000 }), catalog);
+    expect(plan.rejected.map((one) => `${one.account}/${one.model}: ${one.because}`)).toEqual([
+      "main/gpt-old: gpt-old lacks vision",
+      "claude/claude-haiku-4-5: claude is of kind anthropic, the job is openai.chat",
+      "local/qwen: qwen lacks vision",
+      "main/gpt-4.1-mini: 20000000 bytes can't fit the 1000000 tokens of gpt-4.1-mini",
+    ]);
+    expect(plan.failure?.code).toBe("NO_ROUTE");
+  });
+
+  test("caps the output with the alias's default, the model's own limit, or the account's default", () => {
+    const caps = (model: string) => planRoutes(policyOf(model), factsOf("openai.chat"), catalog).routes.map((route) => route.maxOutputTokens);
+    expect(caps("cheap")).toEqual([500, 1_024, 1_024]);
+    expect(caps("main/gpt-4.1-mini")).toEqual([900]);
+  });
+
+  test("bounds the cost with the caller's cap and number of answers", () => {
+    const [, mini] = planRoutes(policyOf("cheap"), factsOf("openai.chat"), catalog).routes;
+    if (mini === undefined) throw new Error("expected a second route");
+    // 1128 x 400 + 2 x 100 x 1600
+    expect(routeMaxCostNanoUsd(mini, factsOf("openai.chat", { requestedMaxOutputTokens: 100, choices: 2 }))).toBe(771_200n);
+  });
+
+  test("a planner works a usual plan out once and stays bounded under many names", () => {
+    const plan = createRoutePlanner(catalog);
+    const first = plan(policyOf("cheap"), factsOf("openai.chat"));
+    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).toBe(first);
+    for (let index = 0; index < 1_000; index += 1) plan(policyOf(`x${String(index)}`), factsOf("openai.chat"));
+    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).toEqual(first);
+    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).not.toBe(first);
+  });
+});
+
+describe("the price of the model that answered", () => {
+  const main = account("main", "openai");
+  const mini = prices.models.get("openai/gpt-4.1-mini")?.price;
+  if (mini === undefined || mini === null) throw new Error("expected a price");
+  const asked = { model: "gpt-4.1-mini", price: mini };
+
+  test.each<[string, string | null, string | null]>([
+    ["none named", null, "2026-11-24/openai/gpt-4.1-mini"],
+    ["the one that was asked", "gpt-4.1-mini", "2026-11-24/openai/gpt-4.1-mini"],
+    ["its dated version", "gpt-4.1-mini-2025-04-14", "2026-11-24/openai/gpt-4.1-mini"],
+    ["another listed one", "gpt-old", "2026-11-24/openai/gpt-old"],
+    ["one that nobody lists", "gpt-mystery", null],
+  ])("%s", (_what, answered, version) => {
+    expect(answeredPrice(main, asked, answered, prices)?.version ?? null).toBe(version);
+  });
+
+  test("a server of one's own may call its model anything", () => {
+    const local = account("local", "openai-compatible", { prices: { zero: true } });
+    expect(answeredPrice(local, asked, "/models/x.gguf", prices)).toBe(mini);
+  });
+});
