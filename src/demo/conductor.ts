@@ -34,7 +34,7 @@ const GAP_MIN_MS = 6000;
 const GAP_SPREAD_MS = 2000;
 const OPEN_CALLS_MIN = 3;
 const OPEN_CALLS_SPREAD = 8;
-const DELAY_SPREAD_MS = 150;
+const DELAY_SPREAD_MS = 1200;
 /** How long a kill waits for the wished calls; after the half of it one open call is enough, after all of it none is needed. */
 const WORK_WAIT_MS = 6000;
 const LOOK_EVERY_MS = 25;

@@ -37,8 +37,21 @@ export function header(name: string, value: string | Buffer): RecordHeader {
 }
 
 /** A record on the jobs topic; a value that is no text or bytes is written as JSON. */
-export function record(value: unknown, headers: readonly RecordHeader[] = [], changes: Partial<IncomingRecord> = {}): IncomingRecord {
-  return { topic: "llm.jobs.v1", partition: 3, offset: 17, timestampMs: SENT_AT_MS, key: Buffer.from("k"), value: bytesOf(value), headers, ...changes };
+export function record(
+  value: unknown,
+  headers: readonly RecordHeader[] = [],
+  changes: Partial<IncomingRecord> = {},
+): IncomingRecord {
+  return {
+    topic: "llm.jobs.v1",
+    partition: 3,
+    offset: 17,
+    timestampMs: SENT_AT_MS,
+    key: Buffer.from("k"),
+    value: bytesOf(value),
+    headers,
+    ...changes,
+  };
 }
 
 function bytesOf(value: unknown): Buffer | null {

@@ -1,12 +1,29 @@
 import { describe, expect, test } from "@jest/globals";
 import { createAdmission } from "../../src/domain/job/admit.js";
 import { derivedJobId } from "../../src/domain/job/ids.js";
-import { BODY, DAY_MS, HOUR_MS, NOW_MS, SENT_AT_MS, header, jobIn, record, refusalIn, settings } from "./job-admission-fixture.js";
+import {
+  BODY,
+  DAY_MS,
+  HOUR_MS,
+  NOW_MS,
+  SENT_AT_MS,
+  header,
+  jobIn,
+  record,
+  refusalIn,
+  settings,
+} from "./job-admission-fixture.js";
 
 const admission = createAdmission(settings());
-const job = (changes: Record<string, unknown> = {}): Record<string, unknown> => ({ jobId: "order-17", body: BODY, ...changes });
-const admitted = (changes: Record<string, unknown> = {}): ReturnType<typeof jobIn> => jobIn(admission.admit(record(job(changes)), NOW_MS));
-const refused = (changes: Record<string, unknown> = {}): ReturnType<typeof refusalIn> => refusalIn(admission.admit(record(job(changes)), NOW_MS));
+const job = (changes: Record<string, unknown> = {}): Record<string, unknown> => ({
+  jobId: "order-17",
+  body: BODY,
+  ...changes,
+});
+const admitted = (changes: Record<string, unknown> = {}): ReturnType<typeof jobIn> =>
+  jobIn(admission.admit(record(job(changes)), NOW_MS));
+const refused = (changes: Record<string, unknown> = {}): ReturnType<typeof refusalIn> =>
+  refusalIn(admission.admit(record(job(changes)), NOW_MS));
 
 describe("a job", () => {
   test("has every default filled in", () => {
@@ -22,7 +39,14 @@ describe("a job", () => {
       priority: 5,
       tier: "standard",
       labels: {},
-      requirements: { capabilities: [], providers: null, selfHostedOnly: false, regions: null, maxCostNanoUsd: null, maxLatencyMs: null },
+      requirements: {
+        capabilities: [],
+        providers: null,
+        selfHostedOnly: false,
+        regions: null,
+        maxCostNanoUsd: null,
+        maxLatencyMs: null,
+      },
       policy: {
         model: "cheap",
         chain: "standard",
@@ -50,7 +74,14 @@ describe("a job", () => {
       tier: "free",
       replyTo: "etl.answers",
       labels: { department: "risk" },
-      require: { capabilities: ["vision", "tools", "vision"], providers: ["b", "a"], selfHostedOnly: true, regions: ["eu"], maxCostUsd: "0.02", maxLatencyMs: 2000 },
+      require: {
+        capabilities: ["vision", "tools", "vision"],
+        providers: ["b", "a"],
+        selfHostedOnly: true,
+        regions: ["eu"],
+        maxCostUsd: "0.02",
+        maxLatencyMs: 2000,
+      },
       chain: "fast",
       sample: "3",
       cache: { read: false, write: true, maxAgeMs: 5, semantic: false },
@@ -65,7 +96,14 @@ describe("a job", () => {
       priority: 9,
       tier: "free",
       labels: { department: "risk" },
-      requirements: { capabilities: ["tools", "vision"], providers: ["a", "b"], selfHostedOnly: true, regions: ["eu"], maxCostNanoUsd: 20_000_000n, maxLatencyMs: 2000 },
+      requirements: {
+        capabilities: ["tools", "vision"],
+        providers: ["a", "b"],
+        selfHostedOnly: true,
+        regions: ["eu"],
+        maxCostNanoUsd: 20_000_000n,
+        maxLatencyMs: 2000,
+      },
       policy: { chain: "fast", expect: { jsonSchema: true, notEmpty: false, complete: true }, onDoubt: "fail" },
       cacheRead: false,
       cacheWrite: true,
@@ -75,7 +113,28 @@ describe("a job", () => {
     });
   });
   test("takes null for absent", () => {
-    const nulls = Object.fromEntries(["tenant", "format", "bodyRef", "mode", "deadline", "ttlMs", "priority", "tier", "replyTo", "labels", "require", "chain", "dedupe", "sample", "cache", "expect", "onDoubt", "explain"].map((name) => [name, null]));
+    const nulls = Object.fromEntries(
+      [
+        "tenant",
+        "format",
+        "bodyRef",
+        "mode",
+        "deadline",
+        "ttlMs",
+        "priority",
+        "tier",
+        "replyTo",
+        "labels",
+        "require",
+        "chain",
+        "dedupe",
+        "sample",
+        "cache",
+        "expect",
+        "onDoubt",
+        "explain",
+      ].map((name) => [name, null]),
+    );
     expect(admitted(nulls)).toEqual(admitted());
   });
   test("without an id gets one from its place, the same at each delivery", () => {
@@ -84,24 +143,38 @@ describe("a job", () => {
     expect(jobIn(admission.admit(sent, NOW_MS)).jobId).toBe(expected);
     expect(jobIn(admission.admit(sent, NOW_MS + HOUR_MS)).jobId).toBe(expected);
   });
-  test.each(['with "quotes"', "line\nbreak", "\u{1f600}", "x".repeat(256), "é".repeat(128), " "])("may have the id %j [C16]", (jobId) => {
-    expect(admitted({ jobId }).jobId).toBe(jobId);
-  });
+  test.each(['with "quotes"', "line\nbreak", "\u{1f600}", "x".repeat(256), "é".repeat(128), " "])(
+    "may have the id %j [C16]",
+    (jobId) => {
+      expect(admitted({ jobId }).jobId).toBe(jobId);
+    },
+  );
   test("never gets a higher tier than its tenant has", () => {
     expect(admitted({ tier: "premium" }).tier).toBe("standard");
   });
   test("that is lent to nobody neither reads nor writes the cache", () => {
-    expect(admitted({ dedupe: false, cache: { read: true, write: true } })).toMatchObject({ dedupe: false, cacheRead: false, cacheWrite: false });
+    expect(admitted({ dedupe: false, cache: { read: true, write: true } })).toMatchObject({
+      dedupe: false,
+      cacheRead: false,
+      cacheWrite: false,
+    });
   });
   test("has the labels of its tenant below its own", () => {
-    const terms = new Map([["acme", { tier: "standard" as const, replyTopics: [], labels: { department: "all", site: "x" } }]]);
+    const terms = new Map([
+      ["acme", { tier: "standard" as const, replyTopics: [], labels: { department: "all", site: "x" } }],
+    ]);
     const withLabels = createAdmission(settings({ tenants: terms }));
-    expect(jobIn(withLabels.admit(record(job({ labels: { department: "risk" } })), NOW_MS)).labels).toEqual({ department: "risk", site: "x" });
+    expect(jobIn(withLabels.admit(record(job({ labels: { department: "risk" } })), NOW_MS)).labels).toEqual({
+      department: "risk",
+      site: "x",
+    });
   });
   test("goes on with its own text, the wish for a stream left out and not hashed", () => {
     const text = '{"jobId":"a","body":{ "stream":true, "model":"m", "n":1.0, "x":12345678901234567890 }}';
     const streaming = jobIn(admission.admit(record(text), NOW_MS));
-    const plain = jobIn(admission.admit(record('{"jobId":"b","body":{"x":12345678901234567890,"n":1.0,"model":"m"}}'), NOW_MS));
+    const plain = jobIn(
+      admission.admit(record('{"jobId":"b","body":{"x":12345678901234567890,"n":1.0,"model":"m"}}'), NOW_MS),
+    );
     expect(streaming.bodyText).toBe('{"model":"m","n":1.0,"x":12345678901234567890}');
     expect(streaming.bodyHash).toEqual(plain.bodyHash);
     expect(streaming.executionKey).toEqual(plain.executionKey);
@@ -112,10 +185,23 @@ describe("a job", () => {
     expect(JSON.parse(admitted({ body }).bodyText)).toEqual(body);
   });
   test("shares its key with another that differs only in what belongs to the job", () => {
-    const other = admitted({ jobId: "x", deadline: "2026-12-01T13:00:00Z", priority: 1, labels: { a: "b" }, replyTo: "etl.answers", require: { maxCostUsd: "1" } });
+    const other = admitted({
+      jobId: "x",
+      deadline: "2026-12-01T13:00:00Z",
+      priority: 1,
+      labels: { a: "b" },
+      replyTo: "etl.answers",
+      require: { maxCostUsd: "1" },
+    });
     expect(other.executionKey).toEqual(admitted().executionKey);
   });
-  test.each([{ sample: "1" }, { chain: "fast" }, { onDoubt: "fail" }, { format: "anthropic.messages" }, { require: { providers: ["openai"] } }])("does not share its key when %j", (changes) => {
+  test.each([
+    { sample: "1" },
+    { chain: "fast" },
+    { onDoubt: "fail" },
+    { format: "anthropic.messages" },
+    { require: { providers: ["openai"] } },
+  ])("does not share its key when %j", (changes) => {
     expect(admitted(changes).executionKey).not.toEqual(admitted().executionKey);
   });
 });
@@ -140,17 +226,30 @@ describe("bytes that are no job", () => {
     expect(refusalIn(admission.admit(record(value), NOW_MS))).toMatchObject({ code, identity: null });
   });
   test("are named by the byte where they go wrong", () => {
-    expect(refusalIn(admission.admit(record('{"é":1,}'), NOW_MS)).message).toBe("value: expected a key in double quotes, got something else at byte 8");
+    expect(refusalIn(admission.admit(record('{"é":1,}'), NOW_MS)).message).toBe(
+      "value: expected a key in double quotes, got something else at byte 8",
+    );
   });
   test("are refused with the limit that they break", () => {
-    expect(refusalIn(admission.admit(record(Buffer.alloc(1_048_577)), NOW_MS)).message).toContain("at most 1048576 bytes");
+    expect(refusalIn(admission.admit(record(Buffer.alloc(1_048_577)), NOW_MS)).message).toContain(
+      "at most 1048576 bytes",
+    );
     const many = Array.from({ length: 257 }, () => header("x", ""));
-    expect(refusalIn(admission.admit(record(job(), many), NOW_MS))).toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("256") });
+    expect(refusalIn(admission.admit(record(job(), many), NOW_MS))).toMatchObject({
+      code: "TOO_LARGE",
+      message: expect.stringContaining("256"),
+    });
     const big = [header("x", Buffer.alloc(65_536))];
-    expect(refusalIn(admission.admit(record(job(), big), NOW_MS))).toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("65536") });
+    expect(refusalIn(admission.admit(record(job(), big), NOW_MS))).toMatchObject({
+      code: "TOO_LARGE",
+      message: expect.stringContaining("65536"),
+    });
   });
   test("are still known by their header to whoever reads the dead letter", () => {
-    expect(refusalIn(admission.admit(record("{", [header("llm-job-id", "order-17")]), NOW_MS))).toMatchObject({ tenant: "acme", jobId: "order-17" });
+    expect(refusalIn(admission.admit(record("{", [header("llm-job-id", "order-17")]), NOW_MS))).toMatchObject({
+      tenant: "acme",
+      jobId: "order-17",
+    });
   });
 });
 
@@ -171,7 +270,11 @@ describe("a refusal", () => {
     ["BAD_JOB", { body: { messages: [] } }, "body.model: expected"],
     ["BAD_JOB", { body: { model: "a\u0000" } }, "body.model: expected"],
     ["BAD_JOB", { labels: { a: 1 } }, "labels.a: expected a string, got 1"],
-    ["BAD_JOB", { labels: Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`k${String(index)}`, "v"])) }, "at most 16"],
+    [
+      "BAD_JOB",
+      { labels: Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`k${String(index)}`, "v"])) },
+      "at most 16",
+    ],
     ["BAD_JOB", { require: { maxCostUsd: "1e3" } }, "require.maxCostUsd: expected"],
     ["BAD_DEADLINE", { deadline: 5 }, "deadline: expected a string"],
     ["BAD_DEADLINE", { deadline: "2026-12-01T12:00:00" }, "with a zone"],
@@ -185,10 +288,18 @@ describe("a refusal", () => {
     const refusal = refused(changes);
     expect(refusal).toMatchObject({ code, tenant: "acme", jobId: "order-17" });
     expect(refusal.message).toContain(message);
-    expect(refusal.identity).toMatchObject({ tenant: "acme", jobId: "order-17", submittedAtMs: SENT_AT_MS, reply: { topic: "llm.results.v1" } });
+    expect(refusal.identity).toMatchObject({
+      tenant: "acme",
+      jobId: "order-17",
+      submittedAtMs: SENT_AT_MS,
+      reply: { topic: "llm.results.v1" },
+    });
   });
   test("of a job that is no object has an identity of its place", () => {
-    expect(refusalIn(admission.admit(record("[1]"), NOW_MS))).toMatchObject({ code: "BAD_JOB", message: "value: expected a JSON object, got a list of 1" });
+    expect(refusalIn(admission.admit(record("[1]"), NOW_MS))).toMatchObject({
+      code: "BAD_JOB",
+      message: "value: expected a JSON object, got a list of 1",
+    });
   });
   test.each([
     ["", "1 to 256 bytes"],
@@ -227,11 +338,18 @@ describe("the tenant", () => {
     ["a claim in the header", record(job(), [header("llm-tenant", "other")])],
     ["a wrong claim of a job with other faults", record(job({ tenant: "other", priority: 99, deadline: "x" }))],
   ])("is not proven by %s", (_, sent) => {
-    expect(refusalIn(admission.admit(sent, NOW_MS))).toMatchObject({ code: "TENANT_MISMATCH", tenant: null, identity: null });
+    expect(refusalIn(admission.admit(sent, NOW_MS))).toMatchObject({
+      code: "TENANT_MISMATCH",
+      tenant: null,
+      identity: null,
+    });
   });
   const trusting = createAdmission(settings({ tenantFrom: "body" }));
   test("is the job's word where the config says so", () => {
-    expect(jobIn(trusting.admit(record(job({ tenant: "other" })), NOW_MS))).toMatchObject({ tenant: "other", tier: "free" });
+    expect(jobIn(trusting.admit(record(job({ tenant: "other" })), NOW_MS))).toMatchObject({
+      tenant: "other",
+      tier: "free",
+    });
     const bare = [header("llm-format", "openai.chat"), header("llm-tenant", "other")];
     expect(jobIn(trusting.admit(record(BODY, bare), NOW_MS)).tenant).toBe("other");
   });
@@ -277,12 +395,15 @@ describe("deadlines", () => {
 
 describe("what a record can't reach", () => {
   test("the prototype of anything [C13]", () => {
-    const text = '{"jobId":"a","body":{"model":"m","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}},"labels":{"__proto__":"x"}}';
+    const text =
+      '{"jobId":"a","body":{"model":"m","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}},"labels":{"__proto__":"x"}}';
     const found = jobIn(admission.admit(record(text), NOW_MS));
     expect(found.bodyText).toContain('"__proto__":{"polluted":1}');
     expect(Object.getPrototypeOf(found.labels)).toBe(Object.prototype);
     expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
-    expect(refusalIn(admission.admit(record('{"__proto__":{"tenant":"other"},"body":{"model":"m"}}'), NOW_MS)).message).toContain('unknown field "__proto__"');
+    expect(
+      refusalIn(admission.admit(record('{"__proto__":{"tenant":"other"},"body":{"model":"m"}}'), NOW_MS)).message,
+    ).toContain('unknown field "__proto__"');
   });
   test("privileges by fields of the body [C18]", () => {
     const sneaky = admitted({ body: { ...BODY, tenant_id: "other", api_base: "http://x", priority: 9, price: 0 } });

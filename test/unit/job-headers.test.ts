@@ -1,12 +1,25 @@
 import { describe, expect, test } from "@jest/globals";
 import { createAdmission } from "../../src/domain/job/admit.js";
 import type { RecordHeader } from "../../src/domain/job/job.js";
-import { BODY, DAY_MS, HOUR_MS, NOW_MS, SENT_AT_MS, header, jobIn, record, refusalIn, settings } from "./job-admission-fixture.js";
+import {
+  BODY,
+  DAY_MS,
+  HOUR_MS,
+  NOW_MS,
+  SENT_AT_MS,
+  header,
+  jobIn,
+  record,
+  refusalIn,
+  settings,
+} from "./job-admission-fixture.js";
 
 const admission = createAdmission(settings());
 const JOB = { jobId: "order-17", body: BODY };
-const withHeaders = (headers: readonly RecordHeader[], value: unknown = JOB): ReturnType<typeof jobIn> => jobIn(admission.admit(record(value, headers), NOW_MS));
-const refusedWith = (headers: readonly RecordHeader[], value: unknown = JOB): ReturnType<typeof refusalIn> => refusalIn(admission.admit(record(value, headers), NOW_MS));
+const withHeaders = (headers: readonly RecordHeader[], value: unknown = JOB): ReturnType<typeof jobIn> =>
+  jobIn(admission.admit(record(value, headers), NOW_MS));
+const refusedWith = (headers: readonly RecordHeader[], value: unknown = JOB): ReturnType<typeof refusalIn> =>
+  refusalIn(admission.admit(record(value, headers), NOW_MS));
 const base64 = (text: string | Buffer): string => Buffer.from(text).toString("base64");
 
 describe("a bare body", () => {
@@ -44,7 +57,9 @@ describe("a bare body", () => {
     expect(refusedWith(headers, BODY)).toMatchObject({ code: "BAD_JOB", message: expect.stringContaining(message) });
   });
   test("may have a member named body", () => {
-    expect(withHeaders([header("llm-format", "openai.chat")], { ...BODY, body: { stream: true } }).bodyText).toContain('"body":{"stream":true}');
+    expect(withHeaders([header("llm-format", "openai.chat")], { ...BODY, body: { stream: true } }).bodyText).toContain(
+      '"body":{"stream":true}',
+    );
   });
 });
 
@@ -54,21 +69,32 @@ describe("the id in the header", () => {
     expect(withHeaders([header("llm-job-id", "order-17")]).jobId).toBe("order-17");
   });
   test("must not differ from the one in the job", () => {
-    expect(refusedWith([header("llm-job-id", "order-18")])).toMatchObject({ code: "BAD_JOB", identity: null, jobId: null });
+    expect(refusedWith([header("llm-job-id", "order-18")])).toMatchObject({
+      code: "BAD_JOB",
+      identity: null,
+      jobId: null,
+    });
   });
   test("may be repeated only in the same bytes", () => {
     expect(withHeaders([header("llm-job-id", "order-17"), header("llm-job-id", "order-17")]).jobId).toBe("order-17");
     expect(refusedWith([header("llm-job-id", "a"), header("llm-job-id", "b")], { body: BODY }).code).toBe("BAD_JOB");
   });
   test("must be UTF-8", () => {
-    expect(refusedWith([header("llm-job-id", Buffer.from([0xff]))])).toMatchObject({ code: "BAD_UTF8", identity: null });
+    expect(refusedWith([header("llm-job-id", Buffer.from([0xff]))])).toMatchObject({
+      code: "BAD_UTF8",
+      identity: null,
+    });
   });
 });
 
 describe("cancelling", () => {
   const cancel = [header("llm-action", "cancel"), header("llm-job-id", "order-17")];
   test.each([null, Buffer.alloc(0)])("is a record without a value: %p [C1]", (value) => {
-    expect(admission.admit(record(value, cancel), NOW_MS)).toEqual({ kind: "cancel", tenant: "acme", jobId: "order-17" });
+    expect(admission.admit(record(value, cancel), NOW_MS)).toEqual({
+      kind: "cancel",
+      tenant: "acme",
+      jobId: "order-17",
+    });
   });
   test("leaves the tenant open where only a value could say it", () => {
     const trusting = createAdmission(settings({ tenantFrom: "body" }));
@@ -100,19 +126,30 @@ describe("where the result goes", () => {
     expect(withHeaders(headers).reply.partition).toBe(258);
     expect(withHeaders(headers, { ...JOB, replyTo: "acme.answers" }).reply.partition).toBeNull();
   });
-  test.each([Buffer.from([1]), Buffer.from([0xff, 0xff, 0xff, 0xff]), Buffer.alloc(8)])("takes %p for no partition", (value) => {
-    expect(withHeaders([header("kafka_replyTopic", "etl.answers"), header("kafka_replyPartition", value)]).reply.partition).toBeNull();
-  });
-  test.each(["other.answers", "llm.jobs.v1", "", "{tenant}.answers"])("refuses %j, which the tenant may not write to", (topic) => {
-    const refusal = topic === "" ? refusedWith([header("kafka_replyTopic", topic)]) : refusedWith([], { ...JOB, replyTo: topic });
-    expect(refusal).toMatchObject({ code: "REPLY_NOT_ALLOWED", tenant: "acme", jobId: "order-17", identity: null });
-  });
+  test.each([Buffer.from([1]), Buffer.from([0xff, 0xff, 0xff, 0xff]), Buffer.alloc(8)])(
+    "takes %p for no partition",
+    (value) => {
+      expect(
+        withHeaders([header("kafka_replyTopic", "etl.answers"), header("kafka_replyPartition", value)]).reply.partition,
+      ).toBeNull();
+    },
+  );
+  test.each(["other.answers", "llm.jobs.v1", "", "{tenant}.answers"])(
+    "refuses %j, which the tenant may not write to",
+    (topic) => {
+      const refusal =
+        topic === "" ? refusedWith([header("kafka_replyTopic", topic)]) : refusedWith([], { ...JOB, replyTo: topic });
+      expect(refusal).toMatchObject({ code: "REPLY_NOT_ALLOWED", tenant: "acme", jobId: "order-17", identity: null });
+    },
+  );
   test("puts the tenant into the default topic's name", () => {
     const perTenant = createAdmission(settings({ resultsTopic: "llm.{tenant}.results" }));
     expect(jobIn(perTenant.admit(record(JOB), NOW_MS)).reply.topic).toBe("llm.acme.results");
   });
   test("keeps the record's key, whatever its bytes [C2]", () => {
-    expect(jobIn(admission.admit(record(JOB, [], { key: Buffer.from([0xff, 0]) }), NOW_MS)).reply.key).toBe(base64(Buffer.from([0xff, 0])));
+    expect(jobIn(admission.admit(record(JOB, [], { key: Buffer.from([0xff, 0]) }), NOW_MS)).reply.key).toBe(
+      base64(Buffer.from([0xff, 0])),
+    );
     expect(jobIn(admission.admit(record(JOB, [], { key: null }), NOW_MS)).reply.key).toBeNull();
   });
 });
@@ -141,9 +178,15 @@ describe("copied headers", () => {
   });
   test("are at most 32, the rest dropped and counted, the correlation id never", () => {
     const counting = createAdmission(settings());
-    const headers = [...Array.from({ length: 40 }, (_, index) => header(`x${String(index)}`, "v")), header("kafka_correlationId", "c")];
+    const headers = [
+      ...Array.from({ length: 40 }, (_, index) => header(`x${String(index)}`, "v")),
+      header("kafka_correlationId", "c"),
+    ];
     const copied = jobIn(counting.admit(record(JOB, headers), NOW_MS)).reply.headers;
-    expect(copied.map(([name]) => name)).toEqual([...Array.from({ length: 32 }, (_, index) => `x${String(index)}`), "kafka_correlationId"]);
+    expect(copied.map(([name]) => name)).toEqual([
+      ...Array.from({ length: 32 }, (_, index) => `x${String(index)}`),
+      "kafka_correlationId",
+    ]);
     expect(counting.headersDropped()).toBe(8);
   });
   test("are at most 8 KiB", () => {
@@ -157,10 +200,21 @@ describe("copied headers", () => {
 });
 
 describe("a job from Avro", () => {
-  const fields = { jobId: "order-17", tenant: null, priority: 9, labels: { department: "risk" }, bodyJson: '{"model":"m","n":1.0,"stream":true}' };
+  const fields = {
+    jobId: "order-17",
+    tenant: null,
+    priority: 9,
+    labels: { department: "risk" },
+    bodyJson: '{"model":"m","n":1.0,"stream":true}',
+  };
   const admitted = jobIn(admission.admitAvro(record(Buffer.from([0])), { fields, unknownFields: [] }, NOW_MS));
   test("is the same job as its twin in JSON", () => {
-    const twin = jobIn(admission.admit(record('{"jobId":"order-17","priority":9,"labels":{"department":"risk"},"body":{"n":1.0,"model":"m"}}'), NOW_MS));
+    const twin = jobIn(
+      admission.admit(
+        record('{"jobId":"order-17","priority":9,"labels":{"department":"risk"},"body":{"n":1.0,"model":"m"}}'),
+        NOW_MS,
+      ),
+    );
     expect({ ...admitted, bodyText: "" }).toEqual({ ...twin, bodyText: "" });
     expect(admitted).toMatchObject({ bodyText: '{"model":"m","n":1.0}', deadlineMs: SENT_AT_MS + DAY_MS });
   });
@@ -175,6 +229,8 @@ describe("a job from Avro", () => {
     ["BAD_DEADLINE", { ...fields, ttlMs: -5 }, []],
     ["TENANT_MISMATCH", { ...fields, tenant: "other" }, []],
   ])("is refused as %s like one in JSON", (code, changed, unknownFields) => {
-    expect(refusalIn(admission.admitAvro(record(Buffer.from([0])), { fields: changed, unknownFields }, NOW_MS)).code).toBe(code);
+    expect(
+      refusalIn(admission.admitAvro(record(Buffer.from([0])), { fields: changed, unknownFields }, NOW_MS)).code,
+    ).toBe(code);
   });
 });

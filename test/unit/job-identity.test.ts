@@ -31,7 +31,8 @@ describe("canonical JSON", () => {
 });
 
 describe("the request digest", () => {
-  const digest = (body: string, format = "openai.chat"): string => requestDigest(format, canonicalJson(body)).toString("hex");
+  const digest = (body: string, format = "openai.chat"): string =>
+    requestDigest(format, canonicalJson(body)).toString("hex");
   test.each([
     ['{"a":1,"b":2}', '{ "b":2, "a":1 }'],
     ['"\\u00e9"', '"é"'],
@@ -99,7 +100,9 @@ describe("the execution key", () => {
     expect(executionKey({ ...base }).equals(executionKey(base))).toBe(true);
   });
   test("differs whenever one part differs, and between any two of them", () => {
-    const keys = [base, ...variants.map(([, identity]) => identity)].map((identity) => executionKey(identity).toString("hex"));
+    const keys = [base, ...variants.map(([, identity]) => identity)].map((identity) =>
+      executionKey(identity).toString("hex"),
+    );
     expect(new Set(keys).size).toBe(variants.length + 1);
   });
 });
@@ -116,7 +119,9 @@ describe("ids", () => {
   test("never change", () => {
     expect(resultId("acme", "order-17", 0)).toBe("6726a12a-1efe-5767-b08a-adb02c300bce");
     expect(attemptId(20_788, 123_456)).toBe("0k9k-3oi0a");
-    expect(requestDigest("openai.chat", '{"a":1}').toString("hex")).toBe("869df95402a496ab266019c5b135137a0788394ab524ebc5cd9b7161515db306");
+    expect(requestDigest("openai.chat", '{"a":1}').toString("hex")).toBe(
+      "869df95402a496ab266019c5b135137a0788394ab524ebc5cd9b7161515db306",
+    );
   });
   test("differ by tenant, id, generation and place, and by what they are the id of", () => {
     const place = { cluster: "c", topic: "t", partition: 1, offset: 2 };

@@ -53,15 +53,24 @@ describe("repeated keys", () => {
 });
 
 describe("surrogates", () => {
-  test.each(['"\\ud800"', '"\\udc00"', '"\\ud83d\\n\\ude00"', '"\\ud83d\\u0041"', '{"\\uDEAD":1}', '"\ud800"', '"a\udfff"', '"\\\\\\ud800"'])(
-    "finds the lone half in %j",
+  test.each([
+    '"\\ud800"',
+    '"\\udc00"',
+    '"\\ud83d\\n\\ude00"',
+    '"\\ud83d\\u0041"',
+    '{"\\uDEAD":1}',
+    '"\ud800"',
+    '"a\udfff"',
+    '"\\\\\\ud800"',
+  ])("finds the lone half in %j", (text) => {
+    expect(scanJson(text, "whole", 64).kind).toBe("lone_surrogate");
+  });
+  test.each(['"\\ud83d\\ude00"', '"\u{1f600}"', '"\\\\ud800"', '"\\uD83D\\uDE00x"', '"\\u0041"'])(
+    "takes %j",
     (text) => {
-      expect(scanJson(text, "whole", 64).kind).toBe("lone_surrogate");
+      expect(scanJson(text, "whole", 64).kind).toBe("scanned");
     },
   );
-  test.each(['"\\ud83d\\ude00"', '"\u{1f600}"', '"\\\\ud800"', '"\\uD83D\\uDE00x"', '"\\u0041"'])("takes %j", (text) => {
-    expect(scanJson(text, "whole", 64).kind).toBe("scanned");
-  });
 });
 
 describe("the body's own text", () => {

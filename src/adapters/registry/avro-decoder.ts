@@ -33,7 +33,9 @@ interface KnownSchema {
   readonly match: SchemaMatch;
 }
 
-type Finding = { readonly kind: "known"; readonly known: KnownSchema } | Exclude<SchemaAnswer, { readonly kind: "schema" | "not_avro" }>;
+type Finding =
+  | { readonly kind: "known"; readonly known: KnownSchema }
+  | Exclude<SchemaAnswer, { readonly kind: "schema" | "not_avro" }>;
 
 /**
  * Decodes jobs from the Confluent wire format into the fields of schemas/job.avsc.
@@ -73,10 +75,16 @@ class AvroDecoder implements ValueDecoder {
   async decode(value: Buffer, signal?: AbortSignal): Promise<ValueDecoding> {
     const { valueBytesMax } = this.settings;
     if (value.length > valueBytesMax) {
-      return refused("TOO_LARGE", `value: expected at most ${String(valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(value.length)}`);
+      return refused(
+        "TOO_LARGE",
+        `value: expected at most ${String(valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(value.length)}`,
+      );
     }
     if (value[0] !== REGISTRY_MAGIC_BYTE || value.length < HEADER_BYTES) {
-      return refused("BAD_AVRO", `value: expected the byte 0 and a schema id of 4 bytes, got ${String(value.length)} bytes without`);
+      return refused(
+        "BAD_AVRO",
+        `value: expected the byte 0 and a schema id of 4 bytes, got ${String(value.length)} bytes without`,
+      );
     }
     const id = value.readUInt32BE(1);
     const known = this.cached(id);
@@ -85,7 +93,10 @@ class AvroDecoder implements ValueDecoder {
       case "known":
         return decodeWith(finding.known, id, value.subarray(HEADER_BYTES));
       case "unknown":
-        return refused("UNKNOWN_SCHEMA", `value: expected the id of a schema in the registry, got ${String(id)}, which it does not know`);
+        return refused(
+          "UNKNOWN_SCHEMA",
+          `value: expected the id of a schema in the registry, got ${String(id)}, which it does not know`,
+        );
       case "unavailable":
         return { kind: "unavailable", message: `schema ${String(id)}: ${finding.message}` };
     }
@@ -104,7 +115,7 @@ class AvroDecoder implements ValueDecoder {
     if (until !== undefined && this.clock.monotonicMs() < until) return { kind: "unknown" };
     this.unknownIds.delete(id);
     const asked = this.asked.get(id) ?? this.ask(id);
-    return signal === undefined ? asked : Promise.race([asked, aborted(signal)]);
+    return signal === undefined ? asked : untilAborted(asked, signal);
   }
 
   private ask(id: number): Promise<Finding> {
@@ -116,9 +127,13 @@ class AvroDecoder implements ValueDecoder {
   private async look(id: number): Promise<Finding> {
     for (let looks = 1; ; looks += 1) {
       const answer = await this.findSchema(id); // one after the other: each look is there because the one before found nothing
-      if (answer.kind === "schema") return this.keep(id, { writer: answer.type, match: matchSchemas(this.ours, answer.type) });
+      if (answer.kind === "schema")
+        return this.keep(id, { writer: answer.type, match: matchSchemas(this.ours, answer.type) });
       if (answer.kind === "not_avro") {
-        return this.keep(id, { writer: null, match: { kind: "incompatible", message: "expected an Avro schema, got one of another type" } });
+        return this.keep(id, {
+          writer: null,
+          match: { kind: "incompatible", message: "expected an Avro schema, got one of another type" },
+        });
       }
       if (answer.kind === "unavailable") return answer;
       if (looks === UNKNOWN_LOOKS_MAX) break;
@@ -138,19 +153,29 @@ class AvroDecoder implements ValueDecoder {
 
 function decodeWith({ writer, match }: KnownSchema, id: number, payload: Buffer): DecodedValue {
   if (writer === null || match.kind === "incompatible") {
-    return refused("BAD_AVRO", `schema ${String(id)}: ${match.kind === "incompatible" ? match.message : "expected a record"}`);
+    return refused(
+      "BAD_AVRO",
+      `schema ${String(id)}: ${match.kind === "incompatible" ? match.message : "expected a record"}`,
+    );
   }
   const problem = checkAvro(writer, payload);
   if (problem !== null) {
-    return refused(problem.code, `${problem.path === "" ? "value" : `field ${problem.path}`}: ${problem.message} (schema ${String(id)})`);
+    return refused(
+      problem.code,
+      `${problem.path === "" ? "value" : `field ${problem.path}`}: ${problem.message} (schema ${String(id)})`,
+    );
   }
   try {
     const fields = match.decode(payload);
-    if (typeof fields !== "object" || fields === null) return refused("BAD_AVRO", `value: expected a record (schema ${String(id)})`);
+    if (typeof fields !== "object" || fields === null)
+      return refused("BAD_AVRO", `value: expected a record (schema ${String(id)})`);
     return { kind: "decoded", document: { fields: { ...fields }, unknownFields: match.unknownFields } };
   } catch {
     // The check above took the bytes, so this is a number beyond 2^53. The decoder's message may quote the value.
-    return refused("BAD_AVRO", `value: expected numbers within 2^53, got one that can't be read exactly (schema ${String(id)})`);
+    return refused(
+      "BAD_AVRO",
+      `value: expected numbers within 2^53, got one that can't be read exactly (schema ${String(id)})`,
+    );
   }
 }
 
@@ -158,13 +183,21 @@ function refused(code: "BAD_AVRO" | "BAD_UTF8" | "UNKNOWN_SCHEMA" | "TOO_LARGE",
   return { kind: "refused", code, message };
 }
 
-async function aborted(signal: AbortSignal): Promise<Finding> {
-  if (!signal.aborted) {
-    await new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => { resolve(); }, { once: true });
-    });
+/** Stops waiting, not the question: others may wait for it too. The listener goes with the wait, since signals live long. */
+async function untilAborted(asked: Promise<Finding>, signal: AbortSignal): Promise<Finding> {
+  let stop = (): void => undefined;
+  const aborted = new Promise<Finding>((resolve) => {
+    stop = () => {
+      resolve({ kind: "unavailable", message: "stopped waiting for the registry" });
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([asked, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
-  return { kind: "unavailable", message: "stopped waiting for the registry" };
 }
 
 /** Makes room for one more: a Map keeps the order in which its keys were set. */

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
-import type { Type, types } from "avsc";
+import avro from "avsc";
+import type { Type } from "avsc";
 
 /**
  * Walks Avro bytes by their writer's schema before they are decoded. The decoder itself believes every length and count: twelve
@@ -13,6 +14,7 @@ export interface AvroProblem {
   readonly message: string;
 }
 
+const { types } = avro;
 const DEPTH_MAX = 64;
 const VARINT_BYTES_MAX = 10;
 
@@ -26,7 +28,9 @@ export function checkAvro(type: Type, payload: Buffer): AvroProblem | null {
     throw error;
   }
   const left = payload.length - walk.position;
-  return left === 0 ? null : { code: "BAD_AVRO", path: "", message: `expected the end of the value, got ${String(left)} bytes more` };
+  return left === 0
+    ? null
+    : { code: "BAD_AVRO", path: "", message: `expected the end of the value, got ${String(left)} bytes more` };
 }
 
 /** Ends the walk from any depth; never leaves this file. */
@@ -51,51 +55,56 @@ class AvroWalk {
 
   value(type: Type, path: string, depth: number): void {
     if (depth > DEPTH_MAX) throw fault(path, `expected at most ${String(DEPTH_MAX)} levels, got more`);
-    const name = type.typeName;
-    switch (name) {
+    switch (type.typeName) {
       case "null":
-        return;
+        break;
       case "boolean":
-        return this.skip(1, path);
+        this.skip(1, path);
+        break;
       case "float":
-        return this.skip(4, path);
+        this.skip(4, path);
+        break;
       case "double":
-        return this.skip(8, path);
+        this.skip(8, path);
+        break;
       case "int":
       case "long":
         this.long(path);
-        return;
+        break;
       case "bytes":
-        return this.skip(this.size(path), path);
+        this.skip(this.size(path), path);
+        break;
       case "string":
-        return this.text(path);
+        this.text(path);
+        break;
       default:
-        this.composite(type, name, path, depth);
+        this.composite(type, path, depth + 1);
     }
   }
 
-  // The casts below follow typeName, which is how avsc tells its types apart.
-  private composite(type: Type, name: string, path: string, depth: number): void {
-    if (name === "record" || name === "error") {
-      for (const field of (type as types.RecordType).fields) this.value(field.type, join(path, field.name), depth + 1);
-    } else if (name.startsWith("union")) {
-      const branches = (type as types.UnwrappedUnionType).types;
-      const branch = branches[this.index(branches.length, path)];
-      if (branch !== undefined) this.value(branch, path, depth + 1);
-    } else if (name === "array") {
-      this.blocks(path, () => { this.value((type as types.ArrayType).itemsType, `${path}[]`, depth + 1); });
-    } else if (name === "map") {
+  private composite(type: Type, path: string, depth: number): void {
+    if (type instanceof types.RecordType) {
+      for (const field of type.fields) this.value(field.type, join(path, field.name), depth);
+    } else if (type instanceof types.UnwrappedUnionType || type instanceof types.WrappedUnionType) {
+      const branch = type.types[this.index(type.types.length, path)];
+      if (branch !== undefined) this.value(branch, path, depth);
+    } else if (type instanceof types.ArrayType) {
+      this.blocks(path, () => {
+        this.value(type.itemsType, `${path}[]`, depth);
+      });
+    } else if (type instanceof types.MapType) {
+      const values = type.valuesType as Type; // `any` in avsc's own types
       this.blocks(path, () => {
         this.text(path);
-        this.value((type as types.MapType).valuesType, `${path}{}`, depth + 1);
+        this.value(values, `${path}{}`, depth);
       });
-    } else if (name === "enum") {
-      this.index((type as types.EnumType).symbols.length, path);
-    } else if (name === "fixed") {
-      this.skip((type as types.FixedType).size, path);
-    } else if (name.startsWith("logical")) {
-      this.value((type as types.LogicalType).underlyingType, path, depth + 1);
-    } else throw fault(path, `expected a type of Avro, got ${name}`);
+    } else if (type instanceof types.EnumType) {
+      this.index(type.symbols.length, path);
+    } else if (type instanceof types.FixedType) {
+      this.skip(type.size, path);
+    } else if (type instanceof types.LogicalType) {
+      this.value(type.underlyingType, path, depth);
+    } else throw fault(path, `expected a type of Avro, got ${type.typeName}`);
   }
 
   private blocks(path: string, item: () => void): void {
@@ -105,7 +114,8 @@ class AvroWalk {
       this.itemsLeft -= Math.abs(count);
       if (this.itemsLeft < 0) throw fault(path, `expected no more items than bytes, got ${String(Math.abs(count))}`);
       for (let left = Math.abs(count); left > 0; left -= 1) item();
-      if (size !== null && this.position - start !== size) throw fault(path, "expected a block of the size it states, got another");
+      if (size !== null && this.position - start !== size)
+        throw fault(path, "expected a block of the size it states, got another");
     }
   }
 
@@ -113,7 +123,11 @@ class AvroWalk {
     const start = this.position;
     this.skip(this.size(path), path);
     if (!isUtf8(this.payload.subarray(start, this.position))) {
-      throw new AvroFault({ code: "BAD_UTF8", path, message: "expected UTF-8, got bytes that are not; nothing was replaced" });
+      throw new AvroFault({
+        code: "BAD_UTF8",
+        path,
+        message: "expected UTF-8, got bytes that are not; nothing was replaced",
+      });
     }
   }
 
@@ -125,7 +139,8 @@ class AvroWalk {
 
   private index(count: number, path: string): number {
     const index = this.long(path);
-    if (index < 0 || index >= count) throw fault(path, `expected one of ${String(count)} branches, got number ${String(index)}`);
+    if (index < 0 || index >= count)
+      throw fault(path, `expected one of ${String(count)} branches, got number ${String(index)}`);
     return index;
   }
 

@@ -50,9 +50,18 @@ function expectedBy(error: ErrorObject): string {
   const limit = String(error.params["limit"]);
   switch (error.keyword) {
     case "type":
-      return [error.schema].flat().map(String).filter((type) => type !== "null").map(withArticle).join(" or ");
+      return [error.schema]
+        .flat()
+        .map(String)
+        .filter((type) => type !== "null")
+        .map(withArticle)
+        .join(" or ");
     case "enum":
-      return `one of ${[error.schema].flat().filter((word) => word !== null).map(String).join(", ")}`;
+      return `one of ${[error.schema]
+        .flat()
+        .filter((word) => word !== null)
+        .map(String)
+        .join(", ")}`;
     case "minimum":
       return `at least ${limit}`;
     case "maximum":
@@ -65,7 +74,9 @@ function expectedBy(error: ErrorObject): string {
     case "maxProperties":
       return `at most ${limit} entries`;
     case "pattern":
-      return error.schema === "^[^\\u0000]*$" ? "text without the character NUL" : `text of the form ${String(error.schema)}`;
+      return error.schema === "^[^\\u0000]*$"
+        ? "text without the character NUL"
+        : `text of the form ${String(error.schema)}`;
     default:
       return `a value that passes ${error.keyword} in job.schema.json`;
   }

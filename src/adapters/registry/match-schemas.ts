@@ -3,7 +3,11 @@ import type { Schema, Type, types } from "avsc";
 
 /** How values of one writer's schema become jobs. */
 export type SchemaMatch =
-  | { readonly kind: "matches"; readonly decode: (payload: Buffer) => unknown; readonly unknownFields: readonly string[] }
+  | {
+      readonly kind: "matches";
+      readonly decode: (payload: Buffer) => unknown;
+      readonly unknownFields: readonly string[];
+    }
   | { readonly kind: "incompatible"; readonly message: string };
 
 /** A schema as it stands in a file; only records are looked into. */
@@ -22,9 +26,10 @@ export interface RawRecord {
  */
 export function matchSchemas(ours: RawRecord, writer: Type): SchemaMatch {
   const writerFields = fieldsOf(writer);
-  if (writerFields === null) return { kind: "incompatible", message: `expected a record in the writer's schema, got ${writer.typeName}` };
-  const reader = avro.Type.forSchema(namedLike(ours, writer) as Schema) as types.RecordType; // avsc's own type of schemas; ours is a record
-  for (const field of reader.fields) {
+  if (writerFields === null)
+    return { kind: "incompatible", message: `expected a record in the writer's schema, got ${writer.typeName}` };
+  const reader = avro.Type.forSchema(namedLike(ours, writer) as Schema); // our file, in avsc's own type of schemas
+  for (const field of fieldsOf(reader) ?? []) {
     const written = writerFields.find(({ name }) => name === field.name);
     const problem = written === undefined ? lackOf(field) : misfitOf(field, written);
     if (problem !== null) return { kind: "incompatible", message: `field ${field.name}: ${problem}` };
@@ -80,8 +85,9 @@ function misfitOf(field: types.Field, written: types.Field): string | null {
 }
 
 function typeWords(type: Type): string {
-  if (!type.typeName.startsWith("union")) return type.typeName;
-  return (type as types.UnwrappedUnionType).types.map(({ typeName }) => typeName).join(" or ");
+  return branchesOf(type)
+    .map(({ typeName }) => typeName)
+    .join(" or ");
 }
 
 function firstLine(error: Error): string {
@@ -103,10 +109,12 @@ function fieldsOf(type: Type): readonly types.Field[] | null {
   return recordIn(type)?.fields ?? null;
 }
 
-// The casts follow typeName, which is how avsc tells its types apart.
 function recordIn(type: Type): types.RecordType | null {
-  if (type.typeName === "record") return type as types.RecordType;
-  if (!type.typeName.startsWith("union")) return null;
-  const record = (type as types.UnwrappedUnionType).types.find(({ typeName }) => typeName === "record");
-  return record === undefined ? null : (record as types.RecordType);
+  return branchesOf(type).find((branch) => branch instanceof avro.types.RecordType) ?? null;
+}
+
+/** The branches of a union; of all else the type itself. */
+function branchesOf(type: Type): readonly Type[] {
+  const isUnion = type instanceof avro.types.UnwrappedUnionType || type instanceof avro.types.WrappedUnionType;
+  return isUnion ? type.types : [type];
 }

@@ -46,7 +46,11 @@ function subject(topic: string, file: string, compatibility: SchemaSubject["comp
  * Registers the published schemas under `<topic>-value`, each with its compatibility. Idempotent: a schema that is there keeps its id.
  * Never throws for the registry: each subject's report says what happened.
  */
-export async function registerSchemas(settings: RegistrySettings, topics: SchemaTopics, directory: URL = SCHEMAS_DIRECTORY): Promise<readonly SubjectReport[]> {
+export async function registerSchemas(
+  settings: RegistrySettings,
+  topics: SchemaTopics,
+  directory: URL = SCHEMAS_DIRECTORY,
+): Promise<readonly SubjectReport[]> {
   const client = createRegistryClient(settings);
   const reports: SubjectReport[] = [];
   for (const item of schemaSubjects(topics)) {
@@ -54,7 +58,10 @@ export async function registerSchemas(settings: RegistrySettings, topics: Schema
     try {
       // One after the other: a registry without transactions may give two subjects one id when asked at once.
       const before = await registeredId(client, item.subject, schema);
-      const { id } = await client.register({ type: SchemaType.AVRO, schema }, { subject: item.subject, compatibility: COMPATIBILITY[item.compatibility] });
+      const { id } = await client.register(
+        { type: SchemaType.AVRO, schema },
+        { subject: item.subject, compatibility: COMPATIBILITY[item.compatibility] },
+      );
       reports.push({ ...item, state: before === id ? "same" : "registered", id });
     } catch (error) {
       reports.push(failed(item, error));
@@ -64,7 +71,11 @@ export async function registerSchemas(settings: RegistrySettings, topics: Schema
 }
 
 /** Says what `registerSchemas` would meet, and changes nothing. */
-export async function checkSchemas(settings: RegistrySettings, topics: SchemaTopics, directory: URL = SCHEMAS_DIRECTORY): Promise<readonly SubjectReport[]> {
+export async function checkSchemas(
+  settings: RegistrySettings,
+  topics: SchemaTopics,
+  directory: URL = SCHEMAS_DIRECTORY,
+): Promise<readonly SubjectReport[]> {
   const client = createRegistryClient(settings);
   const reports: SubjectReport[] = [];
   for (const item of schemaSubjects(topics)) {
@@ -79,12 +90,17 @@ export async function checkSchemas(settings: RegistrySettings, topics: SchemaTop
   return reports;
 }
 
-async function registeredId(client: ReturnType<typeof createRegistryClient>, name: string, schema: string): Promise<number | null> {
+async function registeredId(
+  client: ReturnType<typeof createRegistryClient>,
+  name: string,
+  schema: string,
+): Promise<number | null> {
   try {
     return await client.getRegistryIdBySchema(name, { type: SchemaType.AVRO, schema });
   } catch (error) {
     // The client wraps a 404 of this question in an error of its own without a status.
-    if (statusOf(error) === 404 || (error instanceof Error && error.name === "ConfluentSchemaRegistryError")) return null;
+    if (statusOf(error) === 404 || (error instanceof Error && error.name === "ConfluentSchemaRegistryError"))
+      return null;
     throw error;
   }
 }
@@ -97,18 +113,27 @@ async function compatibility(settings: RegistrySettings, item: SchemaSubject, sc
     method: "POST",
     headers: {
       "content-type": "application/vnd.schemaregistry.v1+json",
-      ...(username === null || password === null ? {} : { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` }),
+      ...(username === null || password === null
+        ? {}
+        : { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}` }),
     },
     body: JSON.stringify({ schema }),
     signal: AbortSignal.timeout(settings.timeoutMs),
   });
   if (response.status === 404) return { ...item, state: "missing" };
   const answer: unknown = await response.json();
-  if (!response.ok) return { ...item, state: "failed", reachable: true, message: `the registry answered ${String(response.status)}` };
-  const isCompatible = typeof answer === "object" && answer !== null && "is_compatible" in answer && answer.is_compatible === true;
+  if (!response.ok)
+    return { ...item, state: "failed", reachable: true, message: `the registry answered ${String(response.status)}` };
+  const isCompatible =
+    typeof answer === "object" && answer !== null && "is_compatible" in answer && answer.is_compatible === true;
   return isCompatible
     ? { ...item, state: "compatible" }
-    : { ...item, state: "failed", reachable: true, message: `expected a schema that the last version of ${item.subject} is compatible with, got another` };
+    : {
+        ...item,
+        state: "failed",
+        reachable: true,
+        message: `expected a schema that the last version of ${item.subject} is compatible with, got another`,
+      };
 }
 
 function failed(item: SchemaSubject, error: unknown): SubjectReport {

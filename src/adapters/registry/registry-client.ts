@@ -50,13 +50,18 @@ export function createFindSchema(settings: RegistrySettings): FindSchema {
   };
 }
 
-/** HTTP status of a registry's refusal; null when there was no answer. */
+/** HTTP status of a registry's refusal; null when there was no answer, which the client's library reports as a 400 of its own. */
 export function statusOf(error: unknown): number | null {
-  return typeof error === "object" && error !== null && "status" in error && typeof error.status === "number" ? error.status : null;
+  const status = typeof error === "object" && error !== null && "status" in error ? error.status : null;
+  return typeof status === "number" && status !== 400 ? status : null;
 }
 
+/** What went wrong, without the client's decoration. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : "no answer";
+  const status = statusOf(error);
+  const text = error instanceof Error ? error.message.replace(/^sluice - (?:Error, status \d+: )?/, "") : "";
+  if (text !== "" && !text.includes("[object")) return text;
+  return status === null ? "no answer" : `the registry answered ${String(status)}`;
 }
 
 /** The client has no time limit of its own; what comes after it is dropped. */

@@ -6,7 +6,7 @@ export interface PublishedJob {
   readonly jobId: string;
   readonly tenant: string;
   readonly format: string;
-  /** SHA-256 in hex over the request's texts joined by a line feed, system text first. */
+  /** See `promptDigest`. */
   readonly promptDigest: string;
   /** The record's key in base64, null without one. */
   readonly key: string | null;

@@ -1,7 +1,7 @@
 import { ERROR_CODES } from "../failure.js";
 import type { ErrorCode } from "../failure.js";
 import type { EpochMs } from "../ids.js";
-import type { AdmissionSettings, TenantTerms } from "./admission-settings.js";
+import type { AdmissionSettings } from "./admission-settings.js";
 import { buildJob, labelsOf } from "./build-job.js";
 import { bodyTextOf } from "./canonical.js";
 import { chooseDeadline } from "./deadline.js";
@@ -66,7 +66,9 @@ class Admitter implements JobAdmission {
   }
 
   admit(record: IncomingRecord, nowMs: EpochMs): Admission {
-    return this.open(record, nowMs, (value, headers) => readJsonDocument(value, headers, this.settings.limits.depthMax));
+    return this.open(record, nowMs, (value, headers) =>
+      readJsonDocument(value, headers, this.settings.limits.depthMax),
+    );
   }
 
   admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission {
@@ -87,7 +89,10 @@ class Admitter implements JobAdmission {
     const { value } = record;
     if (value === null || value.length === 0) return this.withoutValue(open);
     if (headers.action !== null) {
-      return refused("BAD_JOB", `header llm-action: expected it on an empty value only, got a value of ${String(value.length)} bytes`);
+      return refused(
+        "BAD_JOB",
+        `header llm-action: expected it on an empty value only, got a value of ${String(value.length)} bytes`,
+      );
     }
     const document = read(value, headers);
     return document.kind === "problem" ? this.unread(open, document) : this.identified(open, document);
@@ -112,16 +117,23 @@ class Admitter implements JobAdmission {
   private withoutValue(open: OpenRecord): Admission {
     const { action } = open.headers;
     if (action === null) {
-      return refused("NULL_VALUE", "value: expected a job, got nothing; to cancel a job add the headers llm-action: cancel and llm-job-id");
+      return refused(
+        "NULL_VALUE",
+        "value: expected a job, got nothing; to cancel a job add the headers llm-action: cancel and llm-job-id",
+      );
     }
     if (action !== "cancel") return refused("BAD_JOB", `header llm-action: expected cancel, got ${quoted(action)}`);
     const found = findJobId(null, open.headers);
     if (found.kind !== "job_id") {
-      return refused("BAD_JOB", found.kind === "bad" ? found.message : "expected the header llm-job-id beside llm-action: cancel, got none");
+      return refused(
+        "BAD_JOB",
+        found.kind === "bad" ? found.message : "expected the header llm-job-id beside llm-action: cancel, got none",
+      );
     }
     const { jobId } = found;
     // An empty value can't say its tenant: where only the value may, the ledger finds the job by its id.
-    if (this.settings.tenantFrom === "body" && open.headers.tenant === null) return { kind: "cancel", tenant: null, jobId };
+    if (this.settings.tenantFrom === "body" && open.headers.tenant === null)
+      return { kind: "cancel", tenant: null, jobId };
     const owner = findTenant(this.settings, open.record.topic, [open.headers.tenant]);
     return owner.kind === "tenant"
       ? { kind: "cancel", tenant: owner.tenant, jobId }
@@ -147,10 +159,22 @@ class Admitter implements JobAdmission {
     if (owner.kind === "unproven") return refused("TENANT_MISMATCH", owner.message, { tenant: null, jobId });
     const { tenant, terms } = owner;
     if (found.kind === "bad" || jobId === null) {
-      return refused("BAD_JOB", found.kind === "bad" ? found.message : "jobId: expected an id", { tenant, jobId: null });
+      return refused("BAD_JOB", found.kind === "bad" ? found.message : "jobId: expected an id", {
+        tenant,
+        jobId: null,
+      });
     }
     const { record, headers, nowMs } = open; // one by one: a spread here costs microseconds of each record
-    return this.named({ record, headers, nowMs, tenant, terms, jobId, read, resultsTopic: forTenant(this.settings.resultsTopic, tenant) });
+    return this.named({
+      record,
+      headers,
+      nowMs,
+      tenant,
+      terms,
+      jobId,
+      read,
+      resultsTopic: forTenant(this.settings.resultsTopic, tenant),
+    });
   }
 
   private named(named: NamedRecord): Admission {
@@ -178,7 +202,20 @@ class Admitter implements JobAdmission {
     const deadlineMs = chosen.atMs;
     return {
       kind: "job",
-      job: buildJob({ record, tenant, terms, jobId, format, model, document, bodyText, submittedAtMs, deadlineMs, reply, configRevision }),
+      job: buildJob({
+        record,
+        tenant,
+        terms,
+        jobId,
+        format,
+        model,
+        document,
+        bodyText,
+        submittedAtMs,
+        deadlineMs,
+        reply,
+        configRevision,
+      }),
     };
   }
 }
@@ -195,9 +232,11 @@ function formatOf(document: JobDocument): RequestFormat {
 /** What the contract has a name for and this version no code; null when there is nothing of it. */
 function whatIsNotServed(read: ReadDocument, document: JobDocument): string | null {
   const [unknownField] = read.unknownFields;
-  if (unknownField !== undefined) return `expected the fields of a job, got ${quoted(unknownField)} in the writer's schema`;
+  if (unknownField !== undefined)
+    return `expected the fields of a job, got ${quoted(unknownField)} in the writer's schema`;
   const format = formatOf(document);
-  if (!SERVED_FORMATS.has(format)) return `format: expected one of ${[...SERVED_FORMATS].join(", ")}, got ${format}, which is not served yet`;
+  if (!SERVED_FORMATS.has(format))
+    return `format: expected one of ${[...SERVED_FORMATS].join(", ")}, got ${format}, which is not served yet`;
   if ((document.bodyRef ?? null) !== null) return "bodyRef: not served yet; send the request in body";
   if (document.cache?.semantic === true) return "cache.semantic: expected false, got true, which is not served yet";
   if (read.shape.body === null || (document.body ?? null) === null) return "body: expected the request, got nothing";
@@ -206,7 +245,9 @@ function whatIsNotServed(read: ReadDocument, document: JobDocument): string | nu
 
 function modelOf(body: Readonly<Record<string, unknown>>): string | null {
   const { model } = body;
-  return typeof model === "string" && model !== "" && model.length <= MODEL_CHARACTERS_MAX && !model.includes("\u0000") ? model : null;
+  return typeof model === "string" && model !== "" && model.length <= MODEL_CHARACTERS_MAX && !model.includes("\u0000")
+    ? model
+    : null;
 }
 
 function modelExpected(model: unknown): string {
@@ -221,7 +262,8 @@ function replyExpected(named: NamedRecord, document: JobDocument): string {
 function refusedByShape(named: NamedRecord, problem: ShapeProblem): Admission {
   const code = problem.path === "deadline" || problem.path === "ttlMs" ? "BAD_DEADLINE" : "BAD_JOB";
   const place = problem.path === "" ? "" : `${problem.path}: `;
-  if (problem.unknownField === null) return refusedJob(named, code, `${place}expected ${problem.expected}, got ${problem.got}`, null);
+  if (problem.unknownField === null)
+    return refusedJob(named, code, `${place}expected ${problem.expected}, got ${problem.got}`, null);
   const nearest = nearestName(problem.unknownField, problem.knownFields);
   const hint = nearest === null ? `known are ${problem.knownFields.join(", ")}` : `did you mean ${quoted(nearest)}?`;
   return refusedJob(named, code, `${place}unknown field ${quoted(problem.unknownField)}; ${hint}`, null);
@@ -248,6 +290,10 @@ function replyOfRefusal(named: NamedRecord): ReplyEnvelope {
   return chooseReply(named, typeof asked === "string" ? asked : null) ?? defaultReply(named);
 }
 
-function refused(code: ErrorCode, message: string, known: Pick<Refusal, "tenant" | "jobId"> = { tenant: null, jobId: null }): Admission {
+function refused(
+  code: ErrorCode,
+  message: string,
+  known: Pick<Refusal, "tenant" | "jobId"> = { tenant: null, jobId: null },
+): Admission {
   return { kind: "refused", refusal: { code, message, ...known, identity: null } };
 }

@@ -4,7 +4,16 @@ import type { EpochMs } from "../ids.js";
 import type { TenantTerms } from "./admission-settings.js";
 import { canonicalJson } from "./canonical.js";
 import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
-import type { AdmittedJob, ExpectedAnswer, IncomingRecord, JobRequirements, ReplyEnvelope, RequestFormat, RoutePolicy, Tier } from "./job.js";
+import type {
+  AdmittedJob,
+  ExpectedAnswer,
+  IncomingRecord,
+  JobRequirements,
+  ReplyEnvelope,
+  RequestFormat,
+  RoutePolicy,
+  Tier,
+} from "./job.js";
 
 /** A checked job and what was found out about it on the way. */
 export interface JobParts {
@@ -70,7 +79,9 @@ export function buildJob(parts: JobParts): AdmittedJob {
 /** The job's labels over those of its tenant. `fromEntries` makes `__proto__` a label like another. */
 export function labelsOf(terms: TenantTerms, document: JobDocument): Readonly<Record<string, string>> {
   const own = document.labels ?? {};
-  return terms.labels === undefined ? own : Object.fromEntries([...Object.entries(terms.labels), ...Object.entries(own)]);
+  return terms.labels === undefined
+    ? own
+    : Object.fromEntries([...Object.entries(terms.labels), ...Object.entries(own)]);
 }
 
 function lowerTier(highest: Tier, asked: Tier | null): Tier {
@@ -104,7 +115,11 @@ function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
 }
 
 function expectOf(expect: ExpectDocument): ExpectedAnswer {
-  return { jsonSchema: expect.jsonSchema ?? false, notEmpty: expect.notEmpty ?? true, complete: expect.complete ?? false };
+  return {
+    jsonSchema: expect.jsonSchema ?? false,
+    notEmpty: expect.notEmpty ?? true,
+    complete: expect.complete ?? false,
+  };
 }
 
 /** Sets have no order, so two jobs that write one differently share a call. An empty one asks for nothing, like an absent one. */

@@ -123,7 +123,8 @@ class CanonicalWriter {
       code = this.text.charCodeAt(this.position);
     }
     // NaN at the end of the text: only text that is not JSON gets there, and a loop must not run on for it.
-    if (Number.isNaN(code)) throw new RangeError("expected JSON text that was parsed before, got text that ends too early");
+    if (Number.isNaN(code))
+      throw new RangeError("expected JSON text that was parsed before, got text that ends too early");
     return code;
   }
 

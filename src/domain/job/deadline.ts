@@ -14,8 +14,7 @@ export interface AskedLifetime {
 }
 
 export type DeadlineChoice =
-  | { readonly kind: "deadline"; readonly atMs: EpochMs }
-  | { readonly kind: "bad"; readonly message: string };
+  { readonly kind: "deadline"; readonly atMs: EpochMs } | { readonly kind: "bad"; readonly message: string };
 
 /**
  * The earlier of what the job asks for, else the default. A deadline in the past is a deadline like another.
@@ -52,8 +51,7 @@ function bad(message: string): DeadlineChoice {
   return { kind: "bad", message };
 }
 
-const RFC_3339 =
-  /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+const RFC_3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
 
 /** Milliseconds since 1970 UTC, fractions below a millisecond cut off; null for anything that is no such time. */
 export function parseRfc3339(text: string): EpochMs | null {

@@ -21,7 +21,11 @@ export type JobIdFinding =
  * differs from the proof is refused, never followed.
  * @param claims what the record says itself: member and header, null where it says nothing.
  */
-export function findTenant(settings: AdmissionSettings, topic: string, claims: readonly (string | null)[]): TenantFinding {
+export function findTenant(
+  settings: AdmissionSettings,
+  topic: string,
+  claims: readonly (string | null)[],
+): TenantFinding {
   const said = claims.filter((claim) => claim !== null);
   const owner = settings.tenantFrom === "topic" ? (settings.topicTenants.get(topic) ?? null) : (said[0] ?? null);
   if (owner === null) {
@@ -59,10 +63,14 @@ export function findJobId(member: unknown, headers: ReadHeaders): JobIdFinding {
   if (jobId === null) return { kind: "none" };
   const bytes = Buffer.byteLength(jobId);
   if (bytes === 0 || bytes > JOB_ID_BYTES_MAX) {
-    return { kind: "bad", message: `jobId: expected 1 to ${String(JOB_ID_BYTES_MAX)} bytes of UTF-8, got ${String(bytes)}` };
+    return {
+      kind: "bad",
+      message: `jobId: expected 1 to ${String(JOB_ID_BYTES_MAX)} bytes of UTF-8, got ${String(bytes)}`,
+    };
   }
   // The database's text has no place for it, and it would cut the id short wherever C code reads it.
-  if (jobId.includes("\u0000")) return { kind: "bad", message: "jobId: expected text without the character NUL, got one with it" };
+  if (jobId.includes("\u0000"))
+    return { kind: "bad", message: "jobId: expected text without the character NUL, got one with it" };
   return { kind: "job_id", jobId };
 }
 

@@ -88,16 +88,23 @@ function scanProblem(scan: Exclude<JsonScan, JsonShape>, text: string, depthMax:
   const place = byteWords(text, scan.at);
   switch (scan.kind) {
     case "too_deep":
-      return problem("TOO_DEEP", `${where}: expected at most ${String(depthMax)} objects and lists in one another, got more ${place}`);
+      return problem(
+        "TOO_DEEP",
+        `${where}: expected at most ${String(depthMax)} objects and lists in one another, got more ${place}`,
+      );
     case "repeated_key":
-      return problem("BAD_JSON", `${where}: expected each key once in an object, got ${quoted(scan.key)} again ${place}`);
+      return problem(
+        "BAD_JSON",
+        `${where}: expected each key once in an object, got ${quoted(scan.key)} again ${place}`,
+      );
     case "lone_surrogate":
       return problem("BAD_UNICODE", `${where}: expected well-formed Unicode, got half a surrogate pair ${place}`);
   }
 }
 
 function syntaxProblem(text: string, where: string): ReadProblem {
-  if (text.startsWith("\ufeff")) return problem("BAD_JSON", `${where}: expected JSON text, got a byte order mark at byte 0; send it without`);
+  if (text.startsWith("\ufeff"))
+    return problem("BAD_JSON", `${where}: expected JSON text, got a byte order mark at byte 0; send it without`);
   const found = locateJsonError(text);
   if (found === null) return problem("BAD_JSON", `${where}: expected JSON text, got something else`);
   const got = found.at >= text.length ? "the end of the text" : "something else";
@@ -118,8 +125,12 @@ function notJson(firstByte: number): ReadProblem {
 }
 
 /** The headers stand for the members; a priority that is no number is left as text for the shape check to name. */
-function bareDocument(body: Readonly<Record<string, unknown>>, headers: ReadHeaders): Readonly<Record<string, unknown>> {
-  const priority = headers.priority !== null && /^\d{1,9}$/.test(headers.priority) ? Number(headers.priority) : headers.priority;
+function bareDocument(
+  body: Readonly<Record<string, unknown>>,
+  headers: ReadHeaders,
+): Readonly<Record<string, unknown>> {
+  const priority =
+    headers.priority !== null && /^\d{1,9}$/.test(headers.priority) ? Number(headers.priority) : headers.priority;
   const { format, mode, deadline, chain } = headers;
   return { format, mode, deadline, chain, priority, body };
 }

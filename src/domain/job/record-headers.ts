@@ -106,10 +106,14 @@ function readControl(headers: readonly RecordHeader[]): { texts: Map<string, str
   for (const { name, value } of headers) {
     if (!CONTROL_NAMES.has(name)) continue;
     const text = decode(value);
-    if (text === null) return { texts, problem: { code: "BAD_UTF8", message: `header ${name}: expected UTF-8 text, got other bytes` } };
+    if (text === null)
+      return { texts, problem: { code: "BAD_UTF8", message: `header ${name}: expected UTF-8 text, got other bytes` } };
     const before = texts.get(name);
     if (before !== undefined && before !== text) {
-      return { texts, problem: { code: "BAD_JOB", message: `header ${name}: expected it once, got it twice with different values` } };
+      return {
+        texts,
+        problem: { code: "BAD_JOB", message: `header ${name}: expected it once, got it twice with different values` },
+      };
     }
     texts.set(name, text);
   }
@@ -160,4 +164,3 @@ function decode(value: Buffer): string | null {
     return null;
   }
 }
-

@@ -9,7 +9,8 @@ import type { ReadHeaders } from "./record-headers.js";
 export function chooseReply(asked: ReplyRequest, replyTo: string | null): ReplyEnvelope | null {
   const { headers, resultsTopic } = asked;
   const topic = replyTo ?? headers.replyTopic ?? resultsTopic;
-  if (topic !== resultsTopic && !asked.terms.replyTopics.some((allowed) => forTenant(allowed, asked.tenant) === topic)) return null;
+  if (topic !== resultsTopic && !asked.terms.replyTopics.some((allowed) => forTenant(allowed, asked.tenant) === topic))
+    return null;
   // A partition was meant for the topic in the header beside it.
   return envelope(asked, topic, topic === headers.replyTopic ? headers.replyPartition : null);
 }

@@ -98,7 +98,8 @@ class Scanner {
     while (this.position < text.length && this.finding === null) this.token(text.charCodeAt(this.position));
     if (this.finding !== null) return this.finding;
     if (this.bodyDepth === 1) this.bodyEnd = this.valueEnd;
-    const body = this.bodyStart >= 0 && this.bodyEnd > this.bodyStart ? { start: this.bodyStart, end: this.bodyEnd } : null;
+    const body =
+      this.bodyStart >= 0 && this.bodyEnd > this.bodyStart ? { start: this.bodyStart, end: this.bodyEnd } : null;
     return { kind: "scanned", body, members: this.members };
   }
 
@@ -177,7 +178,12 @@ class Scanner {
   private endMember(): void {
     const depth = this.open.length;
     if (depth === this.bodyDepth && this.memberStart >= 0) {
-      this.members.push({ key: this.memberKey, start: this.memberStart, valueStart: this.memberValueStart, end: this.valueEnd });
+      this.members.push({
+        key: this.memberKey,
+        start: this.memberStart,
+        valueStart: this.memberValueStart,
+        end: this.valueEnd,
+      });
       this.memberStart = -1;
     }
     if (depth === 1 && this.bodyDepth === 2 && this.inBody()) this.bodyEnd = this.valueEnd;

@@ -11,7 +11,8 @@ export function quoted(name: string): string {
 export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   if (Array.isArray(value)) return `a list of ${String(value.length)}`;
-  if (typeof value === "string") return value === "" ? "an empty string" : `a string of ${String(value.length)} characters`;
+  if (typeof value === "string")
+    return value === "" ? "an empty string" : `a string of ${String(value.length)} characters`;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   return "an object"; // parsed JSON holds nothing else
 }

@@ -47,7 +47,7 @@ export class Caller {
     const provider = providers.get(work.route.account);
     const timeoutMs = Math.min(this.#parts.callTimeoutMs(work.route.account), work.latestDeadlineMs - clock.nowMs());
     if (provider === undefined || timeoutMs <= 0) {
-      slots.release(work.route.account);
+      slots.release(work.route.account, false);
       this.#parts.notSent(work);
       return;
     }
@@ -68,7 +68,7 @@ export class Caller {
       .catch((error: unknown): ProviderFailure => brokenAdapter(error))
       .then((outcome) => {
         this.#inAir -= 1;
-        slots.release(work.route.account);
+        slots.release(work.route.account, outcome.kind === "answered");
         const call = judgeCall(this.#parts.judge, work, outcome, clock.nowMs(), this.#parts.random.next());
         this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, clock.monotonicMs() - startedMs);
         this.#parts.finished(call);

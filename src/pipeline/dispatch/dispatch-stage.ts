@@ -123,7 +123,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        slots.release(verdict.intent.account);
+        slots.release(verdict.intent.account, false);
         numbers.close(verdict.intent.no);
       }
     }

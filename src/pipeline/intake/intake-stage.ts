@@ -168,7 +168,7 @@ export class IntakeStage implements RecordSink {
 
   #giveBack(item: IntakeJob): void {
     if (item.intent === null) return;
-    this.#parts.slots.release(item.intent.account);
+    this.#parts.slots.release(item.intent.account, false);
     this.#parts.numbers.close(item.intent.no);
   }
 
