@@ -2,6 +2,7 @@ import type { Kafka } from "kafkajs";
 import type { Config } from "../config/config.js";
 import type { SessionNo } from "../domain/ids.js";
 import type { Log } from "../ports/system.js";
+import type { ValueDecoder } from "../ports/value-decoder.js";
 import type { Metrics } from "../ports/metrics.js";
 import type { Provider } from "../ports/provider.js";
 import { answeredPrice } from "../domain/route/catalog.js";
@@ -36,6 +37,7 @@ export interface SessionOptions {
   readonly kafka: Kafka;
   readonly cluster: ClusterFacts;
   readonly name: string;
+  readonly decoder: ValueDecoder | null;
 }
 
 const SLOT_WAIT_MS = 50;
@@ -152,7 +154,7 @@ export class RouterSession {
       position: (topic, partition) => ledger.position(topic, partition),
       openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
-      decode: () => Promise.resolve({ kind: "refused", code: "BAD_AVRO", message: "no schema registry is configured, so Avro values can't be read" }),
+      decoder: options.decoder,
       clock: systemClock,
       log,
       alert: (event, fields) => { log.error(event, fields); },

@@ -8,6 +8,10 @@ import { missingMigrations } from "../adapters/postgres/migrate.js";
 import { createMetrics, type PrometheusMetrics } from "../adapters/metrics/prometheus.js";
 import { startHealthServer, type HealthServer } from "../adapters/http/health-server.js";
 import { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
+import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
+import { createFindSchema } from "../adapters/registry/registry-client.js";
+import { systemClock } from "../adapters/system/system-clock.js";
+import type { ValueDecoder } from "../ports/value-decoder.js";
 import { RouterSession } from "./router-session.js";
 
 const { Kafka } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
@@ -31,6 +35,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   const pools = createPools(config.postgres, log);
   const kafka = new Kafka(clientOptions(config.kafka));
   const cluster = new ClusterFacts(kafka);
+  const decoder = openDecoder(config);
   let health: HealthServer | null = null;
   let session: RouterSession | null = null;
   try {
@@ -39,7 +44,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
     health = await openHealth(config, metrics, pools, cluster, () => session !== null, signal);
     log.info("router.listening", { url: health.url });
     while (!signal.aborted) {
-      session = await RouterSession.open({ config, log, metrics, pools, kafka, cluster, name: options.name ?? hostname() });
+      session = await RouterSession.open({ config, log, metrics, pools, kafka, cluster, decoder, name: options.name ?? hostname() });
       await session.run(signal);
     }
   } finally {
@@ -47,6 +52,12 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
     await cluster.close();
     await pools.close();
   }
+}
+
+function openDecoder(config: Config): ValueDecoder | null {
+  const { url, username, password, timeoutMs, negativeCacheMs } = config.registry;
+  if (url === null) return null;
+  return createAvroDecoder({ valueBytesMax: config.limits.intake.valueBytesMax, negativeCacheMs }, createFindSchema({ url, username, password, timeoutMs }), systemClock);
 }
 
 async function requireSchema(databaseUrl: string): Promise<void> {

@@ -71,7 +71,10 @@ function endOf(child: ChildProcess): Promise<ProcessEnd> {
   });
 }
 
-function collectLines(child: ChildProcess): { readonly text: () => string; readonly onLine: (listener: (line: string) => void) => void } {
+function collectLines(child: ChildProcess): {
+  readonly text: () => string;
+  readonly onLine: (listener: (line: string) => void) => void;
+} {
   const listeners: ((line: string) => void)[] = [];
   let text = "";
   let lineStart = 0;
@@ -102,22 +105,28 @@ export async function stopProcess(child: OwnProcess, graceMs: number): Promise<v
  * Runs a process to its end.
  * @throws Error with the end of its log when it does not end with one of `exitCodes`, or not within `timeoutMs`.
  */
-export async function runProcess(options: OwnProcessOptions, timeoutMs: number, exitCodes: readonly number[] = [0]): Promise<string> {
+export async function runProcess(
+  options: OwnProcessOptions,
+  timeoutMs: number,
+  exitCodes: readonly number[] = [0],
+): Promise<string> {
   const child = startProcess(options);
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const kill = (): void => {
     child.signal("SIGKILL");
-  }, timeoutMs);
+  };
+  deadline.addEventListener("abort", kill);
   const end = await child.ended;
-  clearTimeout(timer);
+  deadline.removeEventListener("abort", kill);
   if (end.code !== null && exitCodes.includes(end.code)) return child.stdoutText();
-  const how = timedOut ? `did not end within ${String(timeoutMs)} ms` : endText(end);
+  const how = deadline.aborted ? `did not end within ${String(timeoutMs)} ms` : endText(end);
   throw new Error(`${options.name} ${how}; the end of its log:\n${logTail(options.logFile)}`);
 }
 
 export function endText(end: ProcessEnd): string {
-  return end.code === null ? `was ended by ${end.signal ?? "an error at its start"}` : `ended with exit code ${String(end.code)}`;
+  return end.code === null
+    ? `was ended by ${end.signal ?? "an error at its start"}`
+    : `ended with exit code ${String(end.code)}`;
 }
 
 /** The last lines of a log, for an error message. */

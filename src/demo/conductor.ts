@@ -103,7 +103,13 @@ async function killOnce(stage: KillStage): Promise<number> {
  * How many jobs may be published at a moment, so that there is work around every kill: an equal portion before each kill and
  * after the last, spread over `spreadMs` from the kill before it. `killedMs` are the times of the kills so far.
  */
-export function allowedJobs(jobs: number, kills: number, startMs: number, killedMs: readonly number[], nowMs: number): number {
+export function allowedJobs(
+  jobs: number,
+  kills: number,
+  startMs: number,
+  killedMs: readonly number[],
+  nowMs: number,
+): number {
   const done = killedMs.length;
   if (done >= kills) return jobs;
   const portion = jobs / (kills + 1);

@@ -8,4 +8,4 @@ export interface DemoScope {
   readonly avro: boolean;
 }
 
-export const DEMO_SCOPE: DemoScope = { anthropic: false, avro: false };
+export const DEMO_SCOPE: DemoScope = { anthropic: true, avro: true };

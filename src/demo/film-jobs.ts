@@ -95,7 +95,8 @@ const MAX_TOKENS = 256;
 export function filmJob(number: number, films: readonly Film[], scope: DemoScope): FilmJob {
   const film = films[number % films.length];
   const task = TASKS[number % TASKS.length];
-  if (film === undefined || task === undefined) throw new RangeError("expected at least one film and a job number from 0 up");
+  if (film === undefined || task === undefined)
+    throw new RangeError("expected at least one film and a job number from 0 up");
   const question = [task.question, ...knownFacts(task, film)].join("\n");
   const format = task.tenant === "shop" && scope.anthropic ? "anthropic.messages" : "openai.chat";
   return {
@@ -108,7 +109,10 @@ export function filmJob(number: number, films: readonly Film[], scope: DemoScope
     body: format === "openai.chat" ? chatBody(task.system, question) : messagesBody(task.system, question),
     messageTexts: [task.system, question],
     key: recordKey(number, films.length),
-    correlation: createHash("sha256").update(`correlation of film job ${String(number)}`).digest().subarray(0, 16),
+    correlation: createHash("sha256")
+      .update(`correlation of film job ${String(number)}`)
+      .digest()
+      .subarray(0, 16),
   };
 }
 
@@ -125,7 +129,13 @@ function chatBody(system: string, question: string): Readonly<Record<string, unk
 }
 
 function messagesBody(system: string, question: string): Readonly<Record<string, unknown>> {
-  return { model: MODEL_ALIAS, max_tokens: MAX_TOKENS, system, messages: [{ role: "user", content: question }], temperature: 0 };
+  return {
+    model: MODEL_ALIAS,
+    max_tokens: MAX_TOKENS,
+    system,
+    messages: [{ role: "user", content: question }],
+    temperature: 0,
+  };
 }
 
 function recordKey(number: number, filmCount: number): Buffer | null {

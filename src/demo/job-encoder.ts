@@ -18,7 +18,10 @@ export async function registryJobEncoder(registryUrl: string, topic: string): Pr
 }
 
 function jsonJob(job: FilmJob): Buffer {
-  return Buffer.from(JSON.stringify({ jobId: job.jobId, tenant: job.tenant, format: job.format, body: job.body }), "utf8");
+  return Buffer.from(
+    JSON.stringify({ jobId: job.jobId, tenant: job.tenant, format: job.format, body: job.body }),
+    "utf8",
+  );
 }
 
 /** In Avro the body travels as JSON text; fields left out take the schema's defaults. */

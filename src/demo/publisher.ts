@@ -39,8 +39,15 @@ const PACE_STEP_MS = 50;
  */
 export async function publishJobs(options: PublishOptions): Promise<void> {
   await writeFile(options.listFile, "");
-  const kafka = new Kafka({ clientId: "sluice-demo-publisher", brokers: [...options.brokers], logLevel: logLevel.ERROR });
-  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false });
+  const kafka = new Kafka({
+    clientId: "sluice-demo-publisher",
+    brokers: [...options.brokers],
+    logLevel: logLevel.ERROR,
+  });
+  const producer = kafka.producer({
+    createPartitioner: Partitioners.DefaultPartitioner,
+    allowAutoTopicCreation: false,
+  });
   await producer.connect();
   try {
     let next = 0;
@@ -73,7 +80,8 @@ async function plannedRecords(jobs: readonly FilmJob[], encode: JobEncoder): Pro
   for (const job of jobs) {
     records.push(plannedJob(job, await encode(job)));
     const jobsSoFar = job.number + 1;
-    if (jobsSoFar % JOBS_PER_MALFORMED_RECORD === 0) records.push(plannedMalformed(jobsSoFar / JOBS_PER_MALFORMED_RECORD - 1));
+    if (jobsSoFar % JOBS_PER_MALFORMED_RECORD === 0)
+      records.push(plannedMalformed(jobsSoFar / JOBS_PER_MALFORMED_RECORD - 1));
   }
   return records;
 }

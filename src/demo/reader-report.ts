@@ -45,7 +45,17 @@ export function parseReaderReport(stdout: string): ReaderSummary {
   };
 }
 
-type CountName = "jobs" | "results" | "lost" | "duplicates" | "repeats" | "failed" | "deadLetters" | "malformed" | "billRows" | "findingCount";
+type CountName =
+  | "jobs"
+  | "results"
+  | "lost"
+  | "duplicates"
+  | "repeats"
+  | "failed"
+  | "deadLetters"
+  | "malformed"
+  | "billRows"
+  | "findingCount";
 
 function countsOf(report: JsonObject): Pick<ReaderSummary, CountName> {
   const count = (name: CountName): number => {

@@ -31,7 +31,8 @@ export function brokenPromises(summary: ReaderSummary, facts: RunFacts): readonl
     if (!holds) broken.push(otherwise);
   };
   const { jobsAsked } = facts;
-  if (facts.timeLimitPassedMs !== null) broken.push(`not all answers came within ${seconds(facts.timeLimitPassedMs)} s`);
+  if (facts.timeLimitPassedMs !== null)
+    broken.push(`not all answers came within ${seconds(facts.timeLimitPassedMs)} s`);
   expect(summary.findingCount === 0, `the reader has ${String(summary.findingCount)} findings`);
   expect(summary.jobs === jobsAsked, `${String(summary.jobs)} of ${String(jobsAsked)} jobs were published`);
   expect(summary.results === summary.jobs, `${String(summary.results)} results for ${String(summary.jobs)} jobs`);
@@ -41,7 +42,10 @@ export function brokenPromises(summary: ReaderSummary, facts: RunFacts): readonl
   expect(summary.deadLetters === letters, `${String(summary.deadLetters)} dead letters, expected ${String(letters)}`);
   expect(balanced(summary), "ledger and bill differ");
   if (facts.kills === null) {
-    expect(facts.calls === facts.distinctRequests, `${String(facts.calls)} calls for ${String(facts.distinctRequests)} different requests`);
+    expect(
+      facts.calls === facts.distinctRequests,
+      `${String(facts.calls)} calls for ${String(facts.distinctRequests)} different requests`,
+    );
     expect(summary.inDoubt === 0, `${String(summary.inDoubt)} attempts in doubt, though nothing was killed`);
     expect(summary.failed === 0, `${String(summary.failed)} jobs failed`);
   } else broken.push(...brokenByKills(summary, facts.killsAsked, facts.kills));
@@ -53,10 +57,14 @@ function brokenByKills(summary: ReaderSummary, killsAsked: number, tally: KillTa
   const withWorkMin = Math.ceil((killsAsked * KILLS_WITH_WORK_PERCENT) / 100);
   if (tally.kills !== killsAsked) broken.push(`${String(tally.kills)} of ${String(killsAsked)} kills happened`);
   if (tally.killsWithWorkInFlight < withWorkMin) {
-    broken.push(`only ${String(tally.killsWithWorkInFlight)} kills met work in flight, expected ${String(withWorkMin)}`);
+    broken.push(
+      `only ${String(tally.killsWithWorkInFlight)} kills met work in flight, expected ${String(withWorkMin)}`,
+    );
   }
   if (summary.inDoubt > tally.callsInAirAtKills) {
-    broken.push(`${String(summary.inDoubt)} attempts in doubt, but only ${String(tally.callsInAirAtKills)} calls were in the air at kills`);
+    broken.push(
+      `${String(summary.inDoubt)} attempts in doubt, but only ${String(tally.callsInAirAtKills)} calls were in the air at kills`,
+    );
   }
   return broken;
 }
@@ -99,7 +107,11 @@ export function receiptText(summary: ReaderSummary, facts: RunFacts, broken: rea
   const verdict =
     broken.length === 0
       ? ["Every promise held."]
-      : ["NOT everything held:", ...broken.map((line) => `  - ${line}`), ...summary.findings.slice(0, 20).map((line) => `    ${line}`)];
+      : [
+          "NOT everything held:",
+          ...broken.map((line) => `  - ${line}`),
+          ...summary.findings.slice(0, 20).map((line) => `    ${line}`),
+        ];
   return [table.toString(), ...verdict].join("\n");
 }
 
@@ -108,10 +120,18 @@ type Row = [string, string, string];
 function countRows(summary: ReaderSummary, facts: RunFacts): readonly Row[] {
   return [
     ["jobs", String(summary.jobs), `and ${String(summary.malformed)} records that do not parse`],
-    ["results", String(summary.results), `lost ${String(summary.lost)}, duplicates ${String(summary.duplicates)}, repeats ${String(summary.repeats)}`],
+    [
+      "results",
+      String(summary.results),
+      `lost ${String(summary.lost)}, duplicates ${String(summary.duplicates)}, repeats ${String(summary.repeats)}`,
+    ],
     ["failed", String(summary.failed), ""],
     ["dead letters", String(summary.deadLetters), "original bytes kept"],
-    ["calls", String(facts.calls), `for ${String(facts.distinctRequests)} different requests, counted by the simulator`],
+    [
+      "calls",
+      String(facts.calls),
+      `for ${String(facts.distinctRequests)} different requests, counted by the simulator`,
+    ],
     ["coalesced", String(summary.coalesced), "joined a call that was under way"],
     ["cached", String(summary.cached), "answered from an earlier call"],
     ["jobs/s", String(jobsPerS(summary, facts)), `${seconds(facts.elapsedMs)} s from first record to last answer`],
@@ -124,16 +144,32 @@ function moneyRows(summary: ReaderSummary): readonly Row[] {
   return [
     ["list price", dollars(summary.listNanoUsd), "each job alone, direct, uncached"],
     ["paid", dollars(summary.costNanoUsd), ""],
-    ["saved", dollars(saved), `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)}, other ${dollars(otherwise)}`],
+    [
+      "saved",
+      dollars(saved),
+      `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)}, other ${dollars(otherwise)}`,
+    ],
     ["in doubt", String(summary.inDoubt), `of which billed ${dollars(summary.inDoubtBilledNanoUsd)}`],
-    ["bill", dollars(summary.billNanoUsd), balanced(summary) ? `ledger = bill, ${String(summary.billRows)} rows, to the nano-dollar` : "ledger and bill DIFFER"],
+    [
+      "bill",
+      dollars(summary.billNanoUsd),
+      balanced(summary)
+        ? `ledger = bill, ${String(summary.billRows)} rows, to the nano-dollar`
+        : "ledger and bill DIFFER",
+    ],
   ];
 }
 
 function killRows({ kills }: RunFacts): readonly Row[] {
   if (kills === null) return [];
   const { killsWithWorkInFlight, callsInAirAtKills } = kills;
-  return [["kills", String(kills.kills), `${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air`]];
+  return [
+    [
+      "kills",
+      String(kills.kills),
+      `${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air`,
+    ],
+  ];
 }
 
 function jobsPerS(summary: ReaderSummary, facts: RunFacts): number {

@@ -35,7 +35,9 @@ export class RouterProcess {
     this.#current = child;
     void child.ended.then((end) => {
       if (this.#endedByUs.has(child)) return;
-      this.#options.onUnexpectedEnd(new Error(`the router ${endText(end)}; the end of its log:\n${logTail(child.logFile)}`));
+      this.#options.onUnexpectedEnd(
+        new Error(`the router ${endText(end)}; the end of its log:\n${logTail(child.logFile)}`),
+      );
     });
   }
 

@@ -105,7 +105,12 @@ interface Run {
   readonly jobs: readonly FilmJob[];
 }
 
-async function demo(options: DemoOptions, stopping: AbortController, cleanup: CleanupStack, progress: Progress): Promise<number> {
+async function demo(
+  options: DemoOptions,
+  stopping: AbortController,
+  cleanup: CleanupStack,
+  progress: Progress,
+): Promise<number> {
   const run = await prepareRun(options, stopping, cleanup, progress);
   await prepareGateway(run);
   const router = new RouterProcess({
@@ -129,12 +134,19 @@ async function demo(options: DemoOptions, stopping: AbortController, cleanup: Cl
   return await judge(run, { ...facts, calls });
 }
 
-async function prepareRun(options: DemoOptions, stopping: AbortController, cleanup: CleanupStack, progress: Progress): Promise<Run> {
+async function prepareRun(
+  options: DemoOptions,
+  stopping: AbortController,
+  cleanup: CleanupStack,
+  progress: Progress,
+): Promise<Run> {
   const say = (line: string): void => {
     progress.say(line);
   };
   const jobs = filmJobs(options.jobs);
-  say(`demo: ${String(options.jobs)} jobs about films, ${String(malformedRecordCount(options.jobs))} records that do not parse, ${String(options.kill)} kills`);
+  say(
+    `demo: ${String(options.jobs)} jobs about films, ${String(malformedRecordCount(options.jobs))} records that do not parse, ${String(options.kill)} kills`,
+  );
   const folder = await mkdtemp(join(tmpdir(), "sluice-demo-"));
   cleanup.add("folder", async () => {
     if (options.keep) say(`kept: ${folder}`);
@@ -159,7 +171,10 @@ async function prepareRun(options: DemoOptions, stopping: AbortController, clean
   cleanup.add("simulator", () => simulator.stop());
   stopping.signal.throwIfAborted();
   const configFile = join(folder, "sluice.yaml");
-  await writeFile(configFile, demoConfig({ environment: place.environment, topics: place.topics, doubt: options.doubt, scope: DEMO_SCOPE }));
+  await writeFile(
+    configFile,
+    demoConfig({ environment: place.environment, topics: place.topics, doubt: options.doubt, scope: DEMO_SCOPE }),
+  );
   const env = {
     KAFKA_BROKERS: stack.addresses.kafkaBrokers,
     DATABASE_URL: place.databaseUrl,
@@ -171,7 +186,20 @@ async function prepareRun(options: DemoOptions, stopping: AbortController, clean
     ANTHROPIC_API_KEY: "simulated-anthropic-key",
   };
   const brokers = stack.addresses.kafkaBrokers.split(",");
-  return { ...place, options, stopping, cleanup, progress, folder, brokers, registryUrl: stack.addresses.registryUrl, configFile, env, simulator, jobs };
+  return {
+    ...place,
+    options,
+    stopping,
+    cleanup,
+    progress,
+    folder,
+    brokers,
+    registryUrl: stack.addresses.registryUrl,
+    configFile,
+    env,
+    simulator,
+    jobs,
+  };
 }
 
 function filmJobs(count: number): readonly FilmJob[] {
@@ -281,12 +309,19 @@ function killStage(run: Run, router: RouterProcess, killedMs: number[]): KillSta
     },
     onKill: (tally: KillTally) => {
       const inAir = String(tally.callsInAirAtKills);
-      progress.say(`kill ${String(tally.kills)}: ${String(tally.killsWithWorkInFlight)} with work in flight, ${inAir} calls in the air so far`);
+      progress.say(
+        `kill ${String(tally.kills)}: ${String(tally.killsWithWorkInFlight)} with work in flight, ${inAir} calls in the air so far`,
+      );
     },
   };
 }
 
-async function waitForAnswers(run: Run, watch: ResultsWatch, untilMs: number, killedMs: readonly number[]): Promise<boolean> {
+async function waitForAnswers(
+  run: Run,
+  watch: ResultsWatch,
+  untilMs: number,
+  killedMs: readonly number[],
+): Promise<boolean> {
   const { options, progress } = run;
   for (;;) {
     const answered = watch.answeredJobs();
@@ -303,8 +338,7 @@ async function allOrAbort<Values extends readonly unknown[]>(
   work: { readonly [Index in keyof Values]: Promise<Values[Index]> },
 ): Promise<Values> {
   try {
-    // Promise.all over a mapped tuple keeps its order; its declared type does not know that.
-    return (await Promise.all(work)) as unknown as Values;
+    return await Promise.all(work);
   } catch (error) {
     stopping.abort(error);
     await Promise.allSettled(work);

@@ -39,7 +39,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     args: [
       options.script,
       ...["--port", "0", "--bill", options.billFile, ...pricing],
-      ...["--latency-ms", String(options.latencyMs), "--jitter-ms", String(options.jitterMs), "--seed", String(options.seed)],
+      ...[
+        "--latency-ms",
+        String(options.latencyMs),
+        "--jitter-ms",
+        String(options.jitterMs),
+        "--seed",
+        String(options.seed),
+      ],
       "--hold-stdin",
     ],
     env: {},
@@ -49,7 +56,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const url = await listeningUrl(child);
   let stopped = false;
   void child.ended.then((end) => {
-    if (!stopped) options.onUnexpectedEnd(new Error(`the simulator ${endText(end)}; the end of its log:\n${logTail(child.logFile)}`));
+    if (!stopped)
+      options.onUnexpectedEnd(
+        new Error(`the simulator ${endText(end)}; the end of its log:\n${logTail(child.logFile)}`),
+      );
   });
   const stats = (): Promise<Readonly<Record<string, unknown>>> => getObject(`${url}/simulator/stats`);
   return {
@@ -103,6 +113,7 @@ function requiredNumber(object: Readonly<Record<string, unknown>>, name: string)
 async function getObject(url: string): Promise<Readonly<Record<string, unknown>>> {
   const response = await fetch(url, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
   const object = asObject(await response.json());
-  if (!response.ok || object === null) throw new Error(`expected a JSON object from ${url}, status ${String(response.status)}`);
+  if (!response.ok || object === null)
+    throw new Error(`expected a JSON object from ${url}, status ${String(response.status)}`);
   return object;
 }

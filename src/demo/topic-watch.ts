@@ -54,7 +54,12 @@ const LOOK_EVERY_MS = 250;
  * Waits until the intake group has a member that may read.
  * @returns false when that did not happen within `timeoutMs`; the caller decides what it means.
  */
-export async function waitForIntake(brokers: readonly string[], groupId: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+export async function waitForIntake(
+  brokers: readonly string[],
+  groupId: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   return withAdmin(brokers, async (admin) => {
     const until = Date.now() + timeoutMs;
     while (Date.now() < until) {
@@ -80,7 +85,9 @@ export async function waitUntilQuiet(
     let sinceMs = Date.now();
     while (Date.now() < until) {
       const ends = await Promise.all(topics.map((topic) => admin.fetchTopicOffsets(topic)));
-      const now = JSON.stringify(ends.map((partitions) => partitions.map(({ partition, high }) => [partition, high]).sort()));
+      const now = JSON.stringify(
+        ends.map((partitions) => partitions.map(({ partition, high }) => [partition, high]).sort()),
+      );
       if (now !== seen) {
         seen = now;
         sinceMs = Date.now();

@@ -27,7 +27,11 @@ let producer: Producer;
 let folder: string;
 
 beforeAll(async () => {
-  kafka = new Kafka({ clientId: "demo-reader-test", brokers: servers().kafkaBrokers.split(","), logLevel: logLevel.NOTHING });
+  kafka = new Kafka({
+    clientId: "demo-reader-test",
+    brokers: servers().kafkaBrokers.split(","),
+    logLevel: logLevel.NOTHING,
+  });
   admin = kafka.admin();
   producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await Promise.all([admin.connect(), producer.connect()]);
@@ -40,10 +44,15 @@ afterAll(async () => {
 });
 
 const films = readFilms();
-const jobs = Array.from({ length: JOBS }, (_unused, number) => filmJob(number, films, { anthropic: false, avro: false }));
+const jobs = Array.from({ length: JOBS }, (_unused, number) =>
+  filmJob(number, films, { anthropic: false, avro: false }),
+);
 
 /** Publishes the jobs with the demo's own publisher, and by hand what a gateway would have answered. */
-async function runOf(name: string, spoil: (answers: Answer[]) => void): Promise<{ readonly topics: FreshTopicNames; readonly list: string; readonly bill: string }> {
+async function runOf(
+  name: string,
+  spoil: (answers: Answer[]) => void,
+): Promise<{ readonly topics: FreshTopicNames; readonly list: string; readonly bill: string }> {
   const topics = freshTopicNames(name);
   const names = [topics.jobs, topics.results, topics.costs, topics.deadLetters];
   await admin.createTopics({ topics: names.map((topic) => ({ topic, numPartitions: 3 })), waitForLeaders: true });
@@ -62,7 +71,11 @@ async function runOf(name: string, spoil: (answers: Answer[]) => void): Promise<
   const bill = join(folder, `${name}.bill`);
   await writeFile(bill, answers.map(({ job }) => `${JSON.stringify(billRow(job))}\n`).join(""));
   spoil(answers);
-  const source = await readTopics({ brokers: servers().kafkaBrokers.split(","), topics: [topics.jobs], timeoutMs: 30_000 });
+  const source = await readTopics({
+    brokers: servers().kafkaBrokers.split(","),
+    topics: [topics.jobs],
+    timeoutMs: 30_000,
+  });
   const malformed = source.filter((record) => record.headers.size === 0);
   await producer.sendBatch({
     topicMessages: [
@@ -73,7 +86,11 @@ async function runOf(name: string, spoil: (answers: Answer[]) => void): Promise<
         messages: malformed.map((record) => ({
           key: record.key,
           value: record.value,
-          headers: { "__dlq.errors.topic": record.topic, "__dlq.errors.partition": String(record.partition), "__dlq.errors.offset": record.offset },
+          headers: {
+            "__dlq.errors.topic": record.topic,
+            "__dlq.errors.partition": String(record.partition),
+            "__dlq.errors.offset": record.offset,
+          },
         })),
       },
     ],
@@ -94,15 +111,38 @@ function answerTo(job: FilmJob): Answer {
 
 function resultMessage({ job, text, nanoUsd }: Answer) {
   const value = {
-    ...{ v: 1, resultId: `result ${job.jobId}`, jobId: job.jobId, tenant: job.tenant, generation: 0, status: "succeeded", format: "openai.chat" },
-    ...{ served: "call", body: { choices: [{ message: { content: text } }] }, cost: { nanoUsd, costId: `cost ${job.jobId}` } },
+    ...{
+      v: 1,
+      resultId: `result ${job.jobId}`,
+      jobId: job.jobId,
+      tenant: job.tenant,
+      generation: 0,
+      status: "succeeded",
+      format: "openai.chat",
+    },
+    ...{
+      served: "call",
+      body: { choices: [{ message: { content: text } }] },
+      cost: { nanoUsd, costId: `cost ${job.jobId}` },
+    },
   };
-  return { key: job.key, value: JSON.stringify(value), headers: { ce_id: value.resultId, kafka_correlationId: job.correlation } };
+  return {
+    key: job.key,
+    value: JSON.stringify(value),
+    headers: { ce_id: value.resultId, kafka_correlationId: job.correlation },
+  };
 }
 
 function costMessage({ job, nanoUsd }: Answer) {
   const value = {
-    ...{ costId: `cost ${job.jobId}`, kind: "charge", billing: "charged", tenant: job.tenant, jobId: job.jobId, generation: 0 },
+    ...{
+      costId: `cost ${job.jobId}`,
+      kind: "charge",
+      billing: "charged",
+      tenant: job.tenant,
+      jobId: job.jobId,
+      generation: 0,
+    },
     ...{ attemptId: `attempt ${job.jobId}`, inputTokens: 23, cachedInputTokens: 0, outputTokens: 18 },
     ...{ nanoUsd, maxNanoUsd: "828400", listNanoUsd: "38000" },
   };
@@ -110,18 +150,40 @@ function costMessage({ job, nanoUsd }: Answer) {
 }
 
 function billRow(job: FilmJob) {
-  return { requestId: "req", attempt: `attempt ${job.jobId}`, inputTokens: 23, cachedInputTokens: 0, outputTokens: 18, nanoUsd: "38000" };
+  return {
+    requestId: "req",
+    attempt: `attempt ${job.jobId}`,
+    inputTokens: 23,
+    cachedInputTokens: 0,
+    outputTokens: 18,
+    nanoUsd: "38000",
+  };
 }
 
 interface ReaderEnd {
   readonly code: number | null;
-  readonly report: { readonly findings: readonly { readonly kind: string; readonly jobId: string | null }[] } & Readonly<Record<string, unknown>>;
+  readonly report: {
+    readonly findings: readonly { readonly kind: string; readonly jobId: string | null }[];
+  } & Readonly<Record<string, unknown>>;
 }
 
 async function reader(run: Awaited<ReturnType<typeof runOf>>): Promise<ReaderEnd> {
   const { topics, list, bill } = run;
-  const args = ["--brokers", servers().kafkaBrokers, "--list", list, "--bill", bill, "--results", topics.results, "--costs", topics.costs];
-  const child = spawn(process.execPath, [READER, ...args, "--dead-letters", topics.deadLetters], { stdio: ["ignore", "pipe", "inherit"] });
+  const args = [
+    "--brokers",
+    servers().kafkaBrokers,
+    "--list",
+    list,
+    "--bill",
+    bill,
+    "--results",
+    topics.results,
+    "--costs",
+    topics.costs,
+  ];
+  const child = spawn(process.execPath, [READER, ...args, "--dead-letters", topics.deadLetters], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
   const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
@@ -134,7 +196,17 @@ describe("the demo's reader, a process on real topics", () => {
     const run = await runOf("whole", () => undefined);
     const { code, report } = await reader(run);
     expect(report).toMatchObject({
-      ...{ findings: [], findingCount: 0, jobs: 100, results: 100, lost: 0, duplicates: 0, deadLetters: 1, malformed: 1, billRows: 100 },
+      ...{
+        findings: [],
+        findingCount: 0,
+        jobs: 100,
+        results: 100,
+        lost: 0,
+        duplicates: 0,
+        deadLetters: 1,
+        malformed: 1,
+        billRows: 100,
+      },
       ...{ costNanoUsd: "3800000", billNanoUsd: "3800000" },
     });
     expect(code).toBe(0);
@@ -150,7 +222,11 @@ describe("the demo's reader, a process on real topics", () => {
       answers[20] = { ...at(20), text: at(25).text };
       answers[30] = { ...at(30), nanoUsd: "38001" };
     });
-    const results = await readTopics({ brokers: servers().kafkaBrokers.split(","), topics: [run.topics.results], timeoutMs: 30_000 });
+    const results = await readTopics({
+      brokers: servers().kafkaBrokers.split(","),
+      topics: [run.topics.results],
+      timeoutMs: 30_000,
+    });
     const repeated = results.find((record) => record.value?.toString().includes('"film-40"'));
     if (repeated === undefined) throw new Error("film-40 has no result");
     const otherBytes = repeated.value?.toString().replace("quiet", "loud") ?? "";
@@ -159,7 +235,16 @@ describe("the demo's reader, a process on real topics", () => {
       messages: [{ key: repeated.key, value: otherBytes, headers: Object.fromEntries(repeated.headers) }],
     });
     // The missing one: published and on the bill, but no record of the topics is about it.
-    const extra = { job: { jobId: "film-never", tenant: "shop", format: "openai.chat", promptDigest: "0".repeat(32), key: null, correlation: "AAAA" } };
+    const extra = {
+      job: {
+        jobId: "film-never",
+        tenant: "shop",
+        format: "openai.chat",
+        promptDigest: "0".repeat(32),
+        key: null,
+        correlation: "AAAA",
+      },
+    };
     await writeFile(run.list, `${await readFile(run.list, "utf8")}${JSON.stringify(extra)}\n`);
     const { code, report } = await reader(run);
     expect(report.findings.map(({ kind, jobId }) => `${kind} ${jobId ?? "-"}`).sort()).toEqual([
@@ -177,15 +262,30 @@ describe("the demo's reader, a process on real topics", () => {
 describe("the demo's publisher", () => {
   test("publishes each job once with its key and correlation bytes, and lists exactly what the broker holds", async () => {
     const run = await runOf("published", () => undefined);
-    const records = await readTopics({ brokers: servers().kafkaBrokers.split(","), topics: [run.topics.jobs], timeoutMs: 30_000 });
+    const records = await readTopics({
+      brokers: servers().kafkaBrokers.split(","),
+      topics: [run.topics.jobs],
+      timeoutMs: 30_000,
+    });
     const list = parsePublishedList(await readFile(run.list, "utf8"));
     expect(records).toHaveLength(101);
     expect(list.jobs.map(({ jobId }) => jobId)).toEqual(jobs.map(({ jobId }) => jobId));
     const published = records
       .filter((record) => record.headers.size > 0)
-      .map(({ key, headers }) => [key?.toString("base64") ?? null, headers.get("kafka_correlationId")?.toString("base64")]);
-    expect(new Set(published.map((pair) => JSON.stringify(pair)))).toEqual(new Set(list.jobs.map(({ key, correlation }) => JSON.stringify([key, correlation]))));
-    const malformed = records.filter((record) => record.headers.size === 0).map(({ value }) => createHash("sha256").update(value ?? "").digest("hex"));
+      .map(({ key, headers }) => [
+        key?.toString("base64") ?? null,
+        headers.get("kafka_correlationId")?.toString("base64"),
+      ]);
+    expect(new Set(published.map((pair) => JSON.stringify(pair)))).toEqual(
+      new Set(list.jobs.map(({ key, correlation }) => JSON.stringify([key, correlation]))),
+    );
+    const malformed = records
+      .filter((record) => record.headers.size === 0)
+      .map(({ value }) =>
+        createHash("sha256")
+          .update(value ?? "")
+          .digest("hex"),
+      );
     expect(list.malformedDigests).toEqual(malformed);
   });
 

@@ -93,7 +93,11 @@ describe("the conductor", () => {
     const few = stageWith(() => 1);
     expect(await conductKills([kill], few.stage)).toEqual({ kills: 1, killsWithWorkInFlight: 1, callsInAirAtKills: 1 });
     const idle = stageWith(() => 0);
-    expect(await conductKills([kill], idle.stage)).toEqual({ kills: 1, killsWithWorkInFlight: 0, callsInAirAtKills: 0 });
+    expect(await conductKills([kill], idle.stage)).toEqual({
+      kills: 1,
+      killsWithWorkInFlight: 0,
+      callsInAirAtKills: 0,
+    });
   });
 
   test("never leaves a stopped router behind when the count fails", async () => {

@@ -65,12 +65,30 @@ describe("the demo's jobs", () => {
       "shop anthropic.messages",
       "shop anthropic.messages",
     ]);
-    expect(jobAt(3).body).toMatchObject({ model: "cheap", temperature: 0, system: jobAt(3).messageTexts[0], messages: [{ role: "user" }] });
-    expect(filmJob(3, films, JSON_CHAT_ONLY)).toMatchObject({ tenant: "shop", format: "openai.chat", encoding: "json" });
+    expect(jobAt(3).body).toMatchObject({
+      model: "cheap",
+      temperature: 0,
+      system: jobAt(3).messageTexts[0],
+      messages: [{ role: "user" }],
+    });
+    expect(filmJob(3, films, JSON_CHAT_ONLY)).toMatchObject({
+      tenant: "shop",
+      format: "openai.chat",
+      encoding: "json",
+    });
   });
 
   test("are Avro for every fourth", () => {
-    expect(jobs(8).map(({ encoding }) => encoding)).toEqual(["json", "json", "json", "avro", "json", "json", "json", "avro"]);
+    expect(jobs(8).map(({ encoding }) => encoding)).toEqual([
+      "json",
+      "json",
+      "json",
+      "avro",
+      "json",
+      "json",
+      "json",
+      "avro",
+    ]);
   });
 
   test("carry 16 correlation bytes each, all different, and some no key or one that is not UTF-8", () => {

@@ -21,7 +21,13 @@ export function digestOf(...texts: readonly string[]): string {
 
 const BROKEN = Buffer.from('{"jobId":');
 
-export function record(topic: string, offset: number, key: string | null, value: unknown, headers: Readonly<Record<string, string>> = {}): TopicRecord {
+export function record(
+  topic: string,
+  offset: number,
+  key: string | null,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): TopicRecord {
   return {
     topic,
     partition: 0,
@@ -32,7 +38,12 @@ export function record(topic: string, offset: number, key: string | null, value:
   };
 }
 
-export function result(offset: number, jobId: string, prompt: string, fields: Readonly<Record<string, unknown>> = {}): TopicRecord {
+export function result(
+  offset: number,
+  jobId: string,
+  prompt: string,
+  fields: Readonly<Record<string, unknown>> = {},
+): TopicRecord {
   const text = `digest=${digestOf("be brief", prompt)} body=00112233445566778899aabbccddeeff a quiet story`;
   const value = {
     v: 1,
@@ -47,7 +58,10 @@ export function result(offset: number, jobId: string, prompt: string, fields: Re
     cost: { nanoUsd: "38000", costId: `cost-of-${jobId}` },
     ...fields,
   };
-  return record("results", offset, `key-${jobId}`, value, { ce_id: value.resultId, kafka_correlationId: `correlation-${jobId}` });
+  return record("results", offset, `key-${jobId}`, value, {
+    ce_id: value.resultId,
+    kafka_correlationId: `correlation-${jobId}`,
+  });
 }
 
 export function cost(offset: number, jobId: string, fields: Readonly<Record<string, unknown>> = {}): TopicRecord {
@@ -84,7 +98,12 @@ export function billRow(jobId: string, fields: Readonly<Record<string, unknown>>
   };
 }
 
-export function deadLetter(offset: number, bytes: Buffer, fromOffset: number, headers: Readonly<Record<string, string>> = {}): TopicRecord {
+export function deadLetter(
+  offset: number,
+  bytes: Buffer,
+  fromOffset: number,
+  headers: Readonly<Record<string, string>> = {},
+): TopicRecord {
   return record("jobs.dlq", offset, null, bytes, {
     "__dlq.errors.topic": "jobs",
     "__dlq.errors.partition": "0",
@@ -108,7 +127,15 @@ function job(jobId: string, prompt: string): HandMadeRun["jobs"][number] {
 
 /** A run in which everything holds: film-1 and film-2 have calls of their own, film-3 shares the answer of film-1. */
 export function handMadeRun(): HandMadeRun {
-  const shared = { billing: "shared", attemptId: null, nanoUsd: "0", maxNanoUsd: "0", inputTokens: null, cachedInputTokens: null, outputTokens: null };
+  const shared = {
+    billing: "shared",
+    attemptId: null,
+    nanoUsd: "0",
+    maxNanoUsd: "0",
+    inputTokens: null,
+    cachedInputTokens: null,
+    outputTokens: null,
+  };
   return {
     jobs: [job("film-1", "about one"), job("film-2", "about two"), job("film-3", "about one")],
     malformed: [BROKEN],

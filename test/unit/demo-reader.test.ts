@@ -6,7 +6,13 @@ function check(spoil: (run: HandMadeRun) => void, expected: readonly string[]): 
   expect(findingsOf(read(spoil))).toEqual(expected);
 }
 
-const OPEN_DOUBT = { costId: "doubt", billing: "in_doubt", attemptId: "attempt-of-lost", nanoUsd: null, listNanoUsd: "0" };
+const OPEN_DOUBT = {
+  costId: "doubt",
+  billing: "in_doubt",
+  attemptId: "attempt-of-lost",
+  nanoUsd: null,
+  listNanoUsd: "0",
+};
 const NO_TOKENS = { inputTokens: null, cachedInputTokens: null, outputTokens: null };
 
 describe("the reader, when everything holds", () => {
@@ -14,8 +20,24 @@ describe("the reader, when everything holds", () => {
     const report = read();
     expect(report.findings).toEqual([]);
     expect(report).toMatchObject({
-      ...{ jobs: 3, results: 3, lost: 0, duplicates: 0, repeats: 0, failed: 0, deadLetters: 1, malformed: 1, billRows: 2 },
-      ...{ costNanoUsd: 76_000n, billNanoUsd: 76_000n, listNanoUsd: 114_000n, savedBySharingNanoUsd: 38_000n, savedByCacheNanoUsd: 0n },
+      ...{
+        jobs: 3,
+        results: 3,
+        lost: 0,
+        duplicates: 0,
+        repeats: 0,
+        failed: 0,
+        deadLetters: 1,
+        malformed: 1,
+        billRows: 2,
+      },
+      ...{
+        costNanoUsd: 76_000n,
+        billNanoUsd: 76_000n,
+        listNanoUsd: 114_000n,
+        savedBySharingNanoUsd: 38_000n,
+        savedByCacheNanoUsd: 0n,
+      },
       ...{ inDoubt: [], inDoubtBilledNanoUsd: 0n, served: { call: 2, coalesced: 1 } },
     });
   });
@@ -56,17 +78,26 @@ describe("the reader names", () => {
   });
 
   test("a result that came again with equal bytes but another key or ce_id", () => {
-    check((run) => {
-      const again = result(9, "film-2", "about two");
-      run.results.push({ ...again, key: null }, { ...again, headers: new Map([...again.headers, ["ce_id", Buffer.from("another")]]) });
-    }, ["duplicate_result film-2", "duplicate_result film-2"]);
+    check(
+      (run) => {
+        const again = result(9, "film-2", "about two");
+        run.results.push(
+          { ...again, key: null },
+          { ...again, headers: new Map([...again.headers, ["ce_id", Buffer.from("another")]]) },
+        );
+      },
+      ["duplicate_result film-2", "duplicate_result film-2"],
+    );
   });
 
   test("two jobs whose answers were swapped", () => {
-    check((run) => {
-      run.results[0] = result(0, "film-1", "about two");
-      run.results[1] = result(1, "film-2", "about one");
-    }, ["swapped_answer film-1", "swapped_answer film-2"]);
+    check(
+      (run) => {
+        run.results[0] = result(0, "film-1", "about two");
+        run.results[1] = result(1, "film-2", "about one");
+      },
+      ["swapped_answer film-1", "swapped_answer film-2"],
+    );
   });
 
   test("whose prompt a swapped answer belongs to", () => {
@@ -77,9 +108,14 @@ describe("the reader names", () => {
   });
 
   test("an answer without a digest", () => {
-    check((run) => {
-      run.results[0] = result(0, "film-1", "about one", { body: { choices: [{ message: { content: "a quiet story" } }] } });
-    }, ["no_digest film-1"]);
+    check(
+      (run) => {
+        run.results[0] = result(0, "film-1", "about one", {
+          body: { choices: [{ message: { content: "a quiet story" } }] },
+        });
+      },
+      ["no_digest film-1"],
+    );
   });
 
   test("a wrong cost, though the result repeats it", () => {
@@ -92,24 +128,33 @@ describe("the reader names", () => {
   });
 
   test("two wrong costs that cancel each other out", () => {
-    check((run) => {
-      run.results[0] = result(0, "film-1", "about one", { cost: { nanoUsd: "37999", costId: "cost-of-film-1" } });
-      run.results[1] = result(1, "film-2", "about two", { cost: { nanoUsd: "38001", costId: "cost-of-film-2" } });
-      run.costs[0] = cost(0, "film-1", { nanoUsd: "37999" });
-      run.costs[1] = cost(1, "film-2", { nanoUsd: "38001" });
-    }, ["wrong_cost film-1", "wrong_cost film-2"]);
+    check(
+      (run) => {
+        run.results[0] = result(0, "film-1", "about one", { cost: { nanoUsd: "37999", costId: "cost-of-film-1" } });
+        run.results[1] = result(1, "film-2", "about two", { cost: { nanoUsd: "38001", costId: "cost-of-film-2" } });
+        run.costs[0] = cost(0, "film-1", { nanoUsd: "37999" });
+        run.costs[1] = cost(1, "film-2", { nanoUsd: "38001" });
+      },
+      ["wrong_cost film-1", "wrong_cost film-2"],
+    );
   });
 
   test("a result whose cost is not its cost record's", () => {
-    check((run) => {
-      run.results[1] = result(1, "film-2", "about two", { cost: { nanoUsd: "0", costId: "cost-of-film-2" } });
-    }, ["wrong_cost film-2"]);
+    check(
+      (run) => {
+        run.results[1] = result(1, "film-2", "about two", { cost: { nanoUsd: "0", costId: "cost-of-film-2" } });
+      },
+      ["wrong_cost film-2"],
+    );
   });
 
   test("tokens that are not the bill's, although the money is", () => {
-    check((run) => {
-      run.costs[0] = cost(0, "film-1", { cachedInputTokens: 4 });
-    }, ["wrong_tokens film-1"]);
+    check(
+      (run) => {
+        run.costs[0] = cost(0, "film-1", { cachedInputTokens: 4 });
+      },
+      ["wrong_tokens film-1"],
+    );
   });
 
   test("a served job without a cost record, and the bill row that nobody claims", () => {
@@ -117,9 +162,14 @@ describe("the reader names", () => {
   });
 
   test("a job with two serving cost records", () => {
-    check((run) => {
-      run.costs.push(cost(9, "film-2", { costId: "second", billing: "shared", attemptId: null, nanoUsd: "0", listNanoUsd: "0" }));
-    }, ["second_cost film-2"]);
+    check(
+      (run) => {
+        run.costs.push(
+          cost(9, "film-2", { costId: "second", billing: "shared", attemptId: null, nanoUsd: "0", listNanoUsd: "0" }),
+        );
+      },
+      ["second_cost film-2"],
+    );
   });
 
   test("a cost id with two contents", () => {
@@ -131,31 +181,50 @@ describe("the reader names", () => {
   });
 
   test("a call that was billed twice", () => {
-    check((run) => run.bill.push(billRow("film-1", { requestId: "req_again" })), ["billed_twice film-1", "sums_differ -"]);
+    check(
+      (run) => run.bill.push(billRow("film-1", { requestId: "req_again" })),
+      ["billed_twice film-1", "sums_differ -"],
+    );
   });
 
   test("a shared answer that costs something", () => {
-    check((run) => {
-      run.results[2] = result(2, "film-3", "about one", { served: "coalesced", cost: { nanoUsd: "5", costId: "cost-of-film-3" } });
-      run.costs[2] = cost(2, "film-3", { billing: "shared", attemptId: null, nanoUsd: "5", ...NO_TOKENS });
-    }, ["charge_without_attempt film-3", "sums_differ -", "wrong_cost film-3"]);
+    check(
+      (run) => {
+        run.results[2] = result(2, "film-3", "about one", {
+          served: "coalesced",
+          cost: { nanoUsd: "5", costId: "cost-of-film-3" },
+        });
+        run.costs[2] = cost(2, "film-3", { billing: "shared", attemptId: null, nanoUsd: "5", ...NO_TOKENS });
+      },
+      ["charge_without_attempt film-3", "sums_differ -", "wrong_cost film-3"],
+    );
   });
 
   test("a result under a wrong key, with wrong correlation bytes, and with a ce_id that is not its resultId", () => {
-    check((run) => {
-      const [first, second, third] = run.results;
-      if (first === undefined || second === undefined || third === undefined) throw new Error("the fixture has three results");
-      run.results[0] = { ...first, key: Buffer.from("elsewhere") };
-      run.results[1] = { ...second, headers: new Map([...second.headers, ["kafka_correlationId", Buffer.from("0")]]) };
-      run.results[2] = { ...third, headers: new Map([...third.headers, ["ce_id", Buffer.from("0")]]) };
-    }, ["wrong_correlation film-2", "wrong_key film-1", "wrong_result_id film-3"]);
+    check(
+      (run) => {
+        const [first, second, third] = run.results;
+        if (first === undefined || second === undefined || third === undefined)
+          throw new Error("the fixture has three results");
+        run.results[0] = { ...first, key: Buffer.from("elsewhere") };
+        run.results[1] = {
+          ...second,
+          headers: new Map([...second.headers, ["kafka_correlationId", Buffer.from("0")]]),
+        };
+        run.results[2] = { ...third, headers: new Map([...third.headers, ["ce_id", Buffer.from("0")]]) };
+      },
+      ["wrong_correlation film-2", "wrong_key film-1", "wrong_result_id film-3"],
+    );
   });
 
   test("a result of a job that nobody published, one refused at admission, and one that is no JSON", () => {
-    check((run) => {
-      run.results.push(result(9, "film-99", "about one"), result(10, "film-1", "about one", { generation: -1 }));
-      run.results.push(record("results", 11, null, Buffer.from("{")));
-    }, ["refused_job film-1", "unknown_job film-99", "unreadable_result -"]);
+    check(
+      (run) => {
+        run.results.push(result(9, "film-99", "about one"), result(10, "film-1", "about one", { generation: -1 }));
+        run.results.push(record("results", 11, null, Buffer.from("{")));
+      },
+      ["refused_job film-1", "unknown_job film-99", "unreadable_result -"],
+    );
   });
 
   test("a second generation, since nothing was replayed", () => {
@@ -163,9 +232,12 @@ describe("the reader names", () => {
   });
 
   test("a malformed record without a dead letter, and a dead letter with changed bytes", () => {
-    check((run) => {
-      run.deadLetters[0] = deadLetter(0, Buffer.from('{"jobId":" '), 100);
-    }, ["changed_dead_letter -", "missing_dead_letter -"]);
+    check(
+      (run) => {
+        run.deadLetters[0] = deadLetter(0, Buffer.from('{"jobId":" '), 100);
+      },
+      ["changed_dead_letter -", "missing_dead_letter -"],
+    );
   });
 
   test("a second dead letter for the same bytes", () => {
@@ -173,9 +245,12 @@ describe("the reader names", () => {
   });
 
   test("a dead letter of a job that succeeded", () => {
-    check((run) => {
-      run.deadLetters.push(deadLetter(9, Buffer.from("{}"), 7, { kafka_correlationId: "correlation-film-1" }));
-    }, ["unexpected_dead_letter film-1"]);
+    check(
+      (run) => {
+        run.deadLetters.push(deadLetter(9, Buffer.from("{}"), 7, { kafka_correlationId: "correlation-film-1" }));
+      },
+      ["unexpected_dead_letter film-1"],
+    );
   });
 
   test("a bill line that can't be read", () => {
@@ -189,8 +264,15 @@ describe("the reader, about doubt", () => {
       run.costs.push(cost(9, "film-2", { ...OPEN_DOUBT, ...NO_TOKENS }));
       run.bill.push(billRow("lost", { nanoUsd: "31000" }));
     });
-    expect(report).toMatchObject({ findings: [], costNanoUsd: 76_000n, billNanoUsd: 107_000n, inDoubtBilledNanoUsd: 31_000n });
-    expect(report.inDoubt).toEqual([{ attemptId: "attempt-of-lost", jobId: "film-2", maxNanoUsd: 828_400n, billedNanoUsd: 31_000n }]);
+    expect(report).toMatchObject({
+      findings: [],
+      costNanoUsd: 76_000n,
+      billNanoUsd: 107_000n,
+      inDoubtBilledNanoUsd: 31_000n,
+    });
+    expect(report.inDoubt).toEqual([
+      { attemptId: "attempt-of-lost", jobId: "film-2", maxNanoUsd: 828_400n, billedNanoUsd: 31_000n },
+    ]);
   });
 
   test("counts an open attempt that never reached the provider, without money", () => {
@@ -200,26 +282,50 @@ describe("the reader, about doubt", () => {
   });
 
   test("names an open attempt that was billed above its stated maximum", () => {
-    check((run) => {
-      run.costs.push(cost(9, "film-2", { ...OPEN_DOUBT, ...NO_TOKENS }));
-      run.bill.push(billRow("lost", { nanoUsd: "828401" }));
-    }, ["doubt_above_maximum film-2"]);
+    check(
+      (run) => {
+        run.costs.push(cost(9, "film-2", { ...OPEN_DOUBT, ...NO_TOKENS }));
+        run.bill.push(billRow("lost", { nanoUsd: "828401" }));
+      },
+      ["doubt_above_maximum film-2"],
+    );
   });
 
   test("takes an attempt as settled once an adjustment says what it cost", () => {
     const settle = (nanoUsd: string) => (run: HandMadeRun) => {
       run.costs.push(cost(9, "film-2", { ...OPEN_DOUBT, ...NO_TOKENS }));
-      run.costs.push(cost(10, "film-2", { ...OPEN_DOUBT, costId: "settled", kind: "adjustment", billing: "waste", correctsCostId: "doubt", nanoUsd }));
+      run.costs.push(
+        cost(10, "film-2", {
+          ...OPEN_DOUBT,
+          costId: "settled",
+          kind: "adjustment",
+          billing: "waste",
+          correctsCostId: "doubt",
+          nanoUsd,
+        }),
+      );
       run.bill.push(billRow("lost", { nanoUsd: "31000" }));
     };
-    expect(read(settle("31000"))).toMatchObject({ findings: [], inDoubt: [], costNanoUsd: 107_000n, billNanoUsd: 107_000n });
+    expect(read(settle("31000"))).toMatchObject({
+      findings: [],
+      inDoubt: [],
+      costNanoUsd: 107_000n,
+      billNanoUsd: 107_000n,
+    });
     check(settle("30000"), ["sums_differ -", "wrong_cost film-2"]);
   });
 
   const failedInDoubt = (run: HandMadeRun): void => {
-    run.results[1] = result(1, "film-2", "about two", { status: "failed", body: null, error: { code: "IN_DOUBT" }, cost: null });
+    run.results[1] = result(1, "film-2", "about two", {
+      status: "failed",
+      body: null,
+      error: { code: "IN_DOUBT" },
+      cost: null,
+    });
     run.costs[1] = cost(1, "film-2", { billing: "in_doubt", nanoUsd: null, listNanoUsd: "0", ...NO_TOKENS });
-    run.deadLetters.push(deadLetter(9, Buffer.from("{}"), 7, { kafka_correlationId: "correlation-film-2", "llm-error-code": "IN_DOUBT" }));
+    run.deadLetters.push(
+      deadLetter(9, Buffer.from("{}"), 7, { kafka_correlationId: "correlation-film-2", "llm-error-code": "IN_DOUBT" }),
+    );
   };
 
   test("accepts a job failed in doubt where the run allows it, and wants its dead letter", () => {
@@ -227,11 +333,21 @@ describe("the reader, about doubt", () => {
       failedInDoubt(run);
       run.failureCodesAllowed.add("IN_DOUBT");
     };
-    expect(read(allowed)).toMatchObject({ findings: [], failed: 1, results: 3, lost: 0, deadLetters: 2, inDoubtBilledNanoUsd: 38_000n });
-    check((run) => {
-      allowed(run);
-      run.deadLetters.pop();
-    }, ["missing_dead_letter film-2"]);
+    expect(read(allowed)).toMatchObject({
+      findings: [],
+      failed: 1,
+      results: 3,
+      lost: 0,
+      deadLetters: 2,
+      inDoubtBilledNanoUsd: 38_000n,
+    });
+    check(
+      (run) => {
+        allowed(run);
+        run.deadLetters.pop();
+      },
+      ["missing_dead_letter film-2"],
+    );
   });
 
   test("names a failed job where the run does not allow it", () => {

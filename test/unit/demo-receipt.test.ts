@@ -6,13 +6,31 @@ import { brokenPromises, receiptJson, receiptText } from "../../src/demo/receipt
 import type { RunFacts } from "../../src/demo/receipt.js";
 
 const SUMMARY: ReaderSummary = {
-  ...{ jobs: 1000, results: 1000, lost: 0, duplicates: 0, repeats: 0, failed: 0, deadLetters: 10, malformed: 10, billRows: 609 },
+  ...{
+    jobs: 1000,
+    results: 1000,
+    lost: 0,
+    duplicates: 0,
+    repeats: 0,
+    failed: 0,
+    deadLetters: 10,
+    malformed: 10,
+    billRows: 609,
+  },
   ...{ coalesced: 201, cached: 190, inDoubt: 0, findingCount: 0, findings: [] },
   ...{ costNanoUsd: 23_142_000n, billNanoUsd: 23_142_000n, listNanoUsd: 40_000_000n, inDoubtBilledNanoUsd: 0n },
   ...{ savedBySharingNanoUsd: 9_000_000n, savedByCacheNanoUsd: 7_000_000n },
 };
 const FACTS: RunFacts = {
-  ...{ jobsAsked: 1000, distinctRequests: 609, calls: 609, elapsedMs: 4000, killsAsked: 0, kills: null, timeLimitPassedMs: null },
+  ...{
+    jobsAsked: 1000,
+    distinctRequests: 609,
+    calls: 609,
+    elapsedMs: 4000,
+    killsAsked: 0,
+    kills: null,
+    timeLimitPassedMs: null,
+  },
 };
 const KILLED: RunFacts = {
   ...FACTS,
@@ -62,13 +80,35 @@ describe("the receipt", () => {
     const json = receiptJson(SUMMARY, FACTS, []);
     expect(json).not.toContain("\n");
     expect(JSON.parse(json)).toMatchObject({
-      ...{ jobs: 1000, results: 1000, lost: 0, duplicates: 0, deadLetters: 10, calls: 609, coalesced: 201, batches: 0, failed: 0, repeats: 0 },
-      ...{ costNanoUsd: "23142000", billNanoUsd: "23142000", listNanoUsd: "40000000", inDoubt: 0, inDoubtBilledNanoUsd: "0", jobsPerS: 250 },
+      ...{
+        jobs: 1000,
+        results: 1000,
+        lost: 0,
+        duplicates: 0,
+        deadLetters: 10,
+        calls: 609,
+        coalesced: 201,
+        batches: 0,
+        failed: 0,
+        repeats: 0,
+      },
+      ...{
+        costNanoUsd: "23142000",
+        billNanoUsd: "23142000",
+        listNanoUsd: "40000000",
+        inDoubt: 0,
+        inDoubtBilledNanoUsd: "0",
+        jobsPerS: 250,
+      },
     });
   });
 
   test("has the kills only when there were any", () => {
-    expect(JSON.parse(receiptJson(SUMMARY, KILLED, []))).toMatchObject({ kills: 10, killsWithWorkInFlight: 8, callsInAirAtKills: 40 });
+    expect(JSON.parse(receiptJson(SUMMARY, KILLED, []))).toMatchObject({
+      kills: 10,
+      killsWithWorkInFlight: 8,
+      callsInAirAtKills: 40,
+    });
     expect(JSON.parse(receiptJson(SUMMARY, FACTS, []))).not.toHaveProperty("kills");
   });
 
@@ -81,7 +121,11 @@ describe("the receipt", () => {
   });
 
   test("for people never says that everything held when it did not", () => {
-    const summary = { ...SUMMARY, billNanoUsd: 1n, findings: ["wrong_cost film-2: attempt a: booked 2, billed 1 nano-dollars"] };
+    const summary = {
+      ...SUMMARY,
+      billNanoUsd: 1n,
+      findings: ["wrong_cost film-2: attempt a: booked 2, billed 1 nano-dollars"],
+    };
     const text = receiptText(summary, FACTS, ["ledger and bill differ"]);
     expect(text).not.toContain("Every promise held");
     expect(text).toContain("wrong_cost film-2");

@@ -2,6 +2,7 @@ import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs";
 import type { IncomingRecord, RecordHeader } from "../../domain/job/job.js";
 import type { DecodedValue, Inbox, RecordSink } from "../../ports/broker.js";
 import type { InboxPosition } from "../../ports/ledger.js";
+import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
 import { recordWitness } from "../../domain/dedupe/record-witness.js";
 
@@ -23,8 +24,8 @@ export interface InboxParts {
   readonly openPosition: (topic: string, partition: number, next: number) => Promise<void>;
   /** First and next offset of a partition at the broker. */
   readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
-  /** Decodes an Avro value; null while the registry can't be reached. */
-  readonly decode: (value: Buffer) => Promise<DecodedValue | null>;
+  /** Null: no registry is configured, and values in its encoding are refused. */
+  readonly decoder: ValueDecoder | null;
   readonly clock: Clock;
   readonly log: Log;
   /** A partition that can't go on by itself: truncated, or made anew. */
@@ -39,7 +40,11 @@ interface PartitionState {
   stopped: boolean;
 }
 
-const AVRO_MAGIC = 0;
+const NO_REGISTRY: ValueDecoding = {
+  kind: "refused",
+  code: "BAD_AVRO",
+  message: "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
+};
 const REGISTRY_RETRY_MS = 1000;
 
 /**
@@ -172,18 +177,29 @@ export class InboxConsumer implements Inbox {
   /** Avro values are decoded before they are queued; while the registry is away this partition waits, and nothing is refused. */
   async #decodeAll(records: readonly IncomingRecord[], isRunning: () => boolean): Promise<Map<IncomingRecord, DecodedValue> | null> {
     const decoded = new Map<IncomingRecord, DecodedValue>();
-    for (const record of records) {
-      if (record.value?.[0] !== AVRO_MAGIC) continue;
-      let value = await this.#parts.decode(record.value);
-      while (value === null) {
-        if (!isRunning()) return null;
-        // Serial: the partition waits for the registry.
+    let waiting = records.filter((record) => isRegistryFramed(record.value));
+    while (waiting.length > 0) {
+      if (!isRunning()) return null;
+      const values = await Promise.all(waiting.map((record) => this.#decode(record)));
+      const again: IncomingRecord[] = [];
+      waiting.forEach((record, index) => {
+        const value = values[index];
+        if (value === undefined || value.kind === "unavailable") again.push(record);
+        else decoded.set(record, value);
+      });
+      if (again.length > 0) {
+        this.#parts.log.warn("registry.unavailable", { partition: again[0]?.partition, records: again.length });
         await this.#parts.clock.sleep(REGISTRY_RETRY_MS);
-        value = await this.#parts.decode(record.value);
       }
-      decoded.set(record, value);
+      waiting = again;
     }
     return decoded;
+  }
+
+  #decode(record: IncomingRecord): Promise<ValueDecoding> {
+    const { decoder } = this.#parts;
+    if (decoder === null || record.value === null) return Promise.resolve(NO_REGISTRY);
+    return decoder.decode(record.value);
   }
 
   /**

@@ -120,8 +120,9 @@ class AvroWalk {
   }
 
   private text(path: string): void {
+    const size = this.size(path);
     const start = this.position;
-    this.skip(this.size(path), path);
+    this.skip(size, path);
     if (!isUtf8(this.payload.subarray(start, this.position))) {
       throw new AvroFault({
         code: "BAD_UTF8",

@@ -20,7 +20,12 @@ export function parseBill(text: string): { readonly rows: readonly BillRow[]; re
     if (line === "") continue;
     const row = toBillRow(line);
     if (row !== null) rows.push(row);
-    else findings.push({ kind: "unreadable_bill_row", jobId: null, detail: `line ${String(index + 1)} of the bill has no nanoUsd` });
+    else
+      findings.push({
+        kind: "unreadable_bill_row",
+        jobId: null,
+        detail: `line ${String(index + 1)} of the bill has no nanoUsd`,
+      });
   }
   return { rows, findings };
 }

@@ -78,9 +78,18 @@ function distinctCosts(
     const first = byId.get(cost.costId);
     if (first === undefined) byId.set(cost.costId, cost);
     else if (base64OrNull(first.record.value) === base64OrNull(record.value)) costRepeats += 1;
-    else findings.push({ kind: "conflicting_cost", jobId: cost.jobId, detail: `${placeOf(record)} differs from ${placeOf(first.record)}` });
+    else
+      findings.push({
+        kind: "conflicting_cost",
+        jobId: cost.jobId,
+        detail: `${placeOf(record)} differs from ${placeOf(first.record)}`,
+      });
     if (record.key?.toString("utf8") !== cost.tenant) {
-      findings.push({ kind: "wrong_cost_key", jobId: cost.jobId, detail: `${placeOf(record)}: the key is not the tenant ${cost.tenant}` });
+      findings.push({
+        kind: "wrong_cost_key",
+        jobId: cost.jobId,
+        detail: `${placeOf(record)}: the key is not the tenant ${cost.tenant}`,
+      });
     }
   }
   return { costs: [...byId.values()], costRepeats };
@@ -101,9 +110,16 @@ function checkJobs(costs: readonly CostRecord[], answered: ReadonlyMap<string, R
 
 function checkJob(result: ResultRecord, costs: readonly CostRecord[]): readonly Finding[] {
   const [cost, second] = costs;
-  if (cost === undefined) return [{ kind: "missing_cost", jobId: result.jobId, detail: "served, but no cost record names the job" }];
+  if (cost === undefined)
+    return [{ kind: "missing_cost", jobId: result.jobId, detail: "served, but no cost record names the job" }];
   if (second !== undefined) {
-    return [{ kind: "second_cost", jobId: result.jobId, detail: `cost records ${cost.costId} and ${second.costId} both served the job` }];
+    return [
+      {
+        kind: "second_cost",
+        jobId: result.jobId,
+        detail: `cost records ${cost.costId} and ${second.costId} both served the job`,
+      },
+    ];
   }
   if (result.costId !== cost.costId) {
     const detail = `the result names cost ${result.costId ?? "none"}, the costs topic has ${cost.costId}`;
@@ -132,10 +148,15 @@ function checkAttempts(
     const [charge, second] = charges;
     if (charge === undefined) continue; // adjustments alone: their attempt has no charge, so its bill row stays unclaimed
     if (second !== undefined) {
-      findings.push({ kind: "second_charge", jobId: charge.jobId, detail: `attempt ${attemptId}: ${charge.costId} and ${second.costId}` });
+      findings.push({
+        kind: "second_charge",
+        jobId: charge.jobId,
+        detail: `attempt ${attemptId}: ${charge.costId} and ${second.costId}`,
+      });
     }
     const row = rows.get(attemptId) ?? null;
-    if (charge.nanoUsd === null && adjustments.length === 0) inDoubt.push(openAttempt(attemptId, charge, row, findings));
+    if (charge.nanoUsd === null && adjustments.length === 0)
+      inDoubt.push(openAttempt(attemptId, charge, row, findings));
     else findings.push(...checkSettled(attemptId, charge, adjustments, row));
   }
   return { inDoubt };
@@ -147,11 +168,19 @@ function costsByAttempt(costs: readonly CostRecord[], findings: Finding[]): Read
   for (const cost of costs) {
     if (cost.billing === "shared" || cost.billing === "cached") {
       if (cost.nanoUsd === 0n) continue;
-      findings.push({ kind: "wrong_cost", jobId: cost.jobId, detail: `${cost.costId}: ${cost.billing}, but not zero: ${moneyText(cost.nanoUsd)}` });
+      findings.push({
+        kind: "wrong_cost",
+        jobId: cost.jobId,
+        detail: `${cost.costId}: ${cost.billing}, but not zero: ${moneyText(cost.nanoUsd)}`,
+      });
     }
     const attemptId = cost.attemptId ?? attemptOfCost.get(cost.correctsCostId ?? "") ?? null;
     if (attemptId === null) {
-      findings.push({ kind: "charge_without_attempt", jobId: cost.jobId, detail: `cost ${cost.costId} names no attempt` });
+      findings.push({
+        kind: "charge_without_attempt",
+        jobId: cost.jobId,
+        detail: `cost ${cost.costId} names no attempt`,
+      });
       continue;
     }
     const known = attempts.get(attemptId) ?? { charges: [], adjustments: [] };
@@ -172,9 +201,17 @@ function rowsByAttempt(
     const attempt = row.attempt;
     const charges = attempt === null ? undefined : attempts.get(attempt)?.charges;
     if (attempt === null || charges === undefined || charges.length === 0) {
-      findings.push({ kind: "unclaimed_bill_row", jobId: null, detail: `${name}: no charge for attempt ${attempt ?? "(not named)"}` });
+      findings.push({
+        kind: "unclaimed_bill_row",
+        jobId: null,
+        detail: `${name}: no charge for attempt ${attempt ?? "(not named)"}`,
+      });
     } else if (rows.has(attempt)) {
-      findings.push({ kind: "billed_twice", jobId: charges[0]?.jobId ?? null, detail: `${name}: attempt ${attempt} has a row already` });
+      findings.push({
+        kind: "billed_twice",
+        jobId: charges[0]?.jobId ?? null,
+        detail: `${name}: attempt ${attempt} has a row already`,
+      });
     } else rows.set(attempt, row);
   }
   return rows;
@@ -182,7 +219,11 @@ function rowsByAttempt(
 
 function openAttempt(attemptId: string, charge: CostRecord, row: BillRow | null, findings: Finding[]): DoubtfulAttempt {
   if (charge.billing === "suspect") {
-    findings.push({ kind: "suspect_cost", jobId: charge.jobId, detail: `attempt ${attemptId}: the reported usage was not believed` });
+    findings.push({
+      kind: "suspect_cost",
+      jobId: charge.jobId,
+      detail: `attempt ${attemptId}: the reported usage was not believed`,
+    });
   }
   if (row !== null && (charge.maxNanoUsd === null || row.nanoUsd > charge.maxNanoUsd)) {
     const detail = `attempt ${attemptId}: billed ${String(row.nanoUsd)}, stated maximum ${moneyText(charge.maxNanoUsd)}`;
@@ -199,7 +240,13 @@ function checkSettled(
 ): readonly Finding[] {
   const booked = sum([charge, ...adjustments], (cost) => cost.nanoUsd ?? 0n);
   if (row === null) {
-    return [{ kind: "charge_without_bill", jobId: charge.jobId, detail: `attempt ${attemptId}: booked ${String(booked)}, not on the bill` }];
+    return [
+      {
+        kind: "charge_without_bill",
+        jobId: charge.jobId,
+        detail: `attempt ${attemptId}: booked ${String(booked)}, not on the bill`,
+      },
+    ];
   }
   const findings: Finding[] = [];
   if (booked !== row.nanoUsd) {
@@ -207,7 +254,8 @@ function checkSettled(
     findings.push({ kind: "wrong_cost", jobId: charge.jobId, detail });
   }
   const tokens = adjustments.length > 0 ? null : differingTokens(charge, row);
-  if (tokens !== null) findings.push({ kind: "wrong_tokens", jobId: charge.jobId, detail: `attempt ${attemptId}: ${tokens}` });
+  if (tokens !== null)
+    findings.push({ kind: "wrong_tokens", jobId: charge.jobId, detail: `attempt ${attemptId}: ${tokens}` });
   return findings;
 }
 
@@ -215,7 +263,8 @@ function checkSettled(
 function differingTokens(charge: CostRecord, row: BillRow): string | null {
   for (const name of ["inputTokens", "cachedInputTokens", "outputTokens"] as const) {
     // Unknown on our side is null; that agrees with a bill that counts none.
-    if ((charge[name] ?? 0) !== (row[name] ?? 0)) return `${name} ${String(charge[name])}, on the bill ${String(row[name])}`;
+    if ((charge[name] ?? 0) !== (row[name] ?? 0))
+      return `${name} ${String(charge[name])}, on the bill ${String(row[name])}`;
   }
   return null;
 }

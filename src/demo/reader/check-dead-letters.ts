@@ -34,8 +34,17 @@ export function checkDeadLetters(
       continue;
     }
     const job = jobsByCorrelation.get(base64OrNull(letter.headers.get("kafka_correlationId")) ?? "");
-    if (job === undefined) findings.push({ kind: "changed_dead_letter", jobId: null, detail: describe(letter, "bytes that nobody published") });
-    else lettersOfJobs.set(jobKey(job.tenant, job.jobId), [...(lettersOfJobs.get(jobKey(job.tenant, job.jobId)) ?? []), letter]);
+    if (job === undefined)
+      findings.push({
+        kind: "changed_dead_letter",
+        jobId: null,
+        detail: describe(letter, "bytes that nobody published"),
+      });
+    else
+      lettersOfJobs.set(jobKey(job.tenant, job.jobId), [
+        ...(lettersOfJobs.get(jobKey(job.tenant, job.jobId)) ?? []),
+        letter,
+      ]);
   }
   findings.push(...checkMalformed(lettersOfMalformed));
   for (const job of published.jobs) {
@@ -54,7 +63,11 @@ function distinctLetters(records: readonly TopicRecord[], findings: Finding[]): 
     const first = letters.get(origin);
     if (first === undefined) letters.set(origin, record);
     else if (base64OrNull(first.value) !== base64OrNull(record.value)) {
-      findings.push({ kind: "changed_dead_letter", jobId: null, detail: `${placeOf(record)} differs from ${placeOf(first)}` });
+      findings.push({
+        kind: "changed_dead_letter",
+        jobId: null,
+        detail: `${placeOf(record)} differs from ${placeOf(first)}`,
+      });
     }
   }
   return [...letters.values()];
@@ -64,19 +77,32 @@ function checkMalformed(counts: ReadonlyMap<string, number>): readonly Finding[]
   return [...counts].flatMap(([digest, count]): Finding[] => {
     const name = `malformed record ${digest.slice(0, 12)}`;
     if (count === 1) return [];
-    if (count === 0) return [{ kind: "missing_dead_letter", jobId: null, detail: `${name}: no dead letter with its bytes` }];
+    if (count === 0)
+      return [{ kind: "missing_dead_letter", jobId: null, detail: `${name}: no dead letter with its bytes` }];
     return [{ kind: "second_dead_letter", jobId: null, detail: `${name}: ${String(count)} dead letters` }];
   });
 }
 
-function checkJobLetters(jobId: string, result: ResultRecord | null, letters: readonly TopicRecord[]): readonly Finding[] {
+function checkJobLetters(
+  jobId: string,
+  result: ResultRecord | null,
+  letters: readonly TopicRecord[],
+): readonly Finding[] {
   // A cancelled job ends without a dead letter; every other job that did not succeed has one.
   const expected = result !== null && (result.status === "failed" || result.status === "expired") ? 1 : 0;
   if (letters.length === expected) return [];
   const [first, second] = letters;
-  if (first === undefined) return [{ kind: "missing_dead_letter", jobId, detail: "failed, but there is no dead letter" }];
-  if (expected === 0) return [{ kind: "unexpected_dead_letter", jobId, detail: describe(first, "the job did not fail") }];
-  return [{ kind: "second_dead_letter", jobId, detail: `${placeOf(first)} and ${second === undefined ? "" : placeOf(second)}` }];
+  if (first === undefined)
+    return [{ kind: "missing_dead_letter", jobId, detail: "failed, but there is no dead letter" }];
+  if (expected === 0)
+    return [{ kind: "unexpected_dead_letter", jobId, detail: describe(first, "the job did not fail") }];
+  return [
+    {
+      kind: "second_dead_letter",
+      jobId,
+      detail: `${placeOf(first)} and ${second === undefined ? "" : placeOf(second)}`,
+    },
+  ];
 }
 
 function describe(letter: TopicRecord, what: string): string {

@@ -42,7 +42,11 @@ export function checkResults(
   for (const [key, job] of jobs) {
     const result = answered.get(key);
     if (result === undefined) {
-      findings.push({ kind: "lost_result", jobId: job.jobId, detail: `tenant ${job.tenant}: no result in any result topic` });
+      findings.push({
+        kind: "lost_result",
+        jobId: job.jobId,
+        detail: `tenant ${job.tenant}: no result in any result topic`,
+      });
       continue;
     }
     findings.push(...checkEnvelope(job, result), ...checkOutcome(job, result, prompts, failureCodesAllowed));
@@ -65,7 +69,11 @@ function readable(
       return [];
     }
     if (!jobs.has(jobKey(result.tenant, result.jobId))) {
-      findings.push({ kind: "unknown_job", jobId: result.jobId, detail: `${placeOf(record)}: this job was never published` });
+      findings.push({
+        kind: "unknown_job",
+        jobId: result.jobId,
+        detail: `${placeOf(record)}: this job was never published`,
+      });
       return [];
     }
     if (result.generation < 0) {
@@ -119,13 +127,21 @@ function checkEnvelope(job: PublishedJob, result: ResultRecord): readonly Findin
   const ceId = headerText(result.record, "ce_id");
   const place = placeOf(result.record);
   if (ceId !== result.resultId) {
-    findings.push({ kind: "wrong_result_id", jobId: job.jobId, detail: `${place}: ce_id ${ceId ?? "missing"}, resultId ${result.resultId}` });
+    findings.push({
+      kind: "wrong_result_id",
+      jobId: job.jobId,
+      detail: `${place}: ce_id ${ceId ?? "missing"}, resultId ${result.resultId}`,
+    });
   }
   if (base64OrNull(result.record.key) !== job.key) {
     findings.push({ kind: "wrong_key", jobId: job.jobId, detail: `${place}: the key is not the job record's key` });
   }
   if (base64OrNull(result.record.headers.get("kafka_correlationId")) !== job.correlation) {
-    findings.push({ kind: "wrong_correlation", jobId: job.jobId, detail: `${place}: the correlation bytes are not the job record's` });
+    findings.push({
+      kind: "wrong_correlation",
+      jobId: job.jobId,
+      detail: `${place}: the correlation bytes are not the job record's`,
+    });
   }
   return findings;
 }
@@ -144,20 +160,33 @@ function checkOutcome(
     case "cancelled": {
       const code = result.errorCode ?? "no code";
       if (failureCodesAllowed.has(code)) return [];
-      return [{ kind: "failed_result", jobId: job.jobId, detail: `${placeOf(result.record)}: ${result.status}, ${code}` }];
+      return [
+        { kind: "failed_result", jobId: job.jobId, detail: `${placeOf(result.record)}: ${result.status}, ${code}` },
+      ];
     }
     default:
       return [{ kind: "unknown_status", jobId: job.jobId, detail: `${placeOf(result.record)}: ${result.status}` }];
   }
 }
 
-function checkAnswer(job: PublishedJob, result: ResultRecord, prompts: ReadonlyMap<string, string>): readonly Finding[] {
+function checkAnswer(
+  job: PublishedJob,
+  result: ResultRecord,
+  prompts: ReadonlyMap<string, string>,
+): readonly Finding[] {
   const place = placeOf(result.record);
   if (result.format !== job.format) {
-    return [{ kind: "wrong_format", jobId: job.jobId, detail: `${place}: asked in ${job.format}, answered in ${result.format ?? "none"}` }];
+    return [
+      {
+        kind: "wrong_format",
+        jobId: job.jobId,
+        detail: `${place}: asked in ${job.format}, answered in ${result.format ?? "none"}`,
+      },
+    ];
   }
   const digest = /digest=([0-9a-f]{32})(?![0-9a-f])/.exec(result.answerText ?? "")?.[1];
-  if (digest === undefined) return [{ kind: "no_digest", jobId: job.jobId, detail: `${place}: the answer carries no digest` }];
+  if (digest === undefined)
+    return [{ kind: "no_digest", jobId: job.jobId, detail: `${place}: the answer carries no digest` }];
   if (digest === job.promptDigest) return [];
   const owner = prompts.get(digest);
   const whose = owner === undefined ? "belongs to no published prompt" : `belongs to the prompt of ${owner}`;
@@ -170,7 +199,12 @@ function sharedResultIds(answered: ReadonlyMap<string, ResultRecord>): readonly 
   for (const result of answered.values()) {
     const owner = owners.get(result.resultId);
     if (owner === undefined) owners.set(result.resultId, result.jobId);
-    else findings.push({ kind: "wrong_result_id", jobId: result.jobId, detail: `same resultId as the result of ${owner}` });
+    else
+      findings.push({
+        kind: "wrong_result_id",
+        jobId: result.jobId,
+        detail: `same resultId as the result of ${owner}`,
+      });
   }
   return findings;
 }

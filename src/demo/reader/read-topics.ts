@@ -15,17 +15,29 @@ export interface ReadTopicsOptions {
  * @throws Error when the end is not reached in time, with what is missing. A topic that does not exist is an error too.
  */
 export async function readTopics(options: ReadTopicsOptions): Promise<readonly TopicRecord[]> {
-  const kafka = new Kafka({ clientId: "sluice-demo-reader", brokers: [...options.brokers], logLevel: logLevel.NOTHING });
+  const kafka = new Kafka({
+    clientId: "sluice-demo-reader",
+    brokers: [...options.brokers],
+    logLevel: logLevel.NOTHING,
+  });
   const missing = await endOffsets(kafka, options.topics);
   if (missing.size === 0) return [];
   const records: TopicRecord[] = [];
-  const consumer = kafka.consumer({ groupId: `demo-reader-${randomUUID()}`, allowAutoTopicCreation: false, maxWaitTimeInMs: 200 });
+  const consumer = kafka.consumer({
+    groupId: `demo-reader-${randomUUID()}`,
+    allowAutoTopicCreation: false,
+    maxWaitTimeInMs: 200,
+  });
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [...options.topics], fromBeginning: true });
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(new Error(`expected to read all topics within ${String(options.timeoutMs)} ms; unread: ${[...missing.keys()].join(", ")}`));
+        reject(
+          new Error(
+            `expected to read all topics within ${String(options.timeoutMs)} ms; unread: ${[...missing.keys()].join(", ")}`,
+          ),
+        );
       }, options.timeoutMs);
       const finish = (): void => {
         clearTimeout(timer);
@@ -71,7 +83,14 @@ async function endOffsets(kafka: Kafka, topics: readonly string[]): Promise<Map<
 }
 
 function toRecord(topic: string, partition: number, message: KafkaMessage): TopicRecord {
-  return { topic, partition, offset: message.offset, key: message.key, value: message.value, headers: toHeaders(message.headers) };
+  return {
+    topic,
+    partition,
+    offset: message.offset,
+    key: message.key,
+    value: message.value,
+    headers: toHeaders(message.headers),
+  };
 }
 
 function toHeaders(headers: IHeaders | undefined): ReadonlyMap<string, Buffer> {

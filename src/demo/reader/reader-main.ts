@@ -28,11 +28,24 @@ async function main(): Promise<number> {
   });
   const { brokers, list, bill, results, costs } = values;
   const deadLetters = values["dead-letters"];
-  if (brokers === undefined || list === undefined || bill === undefined || results === undefined || costs === undefined || deadLetters === undefined) {
-    process.stderr.write("usage: reader-main --brokers A,B --list FILE --bill FILE --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n");
+  if (
+    brokers === undefined ||
+    list === undefined ||
+    bill === undefined ||
+    results === undefined ||
+    costs === undefined ||
+    deadLetters === undefined
+  ) {
+    process.stderr.write(
+      "usage: reader-main --brokers A,B --list FILE --bill FILE --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n",
+    );
     return 2;
   }
-  const records = await readTopics({ brokers: brokers.split(","), topics: [...results, costs, ...deadLetters], timeoutMs: TIMEOUT_MS });
+  const records = await readTopics({
+    brokers: brokers.split(","),
+    topics: [...results, costs, ...deadLetters],
+    timeoutMs: TIMEOUT_MS,
+  });
   const report = check({
     published: parsePublishedList(await readFile(list, "utf8")),
     results: records.filter((record) => results.includes(record.topic)),

@@ -52,7 +52,8 @@ function answerText(body: JsonObject | null): string | null {
   if (body === null) return null;
   const parts: unknown[] = [];
   const choices = body["choices"];
-  if (Array.isArray(choices)) for (const choice of choices) parts.push(asObject(asObject(choice)?.["message"])?.["content"]);
+  if (Array.isArray(choices))
+    for (const choice of choices) parts.push(asObject(asObject(choice)?.["message"])?.["content"]);
   const content = body["content"];
   if (Array.isArray(content)) for (const block of content) parts.push(asObject(block)?.["text"]);
   const texts = parts.filter((part) => typeof part === "string");
