@@ -1,5 +1,6 @@
 import type { CommandGroup } from "./command-context.js";
 import { addConfigCommands } from "./commands/config.js";
+import { addBenchCommand } from "./commands/bench.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addMigrateCommand } from "./commands/migrate.js";
 import { addRouterCommand } from "./commands/router.js";
@@ -18,4 +19,5 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addSimulatorCommand,
   addStackCommands,
   addDemoCommand,
+  addBenchCommand,
 ];

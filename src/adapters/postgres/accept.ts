@@ -54,6 +54,7 @@ async function knownCommit(context: LedgerContext, group: IntakeGroup, outcome: 
 /** A job of the group on its way through the statements. */
 interface Placing extends Joining {
   readonly item: IntakeJob;
+  readonly job: IntakeJob["job"];
   fate: Accepted["kind"] | null;
 }
 

@@ -5,10 +5,13 @@ import { byteaArray, int4Array, int8Array } from "./binary-array.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
 
+/** What joining needs of a job; a replay has only this. */
+export type JoiningJob = Pick<AdmittedJob, "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs">;
+
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own. */
 export interface Joining {
   readonly no: number;
-  readonly job: AdmittedJob;
+  readonly job: JoiningJob;
   execution: LedgerKey | null;
   cached: { readonly answer: string; readonly gzip: boolean; readonly facts: string } | null;
 }

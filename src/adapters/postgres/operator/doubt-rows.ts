@@ -1,0 +1,161 @@
+import type pg from "pg";
+import type { AttemptIntent, AttemptSummary } from "../../../domain/execution/execution.js";
+import { NO_USAGE } from "../../../domain/cost/usage.js";
+import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
+import type { Renderer } from "../../../domain/result/outgoing.js";
+import type { ProviderKind } from "../../../domain/route/route.js";
+import { doubtSummary } from "../claim.js";
+import { run, transaction } from "../connection.js";
+import { insertCosts } from "../ending.js";
+import { payerOf } from "../finish.js";
+import type { LedgerContext } from "../ledger-context.js";
+import { insertOutbox } from "../outbox-rows.js";
+
+/** An attempt that may have been billed and whose outcome nobody knows. */
+export interface DoubtfulAttempt {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly execution: LedgerKey;
+  readonly number: number;
+  /** `in_doubt`: its grace runs; `settled`: the work went on without it, its cost is open. */
+  readonly state: "in_doubt" | "settled";
+  readonly account: string;
+  readonly provider: string;
+  readonly model: string;
+  readonly startedMs: number;
+  readonly maxNanoUsd: bigint;
+}
+
+/** The oldest first. No index holds states, so all days that are kept are read. */
+export async function doubtfulAttempts(pool: pg.Pool, limit: number): Promise<readonly DoubtfulAttempt[]> {
+  const rows = await run(
+    pool,
+    "attempts-doubtful",
+    `SELECT a.no, a.day, t.name, a.execution_no, a.number, a.state, a.account, a.provider, a.model, a.started_ms, a.max_nano
+     FROM attempts a LEFT JOIN executions e ON e.no = a.execution_no AND e.day = a.day LEFT JOIN tenants t ON t.no = e.tenant_no
+     WHERE a.state IN ('in_doubt', 'settled') ORDER BY a.no LIMIT $1`,
+    [limit],
+  );
+  return rows.map(([no, day, tenant, executionNo, number, state, account, provider, model, startedMs, maxNano]) => ({
+    key: { no: Number(no), day: Number(day) },
+    tenant: tenant ?? "",
+    execution: { no: Number(executionNo), day: Number(day) },
+    number: Number(number),
+    state: state === "in_doubt" ? "in_doubt" : "settled",
+    account: account ?? "",
+    provider: provider ?? "",
+    model: model ?? "",
+    startedMs: Number(startedMs),
+    maxNanoUsd: BigInt(maxNano ?? 0),
+  }));
+}
+
+export interface Resolution {
+  readonly attempt: LedgerKey;
+  /** What the provider billed, nano-dollars; 0: nothing. */
+  readonly nanoUsd: bigint;
+  readonly billed: boolean;
+  readonly session: SessionNo;
+}
+
+export type ResolveOutcome = "resolved" | "not_in_doubt" | "not_found";
+
+/**
+ * Writes down what the operator learned from the provider's bill. An attempt that has a cost record gets an adjustment, else its first
+ * one. One whose grace still runs ends its doubt at once: not billed, its execution is due now as if nothing had been sent; billed, its
+ * doubt is settled now by policy. Doing it again changes nothing: the attempt is no longer in doubt.
+ */
+export async function resolveDoubt(context: LedgerContext, resolution: Resolution, render: Renderer): Promise<ResolveOutcome> {
+  await context.tenants.ensure([]);
+  await context.numbers.reserve(8);
+  return transaction(context.pools.durable, (client) => resolveInTransaction(client, context, resolution, render), () => Promise.resolve(null));
+}
+
+interface LockedAttempt extends AttemptIntent {
+  readonly execution: LedgerKey;
+  readonly state: string;
+  readonly nowMs: number;
+}
+
+async function resolveInTransaction(client: pg.PoolClient, context: LedgerContext, resolution: Resolution, render: Renderer): Promise<ResolveOutcome> {
+  const attempt = await lockAttempt(client, resolution.attempt);
+  if (attempt === null) return "not_found";
+  if (attempt.state !== "in_doubt" && attempt.state !== "settled") return "not_in_doubt";
+  await run(
+    client,
+    "attempt-resolve",
+    "UPDATE attempts SET state = $3, outcome = 'in_doubt', ended_ms = $4, nano_usd = $5 WHERE no = $1 AND day = $2",
+    [attempt.no, attempt.execution.day, resolution.billed ? "answered" : "failed", attempt.nowMs, resolution.nanoUsd],
+  );
+  if (attempt.state === "in_doubt") await endGrace(client, attempt, resolution.billed);
+  await bookResolution(client, context, attempt, resolution, render);
+  return "resolved";
+}
+
+/** Locks in the order of a claim: queue row, execution, attempt. */
+async function lockAttempt(client: pg.PoolClient, key: LedgerKey): Promise<LockedAttempt | null> {
+  const [place] = await run(client, "attempt-execution", "SELECT execution_no FROM attempts WHERE no = $1 AND day = $2", [key.no, key.day]);
+  if (place === undefined) return null;
+  const execution = { no: Number(place[0]), day: key.day };
+  await run(client, "ready-lock", "SELECT 1 FROM ready WHERE no = $1 FOR UPDATE", [execution.no]);
+  await run(client, "execution-lock", "SELECT 1 FROM executions WHERE no = $1 AND day = $2 FOR UPDATE", [execution.no, execution.day]);
+  const [row] = await run(
+    client,
+    "attempt-lock",
+    `SELECT number, state, account, provider, model, route_index, max_nano, started_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
+     FROM attempts WHERE no = $1 AND day = $2 FOR UPDATE`,
+    [key.no, key.day],
+  );
+  if (row === undefined) return null;
+  const [number, state, account, provider, model, routeIndex, maxNano, startedMs, nowMs] = row;
+  return {
+    no: key.no,
+    number: Number(number),
+    account: account ?? "",
+    provider: provider as ProviderKind, // written from a Route
+    model: model ?? "",
+    routeIndex: Number(routeIndex),
+    maxNanoUsd: BigInt(maxNano ?? 0),
+    startedAtMs: Number(startedMs),
+    execution,
+    state: state ?? "",
+    nowMs: Number(nowMs),
+  };
+}
+
+async function endGrace(client: pg.PoolClient, attempt: LockedAttempt, billed: boolean): Promise<void> {
+  await run(client, "ready-due-now", "UPDATE ready SET run_at_ms = $2, waits_for = $3 WHERE no = $1", [
+    attempt.execution.no,
+    attempt.nowMs,
+    billed ? "doubt" : "concurrency",
+  ]);
+  if (billed) return;
+  const [row] = await run(client, "execution-history", "SELECT history FROM executions WHERE no = $1 AND day = $2", [attempt.execution.no, attempt.execution.day]);
+  const history = JSON.parse(row?.[0] ?? "[]") as AttemptSummary[]; // written by finish and claim
+  await run(client, "execution-undoubt", "UPDATE executions SET state = 'ready', history = $4 WHERE no = $1 AND day = $2 AND state = 'in_doubt' AND attempt_no = $3", [
+    attempt.execution.no,
+    attempt.execution.day,
+    attempt.no,
+    JSON.stringify([...history, doubtSummary(attempt, attempt.nowMs)]),
+  ]);
+}
+
+/** A doubt that was not billed and has no cost record needs none. */
+async function bookResolution(client: pg.PoolClient, context: LedgerContext, attempt: LockedAttempt, resolution: Resolution, render: Renderer): Promise<void> {
+  const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [attempt.no, attempt.execution.day]);
+  if (earlier.length === 0 && !resolution.billed) return;
+  const rendered = render.lateCost({
+    ...(await payerOf(client, context, attempt.execution)),
+    execution: attempt.execution,
+    attempt,
+    billing: resolution.billed ? "waste" : "charged",
+    nanoUsd: resolution.nanoUsd,
+    usage: NO_USAGE,
+    priceVersion: null,
+    correctsNo: earlier.length > 0 ? attempt.no : null,
+    no: earlier.length > 0 ? context.numbers.next() : attempt.no,
+    atMs: attempt.nowMs,
+  });
+  await insertCosts(client, context, [rendered.cost]);
+  await insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, [rendered.outgoing]);
+}

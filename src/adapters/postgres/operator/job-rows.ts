@@ -1,0 +1,210 @@
+import type pg from "pg";
+import type { AnswerFacts, AttemptSummary } from "../../../domain/execution/execution.js";
+import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
+import type { LedgerKey } from "../../../domain/ids.js";
+import { run } from "../connection.js";
+import { bytesOf } from "../stored-body.js";
+import { numberOrNull } from "./letter-rows.js";
+import { SqlValues } from "./sql-filter.js";
+
+/** States that people see (contract.md, "What people see"); `batched` comes with batches. */
+export const SEEN_STATES = ["waiting", "running", "in_doubt", "succeeded", "failed", "expired", "cancelled"] as const;
+export type SeenState = (typeof SEEN_STATES)[number];
+
+/** A job that has not ended shows what its execution does; one whose execution ended is about to end. */
+const SEEN_STATE = `CASE WHEN j.state <> 'active' THEN j.state WHEN e.state IN ('running', 'in_doubt') THEN e.state ELSE 'waiting' END`;
+
+export interface JobLine {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly jobId: string;
+  readonly generation: number;
+  readonly state: SeenState;
+  readonly code: string | null;
+  readonly acceptedMs: number;
+  readonly deadlineMs: number;
+  readonly endedMs: number | null;
+}
+
+const JOB_COLUMNS = `j.no, j.day, t.name, j.job_id, j.generation, ${SEEN_STATE}, j.failure_code, j.accepted_ms, j.deadline_ms, j.ended_ms`;
+const JOB_DETAILS = "JOIN tenants t ON t.no = j.tenant_no LEFT JOIN executions e ON e.no = j.execution_no AND e.day = j.execution_day";
+const JOB_COLUMN_COUNT = 10;
+
+type Row = readonly (string | null)[];
+
+function readJobLine(row: Row): JobLine {
+  const [no, day, tenant, jobId, generation, state, code, acceptedMs, deadlineMs, endedMs] = row;
+  return {
+    key: { no: Number(no), day: Number(day) },
+    tenant: tenant ?? "",
+    jobId: bytesOf(jobId ?? "\\x").toString("utf8"),
+    generation: Number(generation),
+    state: state as SeenState, // the CASE above and the table's CHECK
+    code: code ?? null,
+    acceptedMs: Number(acceptedMs),
+    deadlineMs: Number(deadlineMs),
+    endedMs: numberOrNull(endedMs),
+  };
+}
+
+export interface JobFilter {
+  readonly tenant: string | null;
+  readonly state: SeenState | null;
+  readonly limit: number;
+}
+
+/** The newest jobs first. A rare state is searched through all days that are kept. */
+export async function newestJobs(pool: pg.Pool, filter: JobFilter): Promise<readonly JobLine[]> {
+  const values = new SqlValues();
+  const terms = ["true"];
+  if (filter.tenant !== null) terms.push(`j.tenant_no = (SELECT no FROM tenants WHERE name = ${values.add(filter.tenant)}::text)`);
+  if (filter.state !== null) terms.push(`${SEEN_STATE} = ${values.add(filter.state)}::text`);
+  const rows = await run(
+    pool,
+    "",
+    `SELECT ${JOB_COLUMNS} FROM jobs j ${JOB_DETAILS} WHERE ${terms.join(" AND ")} ORDER BY j.no DESC LIMIT ${values.add(filter.limit)}`,
+    values.all,
+  );
+  return rows.map(readJobLine);
+}
+
+/** One generation with what its execution has. */
+export interface JobDetail extends JobLine {
+  readonly envelope: string;
+  readonly source: string;
+  readonly execution: LedgerKey | null;
+  readonly executionState: string | null;
+  readonly currentAttemptNo: number | null;
+  readonly history: readonly AttemptSummary[];
+  readonly answer: AnswerFacts | null;
+  /** The row it waits as; null when it does not wait. */
+  readonly waits: { readonly forWhat: string; readonly untilMs: number } | null;
+}
+
+/** The newest generation of a job id, in the named tenant or in every one that has it. */
+export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | null): Promise<readonly JobDetail[]> {
+  const rows = await run(
+    pool,
+    "jobs-find",
+    `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms
+     FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS} LEFT JOIN ready r ON r.no = j.execution_no
+     WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
+    [tenant, jobIdHash(jobId)],
+  );
+  return rows.map(readJobDetail);
+}
+
+function readJobDetail(row: Row): JobDetail {
+  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, runAtMs] = row.slice(JOB_COLUMN_COUNT);
+  return {
+    ...readJobLine(row),
+    envelope: envelope ?? "{}",
+    source: source ?? "",
+    execution: numberOrNull(executionNo) === null ? null : { no: Number(executionNo), day: Number(executionDay) },
+    executionState: executionState ?? null,
+    currentAttemptNo: numberOrNull(attemptNo),
+    history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
+    answer: facts === null || facts === undefined ? null : (JSON.parse(facts) as AnswerFacts), // written by finish
+    waits: waitsFor === null || waitsFor === undefined ? null : { forWhat: waitsFor, untilMs: Number(runAtMs) },
+  };
+}
+
+export interface AttemptLine {
+  readonly key: LedgerKey;
+  readonly number: number;
+  readonly state: string;
+  readonly account: string;
+  readonly provider: string;
+  readonly model: string;
+  readonly outcome: string | null;
+  readonly startedMs: number;
+  readonly endedMs: number | null;
+  readonly requestId: string | null;
+  readonly maxNanoUsd: string;
+  readonly nanoUsd: string | null;
+}
+
+/** The attempts of an execution by their numbers, which its row and its history name. */
+export async function loadAttempts(pool: pg.Pool, day: number, nos: readonly number[]): Promise<readonly AttemptLine[]> {
+  const rows = await run(
+    pool,
+    "attempts-load",
+    `SELECT no, day, number, state, account, provider, model, outcome, started_ms, ended_ms, request_id, max_nano, nano_usd
+     FROM attempts WHERE no = ANY($1::int8[]) AND day = $2 ORDER BY number`,
+    [nos, day],
+  );
+  return rows.map(([no, attemptDay, number, state, account, provider, model, outcome, startedMs, endedMs, requestId, maxNano, nano]) => ({
+    key: { no: Number(no), day: Number(attemptDay) },
+    number: Number(number),
+    state: state ?? "",
+    account: account ?? "",
+    provider: provider ?? "",
+    model: model ?? "",
+    outcome: outcome ?? null,
+    startedMs: Number(startedMs),
+    endedMs: numberOrNull(endedMs),
+    requestId: requestId ?? null,
+    maxNanoUsd: maxNano ?? "0",
+    nanoUsd: nano ?? null,
+  }));
+}
+
+export interface CostLine {
+  readonly kind: string;
+  readonly billing: string;
+  readonly attemptNo: number | null;
+  readonly nanoUsd: string | null;
+  readonly maxNanoUsd: string;
+  readonly listNanoUsd: string;
+}
+
+/** Cost records of an execution's attempts, their adjustments, and the job's own zero record. */
+export async function loadCosts(pool: pg.Pool, job: LedgerKey, execution: LedgerKey | null, attempts: readonly number[]): Promise<readonly CostLine[]> {
+  const rows = await run(
+    pool,
+    "costs-load",
+    `SELECT kind, billing, attempt_no, nano_usd, max_nano, list_nano FROM costs WHERE no = $1 AND day = $2
+     UNION ALL SELECT kind, billing, attempt_no, nano_usd, max_nano, list_nano FROM costs WHERE no = ANY($3::int8[]) AND day = $4 AND no <> $1
+     UNION ALL SELECT kind, billing, attempt_no, nano_usd, max_nano, list_nano FROM costs WHERE kind = 'adjustment' AND attempt_no = ANY($3::int8[]) AND day = $4`,
+    [job.no, job.day, attempts, execution?.day ?? job.day],
+  );
+  return rows.map(([kind, billing, attemptNo, nano, maxNano, listNano]) => ({
+    kind: kind ?? "",
+    billing: billing ?? "",
+    attemptNo: numberOrNull(attemptNo),
+    nanoUsd: nano ?? null,
+    maxNanoUsd: maxNano ?? "0",
+    listNanoUsd: listNano ?? "0",
+  }));
+}
+
+export type Delivery = "none" | "pending" | "published";
+
+/** `pending` while a queue row still holds the result; the row goes after the broker's acknowledgement. */
+export async function deliveryOf(pool: pg.Pool, job: LedgerKey): Promise<Delivery> {
+  const rows = await run(
+    pool,
+    "result-delivery",
+    `SELECT EXISTS (SELECT 1 FROM outbox WHERE no = $1 AND kind = 'result' AND day = $2),
+       EXISTS (SELECT 1 FROM outbox_ready q CROSS JOIN LATERAL unnest(q.nos, q.kinds, q.days) AS u(no, kind, day)
+               WHERE $1 = ANY(q.nos) AND u.no = $1 AND u.kind = 'result' AND u.day = $2)`,
+    [job.no, job.day],
+  );
+  const [rendered, waiting] = rows[0] ?? [];
+  if (rendered !== "t") return "none";
+  return waiting === "t" ? "pending" : "published";
+}
+
+/** The dead letter of a generation; null when it has none. */
+export async function letterOfJob(pool: pg.Pool, job: LedgerKey): Promise<{ readonly no: number; readonly state: string; readonly message: string } | null> {
+  // A job's letter has the job's number.
+  const rows = await run(pool, "letter-of-job", "SELECT no, state, message FROM dead_letters WHERE no = $1 AND job_no = $1", [job.no]);
+  const [no, state, message] = rows[0] ?? [];
+  return no === undefined ? null : { no: Number(no), state: state ?? "", message: message ?? "" };
+}
+
+/** The envelope of one generation; null when its day was dropped. */
+export async function envelopeOf(pool: pg.Pool, job: LedgerKey): Promise<string | null> {
+  const rows = await run(pool, "job-envelope", "SELECT envelope FROM jobs WHERE no = $1 AND day = $2", [job.no, job.day]);
+  return rows[0]?.[0] ?? null;
+}

@@ -1,0 +1,191 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import kafkajs, { type Admin, type Kafka, type Producer } from "kafkajs";
+import { stringify } from "yaml";
+import { startStack, type Stack } from "../stack/stack.js";
+import { runProcess, startProcess, stopProcess, type OwnProcess } from "../demo/child-process.js";
+import { createOwnDatabase } from "../demo/own-database.js";
+
+const { Kafka: KafkaClient, logLevel } = kafkajs;
+const PARTITIONS = 12;
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+export interface Topics {
+  readonly jobs: string;
+  readonly results: string;
+  readonly costs: string;
+}
+
+export interface RouterSetup {
+  readonly topics: Topics;
+  readonly mockPort: number;
+  readonly concurrency: number;
+  readonly callTimeoutMs: number;
+  readonly pendingJobsMax: number;
+}
+
+/** Real servers, topics and processes of one benchmark run; `close` ends all of it. */
+export class BenchPlace {
+  readonly stack: Stack;
+  readonly kafka: Kafka;
+  readonly admin: Admin;
+  readonly databaseUrl: string;
+  readonly folder: string;
+  readonly #producer: Producer;
+  readonly #children: OwnProcess[] = [];
+  readonly #dropDatabase: () => Promise<void>;
+  readonly #run = Date.now().toString(36);
+  #count = 0;
+
+  static async open(note: (line: string) => void): Promise<BenchPlace> {
+    const stack = await startStack({ servers: ["kafka", "postgres"], onProgress: note });
+    const database = await createOwnDatabase(stack.addresses.databaseUrl, `bench_${Date.now().toString(36)}`);
+    const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
+    const kafka = new KafkaClient({ brokers: stack.addresses.kafkaBrokers.split(","), clientId: "bench", logLevel: logLevel.NOTHING });
+    const place = new BenchPlace(stack, kafka, database.url, folder, database.drop);
+    await place.admin.connect();
+    await place.#producer.connect();
+    return place;
+  }
+
+  private constructor(stack: Stack, kafka: Kafka, databaseUrl: string, folder: string, dropDatabase: () => Promise<void>) {
+    this.stack = stack;
+    this.kafka = kafka;
+    this.databaseUrl = databaseUrl;
+    this.folder = folder;
+    this.admin = kafka.admin();
+    this.#producer = kafka.producer({ allowAutoTopicCreation: false });
+    this.#dropDatabase = dropDatabase;
+  }
+
+  /** Process id of the Postgres server, when it is one of ours. */
+  get postgresPid(): number | null {
+    return this.stack.servers.find((server) => server.name.includes("postgres"))?.pid ?? null;
+  }
+
+  async freshTopics(): Promise<Topics> {
+    this.#count += 1;
+    const jobs = `bench.${this.#run}.${String(this.#count)}.jobs`;
+    const topics = { jobs, results: `${jobs}.results`, costs: `${jobs}.costs` };
+    await this.admin.createTopics({
+      waitForLeaders: true,
+      topics: [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`].map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
+    });
+    return topics;
+  }
+
+  async startMock(latencyMs: number): Promise<{ readonly port: number; readonly process: OwnProcess }> {
+    const child = this.#start("mock", [here("mock-provider-main.js"), "--latency-ms", String(latencyMs)], {});
+    const line = await firstLine(child);
+    return { port: Number((JSON.parse(line) as { port: number }).port), process: child }; // the edge: our own line
+  }
+
+  /** Jobs that all differ, of about 0.4 KB. @param from number of the first, so that no two batches hold the same job. */
+  async publish(topic: string, from: number, count: number): Promise<void> {
+    for (let start = from; start < from + count; start += 1000) {
+      const messages = Array.from({ length: Math.min(1000, from + count - start) }, (_unused, index) => {
+        const number = start + index;
+        const body = { model: "cheap", messages: [{ role: "system", content: "You write short entries for a film catalogue. Answer in one sentence." }, { role: "user", content: `What is the style of the director of film number ${String(number)} in the list?` }], temperature: 0 };
+        return { key: `film-${String(number)}`, value: JSON.stringify({ jobId: `${topic}-${String(number)}`, tenant: "bench", body }) };
+      });
+      // Serial: batches of one producer, in order.
+      await this.#producer.send({ topic, acks: -1, messages });
+    }
+  }
+
+  async startBareLoop(topics: Topics, mockPort: number, inFlight: number): Promise<OwnProcess> {
+    const child = this.#start("bare", [here("bare-loop-main.js"), this.stack.addresses.kafkaBrokers, topics.jobs, topics.results, `http://127.0.0.1:${String(mockPort)}`, String(inFlight)], {});
+    await firstLine(child);
+    return child;
+  }
+
+  async startRouter(setup: RouterSetup): Promise<OwnProcess> {
+    const file = join(this.folder, `router-${String(this.#count)}.yaml`);
+    await writeFile(file, stringify(routerConfig(setup)));
+    const env = { KAFKA_BROKERS: this.stack.addresses.kafkaBrokers, DATABASE_URL: this.databaseUrl, OPENAI_API_KEY: "bench" };
+    const cli = here("../cli/main.js");
+    await runProcess({ name: "migrate", args: [cli, "migrate", "--config", file], env, logFile: join(this.folder, "migrate.log"), readStdout: false }, 60_000);
+    const child = this.#start("router", [cli, "router", "--config", file], env);
+    await lineWith(child, '"router.ready"');
+    return child;
+  }
+
+  /** Resolves when the topic holds `count` records. @returns milliseconds since the epoch when it was seen. */
+  async waitForRecords(topic: string, count: number, timeoutMs: number): Promise<number> {
+    const endMs = Date.now() + timeoutMs;
+    for (;;) {
+      const found = await this.recordsIn(topic);
+      if (found >= count) return Date.now();
+      if (Date.now() > endMs) throw new Error(`expected ${String(count)} records in ${topic} within ${String(timeoutMs)} ms, found ${String(found)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async recordsIn(topic: string): Promise<number> {
+    const offsets = await this.admin.fetchTopicOffsets(topic);
+    return offsets.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+  }
+
+  async stop(child: OwnProcess): Promise<void> {
+    await stopProcess(child, 15_000);
+  }
+
+  #start(name: string, args: readonly string[], env: Readonly<Record<string, string>>): OwnProcess {
+    const child = startProcess({ name, args, env, logFile: join(this.folder, `${name}.log`), readStdout: true });
+    this.#children.push(child);
+    return child;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#children.map((child) => stopProcess(child, 10_000)));
+    await this.#producer.disconnect();
+    await this.admin.disconnect();
+    await this.#dropDatabase().catch(() => undefined);
+    await this.stack.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function routerConfig(setup: RouterSetup): unknown {
+  const { topics } = setup;
+  return {
+    environment: "bench",
+    kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: `bench-${topics.jobs}` },
+    topics: { jobs: [topics.jobs], results: topics.results, costs: topics.costs },
+    postgres: { url: "${DATABASE_URL}" },
+    auth: { tenantFrom: "body" },
+    tenants: { bench: { tier: "standard" } },
+    providers: {
+      mock: {
+        kind: "openai",
+        baseUrl: `http://127.0.0.1:${String(setup.mockPort)}/v1`,
+        apiKey: "${OPENAI_API_KEY}",
+        callTimeoutMs: setup.callTimeoutMs,
+        idleTimeoutMs: setup.callTimeoutMs,
+        limits: { concurrency: setup.concurrency },
+      },
+    },
+    models: { cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "mock", model: "gpt-4.1-mini" }] } },
+    limits: { pending: { jobsMax: setup.pendingJobsMax } },
+    http: { port: 0 },
+  };
+}
+
+function firstLine(child: OwnProcess): Promise<string> {
+  return lineWith(child, "{");
+}
+
+/** @throws Error when the process ends before it says so. */
+async function lineWith(child: OwnProcess, text: string): Promise<string> {
+  const found = new Promise<string>((resolve) => {
+    child.onStdoutLine((line) => {
+      if (line.includes(text)) resolve(line);
+    });
+  });
+  const ended = child.ended.then((): never => {
+    throw new Error(`${child.name} ended before it was ready; see ${child.logFile}`);
+  });
+  return Promise.race([found, ended]);
+}

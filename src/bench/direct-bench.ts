@@ -1,0 +1,171 @@
+import { BenchPlace, type Topics } from "./bench-place.js";
+import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
+
+const PAIRS = 3;
+const WARM_UP_JOBS = 2000;
+const RUN_TIMEOUT_MS = 120_000;
+const BARE_IN_FLIGHT = 64;
+/** The gateway's places are held from the stored intent on, so more of them cover the same number of open connections. */
+const GATEWAY_PLACES = 256;
+const SLOW_MS = 50;
+const SLOW_IN_FLIGHT = 200;
+const PACED_JOBS = 1000;
+const PACED_PER_S = 100;
+
+export interface DirectFigures {
+  readonly jobs: number;
+  readonly calls: number;
+  readonly ratio: number;
+  readonly ratio50Ms: number;
+  readonly gatewayJobsPerS: number;
+  readonly bareJobsPerS: number;
+  readonly routerCpuSPer1k: number;
+  readonly postgresCpuSPer1k: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly mockP50Ms: number;
+  readonly peakRssMb: number;
+}
+
+interface RunFigures {
+  readonly jobsPerS: number;
+  readonly cpuSPer1k: number;
+  readonly postgresCpuSPer1k: number;
+  readonly peakRssMb: number;
+}
+
+/**
+ * Direct calls against the bare loop, in interleaved pairs on the same servers: median of three. Each run publishes jobs that all differ,
+ * counts from the first publish to the last result seen in the topic, and begins with a warm-up.
+ */
+export async function directBench(jobs: number, note: (line: string) => void): Promise<DirectFigures> {
+  const place = await BenchPlace.open(note);
+  try {
+    const fast = await pairs(place, jobs, 0, BARE_IN_FLIGHT, GATEWAY_PLACES, PAIRS, note);
+    const slow = await pairs(place, Math.min(jobs, 10_000), SLOW_MS, SLOW_IN_FLIGHT, SLOW_IN_FLIGHT, PAIRS, note);
+    const paced = await pacedRun(place, note);
+    return {
+      jobs,
+      calls: fast.calls,
+      ratio: round(fast.ratio, 3),
+      ratio50Ms: round(slow.ratio, 3),
+      gatewayJobsPerS: Math.round(fast.gateway.jobsPerS),
+      bareJobsPerS: Math.round(fast.bare.jobsPerS),
+      routerCpuSPer1k: round(fast.gateway.cpuSPer1k, 3),
+      postgresCpuSPer1k: round(fast.gateway.postgresCpuSPer1k, 3),
+      ...paced,
+      peakRssMb: fast.gateway.peakRssMb,
+    };
+  } finally {
+    await place.close();
+  }
+}
+
+async function pairs(place: BenchPlace, jobs: number, latencyMs: number, bareInFlight: number, places: number, count: number, note: (line: string) => void) {
+  const ran: { readonly bare: RunFigures; readonly gateway: RunFigures; readonly calls: number }[] = [];
+  for (let pair = 1; pair <= count; pair += 1) {
+    // Serial: two runs at once would measure each other.
+    const bare = await bareRun(place, jobs, latencyMs, bareInFlight);
+    const gateway = await gatewayRun(place, jobs, latencyMs, places);
+    note(`${String(latencyMs)} ms mock, pair ${String(pair)}: bare ${String(Math.round(bare.jobsPerS))}/s, gateway ${String(Math.round(gateway.jobsPerS))}/s, router ${gateway.cpuSPer1k.toFixed(3)} and postgres ${gateway.postgresCpuSPer1k.toFixed(3)} CPU-s per 1,000`);
+    ran.push({ bare, gateway, calls: gateway.calls });
+  }
+  const byRatio = [...ran].sort((a, b) => a.gateway.jobsPerS / a.bare.jobsPerS - b.gateway.jobsPerS / b.bare.jobsPerS);
+  const median = byRatio[Math.floor(byRatio.length / 2)];
+  if (median === undefined) throw new Error("InvariantError: no pair was run");
+  return { ...median, ratio: median.gateway.jobsPerS / median.bare.jobsPerS };
+}
+
+async function bareRun(place: BenchPlace, jobs: number, latencyMs: number, inFlight: number): Promise<RunFigures> {
+  const topics = await place.freshTopics();
+  const mock = await place.startMock(latencyMs);
+  const child = await place.startBareLoop(topics, mock.port, inFlight);
+  const figures = await measure(place, topics, jobs, child.pid);
+  await place.stop(child);
+  await place.stop(mock.process);
+  return figures;
+}
+
+async function gatewayRun(place: BenchPlace, jobs: number, latencyMs: number, places: number): Promise<RunFigures & { readonly calls: number }> {
+  const topics = await place.freshTopics();
+  const mock = await place.startMock(latencyMs);
+  const router = await place.startRouter({ topics, mockPort: mock.port, concurrency: places, callTimeoutMs: 60_000, pendingJobsMax: 200_000 });
+  const figures = await measure(place, topics, jobs, router.pid);
+  const calls = (await callsOf(mock.port)) - WARM_UP_JOBS;
+  if (calls !== jobs) throw new Error(`expected ${String(jobs)} calls at the mock for as many different jobs, found ${String(calls)}`);
+  await place.stop(router);
+  await place.stop(mock.process);
+  return { ...figures, calls };
+}
+
+async function callsOf(port: number): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${String(port)}/calls`);
+  return ((await answer.json()) as { calls: number }).calls; // the edge: our own mock
+}
+
+async function measure(place: BenchPlace, topics: Topics, jobs: number, pid: number): Promise<RunFigures> {
+  await place.publish(topics.jobs, 0, WARM_UP_JOBS);
+  await place.waitForRecords(topics.results, WARM_UP_JOBS, RUN_TIMEOUT_MS);
+  const postgres = place.postgresPid;
+  const cpuBefore = cpuSecondsOfTree(pid);
+  const postgresBefore = postgres === null ? 0 : cpuSecondsOfTree(postgres);
+  const startMs = Date.now();
+  await place.publish(topics.jobs, WARM_UP_JOBS, jobs);
+  const endMs = await place.waitForRecords(topics.results, WARM_UP_JOBS + jobs, RUN_TIMEOUT_MS);
+  return {
+    jobsPerS: (jobs * 1000) / (endMs - startMs),
+    cpuSPer1k: ((cpuSecondsOfTree(pid) - cpuBefore) * 1000) / jobs,
+    postgresCpuSPer1k: postgres === null ? Number.NaN : ((cpuSecondsOfTree(postgres) - postgresBefore) * 1000) / jobs,
+    peakRssMb: peakRssMb(pid),
+  };
+}
+
+/** A quiet gateway: jobs one by one, from the publish to the result's arrival at a reader. */
+async function pacedRun(place: BenchPlace, note: (line: string) => void): Promise<Pick<DirectFigures, "p50Ms" | "p99Ms" | "mockP50Ms">> {
+  const topics = await place.freshTopics();
+  const mock = await place.startMock(SLOW_MS);
+  const router = await place.startRouter({ topics, mockPort: mock.port, concurrency: SLOW_IN_FLIGHT, callTimeoutMs: 60_000, pendingJobsMax: 200_000 });
+  const sent = new Map<string, number>();
+  const took: number[] = [];
+  const consumer = place.kafka.consumer({ groupId: `${topics.results}.reader`, maxWaitTimeInMs: 50 });
+  await consumer.connect();
+  await consumer.subscribe({ topic: topics.results, fromBeginning: true });
+  await consumer.run({
+    eachMessage: ({ message }) => {
+      const start = sent.get(message.key?.toString("utf8") ?? "");
+      if (start !== undefined) took.push(performance.now() - start);
+      return Promise.resolve();
+    },
+  });
+  const warmUp = 300;
+  for (let number = 0; number < warmUp + PACED_JOBS; number += 1) {
+    if (number >= warmUp) sent.set(`film-${String(number)}`, performance.now());
+    void place.publish(topics.jobs, number, 1);
+    await new Promise((resolve) => setTimeout(resolve, 1000 / PACED_PER_S));
+  }
+  await place.waitForRecords(topics.results, warmUp + PACED_JOBS, RUN_TIMEOUT_MS);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await consumer.disconnect();
+  const mockP50Ms = await mockLatency(mock.port);
+  await place.stop(router);
+  await place.stop(mock.process);
+  took.sort((a, b) => a - b);
+  note(`100 jobs/s: ${String(took.length)} results seen`);
+  return { p50Ms: round(took[Math.floor(took.length / 2)] ?? Number.NaN, 1), p99Ms: round(took[Math.floor(took.length * 0.99)] ?? Number.NaN, 1), mockP50Ms };
+}
+
+async function mockLatency(port: number): Promise<number> {
+  const took: number[] = [];
+  for (let call = 0; call < 50; call += 1) {
+    const start = performance.now();
+    const answer = await fetch(`http://127.0.0.1:${String(port)}/v1/chat/completions`, { method: "POST", body: "{}" });
+    await answer.text();
+    took.push(performance.now() - start);
+  }
+  took.sort((a, b) => a - b);
+  return round(took[25] ?? Number.NaN, 1);
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

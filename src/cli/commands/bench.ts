@@ -1,0 +1,33 @@
+import type { CommandGroup } from "../command-context.js";
+import { EXIT } from "../exit-code.js";
+import { wholeNumber } from "../option-values.js";
+
+const JOBS_MAX = 1_000_000;
+
+export const addBenchCommand: CommandGroup = (program, context) => {
+  const bench = program.command("bench").description("measure the gateway on real servers, against a bare loop in the same run");
+  bench
+    .command("direct")
+    .description("direct calls: jobs/s, CPU and latency against consume-call-produce without a ledger")
+    .option("--jobs <number>", "jobs of one run", wholeNumber(1000, JOBS_MAX), 20_000)
+    .action(
+      context.action(async ({ jobs }: { readonly jobs: number }) => {
+        const { directBench } = await import("../../bench/direct-bench.js");
+        const figures = await directBench(jobs, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("backlog")
+    .description("acceptance and memory while the provider has stopped")
+    .option("--jobs <number>", "jobs", wholeNumber(1000, JOBS_MAX), 100_000)
+    .action(
+      context.action(async ({ jobs }: { readonly jobs: number }) => {
+        const { backlogBench } = await import("../../bench/backlog-bench.js");
+        const figures = await backlogBench(jobs, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+};

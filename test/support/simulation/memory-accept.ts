@@ -1,0 +1,224 @@
+import { renderEnvelope } from "../../../src/domain/result/envelope.js";
+import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
+import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
+import type { Transaction } from "./memory-database.js";
+import { cancelJobs } from "./memory-cancel.js";
+import { insertOutbox, insertReady, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import { joinExecutions, type Joining } from "./memory-join.js";
+import type { JobRow } from "./memory-rows.js";
+
+/** The intake transaction, statement by statement as in the real ledger. */
+export async function accept(context: MemoryContext, group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+  try {
+    return await context.transaction(
+      "accept",
+      (transaction) => acceptInTransaction(context, transaction, group, render),
+      (outcome) => knownCommit(context, group, outcome),
+    );
+  } catch (error) {
+    if (error instanceof PositionsMoved) return { kind: "moved", partitions: group.moves };
+    if (error instanceof SessionFenced) return { kind: "fenced" };
+    throw error;
+  }
+}
+
+class PositionsMoved extends Error {}
+class SessionFenced extends Error {}
+
+function knownCommit(context: MemoryContext, group: IntakeGroup, outcome: IntakeOutcome): Promise<IntakeOutcome | null> {
+  const [first] = group.moves;
+  if (first === undefined) return Promise.resolve(outcome);
+  return context.single("position-last-group", (transaction) => {
+    const row = transaction.get(context.database.positions, positionKey(first.topic, first.partition));
+    return row?.lastGroup === group.groupNo ? outcome : null;
+  });
+}
+
+export function positionKey(topic: string, partition: number): string {
+  return `${topic}:${String(partition)}`;
+}
+
+interface Placing extends Joining {
+  readonly item: IntakeJob;
+  fate: Accepted["kind"] | null;
+}
+
+async function acceptInTransaction(context: MemoryContext, transaction: Transaction, group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+  await movePositions(context, transaction, group);
+  const nowMs = Math.floor(context.database.nowMs());
+  const day = context.today();
+  const placings = group.jobs.map((item): Placing => ({ item, no: item.no, job: item.job, fate: null, execution: null, cached: null }));
+  const outgoing: Outgoing[] = [];
+  const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
+  const fresh = placings.filter((placing) => placing.fate === null);
+  for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
+  await joinExecutions(context, transaction, fresh.filter((placing) => placing.fate === null), day, nowMs);
+  for (const placing of fresh) placing.fate ??= placing.cached !== null ? "cached" : placing.execution !== null ? "joined" : placing.item.intent !== null ? "started" : "queued";
+  await insertExecutions(context, transaction, group, fresh, day);
+  await context.statement(transaction, "jobs-insert");
+  for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
+  outgoing.push(...(await writeEnds(context, transaction, render, fresh.flatMap((placing) => endAtIntake(placing, day, nowMs)))).outgoing);
+  for (const refused of [...group.refused, ...conflicts]) {
+    const { no, code, topic, partition, offset } = refused;
+    transaction.insert(context.database.deadLetters, no, { no, code, topic, partition, offset });
+    outgoing.push(...refused.outgoing);
+  }
+  outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render)).outgoing);
+  const outbox = await insertOutbox(context, transaction, group.session, nowMs, outgoing);
+  return { kind: "accepted", day, acceptedAtMs: nowMs, jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })), outbox };
+}
+
+async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<void> {
+  const { routers, positions } = context.database;
+  await context.statement(transaction, "position-move");
+  await transaction.lock(routers, [group.session], "share");
+  if (transaction.get(routers, group.session)?.endedMs !== null) throw new SessionFenced();
+  const keyed = group.moves.map((move) => ({ move, key: positionKey(move.topic, move.partition) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  await transaction.lock(positions, keyed.map(({ key }) => key), "exclusive");
+  for (const { move, key } of keyed) {
+    const row = transaction.get(positions, key);
+    const moved = row === undefined ? null : context.rules.movePosition(row, move, group.groupNo);
+    if (moved === null) throw new PositionsMoved();
+    transaction.update(positions, key, moved);
+  }
+}
+
+function idKey(placing: Joining): string {
+  return `${placing.job.tenant}:${placing.job.idHash.toString("hex")}`;
+}
+
+async function takeJobKeys(
+  context: MemoryContext,
+  transaction: Transaction,
+  placings: readonly Placing[],
+  day: number,
+  render: Renderer,
+  outgoing: Outgoing[],
+): Promise<RefusedRecord[]> {
+  if (placings.length === 0) return [];
+  const { jobKeys, jobs } = context.database;
+  await context.statement(transaction, "job-key-insert");
+  const known: Placing[] = [];
+  for (const placing of [...placings].sort((a, b) => Buffer.compare(a.job.idHash, b.job.idHash))) {
+    // Serial: rows go in key order.
+    if (await transaction.probe(jobKeys, idKey(placing))) known.push(placing);
+    else transaction.insert(jobKeys, idKey(placing), { bodyHash: placing.job.bodyHash, key: { no: placing.no, day } });
+  }
+  if (known.length === 0) return [];
+  await context.statement(transaction, "job-key-known");
+  const inGroup = new Map(placings.map((placing) => [placing.no, placing]));
+  const conflicts: RefusedRecord[] = [];
+  for (const placing of known) {
+    const existing = transaction.get(jobKeys, idKey(placing));
+    if (existing === undefined) throw new Error("a job key without its row");
+    const winner = inGroup.get(existing.key.no);
+    if (winner === undefined) await transaction.lock(jobs, [existing.key.no], "share");
+    const row = transaction.get(jobs, existing.key.no);
+    const source = winner === undefined ? row?.source : sourceOf(winner);
+    if (source === sourceOf(placing)) placing.fate = "redelivered";
+    else if (!existing.bodyHash.equals(placing.job.bodyHash)) {
+      placing.fate = "conflict";
+      conflicts.push(render.conflict(placing.item, context.today()));
+    } else {
+      placing.fate = "repeated";
+      await repeatJob(context, transaction, placing, existing.key.no, row, render, outgoing);
+    }
+  }
+  return conflicts;
+}
+
+async function repeatJob(
+  context: MemoryContext,
+  transaction: Transaction,
+  placing: Placing,
+  jobNo: number,
+  row: JobRow | undefined,
+  render: Renderer,
+  outgoing: Outgoing[],
+): Promise<void> {
+  const { outbox, repeats } = context.database;
+  await context.statement(transaction, "repeat");
+  const original = row === undefined || row.state === "active" ? undefined : transaction.get(outbox, `result:${String(jobNo)}`);
+  const envelope = renderEnvelope(placing.job);
+  if (original === undefined) transaction.insert(repeats, placing.no, { no: placing.no, jobNo, envelope });
+  else outgoing.push(render.repeat(original, envelope, placing.no, context.today()));
+}
+
+export function sourceOf(placing: { readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } } }): string {
+  const { topic, partition, offset } = placing.job.record;
+  return `${topic}:${String(partition)}:${String(offset)}`;
+}
+
+async function insertExecutions(context: MemoryContext, transaction: Transaction, group: IntakeGroup, fresh: readonly Placing[], day: number): Promise<void> {
+  const { executions, attempts } = context.database;
+  const opened = fresh.filter(({ fate }) => fate === "started" || fate === "queued");
+  if (opened.length === 0) return;
+  await context.statement(transaction, "executions-insert");
+  for (const { no, job, item, fate } of opened) {
+    const key = { day, no };
+    const intent = fate === "started" ? item.intent : null;
+    transaction.insert(executions, no, {
+      key,
+      tenant: job.tenant,
+      requestKey: job.dedupe ? requestKey(job) : null,
+      state: intent === null ? "ready" : "running",
+      session: intent === null ? null : group.session,
+      attemptNo: intent?.no ?? null,
+      attempts: intent === null ? 0 : 1,
+      routeIndex: 0,
+      format: job.format,
+      policy: job.policy,
+      bodyText: job.bodyText,
+      cacheWrite: job.cacheWrite,
+      maxCostNanoUsd: job.requirements.maxCostNanoUsd,
+      history: [],
+      answer: null,
+      failure: null,
+      endedMs: null,
+    });
+    if (intent === null) insertReady(context, transaction, [{ key, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" }]);
+    else transaction.insert(attempts, intent.no, { intent, execution: key, session: group.session, state: "sending", outcome: null, settledMs: null, nanoUsd: null });
+  }
+}
+
+export function requestKey(job: { readonly tenant: string; readonly executionKey: Buffer }): string {
+  return `${job.tenant}:${job.executionKey.toString("hex")}`;
+}
+
+function jobRow({ fate, no, job, item, execution }: Placing, day: number, nowMs: number): JobRow {
+  const own = fate === "started" || fate === "queued";
+  const state = fate === "expired" ? "expired" : fate === "cached" ? "succeeded" : "active";
+  return {
+    key: { day, no },
+    tenant: job.tenant,
+    jobId: job.jobId,
+    generation: 0,
+    state,
+    execution: own ? { day, no } : execution,
+    priority: job.priority,
+    deadlineMs: job.deadlineMs,
+    acceptedMs: nowMs,
+    endedMs: state === "active" ? null : nowMs,
+    failureCode: fate === "expired" ? "DEADLINE_EXCEEDED" : null,
+    source: sourceOf({ job }),
+    envelope: renderEnvelope(job),
+    record: item.record,
+  };
+}
+
+function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
+  if (placing.fate !== "expired" && placing.fate !== "cached") return [];
+  const { job } = placing;
+  const status = placing.fate === "expired" ? "expired" : "succeeded";
+  const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
+  const end: JobEnd =
+    placing.cached === null
+      ? { ...common, answer: null, served: "call", failure: { code: "DEADLINE_EXCEEDED", message: "the deadline had passed when the job was accepted; send it with a later one", provider: null, retryAtMs: null } }
+      : { ...common, answer: placing.cached, served: "exact_cache", failure: null };
+  return [
+    {
+      job: { key: { no: placing.no, day }, tenant: job.tenant, jobId: job.jobId, generation: 0, execution: placing.execution, status, acceptedAtMs: nowMs, envelope: renderEnvelope(job), record: placing.item.record },
+      end,
+    },
+  ];
+}

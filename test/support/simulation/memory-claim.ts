@@ -1,0 +1,210 @@
+import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
+import type { Failure } from "../../../src/domain/failure.js";
+import type { LedgerKey } from "../../../src/domain/ids.js";
+import { NO_USAGE } from "../../../src/domain/cost/usage.js";
+import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
+import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../../src/ports/ledger.js";
+import type { Transaction } from "./memory-database.js";
+import { endJobs, insertCosts, insertOutbox, insertReady, nearestOf, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import { forgetKey, payerOf } from "./memory-finish.js";
+import type { ReadyRow } from "./memory-rows.js";
+
+const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
+
+/** Takes waiting executions off their rows, statement by statement as in the real ledger. */
+export function claim(context: MemoryContext, request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
+  return context.transaction("claim", (transaction) => claimInTransaction(context, transaction, request, decide, render));
+}
+
+async function claimInTransaction(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: ClaimRequest,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  const { routers } = context.database;
+  await context.statement(transaction, "session-fence");
+  await transaction.lock(routers, [request.session], "share");
+  if (transaction.get(routers, request.session)?.endedMs !== null) return { ...NOTHING, fenced: true };
+  await context.statement(transaction, "ready-take");
+  const rows = takeRows(context, transaction, request);
+  if (rows.length === 0) return NOTHING;
+  const expired = await expireJobs(context, transaction, rows, request.nowMs);
+  await context.statement(transaction, "executions-load-waiting");
+  const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row));
+  const plan = sortVerdicts(context, transaction, waiting, decide);
+  await context.statement(transaction, "executions-drop");
+  dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
+  startExecutions(context, transaction, request, plan.started);
+  await context.statement(transaction, "ready-insert");
+  insertReady(context, transaction, plan.waits);
+  const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
+  const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
+  const outgoing = [...written.outgoing, ...(await settleDoubts(context, transaction, render, plan.settled, request.nowMs))];
+  const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
+  return { fenced: false, taken: rows.length, started: plan.started, ended: written.ended, outbox };
+}
+
+function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+  const { ready } = context.database;
+  const due = transaction.all(ready).filter((row) => (request.pick === "run" ? row.runAtMs : row.expiresMs) <= request.nowMs);
+  due.sort((a, b) => (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) || a.key.no - b.key.no);
+  const taken: ReadyRow[] = [];
+  for (const row of due) {
+    if (taken.length === request.limit) break;
+    if (!transaction.tryLock(ready, row.key.no, "exclusive")) continue;
+    transaction.remove(ready, row.key.no);
+    taken.push(row);
+  }
+  return taken.sort((a, b) => a.key.no - b.key.no);
+}
+
+async function expireJobs(context: MemoryContext, transaction: Transaction, rows: readonly ReadyRow[], nowMs: number): Promise<EndingWithReason[]> {
+  const { executions, jobs } = context.database;
+  await context.statement(transaction, "executions-lock");
+  await transaction.lock(executions, rows.map(({ key }) => key.no), "exclusive");
+  await context.statement(transaction, "jobs-expire");
+  const nos = new Set(rows.map(({ key }) => key.no));
+  const late = transaction.all(jobs).filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs);
+  const ended = await endJobs(context, transaction, late.map((job) => ({ no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" })), nowMs);
+  const failure: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed while the job waited", provider: null, retryAtMs: null };
+  return ended.map((job) => ({ job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } }));
+}
+
+function loadWaiting(context: MemoryContext, transaction: Transaction, row: ReadyRow): WaitingExecution[] {
+  const { executions, attempts, jobs } = context.database;
+  const execution = transaction.get(executions, row.key.no);
+  const waiting = transaction.all(jobs).filter((job) => job.execution?.no === row.key.no && job.state === "active");
+  if (execution === undefined || waiting.length === 0 || (execution.state !== "ready" && execution.state !== "in_doubt")) return [];
+  const attempt = execution.state === "in_doubt" ? transaction.get(attempts, execution.attemptNo ?? -1) : undefined;
+  return [
+    {
+      key: execution.key,
+      tenant: execution.tenant,
+      state: execution.state,
+      format: execution.format,
+      policy: execution.policy,
+      bodyText: execution.bodyText,
+      history: execution.history,
+      nextRouteIndex: execution.routeIndex,
+      dueAtMs: row.runAtMs,
+      doubtful: attempt?.intent ?? null,
+      latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
+      maxCostNanoUsd: execution.maxCostNanoUsd,
+    },
+  ];
+}
+
+interface Plan {
+  readonly started: StartedExecution[];
+  readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
+  readonly settled: WaitingExecution[];
+  readonly waits: ReadyRow[];
+}
+
+function sortVerdicts(context: MemoryContext, transaction: Transaction, waiting: readonly WaitingExecution[], decide: (execution: WaitingExecution) => ClaimVerdict): Plan {
+  const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
+  for (const execution of waiting) {
+    const verdict = decide(execution);
+    if (verdict.kind === "wait") {
+      const nearest = nearestOf(context, transaction, execution.key.no);
+      plan.waits.push({ key: execution.key, priority: nearest?.priority ?? 5, runAtMs: verdict.runAtMs, expiresMs: nearest?.deadlineMs ?? verdict.runAtMs, waitsFor: verdict.waitsFor });
+      continue;
+    }
+    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
+    else plan.failed.push({ execution, failure: verdict.failure });
+  }
+  return plan;
+}
+
+function dropUnwanted(context: MemoryContext, transaction: Transaction, keys: readonly ReadyRow[], wanted: ReadonlySet<number>): void {
+  const { executions } = context.database;
+  for (const { key } of keys) {
+    const row = transaction.get(executions, key.no);
+    if (wanted.has(key.no) || row === undefined || (row.state !== "ready" && row.state !== "in_doubt")) continue;
+    transaction.update(executions, key.no, { state: "dropped" });
+    forgetKey(context, transaction, row);
+  }
+}
+
+function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
+  const { doubtful } = execution;
+  if (doubtful === null) return execution.history;
+  const { number, no, provider, account, model, startedAtMs } = doubtful;
+  return [
+    ...execution.history,
+    { number, no, provider, account, model, mode: "direct", outcome: "in_doubt", providerRequestId: null, startedAtMs, ms: nowMs - startedAtMs, maxNanoUsd: doubtful.maxNanoUsd.toString() },
+  ];
+}
+
+function startExecutions(context: MemoryContext, transaction: Transaction, request: ClaimRequest, started: readonly StartedExecution[]): void {
+  const { executions, attempts } = context.database;
+  for (const { execution, intent } of started) {
+    transaction.update(executions, execution.key.no, {
+      state: "running",
+      session: request.session,
+      attemptNo: intent.no,
+      attempts: intent.number,
+      history: historyWithDoubt(execution, request.nowMs),
+    });
+    transaction.insert(attempts, intent.no, { intent, execution: execution.key, session: request.session, state: "sending", outcome: null, settledMs: null, nanoUsd: null });
+  }
+}
+
+async function failWaiting(context: MemoryContext, transaction: Transaction, failed: Plan["failed"], nowMs: number): Promise<EndingWithReason[]> {
+  const { executions, jobs } = context.database;
+  const all: EndingWithReason[] = [];
+  for (const { execution, failure } of failed) {
+    // Serial: as rare as doubts.
+    await context.statement(transaction, "executions-fail-waiting");
+    const row = transaction.update(executions, execution.key.no, { state: "failed", failure, endedMs: nowMs, history: historyWithDoubt(execution, nowMs) });
+    forgetKey(context, transaction, row);
+    await context.statement(transaction, "jobs-fail-waiting");
+    const waiting = transaction.all(jobs).filter((job) => job.execution?.no === execution.key.no && job.state === "active");
+    const ended = await endJobs(context, transaction, waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })), nowMs);
+    for (const job of ended) {
+      all.push({ job, end: { answer: null, failure, served: "call", payer: job.execution, history: historyWithDoubt(execution, nowMs), endedAtMs: nowMs } });
+    }
+  }
+  return all;
+}
+
+async function settleDoubts(context: MemoryContext, transaction: Transaction, render: Renderer, settled: readonly WaitingExecution[], nowMs: number): Promise<Outgoing[]> {
+  const { attempts } = context.database;
+  const outgoing: Outgoing[] = [];
+  for (const { doubtful, key } of settled) {
+    if (doubtful === null) continue;
+    await context.statement(transaction, "attempts-settle");
+    await transaction.lock(attempts, [doubtful.no], "exclusive");
+    if (transaction.get(attempts, doubtful.no)?.state !== "in_doubt") continue;
+    transaction.update(attempts, doubtful.no, { state: "settled", settledMs: nowMs });
+    const rendered = render.lateCost({
+      ...payerOf(context, transaction, key),
+      execution: key,
+      attempt: doubtful,
+      billing: "in_doubt",
+      nanoUsd: null,
+      usage: NO_USAGE,
+      priceVersion: null,
+      correctsNo: null,
+      no: doubtful.no,
+      atMs: nowMs,
+    });
+    outgoing.push(rendered.outgoing);
+    insertCosts(context, transaction, [rendered.cost]);
+  }
+  return outgoing;
+}
+
+/** Ends what still waits for ended executions: more jobs than one finish took. */
+export function stragglersOf(context: MemoryContext, transaction: Transaction, nowMs: number): { readonly no: number; readonly execution: LedgerKey; readonly late: boolean }[] {
+  const { unanswered, jobs, executions } = context.database;
+  return transaction.all(jobs).flatMap((job) => {
+    const execution = job.execution;
+    if (job.state !== "active" || execution === null || transaction.get(unanswered, execution.no) === undefined) return [];
+    const state = transaction.get(executions, execution.no)?.state;
+    return state === "succeeded" || state === "failed" ? [{ no: job.key.no, execution, late: job.deadlineMs < nowMs }] : [];
+  });
+}

@@ -1,0 +1,224 @@
+import type { EndedState } from "../../../src/domain/execution/execution.js";
+import type { ErrorCode } from "../../../src/domain/failure.js";
+import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
+import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
+import { parseEnvelope } from "../../../src/domain/result/envelope.js";
+import { CommitUnknown, Deadlock, LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
+import type { ExecutionRow, JobRow, PositionRow, ReadyRow } from "./memory-rows.js";
+
+/** Where a statement may be interrupted, and what may happen to a connection. */
+export interface LedgerWire {
+  readonly step: (label: string) => Promise<void>;
+  /** Asked at each statement and at COMMIT: whether the connection breaks there, and for COMMIT whether before or after it took effect. */
+  readonly breaks: (at: "statement" | "commit") => "no" | "before" | "after";
+}
+
+/** The rules that a planted bug breaks; the real ones are `LEDGER_RULES`. */
+export interface LedgerRules {
+  /** The position after a move, or null when the move is refused. */
+  readonly movePosition: (row: PositionRow, move: PositionMove, groupNo: number) => PositionRow | null;
+  /** Whether a decision about an execution may still be taken by the session that made the call. */
+  readonly holds: (execution: ExecutionRow, call: FinishedCall, session: number, alive: boolean) => boolean;
+  /** True: finish reads the waiting jobs on the snapshot from before it waited for the execution's row. */
+  readonly waitersOnOldSnapshot: boolean;
+}
+
+export const LEDGER_RULES: LedgerRules = {
+  movePosition: (row, move, groupNo) =>
+    row.next < move.since
+      ? null
+      : { next: Math.max(row.next, move.upto), witness: move.upto > row.next ? move.witness : row.witness, lastGroup: groupNo },
+  holds: (execution, call, session, alive) =>
+    alive && execution.state === "running" && execution.session === session && execution.attemptNo === call.attempt.no,
+  waitersOnOldSnapshot: false,
+};
+
+const TRIES = 5;
+const DAY_MS = 86_400_000;
+
+/** What every operation of the memory ledger shares: the database, one process's connection, and its numbers. */
+export class MemoryContext {
+  readonly database: MemoryDatabase;
+  readonly wire: LedgerWire;
+  readonly rules: LedgerRules;
+  #from = 0;
+  #left = 0;
+
+  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules) {
+    this.database = database;
+    this.wire = wire;
+    this.rules = rules;
+  }
+
+  nextNumber(): number {
+    if (this.#left === 0) {
+      const block = this.database.takeBlock();
+      this.#from = block.from;
+      this.#left = block.count;
+    }
+    this.#left -= 1;
+    this.#from += 1;
+    return this.#from - 1;
+  }
+
+  today(): number {
+    return Math.floor(this.database.nowMs() / DAY_MS);
+  }
+
+  /** One statement of a transaction: the place where a crash, a cut or another process may come in. */
+  async statement(transaction: Transaction, label: string): Promise<void> {
+    await this.wire.step(label);
+    transaction.requireOpen();
+    if (this.wire.breaks("statement") !== "no") throw new LedgerAway("the connection broke at a statement");
+  }
+
+  async transaction<Result>(
+    name: string,
+    work: (transaction: Transaction) => Promise<Result>,
+    onCommitUnknown: (result: Result) => Promise<Result | null> = () => Promise.resolve(null),
+  ): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      const transaction = this.database.begin(this);
+      let result: Result;
+      try {
+        result = await work(transaction);
+        await this.#commit(transaction, name);
+        return result;
+      } catch (error) {
+        this.database.abort(transaction);
+        if (error instanceof CommitUnknown) {
+          const known = await onCommitUnknown(result!); // COMMIT is only sent with a result
+          if (known !== null) return known;
+        } else if (!(error instanceof Deadlock) || attempt >= TRIES) throw error;
+      }
+    }
+  }
+
+  async #commit(transaction: Transaction, name: string): Promise<void> {
+    await this.wire.step(`${name}.commit`);
+    const breaks = this.wire.breaks("commit");
+    if (breaks !== "before") this.database.commit(transaction);
+    if (breaks !== "no") throw new CommitUnknown("the connection broke at COMMIT");
+    await this.wire.step(`${name}.committed`);
+  }
+
+  /** A statement outside of a transaction; safe to repeat. */
+  async single<Result>(name: string, work: (transaction: Transaction) => Result): Promise<Result> {
+    await this.wire.step(name);
+    if (this.wire.breaks("statement") !== "no") throw new LedgerAway("the connection broke at a statement");
+    const transaction = this.database.begin(this);
+    try {
+      const result = work(transaction);
+      this.database.commit(transaction);
+      await this.wire.step(`${name}.done`);
+      return result;
+    } catch (error) {
+      this.database.abort(transaction);
+      throw error;
+    }
+  }
+}
+
+export interface EndingWithReason {
+  readonly job: EndingJob;
+  readonly end: JobEnd;
+}
+
+export interface WrittenEnds {
+  readonly outgoing: Outgoing[];
+  readonly ended: { readonly status: EndedState; readonly code: ErrorCode | null }[];
+}
+
+export function endingOf(row: JobRow, status: EndedState): EndingJob {
+  return {
+    key: row.key,
+    tenant: row.tenant,
+    jobId: row.jobId,
+    generation: row.generation,
+    execution: row.execution,
+    status,
+    acceptedAtMs: row.acceptedMs,
+    envelope: row.envelope,
+    record: null,
+  };
+}
+
+/** Ends active jobs under their locks; those that ended meanwhile are left out. */
+export async function endJobs(
+  context: MemoryContext,
+  transaction: Transaction,
+  jobs: readonly { readonly no: number; readonly status: EndedState; readonly code: string | null }[],
+  nowMs: number,
+): Promise<EndingJob[]> {
+  const { jobs: table } = context.database;
+  await transaction.lock(table, jobs.map(({ no }) => no), "exclusive");
+  return jobs.flatMap(({ no, status, code }) => {
+    if (transaction.get(table, no)?.state !== "active") return [];
+    return [endingOf(transaction.update(table, no, { state: status, endedMs: nowMs, failureCode: code }), status)];
+  });
+}
+
+export async function writeEnds(context: MemoryContext, transaction: Transaction, render: Renderer, ends: readonly EndingWithReason[]): Promise<WrittenEnds> {
+  if (ends.length === 0) return { outgoing: [], ended: [] };
+  const { database } = context;
+  const outgoing: Outgoing[] = [];
+  await context.statement(transaction, "ends");
+  for (const { job, end } of ends) {
+    const record = end.failure === null ? null : (transaction.get(database.jobs, job.key.no)?.record ?? null);
+    const rendered = render.end(record === null ? job : { ...job, record }, end);
+    outgoing.push(...rendered.outgoing);
+    if (rendered.cost !== null) insertCosts(context, transaction, [rendered.cost]);
+    if (rendered.deadLetter !== null && record !== null) {
+      const { source } = parseEnvelope(job.envelope);
+      transaction.insert(database.deadLetters, rendered.deadLetter.outgoing.no, { no: rendered.deadLetter.outgoing.no, code: rendered.deadLetter.code, ...source });
+      outgoing.push(rendered.deadLetter.outgoing);
+    }
+  }
+  await context.statement(transaction, "repeats");
+  outgoing.push(...repeatResults(context, transaction, render, ends, outgoing));
+  return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
+}
+
+function repeatResults(context: MemoryContext, transaction: Transaction, render: Renderer, ends: readonly EndingWithReason[], rendered: readonly Outgoing[]): Outgoing[] {
+  const ended = new Set(ends.map(({ job }) => job.key.no));
+  return transaction.all(context.database.repeats).flatMap((repeat) => {
+    if (!ended.has(repeat.jobNo)) return [];
+    transaction.remove(context.database.repeats, repeat.no);
+    const original = rendered.find((record) => record.kind === "result" && record.no === repeat.jobNo);
+    return original === undefined ? [] : [render.repeat(original, repeat.envelope, repeat.no, context.today())];
+  });
+}
+
+export function insertCosts(context: MemoryContext, transaction: Transaction, costs: readonly CostRow[]): void {
+  for (const cost of costs) transaction.insert(context.database.costs, cost.no, cost);
+}
+
+export function insertReady(context: MemoryContext, transaction: Transaction, rows: readonly ReadyRow[]): void {
+  for (const row of rows) transaction.insert(context.database.ready, row.key.no, row);
+}
+
+/** The nearest deadline and the highest priority of the jobs that still wait for an execution. */
+export function nearestOf(context: MemoryContext, transaction: Transaction, executionNo: number): { readonly deadlineMs: number; readonly priority: number } | null {
+  const waiting = transaction.all(context.database.jobs).filter((job) => job.execution?.no === executionNo && job.state === "active");
+  if (waiting.length === 0) return null;
+  return { deadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)), priority: Math.max(...waiting.map((job) => job.priority)) };
+}
+
+export async function insertOutbox(context: MemoryContext, transaction: Transaction, session: number, nowMs: number, outgoing: readonly Outgoing[]): Promise<OutboxGroup[]> {
+  if (outgoing.length === 0) return [];
+  await context.statement(transaction, "outbox");
+  const { outbox, outboxReady } = context.database;
+  for (const record of outgoing) transaction.insert(outbox, outboxKey(record), record);
+  const groups: OutboxGroup[] = [];
+  for (const topic of new Set(outgoing.map((record) => record.topic))) {
+    const records = outgoing.filter((record) => record.topic === topic);
+    const seq = context.nextNumber();
+    transaction.insert(outboxReady, seq, { seq, session, topic, atMs: nowMs, keys: records.map(outboxKey) });
+    groups.push({ seq, topic, records });
+  }
+  return groups;
+}
+
+export function outboxKey(record: Pick<Outgoing, "no" | "kind">): string {
+  return `${record.kind}:${String(record.no)}`;
+}

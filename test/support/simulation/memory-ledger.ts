@@ -1,0 +1,168 @@
+import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
+import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
+import type { Renderer } from "../../../src/domain/result/outgoing.js";
+import type { CancelRequest, ClaimOutcome, ClaimRequest, ClaimVerdict, FinishGroup, FinishOutcome, InboxPosition, IntakeGroup, IntakeOutcome, Ledger, LedgerLoad, OutboxGroup } from "../../../src/ports/ledger.js";
+import { accept, positionKey } from "./memory-accept.js";
+import { cancelJobs } from "./memory-cancel.js";
+import { claim, stragglersOf } from "./memory-claim.js";
+import { endJobs, insertOutbox, LEDGER_RULES, MemoryContext, writeEnds, type EndingWithReason, type LedgerRules, type LedgerWire } from "./memory-context.js";
+import type { MemoryDatabase } from "./memory-database.js";
+import { finish } from "./memory-finish.js";
+import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
+
+const OUTBOX_SILENT_AFTER_MS = 5000;
+
+/**
+ * The ledger in memory, one instance a process: same statements, locks and order as on Postgres, with a step of the scheduler between
+ * any two. What a planted bug changes comes in as `rules`.
+ */
+export class MemoryLedger implements Ledger {
+  readonly #context: MemoryContext;
+  readonly #database: MemoryDatabase;
+
+  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules = LEDGER_RULES) {
+    this.#database = database;
+    this.#context = new MemoryContext(database, wire, rules);
+  }
+
+  /** The connections of this process are cut. @param gone it is dead, and goes on with nothing. */
+  disconnect(gone: boolean): void {
+    this.#database.abortConnection(this.#context, gone);
+  }
+
+  takeNumbers(): Promise<{ readonly from: number; readonly count: number }> {
+    return this.#context.single("number-block", () => this.#database.takeBlock());
+  }
+
+  openSession(name: string): Promise<SessionNo> {
+    return this.#context.single("session-open", (transaction) => {
+      const no = this.#database.nextSession();
+      transaction.insert(this.#database.routers, no, { no, name, beatMs: this.#database.nowMs(), lowMark: 0, endedMs: null, recoveredMs: null });
+      return sessionNo(no);
+    });
+  }
+
+  beat(session: SessionNo, lowMark: number): Promise<boolean> {
+    const { routers, nowMs } = this.#database;
+    return this.#context.single("session-beat", (transaction) => {
+      if (transaction.get(routers, session)?.endedMs !== null) return false;
+      transaction.update(routers, session, { beatMs: nowMs(), lowMark });
+      return true;
+    });
+  }
+
+  endSession(session: SessionNo): Promise<void> {
+    const { routers, nowMs } = this.#database;
+    return this.#context.single("session-end", (transaction) => {
+      if (transaction.get(routers, session)?.endedMs === null) transaction.update(routers, session, { endedMs: nowMs() });
+    });
+  }
+
+  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
+    return recoverDeadSessions(this.#context, deadAfterMs, graceMs);
+  }
+
+  position(topic: string, partition: number): Promise<InboxPosition | null> {
+    return this.#context.single("position-read", (transaction) => {
+      const row = transaction.get(this.#database.positions, positionKey(topic, partition));
+      return row === undefined ? null : { next: row.next, witness: row.witness };
+    });
+  }
+
+  openPosition(topic: string, partition: number, next: number): Promise<void> {
+    return this.#context.single("position-open", (transaction) => {
+      const key = positionKey(topic, partition);
+      if (transaction.get(this.#database.positions, key) === undefined) transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
+    });
+  }
+
+  accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+    return accept(this.#context, group, render);
+  }
+
+  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
+    return claim(this.#context, request, decide, render);
+  }
+
+  finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+    return finish(this.#context, group, render);
+  }
+
+  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: number): Promise<void> {
+    return giveBack(this.#context, session, attempts, nowMs);
+  }
+
+  cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: number, render: Renderer): Promise<FinishOutcome> {
+    return this.#context.transaction("cancel", async (transaction) => {
+      const written = await cancelJobs(this.#context, transaction, requests, nowMs, render);
+      return { ended: written.ended, outbox: await insertOutbox(this.#context, transaction, session, nowMs, written.outgoing), waste: 0 };
+    });
+  }
+
+  answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {
+    const context = this.#context;
+    const { executions, unanswered } = this.#database;
+    return context.transaction("stragglers", async (transaction) => {
+      await context.statement(transaction, "unanswered-take");
+      const owed = transaction.all(unanswered).length;
+      if (owed === 0) return { ended: [], outbox: [], waste: 0 };
+      await context.statement(transaction, "jobs-stragglers");
+      const found = stragglersOf(context, transaction, nowMs);
+      const wanted = found.map(({ no, execution, late }) => {
+        const row = transaction.get(executions, execution.no);
+        const status = late ? "expired" : row?.state === "succeeded" ? "succeeded" : "failed";
+        return { no, status, code: late ? "DEADLINE_EXCEEDED" : (row?.failure?.code ?? null) } as const;
+      });
+      const jobs = await endJobs(context, transaction, wanted, nowMs);
+      for (const { execution } of found) transaction.remove(unanswered, execution.no);
+      const ends = jobs.map((job): EndingWithReason => {
+        const row = transaction.get(executions, job.execution?.no ?? -1);
+        const deadline = { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null } as const;
+        const failure = job.status === "expired" ? deadline : (row?.failure ?? null);
+        return { job, end: { answer: row?.answer ?? null, failure, served: "coalesced", payer: job.execution, history: row?.history ?? [], endedAtMs: nowMs } };
+      });
+      const written = await writeEnds(context, transaction, render, ends);
+      return { ended: written.ended, outbox: await insertOutbox(context, transaction, session, nowMs, written.outgoing), waste: 0 };
+    });
+  }
+
+  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]> {
+    const { outbox, outboxReady, routers, nowMs } = this.#database;
+    return this.#context.transaction("outbox-take", async (transaction) => {
+      await this.#context.statement(transaction, "outbox-take");
+      const dead = (no: number): boolean => {
+        const router = transaction.get(routers, no);
+        return router?.endedMs !== null || router.beatMs <= nowMs() - OUTBOX_SILENT_AFTER_MS;
+      };
+      const due = transaction.all(outboxReady).filter((row) => row.atMs < nowMs() - olderThanMs && (row.session === session || dead(row.session)));
+      const taken = due.sort((a, b) => a.seq - b.seq).slice(0, limit).filter((row) => transaction.tryLock(outboxReady, row.seq, "exclusive"));
+      for (const row of taken) transaction.update(outboxReady, row.seq, { session, atMs: nowMs() });
+      return taken.map(({ seq, topic, keys }) => ({ seq, topic, records: keys.flatMap((key) => transaction.get(outbox, key) ?? []) }));
+    });
+  }
+
+  async dropOutbox(seqs: readonly number[]): Promise<void> {
+    const { outboxReady } = this.#database;
+    await this.#context.transaction("outbox-drop", async (transaction) => {
+      await this.#context.statement(transaction, "outbox-drop");
+      await transaction.lock(outboxReady, seqs, "exclusive");
+      for (const seq of seqs) transaction.remove(outboxReady, seq);
+    });
+  }
+
+  prepareDays(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  load(limit: number): Promise<LedgerLoad> {
+    const { ready, outboxReady, nowMs } = this.#database;
+    return this.#context.single("load", (transaction) => {
+      const due = transaction.all(ready).filter((row) => row.runAtMs <= nowMs());
+      return {
+        readyRows: Math.min(limit, transaction.all(ready).length),
+        outboxRecords: transaction.all(outboxReady).reduce((sum, row) => sum + row.keys.length, 0),
+        oldestRunnableMs: due.length === 0 ? null : Math.min(...due.map((row) => row.runAtMs)),
+      };
+    });
+  }
+}

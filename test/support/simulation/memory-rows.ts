@@ -1,0 +1,111 @@
+import type { AttemptIntent, AttemptState, AttemptSummary, ExecutionState, JobState, ServedAnswer } from "../../../src/domain/execution/execution.js";
+import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
+import type { LedgerKey } from "../../../src/domain/ids.js";
+import type { RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";
+import type { CostRow, KeptRecord, Outgoing } from "../../../src/domain/result/outgoing.js";
+
+/** Rows of the ledger in memory: the columns of the real tables that decide something. */
+
+export interface RouterRow {
+  readonly no: number;
+  readonly name: string;
+  readonly beatMs: number;
+  readonly lowMark: number;
+  readonly endedMs: number | null;
+  readonly recoveredMs: number | null;
+}
+
+export interface PositionRow {
+  readonly next: number;
+  readonly witness: Buffer | null;
+  readonly lastGroup: number | null;
+}
+
+export interface JobKeyRow {
+  readonly bodyHash: Buffer;
+  readonly key: LedgerKey;
+}
+
+export interface JobRow {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly jobId: string;
+  readonly generation: number;
+  readonly state: JobState;
+  readonly execution: LedgerKey | null;
+  readonly priority: number;
+  readonly deadlineMs: number;
+  readonly acceptedMs: number;
+  readonly endedMs: number | null;
+  readonly failureCode: string | null;
+  readonly source: string;
+  readonly envelope: string;
+  readonly record: KeptRecord;
+}
+
+export interface ExecutionRow {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly requestKey: string | null;
+  readonly state: ExecutionState;
+  readonly session: number | null;
+  readonly attemptNo: number | null;
+  readonly attempts: number;
+  readonly routeIndex: number;
+  readonly format: RequestFormat;
+  readonly policy: RoutePolicy;
+  readonly bodyText: string;
+  readonly cacheWrite: boolean;
+  readonly maxCostNanoUsd: bigint | null;
+  readonly history: readonly AttemptSummary[];
+  readonly answer: ServedAnswer | null;
+  readonly failure: Failure | null;
+  readonly endedMs: number | null;
+}
+
+export interface ExecutionKeyRow {
+  readonly execution: LedgerKey;
+  readonly answeredMs: number | null;
+}
+
+export interface AttemptRow {
+  readonly intent: AttemptIntent;
+  readonly execution: LedgerKey;
+  readonly session: number;
+  readonly state: AttemptState;
+  readonly outcome: AttemptOutcome | null;
+  readonly settledMs: number | null;
+  readonly nanoUsd: bigint | null;
+}
+
+export interface ReadyRow {
+  readonly key: LedgerKey;
+  readonly priority: number;
+  readonly runAtMs: number;
+  readonly expiresMs: number;
+  readonly waitsFor: string;
+}
+
+export interface OutboxReadyRow {
+  readonly seq: number;
+  readonly session: number;
+  readonly topic: string;
+  readonly atMs: number;
+  readonly keys: readonly string[];
+}
+
+export interface RepeatRow {
+  readonly no: number;
+  readonly jobNo: number;
+  readonly envelope: string;
+}
+
+export interface DeadLetterRow {
+  readonly no: number;
+  readonly code: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+export type { CostRow, Outgoing };
