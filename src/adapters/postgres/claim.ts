@@ -11,7 +11,7 @@ import { insertAttempts, insertReady } from "./accept.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
-import { payerOf } from "./finish.js";
+import { payerOf, waiterDays } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { fromStored } from "./stored-body.js";
@@ -87,8 +87,9 @@ async function expireJobs(client: pg.PoolClient, context: LedgerContext, keys: r
     client,
     "jobs-expire",
     `UPDATE jobs j SET state = 'expired', ended_ms = $1, failure_code = 'DEADLINE_EXCEEDED'
-     WHERE j.execution_no = ANY($2::int8[]) AND j.state = 'active' AND j.deadline_ms <= $1 RETURNING ${ENDING_COLUMNS}`,
-    [nowMs, int8Array(keys.map((key) => key.no))],
+     WHERE j.execution_no = ANY($2::int8[]) AND j.day BETWEEN $3 AND $4 AND j.state = 'active' AND j.deadline_ms <= $1
+     RETURNING ${ENDING_COLUMNS}`,
+    [nowMs, int8Array(keys.map((key) => key.no)), ...waiterDays(context, keys)],
   );
   const failure: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed while the job waited", provider: null, retryAtMs: null };
   return rows.map((row) => {
@@ -114,10 +115,10 @@ async function loadWaiting(client: pg.PoolClient, context: LedgerContext, keys: 
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
      JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
-                   WHERE j.execution_no = k.no AND j.state = 'active') w ON w.latest IS NOT NULL
+                   WHERE j.execution_no = k.no AND j.day BETWEEN $3 AND $4 AND j.state = 'active') w ON w.latest IS NOT NULL
      LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day
      WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no`,
-    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day))],
+    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day)), ...waiterDays(context, keys)],
   );
   const dueAt = new Map(keys.map((key) => [key.no, key.runAtMs]));
   return rows.map((row) => readWaiting(context, row, dueAt));
@@ -270,8 +271,13 @@ async function failWaiting(
     "jobs-fail-waiting",
     `UPDATE jobs j SET state = 'failed', ended_ms = $1, failure_code = u.code
      FROM unnest($2::int8[], $3::text[]) AS u(execution, code)
-     WHERE j.execution_no = u.execution AND j.state = 'active' RETURNING ${ENDING_COLUMNS}`,
-    [nowMs, int8Array(failed.map(({ execution }) => execution.key.no)), textArray(failed.map(({ failure }) => failure.code))],
+     WHERE j.execution_no = u.execution AND j.day BETWEEN $4 AND $5 AND j.state = 'active' RETURNING ${ENDING_COLUMNS}`,
+    [
+      nowMs,
+      int8Array(failed.map(({ execution }) => execution.key.no)),
+      textArray(failed.map(({ failure }) => failure.code)),
+      ...waiterDays(context, failed.map(({ execution }) => execution.key)),
+    ],
   );
   const byExecution = new Map(failed.map((item) => [item.execution.key.no, item]));
   return rows.flatMap((row) => {

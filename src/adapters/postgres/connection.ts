@@ -30,10 +30,11 @@ export interface Pools {
 
 /**
  * Planner settings: every hot statement joins a small `unnest` list to a primary key. A generic plan made while the tables were
- * empty would otherwise choose a sequential scan or a hash join and keep it.
+ * empty would otherwise choose a sequential scan or a hash join and keep it. Bitmap scans are off too: the day of a partition looks like
+ * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`.
  */
 const PLANNER_OPTIONS =
-  "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+  "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off";
 
 const RELAXED_CONNECTIONS = 2;
 

@@ -23,12 +23,35 @@ const WAITERS_EXTRA = 500;
  */
 export async function finish(context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
   await context.numbers.reserve(group.calls.length * 3 + 64);
-  return transaction(
-    context.pools.durable,
-    (client) => finishInTransaction(client, context, group, render),
-    // Not known to stand: doing it again finds the attempts recorded and changes nothing; the sweep publishes what is there.
-    () => Promise.resolve(null),
-  );
+  const merged: { ended: FinishOutcome["ended"][number][]; outbox: FinishOutcome["outbox"][number][]; waste: number } = { ended: [], outbox: [], waste: 0 };
+  for (const calls of byDay(group.calls)) {
+    // Serial: one day is the usual case. With the day as one value each statement touches one partition.
+    const outcome = await transaction(
+      context.pools.durable,
+      (client) => finishInTransaction(client, context, { ...group, calls }, render),
+      // Not known to stand: doing it again finds the attempts recorded and changes nothing; the sweep publishes what is there.
+      () => Promise.resolve(null),
+    );
+    merged.ended.push(...outcome.ended);
+    merged.outbox.push(...outcome.outbox);
+    merged.waste += outcome.waste;
+  }
+  return merged;
+}
+
+function byDay(calls: readonly FinishedCall[]): FinishedCall[][] {
+  const days = new Map<number, FinishedCall[]>();
+  for (const call of calls) {
+    const list = days.get(call.execution.day);
+    if (list === undefined) days.set(call.execution.day, [call]);
+    else list.push(call);
+  }
+  return [...days.values()];
+}
+
+/** The day of a group whose calls all have the same. */
+function dayOf(calls: readonly FinishedCall[]): number {
+  return calls[0]?.execution.day ?? 0;
 }
 
 async function finishInTransaction(client: pg.PoolClient, context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
@@ -48,7 +71,7 @@ async function finishInTransaction(client: pg.PoolClient, context: LedgerContext
     moved.add(call);
     ends.push({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null });
   }
-  for (const call of await waitExecutions(client, group, news)) moved.add(call);
+  for (const call of await waitExecutions(client, context, group, news)) moved.add(call);
   const endings = await endWaiters(client, context, group.nowMs, ends);
   const written = await writeEnds(client, context, render, endings.items);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
@@ -76,13 +99,13 @@ async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]
     "attempts-record",
     `UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
        input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
-     FROM unnest($1::int8[], $2::int4[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
-       AS u(no, day, state, outcome, ended, request, version, input, cached, output, nano)
-     WHERE a.no = u.no AND a.day = u.day AND (a.state = 'sending' OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
+     FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
+       AS u(no, state, outcome, ended, request, version, input, cached, output, nano)
+     WHERE a.no = u.no AND a.day = $2 AND (a.state = 'sending' OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
      RETURNING a.no, a.settled_ms IS NOT NULL`,
     [
       int8Array(calls.map((call) => call.attempt.no)),
-      int4Array(calls.map((call) => call.execution.day)),
+      dayOf(calls),
       textArray(calls.map(stateOf)),
       textArray(calls.map((call) => call.outcome)),
       int8Array(calls.map((call) => call.endedAtMs)),
@@ -107,8 +130,8 @@ async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, call
     "executions-succeed",
     `WITH done AS (
        UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
-       FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::bool[], $6::text[], $7::bool[]) AS u(no, day, answer, gzip, facts, cacheable)
-       WHERE e.no = u.no AND e.day = u.day AND e.state IN ('running', 'in_doubt', 'ready')
+       FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[]) AS u(no, answer, gzip, facts, cacheable)
+       WHERE e.no = u.no AND e.day = $3 AND e.state IN ('running', 'in_doubt', 'ready')
        RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep),
      kept AS (
        UPDATE execution_key k SET answered_ms = $1 FROM done d
@@ -121,7 +144,7 @@ async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, call
     [
       group.nowMs,
       int8Array(good.map(({ call }) => call.execution.no)),
-      int4Array(good.map(({ call }) => call.execution.day)),
+      dayOf(calls),
       byteaArray(bodies.map((body) => body.bytes)),
       boolArray(bodies.map((body) => body.gzip)),
       textArray(good.map(({ answer }) => JSON.stringify(answer.facts))),
@@ -132,7 +155,7 @@ async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, call
 }
 
 /** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
-const HELD_BY_US = `e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt
+const HELD_BY_US = `e.no = u.no AND e.day = $3 AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt
   AND EXISTS (SELECT 1 FROM routers s WHERE s.session_no = $1 AND s.ended_at IS NULL)`;
 
 async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
@@ -143,7 +166,7 @@ async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
     "executions-fail",
     `WITH done AS (
        UPDATE executions e SET state = 'failed', failure = u.failure, history = u.history, ended_ms = $2
-       FROM unnest($3::int8[], $4::int4[], $5::int8[], $6::text[], $7::text[]) AS u(no, day, attempt, failure, history)
+       FROM unnest($4::int8[], $5::int8[], $6::text[], $7::text[]) AS u(no, attempt, failure, history)
        WHERE ${HELD_BY_US} RETURNING e.no, e.tenant_no, e.key, e.lane),
      forgotten AS (
        DELETE FROM execution_key k USING done d
@@ -152,8 +175,8 @@ async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
     [
       group.session,
       group.nowMs,
+      dayOf(calls),
       int8Array(bad.map(({ call }) => call.execution.no)),
-      int4Array(bad.map(({ call }) => call.execution.day)),
       int8Array(bad.map(({ call }) => call.attempt.no)),
       textArray(bad.map(({ failure }) => JSON.stringify(failure))),
       textArray(bad.map(({ call }) => JSON.stringify(historyOf(call)))),
@@ -163,7 +186,7 @@ async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
 }
 
 /** Back to a row: for a retry at its time, or for the settlement of a doubt after its grace. */
-async function waitExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function waitExecutions(client: pg.PoolClient, context: LedgerContext, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
   const waiting = calls.flatMap((call) => {
     const { verdict } = call;
     if (verdict.kind === "again") return [{ call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor }];
@@ -175,12 +198,12 @@ async function waitExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
     client,
     "executions-wait",
     `UPDATE executions e SET state = u.state, route_index = u.route, history = CASE WHEN u.state = 'ready' THEN u.history ELSE e.history END
-     FROM unnest($2::int8[], $3::int4[], $4::int8[], $5::text[], $6::int4[], $7::text[]) AS u(no, day, attempt, state, route, history)
+     FROM unnest($2::int8[], $4::int8[], $5::text[], $6::int4[], $7::text[]) AS u(no, attempt, state, route, history)
      WHERE ${HELD_BY_US} RETURNING e.no`,
     [
       group.session,
       int8Array(waiting.map(({ call }) => call.execution.no)),
-      int4Array(waiting.map(({ call }) => call.execution.day)),
+      dayOf(calls),
       int8Array(waiting.map(({ call }) => call.attempt.no)),
       textArray(waiting.map(({ state }) => state)),
       int4Array(waiting.map(({ routeIndex }) => routeIndex)),
@@ -189,7 +212,7 @@ async function waitExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
   );
   const done = new Set(rows.map((row) => Number(row[0])));
   const rest = waiting.filter(({ call }) => done.has(call.execution.no));
-  const nearest = await nearestDeadlines(client, rest.map(({ call }) => call.execution.no));
+  const nearest = await nearestDeadlines(client, context, rest.map(({ call }) => call.execution));
   await insertReady(
     client,
     rest.map(({ call, runAtMs, waitsFor }) => ({
@@ -204,17 +227,23 @@ async function waitExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
   return rest.map(({ call }) => call);
 }
 
+/** Days on which jobs that wait for these executions were accepted: none before the execution's own, none after today. */
+export function waiterDays(context: LedgerContext, executions: readonly LedgerKey[]): readonly [number, number] {
+  return [executions.reduce((first, { day }) => Math.min(first, day), Number.MAX_SAFE_INTEGER), context.today() + 1];
+}
+
 /** The nearest deadline of the jobs that still wait for each execution. */
 export async function nearestDeadlines(
   client: pg.PoolClient,
-  executions: readonly number[],
+  context: LedgerContext,
+  executions: readonly LedgerKey[],
 ): Promise<Map<number, { readonly deadlineMs: number; readonly priority: number }>> {
   if (executions.length === 0) return new Map();
   const rows = await run(
     client,
     "jobs-nearest-deadline",
-    "SELECT execution_no, min(deadline_ms), max(priority) FROM jobs WHERE execution_no = ANY($1::int8[]) AND state = 'active' GROUP BY execution_no",
-    [int8Array(executions)],
+    "SELECT execution_no, min(deadline_ms), max(priority) FROM jobs WHERE execution_no = ANY($1::int8[]) AND day BETWEEN $2 AND $3 AND state = 'active' GROUP BY execution_no",
+    [int8Array(executions.map(({ no }) => no)), ...waiterDays(context, executions)],
   );
   return new Map(rows.map(([no, deadline, priority]) => [Number(no), { deadlineMs: Number(deadline), priority: Number(priority) }]));
 }
@@ -238,24 +267,11 @@ async function endWaiters(
   const served = new Set<number>();
   if (reasons.length === 0) return { items: [], served };
   const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
-  const rows = await run(
-    client,
-    "jobs-end-waiters",
-    `UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE u.code END,
-       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE u.state END
-     FROM unnest($2::int8[], $3::text[], $4::text[]) AS u(execution, state, code)
-     WHERE j.execution_no = u.execution AND j.state = 'active'
-       AND j.no IN (SELECT w.no FROM jobs w WHERE w.execution_no = ANY($2::int8[]) AND w.state = 'active' ORDER BY w.no LIMIT $5)
-     RETURNING ${ENDING_COLUMNS}`,
-    [
-      nowMs,
-      int8Array(reasons.map(({ call }) => call.execution.no)),
-      textArray(reasons.map(({ failure }) => (failure === null ? "succeeded" : "failed"))),
-      textArray(reasons.map(({ failure }) => failure?.code ?? null)),
-      reasons.length + WAITERS_EXTRA,
-    ],
-  );
-  if (rows.length === reasons.length + WAITERS_EXTRA) await noteUnanswered(client, reasons);
+  const rows: (readonly (string | null)[])[] = [];
+  for (const alike of byCode(reasons)) {
+    // Serial: nearly always one statement, since nearly all calls succeed.
+    rows.push(...(await endAlike(client, context, nowMs, alike)));
+  }
   const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
   const payers = payersOf(jobs);
   const items = jobs.map((job): EndingWithReason => {
@@ -270,6 +286,49 @@ async function endWaiters(
     return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
   });
   return { items, served };
+}
+
+/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
+function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
+  const groups = new Map<string, JobEndReason[]>();
+  for (const reason of reasons) {
+    const code = reason.failure?.code ?? "";
+    const group = groups.get(code);
+    if (group === undefined) groups.set(code, [reason]);
+    else group.push(reason);
+  }
+  return [...groups.values()];
+}
+
+async function endAlike(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  reasons: readonly JobEndReason[],
+): Promise<readonly (readonly (string | null)[])[]> {
+  const failure = reasons[0]?.failure ?? null;
+  const limit = reasons.length + WAITERS_EXTRA;
+  const rows = await run(
+    client,
+    "jobs-end-waiters",
+    `WITH waiting AS MATERIALIZED (
+       SELECT w.no, w.day FROM jobs w
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $6 AND $7 AND w.state = 'active' LIMIT $5)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $4 END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE $3 END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $6 AND $7 AND j.state = 'active'
+     RETURNING ${ENDING_COLUMNS}`,
+    [
+      nowMs,
+      int8Array(reasons.map(({ call }) => call.execution.no)),
+      failure === null ? "succeeded" : "failed",
+      failure?.code ?? null,
+      limit,
+      ...waiterDays(context, reasons.map(({ call }) => call.execution)),
+    ],
+  );
+  if (rows.length === limit) await noteUnanswered(client, reasons);
+  return rows;
 }
 
 async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndReason[]): Promise<void> {

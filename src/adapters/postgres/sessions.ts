@@ -87,7 +87,7 @@ async function recoverStep(context: LedgerContext, session: number, lowMark: num
         ],
       );
       const doubtful = new Set(moved.map((row) => Number(row[0])));
-      const nearest = await nearestDeadlines(client, [...doubtful]);
+      const nearest = await nearestDeadlines(client, context, rows.filter((row) => doubtful.has(Number(row[2]))).map((row) => ({ no: Number(row[2]), day: Number(row[1]) })));
       await insertReady(
         client,
         rows.filter((row) => doubtful.has(Number(row[2]))).map(([, day, execution, account, nowMs]) => ({
@@ -136,7 +136,7 @@ export async function giveBack(
           int8Array(ordered.map(({ attempt }) => attempt.no)),
         ],
       );
-      const nearest = await nearestDeadlines(client, rows.map((row) => Number(row[0])));
+      const nearest = await nearestDeadlines(client, context, rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })));
       await insertReady(
         client,
         rows.map(([no, day]) => ({

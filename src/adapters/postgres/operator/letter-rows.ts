@@ -82,6 +82,12 @@ export async function lettersAfter(pool: pg.Pool, filter: LetterFilter, afterNo:
   return rows.map(readLetter);
 }
 
+/** 0 when there is no letter. */
+export async function highestLetterNo(pool: pg.Pool): Promise<number> {
+  const rows = await run(pool, "letters-highest", "SELECT coalesce(max(no), 0) FROM dead_letters", []);
+  return Number(rows[0]?.[0]);
+}
+
 export interface LetterGroup {
   readonly code: string;
   readonly tenant: string | null;
