@@ -79,7 +79,7 @@ export class BenchPlace {
   async startMock(latencyMs: number): Promise<{ readonly port: number; readonly process: OwnProcess }> {
     const child = this.#start("mock", [here("mock-provider-main.js"), "--latency-ms", String(latencyMs)], {});
     const line = await firstLine(child);
-    return { port: Number((JSON.parse(line) as { port: number }).port), process: child }; // the edge: our own line
+    return { port: (JSON.parse(line) as { port: number }).port, process: child }; // the edge: our own line
   }
 
   /** Jobs that all differ, of about 0.4 KB. @param from number of the first, so that no two batches hold the same job. */

@@ -147,9 +147,14 @@ export class InboxConsumer implements Inbox {
   }
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
-    const { batch, heartbeat, resolveOffset, isRunning, isStale } = payload;
+    const { batch } = payload;
+    const heartbeat = (): Promise<void> => payload.heartbeat();
+    const resolveOffset = (offset: string): void => {
+      payload.resolveOffset(offset);
+    };
+    const isRunning = (): boolean => payload.isRunning();
     const { topic, partition } = batch;
-    if (!isRunning() || isStale()) return;
+    if (!isRunning() || payload.isStale()) return;
     const state = this.#stateOf(topic, partition);
     if (state.stopped) return;
     const beating = setInterval(() => { heartbeat().catch(() => undefined); }, this.#parts.settings.heartbeatMs);

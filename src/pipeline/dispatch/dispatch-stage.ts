@@ -83,9 +83,9 @@ export class DispatchStage {
       this.#nextExpiryMs = clock.monotonicMs() + EXPIRE_EVERY_MS;
       await this.#claim("expire", claimSizeMax);
     }
-    if (slots.free === 0) {
+    if (!slots.any()) {
       await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
-      return slots.free > 0;
+      return slots.any();
     }
     const limit = Math.min(claimSizeMax, slots.free);
     const outcome = await this.#claim("run", limit);

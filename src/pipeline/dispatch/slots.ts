@@ -25,6 +25,11 @@ export class Slots {
     return sum;
   }
 
+  /** Whether some account has a free place now. */
+  any(): boolean {
+    return this.free > 0;
+  }
+
   freeOf(account: string): number {
     const places = this.#accounts.get(account);
     return places === undefined ? 0 : places.open - places.used;

@@ -68,15 +68,19 @@ export class IntakeStage implements RecordSink {
   }
 
   async run(): Promise<void> {
-    while (!this.#stopped) {
-      await this.#queue.filled();
-      if (this.#stopped) return;
+    while (await this.#more()) {
       if (this.#queue.length < this.#parts.groupSizeMax && this.#parts.groupWaitMs > 0) await this.#parts.clock.sleep(this.#parts.groupWaitMs);
       if (!(await this.#sessionHolds())) continue;
       const size = await this.#groupSize();
       const taken = this.#queue.take(size);
       if (taken.moves.length > 0) await this.#accept(taken.records, taken.moves);
     }
+  }
+
+  /** Waits for records. @returns false once intake is stopped. */
+  async #more(): Promise<boolean> {
+    if (!this.#stopped) await this.#queue.filled();
+    return !this.#stopped;
   }
 
   async #sessionHolds(): Promise<boolean> {

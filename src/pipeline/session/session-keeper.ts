@@ -40,11 +40,15 @@ export class SessionKeeper {
     this.#stop.abort();
   }
 
+  /** @returns false once the keeper is stopped. */
+  async #nextBeat(): Promise<boolean> {
+    await this.#parts.clock.sleep(this.#parts.beatMs, this.#stop.signal);
+    return !this.#stop.signal.aborted;
+  }
+
   async run(): Promise<void> {
-    const { ledger, session, clock, log, beatMs, deadAfterMs, graceMs } = this.#parts;
-    while (!this.#stop.signal.aborted) {
-      await clock.sleep(beatMs, this.#stop.signal);
-      if (this.#stop.signal.aborted) return;
+    const { ledger, session, clock, log, deadAfterMs, graceMs } = this.#parts;
+    while (await this.#nextBeat()) {
       const sentMonotonicMs = clock.monotonicMs();
       const sentWallMs = clock.nowMs();
       try {
