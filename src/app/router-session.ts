@@ -209,17 +209,17 @@ export class RouterSession {
     log.info("router.draining", { inAir: this.#caller.inAir });
     this.#intake.stop();
     this.#dispatch.stop();
-    await Promise.race([this.#inbox.stop().catch(() => undefined), systemClock.sleep(Math.min(5000, left()))]);
+    await within(Math.min(5000, left()), this.#inbox.stop().catch(() => undefined));
     while (this.#caller.inAir > 0 && left() > DRAIN_RESERVE_MS) await systemClock.sleep(20);
     this.#caller.cut();
     while (this.#caller.inAir > 0 && left() > 0) await systemClock.sleep(20);
     this.#finish.close();
-    await Promise.race([finishing, systemClock.sleep(left())]);
+    await within(left(), finishing);
     this.#givenUp = true;
     await this.#giveBack();
     await this.#relay.drain(left());
     this.#keeper.stop();
-    await Promise.race([Promise.allSettled(loops), systemClock.sleep(1000)]);
+    await within(1000, Promise.allSettled(loops));
     await this.#ledger.endSession(this.#session).catch((error: unknown) => { log.warn("session.end_failed", { error }); });
     await this.#publisher.close().catch(() => undefined);
     await Promise.all([...this.#providers.values()].map((provider) => provider.close()));
@@ -287,6 +287,13 @@ export class RouterSession {
       await this.#ledger.prepareDays().catch((error: unknown) => { this.#options.log.error("ledger.days_failed", { error }); });
     }
   }
+}
+
+/** Waits for work, at most so long. The timer ends with the work: a pending one would keep the process alive. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([work, systemClock.sleep(ms, timer.signal)]);
+  timer.abort();
 }
 
 const DEFAULT_GRACE_MS = 30_000;

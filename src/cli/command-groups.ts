@@ -1,20 +1,32 @@
 import type { CommandGroup } from "./command-context.js";
-import { addConfigCommands } from "./commands/config.js";
 import { addBenchCommand } from "./commands/bench.js";
+import { addConfigCommands } from "./commands/config.js";
 import { addDemoCommand } from "./commands/demo.js";
+import { addDlqCommands } from "./commands/dlq.js";
+import { addInDoubtCommands } from "./commands/in-doubt.js";
+import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
+import { addResultsCommands } from "./commands/results.js";
 import { addRouterCommand } from "./commands/router.js";
 import { addSchemasCommands } from "./commands/schemas.js";
 import { addSimulatorCommand } from "./commands/simulator.js";
 import { addStackCommands } from "./commands/stack.js";
+import { addStatusCommand } from "./commands/status.js";
+import { addSubmitCommand } from "./commands/submit.js";
 import { addTopicsCommands } from "./commands/topics.js";
 
 /** All commands, in the order of the help. One file a group; what is not built has no entry. */
 export const COMMAND_GROUPS: readonly CommandGroup[] = [
+  addStatusCommand,
   addRouterCommand,
   addTopicsCommands,
   addSchemasCommands,
   addMigrateCommand,
+  addSubmitCommand,
+  addResultsCommands,
+  addJobsCommands,
+  addInDoubtCommands,
+  addDlqCommands,
   addConfigCommands,
   addSimulatorCommand,
   addStackCommands,

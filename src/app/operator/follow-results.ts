@@ -1,0 +1,55 @@
+import { randomUUID } from "node:crypto";
+import kafkajs, { type Consumer } from "kafkajs";
+import type { Config } from "../../config/config.js";
+import { clientOptions } from "../../adapters/kafka/topics.js";
+import { forTenant } from "../../domain/job/reply.js";
+
+const { Kafka } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
+
+/** The topics that results go to by default: one, or one a tenant. */
+export function resultsTopics(config: Config): readonly string[] {
+  const { name } = config.topics.results;
+  return name.includes("{tenant}") ? Object.keys(config.tenants).map((tenant) => forTenant(name, tenant)) : [name];
+}
+
+export interface SeenRecord {
+  readonly topic: string;
+  readonly value: Buffer | null;
+  readonly header: (name: string) => string | null;
+}
+
+/** A reader of a group of its own that commits nothing: nobody else's positions are touched. */
+export function openReader(config: Config): Consumer {
+  const kafka = new Kafka({ ...clientOptions(config.kafka), retry: { retries: 3, initialRetryTime: 200 } });
+  return kafka.consumer({ groupId: `sluice-${config.environment}-reader-${randomUUID()}`, allowAutoTopicCreation: false, maxWaitTimeInMs: 200 });
+}
+
+export async function runReader(consumer: Consumer, onRecord: (record: SeenRecord) => void): Promise<void> {
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: ({ topic, message }) => {
+      onRecord({ topic, value: message.value, header: (name) => textOf(message.headers?.[name]) });
+      return Promise.resolve();
+    },
+  });
+}
+
+function textOf(value: string | Buffer | (string | Buffer)[] | undefined): string | null {
+  const first = Array.isArray(value) ? value[0] : value;
+  return first === undefined ? null : first.toString();
+}
+
+/** Hands over results as they come until the signal, each as the text of its value. */
+export async function followResults(config: Config, fromBeginning: boolean, signal: AbortSignal, onResult: (text: string) => void): Promise<void> {
+  const consumer = openReader(config);
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...resultsTopics(config)], fromBeginning });
+    await runReader(consumer, ({ value }) => {
+      if (value !== null) onResult(value.toString("utf8"));
+    });
+    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener("abort", () => { resolve(); }, { once: true }); });
+  } finally {
+    await consumer.disconnect();
+  }
+}

@@ -1,0 +1,47 @@
+import type { JobView } from "./job-view.js";
+
+/** The one sentence that `jobs show` begins with: the state, why, and what happens next. */
+export function jobSentence(job: JobView, nowMs: number): string {
+  const deadline = `deadline ${clock(job.deadlineMs)}`;
+  const last = job.attempts.at(-1);
+  const at = last === undefined ? "" : `attempt ${String(last.number)} at ${last.account}/${last.model}`;
+  switch (job.state) {
+    case "waiting":
+      return `waiting: ${waitingFor(job, nowMs)}${afterText(job)}, ${deadline}`;
+    case "running":
+      return `running: ${at === "" ? "its call is out" : `${at}, since ${clock(last?.startedMs ?? job.acceptedMs)}`}, ${deadline}`;
+    case "in_doubt":
+      return `in_doubt: ${at} may have been billed, at most ${last?.maxNanoUsd ?? "?"} nano-dollars; settled by policy after its grace, ${deadline}`;
+    case "succeeded":
+      return `succeeded: ${job.attempts.length === 0 ? "served without a call" : `served by ${at}`}, ${clock(job.endedMs ?? nowMs)}, result ${deliveryText(job)}`;
+    case "failed":
+    case "expired":
+      return `${job.state}: ${job.code ?? "no code"}${job.message === null ? "" : `: ${job.message}`}; result ${deliveryText(job)}${letterText(job)}`;
+    case "cancelled":
+      return `cancelled: on request, ${clock(job.endedMs ?? nowMs)}; result ${deliveryText(job)}`;
+  }
+}
+
+function waitingFor({ waitsFor }: JobView, nowMs: number): string {
+  if (waitsFor === null) return "its execution has ended, the result is being written";
+  return waitsFor.untilMs > nowMs ? `waits for ${waitsFor.reason} until ${clock(waitsFor.untilMs)}` : `waits for ${waitsFor.reason}, due since ${clock(waitsFor.untilMs)}`;
+}
+
+/** The last try, when it has an outcome. */
+function afterText({ attempts }: JobView): string {
+  const last = attempts.at(-1);
+  if (last === undefined || last.outcome === null) return "";
+  return `, after attempt ${String(last.number)} at ${last.account}/${last.model} was ${last.outcome}`;
+}
+
+function deliveryText({ delivery }: JobView): string {
+  return delivery === "pending" ? "not yet published" : delivery === "published" ? "published" : "none";
+}
+
+function letterText({ letter }: JobView): string {
+  return letter === null ? "" : `, dead letter ${String(letter.no)} is ${letter.state}${letter.state === "open" ? `; sluice dlq replay ${String(letter.no)}` : ""}`;
+}
+
+function clock(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,86 @@
+import { attemptId } from "../../domain/job/ids.js";
+import { parseEnvelope } from "../../domain/result/envelope.js";
+import {
+  deliveryOf,
+  findJobs,
+  letterOfJob,
+  loadAttempts,
+  loadCosts,
+  type AttemptLine,
+  type CostLine,
+  type Delivery,
+  type JobDetail,
+  type SeenState,
+} from "../../adapters/postgres/operator/job-rows.js";
+import type { Operator } from "./open-operator.js";
+
+/** What a job that has not ended waits for; `until` is when it is looked at again. */
+export interface WaitsFor {
+  readonly reason: string;
+  readonly untilMs: number;
+}
+
+/** A job as `jobs show` tells it: the newest generation of its id. */
+export interface JobView {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly generation: number;
+  readonly state: SeenState;
+  readonly code: string | null;
+  /** Why it failed, from its dead letter. */
+  readonly message: string | null;
+  readonly waitsFor: WaitsFor | null;
+  readonly delivery: Delivery;
+  readonly acceptedMs: number;
+  readonly endedMs: number | null;
+  readonly deadlineMs: number;
+  readonly source: string;
+  readonly executionId: string | null;
+  readonly attempts: readonly (AttemptLine & { readonly attemptId: string })[];
+  readonly costs: readonly CostLine[];
+  readonly letter: { readonly no: number; readonly state: string } | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The jobs of an id, one a tenant that has it. */
+export async function viewJobs(operator: Operator, jobId: string, tenant: string | null): Promise<readonly JobView[]> {
+  const found = await findJobs(operator.pools.durable, jobId, tenant);
+  return Promise.all(found.map((job) => viewOf(operator, job)));
+}
+
+async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
+  const pool = operator.pools.durable;
+  const nos = attemptNos(job);
+  const day = job.execution?.day ?? job.key.day;
+  const [attempts, costs, delivery, letter] = await Promise.all([
+    loadAttempts(pool, day, nos),
+    loadCosts(pool, job.key, job.execution, nos),
+    deliveryOf(pool, job.key),
+    letterOfJob(pool, job.key),
+  ]);
+  return {
+    jobId: job.jobId,
+    tenant: job.tenant,
+    generation: job.generation,
+    state: job.state,
+    code: job.code,
+    message: letter?.message ?? null,
+    waitsFor: job.endedMs !== null || job.waits === null || job.waits.forWhat === "doubt" ? null : { reason: job.waits.forWhat, untilMs: job.waits.untilMs },
+    delivery,
+    acceptedMs: job.acceptedMs,
+    endedMs: job.endedMs,
+    deadlineMs: job.deadlineMs,
+    source: job.source,
+    executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
+    attempts: attempts.map((attempt) => ({ ...attempt, attemptId: attemptId(attempt.key.day, attempt.key.no) })),
+    costs,
+    letter: letter === null ? null : { no: letter.no, state: letter.state },
+    labels: parseEnvelope(job.envelope).labels,
+  };
+}
+
+/** All attempts that the ledger names for the execution: the ended ones, the current one, the one that answered. */
+function attemptNos(job: JobDetail): readonly number[] {
+  const nos = [...job.history.map(({ no }) => no), job.currentAttemptNo, job.answer?.attempt.no ?? null];
+  return [...new Set(nos.filter((no) => no !== null))];
+}

@@ -1,0 +1,30 @@
+import { readStatus, type LedgerStatus } from "../../adapters/postgres/operator/status-rows.js";
+import type { Operator } from "./open-operator.js";
+
+/** A doubt that stays open longer than this is for a person: every grace has passed many times over. */
+const DOUBT_AGE_MS = 3_600_000;
+/** Records that wait longer are not a busy relay: nobody publishes them, or their topic refuses them. */
+const OUTBOX_AGE_MS = 300_000;
+
+export interface OperatorStatus extends LedgerStatus {
+  /** What needs a person, in words; empty when nothing does. */
+  readonly needs: readonly string[];
+}
+
+export async function statusOf(operator: Operator): Promise<OperatorStatus> {
+  const status = await readStatus(operator.pools.durable, operator.config.postgres.session.deadAfterMs);
+  return { ...status, needs: needsOf(status) };
+}
+
+function needsOf(status: LedgerStatus): readonly string[] {
+  const { inDoubt, nowMs } = status;
+  const parked = status.letters.filter(({ state }) => state === "parked").reduce((sum, { count }) => sum + count, 0);
+  const needs: string[] = [];
+  if (inDoubt.oldestMs !== null && nowMs - inDoubt.oldestMs > DOUBT_AGE_MS) {
+    needs.push(`${String(inDoubt.open + inDoubt.settled)} attempts are in doubt, the oldest for over an hour: compare with the provider's bill, then sluice in-doubt resolve`);
+  }
+  if (parked > 0) needs.push(`${String(parked)} dead letters are parked after a third failure: sluice dlq ls --where 'state = parked'`);
+  if (status.routers.length === 0 && status.readyRows + status.outboxRecords > 0) needs.push("work waits and no router lives: start one with sluice router");
+  if (status.outboxOldestMs !== null && nowMs - status.outboxOldestMs > OUTBOX_AGE_MS) needs.push("records have waited for publication for over five minutes: look at Kafka and at the routers' logs");
+  return needs;
+}

@@ -1,0 +1,56 @@
+import type { OperatorStatus } from "../../app/operator/status.js";
+import type { CommandGroup } from "../command-context.js";
+import { dollarsText } from "../display-text.js";
+import { EXIT } from "../exit-code.js";
+
+export const addStatusCommand: CommandGroup = (program, context) => {
+  program
+    .command("status")
+    .description("one screen of how the gateway stands; exit 6 when something needs a person")
+    .action(
+      context.action(async () => {
+        const [{ withOperator }, { statusOf }] = await Promise.all([
+          import("../../app/operator/open-operator.js"),
+          import("../../app/operator/status.js"),
+        ]);
+        const status = await withOperator(context.config(), statusOf);
+        context.show(statusJson(status), () => statusLines(status));
+        status.needs.forEach((need) => {
+          context.note(`needs a person: ${need}`);
+        });
+        return status.needs.length === 0 ? EXIT.done : EXIT.partly;
+      }),
+    );
+};
+
+function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
+  const age = (ms: number | null): number | null => (ms === null ? null : Math.max(0, status.nowMs - ms));
+  return {
+    at: new Date(status.nowMs).toISOString(),
+    routers: status.routers,
+    waiting: { rows: status.readyRows, oldestRunnableAgeMs: age(status.oldestRunnableMs) },
+    outbox: { records: status.outboxRecords, oldestAgeMs: age(status.outboxOldestMs) },
+    inDoubt: { open: status.inDoubt.open, settled: status.inDoubt.settled, oldestAgeMs: age(status.inDoubt.oldestMs), maxNanoUsd: status.inDoubt.maxNanoUsd },
+    deadLetters: status.letters,
+    unansweredExecutions: status.unansweredExecutions,
+    consumerLag: null, // the ledger knows positions, only a broker knows the ends of its logs
+    needs: status.needs,
+  };
+}
+
+function statusLines(status: OperatorStatus): readonly string[] {
+  const { inDoubt, letters, routers } = status;
+  const ago = (ms: number | null): string => (ms === null ? "" : `, the oldest ${secondsText(status.nowMs - ms)}`);
+  return [
+    `routers      ${routers.length === 0 ? "none lives" : routers.map(({ name, session, beatAgeMs }) => `${name} (session ${String(session)}, beat ${secondsText(beatAgeMs)} ago)`).join(", ")}`,
+    `waiting      ${String(status.readyRows)} executions${ago(status.oldestRunnableMs)}${status.oldestRunnableMs === null ? "" : " overdue"}`,
+    `outbox       ${String(status.outboxRecords)} records${ago(status.outboxOldestMs)}`,
+    `in doubt     ${String(inDoubt.open)} in their grace, ${String(inDoubt.settled)} settled with open cost, at most ${dollarsText(BigInt(inDoubt.maxNanoUsd))}${ago(inDoubt.oldestMs)}`,
+    `dead letters ${letters.length === 0 ? "none open" : letters.map(({ code, state, count }) => `${String(count)} ${code}${state === "parked" ? " (parked)" : ""}`).join(", ")}`,
+    "lag          unknown without a broker",
+  ];
+}
+
+function secondsText(ms: number): string {
+  return `${String(Math.max(0, Math.round(ms / 100)) / 10)} s`;
+}
