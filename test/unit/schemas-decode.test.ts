@@ -56,6 +56,11 @@ async function decoded(schema: Schema, value: unknown): Promise<unknown> {
 }
 
 describe("a job in Avro", () => {
+  test("may hold text whose length takes more than one byte to say", async () => {
+    const long = JSON.stringify({ model: "cheap", messages: [{ role: "user", content: "x".repeat(300) }] });
+    const found = await decoded(recordOf({ bodyJson: "string" }), { bodyJson: long });
+    expect(found).toMatchObject({ kind: "decoded", document: { fields: { bodyJson: long } } });
+  });
   test("is decoded from a producer's own record with fewer fields and other names", async () => {
     const schema = recordOf({ bodyJson: "string", priority: "int", labels: { type: "map", values: "string" } });
     const found = await decoded(schema, { bodyJson: BODY_JSON, priority: 9, labels: { department: "risk" } });

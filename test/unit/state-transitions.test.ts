@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import {
+  ATTEMPT_TRANSITIONS,
+  EXECUTION_TRANSITIONS,
+  JOB_TRANSITIONS,
+} from "../../src/domain/execution/execution.js";
+
+const migration = readFileSync(new URL("../../schemas/ledger/0001_ledger.sql", import.meta.url), "utf8");
+
+/** The moves that the database's trigger on a table lets through, as written in the migration. */
+function movesInMigration(table: string): readonly string[] {
+  const trigger = new RegExp(`CREATE TRIGGER ${table}_transition[\\s\\S]*?EXECUTE FUNCTION`).exec(migration)?.[0] ?? "";
+  return [...trigger.matchAll(/'([a-z_]+>[a-z_]+)'/g)].map((match) => match[1] ?? "").sort();
+}
+
+function movesOf(table: Readonly<Record<string, readonly string[]>>): readonly string[] {
+  return Object.entries(table)
+    .flatMap(([from, to]) => to.map((state) => `${from}>${state}`))
+    .sort();
+}
+
+describe("The database refuses exactly what the table refuses", () => {
+  test("for jobs", () => {
+    expect(movesInMigration("jobs")).toEqual(movesOf(JOB_TRANSITIONS));
+  });
+  test("for executions", () => {
+    expect(movesInMigration("executions")).toEqual(movesOf(EXECUTION_TRANSITIONS));
+  });
+  test("for attempts", () => {
+    expect(movesInMigration("attempts")).toEqual(movesOf(ATTEMPT_TRANSITIONS));
+  });
+  test("and lets nothing out of an ended state", () => {
+    const all = ["jobs", "executions", "attempts"].flatMap(movesInMigration);
+    expect(all.length).toBe(4 + 13 + 9);
+    expect(all.filter((move) => /^(succeeded|failed|expired|cancelled|dropped|answered|not_sent)>/.test(move))).toEqual(
+      [],
+    );
+  });
+});
