@@ -50,9 +50,17 @@ export function buildAdmission(config: Config, cluster: string): JobAdmission {
 /** Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it. */
 function routesRevision(config: Config): string {
   const accounts = Object.entries(config.providers).map(([name, { kind, baseUrl }]) => ({ name, kind, baseUrl }));
-  return createHash("sha256").update(JSON.stringify({ accounts, models: config.models })).digest("hex").slice(0, 12);
+  return createHash("sha256")
+    .update(JSON.stringify({ accounts, models: config.models }))
+    .digest("hex")
+    .slice(0, 12);
 }
 
 export function buildRenderSettings(config: Config, cluster: string): RenderSettings {
-  return { environment: config.environment, cluster, group: config.kafka.groupId, costsTopic: config.topics.costs.name };
+  return {
+    environment: config.environment,
+    cluster,
+    group: config.kafka.groupId,
+    costsTopic: config.topics.costs.name,
+  };
 }

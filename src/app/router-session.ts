@@ -83,7 +83,15 @@ export class RouterSession {
     this.#ledger = ledger;
     this.#session = session;
     const { config, log, metrics, kafka, cluster } = options;
-    const common = { ledger, session, clock: systemClock, random: systemRandom, log, metrics, mendable: isConnectionTrouble };
+    const common = {
+      ledger,
+      session,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      metrics,
+      mendable: isConnectionTrouble,
+    };
     const renderSettings = buildRenderSettings(config, cluster.id);
     const render = createRenderer(renderSettings);
     this.#render = render;
@@ -96,16 +104,37 @@ export class RouterSession {
       return account;
     };
     const graceMs = (name: string): number => accounts.get(name)?.inDoubt.graceMs ?? DEFAULT_GRACE_MS;
-    const fenced = (): void => { this.#end("fenced"); };
+    const fenced = (): void => {
+      this.#end("fenced");
+    };
     this.#numbers = new NumberSource(() => ledger.takeNumbers());
     this.#slots = new Slots(new Map([...accounts].map(([name, account]) => [name, account.limits.concurrency])));
     this.#providers = openProviders(config);
     this.#publisher = new RecordPublisher(kafka, { sendTimeoutMs: SEND_TIMEOUT_MS });
-    this.#keeper = new SessionKeeper({ ...common, ...config.postgres.session, graceMs, lowMark: () => this.#numbers.lowMark(), fenced });
-    this.#relay = new RelayStage({ ...common, publisher: this.#publisher, sweepAfterMs: config.delivery.sweepAfterMs, recordsMax: RELAY_RECORDS_MAX, recordsPerSend: RELAY_RECORDS_PER_SEND });
+    this.#keeper = new SessionKeeper({
+      ...common,
+      ...config.postgres.session,
+      graceMs,
+      lowMark: () => this.#numbers.lowMark(),
+      fenced,
+    });
+    this.#relay = new RelayStage({
+      ...common,
+      publisher: this.#publisher,
+      sweepAfterMs: config.delivery.sweepAfterMs,
+      recordsMax: RELAY_RECORDS_MAX,
+      recordsPerSend: RELAY_RECORDS_PER_SEND,
+    });
     const publish = this.#relay.add.bind(this.#relay);
     const groups = { groupSizeMax: config.limits.groups.sizeMax, groupWaitMs: config.limits.groups.waitMs };
-    this.#finish = new FinishStage({ ...common, ...groups, render, numbers: this.#numbers, publish, givenUp: () => this.#givenUp });
+    this.#finish = new FinishStage({
+      ...common,
+      ...groups,
+      render,
+      numbers: this.#numbers,
+      publish,
+      givenUp: () => this.#givenUp,
+    });
     this.#caller = new Caller({
       ...common,
       providers: this.#providers,
@@ -120,10 +149,16 @@ export class RouterSession {
           return account === undefined ? null : answeredPrice(account, work.route, version, catalog.prices);
         },
       },
-      finished: (call) => { this.#finish.add(call); },
-      notSent: (work) => { this.#notSent.push(work); },
+      finished: (call) => {
+        this.#finish.add(call);
+      },
+      notSent: (work) => {
+        this.#notSent.push(work);
+      },
     });
-    const start = (work: Work): void => { this.#caller.start(work); };
+    const start = (work: Work): void => {
+      this.#caller.start(work);
+    };
     const mayStart = (): boolean => this.#keeper.mayStart();
     this.#dispatch = new DispatchStage({
       ...common,
@@ -157,7 +192,9 @@ export class RouterSession {
       decoder: options.decoder,
       clock: systemClock,
       log,
-      alert: (event, fields) => { log.error(event, fields); },
+      alert: (event, fields) => {
+        log.error(event, fields);
+      },
     });
     this.#intake = new IntakeStage({
       ...common,
@@ -170,7 +207,12 @@ export class RouterSession {
       inbox: this.#inbox,
       slotWaitMs: SLOT_WAIT_MS,
       mayStart,
-      backlog: { here: () => this.#dispatch.backlog, began: () => { this.#dispatch.backlogBegan(); } },
+      backlog: {
+        here: () => this.#dispatch.backlog,
+        began: () => {
+          this.#dispatch.backlogBegan();
+        },
+      },
       start,
       publish,
       fenced,
@@ -187,7 +229,15 @@ export class RouterSession {
   async run(signal: AbortSignal): Promise<void> {
     const over = AbortSignal.any([signal, this.#over.signal]);
     await this.#publisher.connect();
-    const loops = [this.#keeper.run(), this.#dispatch.run(), this.#intake.run(), this.#relay.runSweep(), this.#watchLoad(over), this.#sweepStragglers(over), this.#prepareDays(over)];
+    const loops = [
+      this.#keeper.run(),
+      this.#dispatch.run(),
+      this.#intake.run(),
+      this.#relay.runSweep(),
+      this.#watchLoad(over),
+      this.#sweepStragglers(over),
+      this.#prepareDays(over),
+    ];
     const finishing = this.#finish.run();
     // A loop that breaks is a bug: the process must not go on half alive.
     const broken = Promise.race(loops.map((loop) => loop.then(() => new Promise<never>(() => undefined))));
@@ -196,8 +246,20 @@ export class RouterSession {
       this.#end("a stage broke");
     });
     await this.#inbox.start();
-    this.#options.log.info("router.ready", { session: this.#session, topics: this.#options.config.topics.jobs.map(({ name }) => name) });
-    if (!over.aborted) await new Promise<void>((resolve) => { over.addEventListener("abort", () => { resolve(); }, { once: true }); });
+    this.#options.log.info("router.ready", {
+      session: this.#session,
+      topics: this.#options.config.topics.jobs.map(({ name }) => name),
+    });
+    if (!over.aborted)
+      await new Promise<void>((resolve) => {
+        over.addEventListener(
+          "abort",
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
+      });
     await this.#drain(loops, finishing);
   }
 
@@ -209,7 +271,10 @@ export class RouterSession {
     log.info("router.draining", { inAir: this.#caller.inAir });
     this.#intake.stop();
     this.#dispatch.stop();
-    await within(Math.min(5000, left()), this.#inbox.stop().catch(() => undefined));
+    await within(
+      Math.min(5000, left()),
+      this.#inbox.stop().catch(() => undefined),
+    );
     while (this.#caller.inAir > 0 && left() > DRAIN_RESERVE_MS) await systemClock.sleep(20);
     this.#caller.cut();
     while (this.#caller.inAir > 0 && left() > 0) await systemClock.sleep(20);
@@ -220,7 +285,9 @@ export class RouterSession {
     await this.#relay.drain(left());
     this.#keeper.stop();
     await within(1000, Promise.allSettled(loops));
-    await this.#ledger.endSession(this.#session).catch((error: unknown) => { log.warn("session.end_failed", { error }); });
+    await this.#ledger.endSession(this.#session).catch((error: unknown) => {
+      log.warn("session.end_failed", { error });
+    });
     await this.#publisher.close().catch(() => undefined);
     await Promise.all([...this.#providers.values()].map((provider) => provider.close()));
     log.info("session.ended", { session: this.#session });
@@ -230,7 +297,11 @@ export class RouterSession {
     const works = this.#notSent.splice(0);
     if (works.length === 0) return;
     try {
-      await this.#ledger.giveBack(this.#session, works.map(({ execution, intent }) => ({ execution, attempt: intent })), systemClock.nowMs());
+      await this.#ledger.giveBack(
+        this.#session,
+        works.map(({ execution, intent }) => ({ execution, attempt: intent })),
+        systemClock.nowMs(),
+      );
       for (const { intent } of works) this.#numbers.close(intent.no);
     } catch (error) {
       this.#options.log.warn("dispatch.give_back_failed", { calls: works.length, error });
@@ -250,7 +321,11 @@ export class RouterSession {
         const pending = load.readyRows + this.#numbers.openCount;
         metrics.set("sluice_pending_jobs", {}, pending);
         metrics.set("sluice_outbox_rows", {}, load.outboxRecords);
-        metrics.set("sluice_oldest_runnable_seconds", {}, load.oldestRunnableMs === null ? 0 : Math.max(0, systemClock.nowMs() - load.oldestRunnableMs) / 1000);
+        metrics.set(
+          "sluice_oldest_runnable_seconds",
+          {},
+          load.oldestRunnableMs === null ? 0 : Math.max(0, systemClock.nowMs() - load.oldestRunnableMs) / 1000,
+        );
         const part: number = paused ? resumeAt : 1;
         const full: boolean = pending > jobsMax * part || load.outboxRecords > outboxRowsMax * part;
         if (full !== paused) {
@@ -284,7 +359,9 @@ export class RouterSession {
   async #prepareDays(over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       await systemClock.sleep(DAYS_EVERY_MS, over);
-      await this.#ledger.prepareDays().catch((error: unknown) => { this.#options.log.error("ledger.days_failed", { error }); });
+      await this.#ledger.prepareDays().catch((error: unknown) => {
+        this.#options.log.error("ledger.days_failed", { error });
+      });
     }
   }
 }

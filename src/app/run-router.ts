@@ -8,6 +8,7 @@ import { missingMigrations } from "../adapters/postgres/migrate.js";
 import { createMetrics, type PrometheusMetrics } from "../adapters/metrics/prometheus.js";
 import { startHealthServer, type HealthServer } from "../adapters/http/health-server.js";
 import { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
+import { readHeadersInLinearTime } from "../adapters/kafka/header-decoding.js";
 import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { systemClock } from "../adapters/system/system-clock.js";
@@ -29,10 +30,12 @@ export interface RouterOptions {
  */
 export async function runRouter(config: Config, options: RouterOptions): Promise<void> {
   const { log, signal } = options;
-  if (config.auth.tenantFrom === "body") log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
+  if (config.auth.tenantFrom === "body")
+    log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
   await requireSchema(config.postgres.url);
   const metrics = createMetrics({ processMetrics: true });
   const pools = createPools(config.postgres, log);
+  readHeadersInLinearTime();
   const kafka = new Kafka(clientOptions(config.kafka));
   const cluster = new ClusterFacts(kafka);
   const decoder = openDecoder(config);
@@ -44,7 +47,16 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
     health = await openHealth(config, metrics, pools, cluster, () => session !== null, signal);
     log.info("router.listening", { url: health.url });
     while (!signal.aborted) {
-      session = await RouterSession.open({ config, log, metrics, pools, kafka, cluster, decoder, name: options.name ?? hostname() });
+      session = await RouterSession.open({
+        config,
+        log,
+        metrics,
+        pools,
+        kafka,
+        cluster,
+        decoder,
+        name: options.name ?? hostname(),
+      });
       await session.run(signal);
     }
   } finally {
@@ -57,7 +69,11 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
 function openDecoder(config: Config): ValueDecoder | null {
   const { url, username, password, timeoutMs, negativeCacheMs } = config.registry;
   if (url === null) return null;
-  return createAvroDecoder({ valueBytesMax: config.limits.intake.valueBytesMax, negativeCacheMs }, createFindSchema({ url, username, password, timeoutMs }), systemClock);
+  return createAvroDecoder(
+    { valueBytesMax: config.limits.intake.valueBytesMax, negativeCacheMs },
+    createFindSchema({ url, username, password, timeoutMs }),
+    systemClock,
+  );
 }
 
 async function requireSchema(databaseUrl: string): Promise<void> {
@@ -71,8 +87,13 @@ async function reportDurability(pools: Pools, log: Log): Promise<void> {
     "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commit, current_setting('synchronous_standby_names') AS standbys",
   );
   const facts = found.rows[0];
-  log.info("postgres.durability", { fsync: facts?.fsync, synchronousCommit: facts?.commit, standbys: facts?.standbys === "" ? "none" : facts?.standbys });
-  if (facts?.fsync !== "on") log.error("postgres.fsync_off", { note: "a crash of the database machine loses accepted jobs" });
+  log.info("postgres.durability", {
+    fsync: facts?.fsync,
+    synchronousCommit: facts?.commit,
+    standbys: facts?.standbys === "" ? "none" : facts?.standbys,
+  });
+  if (facts?.fsync !== "on")
+    log.error("postgres.fsync_off", { note: "a crash of the database machine loses accepted jobs" });
 }
 
 function openHealth(

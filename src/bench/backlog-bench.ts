@@ -24,21 +24,38 @@ export async function backlogBench(jobs: number, note: (line: string) => void): 
     mock.process.signal("SIGSTOP");
     await place.publish(topics.jobs, 0, jobs);
     const startMs = Date.now();
-    const router = await place.startRouter({ topics, mockPort: mock.port, concurrency: 64, callTimeoutMs: HOUR_MS, pendingJobsMax: jobs * 2 });
+    const router = await place.startRouter({
+      topics,
+      mockPort: mock.port,
+      concurrency: 64,
+      callTimeoutMs: HOUR_MS,
+      pendingJobsMax: jobs * 2,
+    });
     const times = await watchAcceptance(place.databaseUrl, topics.jobs, jobs, note);
     const rss = peakRssMb(router.pid);
     mock.process.signal("SIGCONT");
     note(`all accepted ${String(Date.now() - startMs)} ms after the router's start`);
     router.signal("SIGKILL");
     const half = Math.floor(jobs / 2);
-    const perS = (from: number, to: number, count: number): number => Math.round((count * 1000) / Math.max(1, to - from));
-    return { jobs, peakRssMb: rss, acceptPerSFirstHalf: perS(times.first, times.half, half), acceptPerSSecondHalf: perS(times.half, times.all, jobs - half) };
+    const perS = (from: number, to: number, count: number): number =>
+      Math.round((count * 1000) / Math.max(1, to - from));
+    return {
+      jobs,
+      peakRssMb: rss,
+      acceptPerSFirstHalf: perS(times.first, times.half, half),
+      acceptPerSSecondHalf: perS(times.half, times.all, jobs - half),
+    };
   } finally {
     await place.close();
   }
 }
 
-async function watchAcceptance(databaseUrl: string, topic: string, jobs: number, note: (line: string) => void): Promise<{ first: number; half: number; all: number }> {
+async function watchAcceptance(
+  databaseUrl: string,
+  topic: string,
+  jobs: number,
+  note: (line: string) => void,
+): Promise<{ first: number; half: number; all: number }> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   const times = { first: 0, half: 0, all: 0 };
@@ -46,7 +63,10 @@ async function watchAcceptance(databaseUrl: string, topic: string, jobs: number,
   let said = 0;
   try {
     while (times.all === 0) {
-      const found = await client.query<{ sum: string | null }>("SELECT sum(next) AS sum FROM inbox_position WHERE topic = $1", [topic]);
+      const found = await client.query<{ sum: string | null }>(
+        "SELECT sum(next) AS sum FROM inbox_position WHERE topic = $1",
+        [topic],
+      );
       const accepted = Number(found.rows[0]?.sum ?? 0);
       const nowMs = Date.now();
       if (accepted > 0 && times.first === 0) times.first = nowMs;
@@ -56,7 +76,10 @@ async function watchAcceptance(databaseUrl: string, topic: string, jobs: number,
         said = accepted;
         note(`${String(accepted)} of ${String(jobs)} accepted`);
       }
-      if (nowMs > endMs) throw new Error(`expected ${String(jobs)} jobs accepted within ${String(RUN_TIMEOUT_MS)} ms, found ${String(accepted)}`);
+      if (nowMs > endMs)
+        throw new Error(
+          `expected ${String(jobs)} jobs accepted within ${String(RUN_TIMEOUT_MS)} ms, found ${String(accepted)}`,
+        );
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     return times;

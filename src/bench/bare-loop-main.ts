@@ -8,7 +8,12 @@ import { Pool } from "undici";
 const [brokers = "", inTopic = "", outTopic = "", origin = "", inFlight = "64"] = process.argv.slice(2);
 const { Kafka, logLevel } = kafkajs;
 const kafka = new Kafka({ brokers: brokers.split(","), clientId: "bare-loop", logLevel: logLevel.NOTHING });
-const consumer = kafka.consumer({ groupId: `bare-${inTopic}`, sessionTimeout: 6000, heartbeatInterval: 1500, maxWaitTimeInMs: 200 });
+const consumer = kafka.consumer({
+  groupId: `bare-${inTopic}`,
+  sessionTimeout: 6000,
+  heartbeatInterval: 1500,
+  maxWaitTimeInMs: 200,
+});
 const producer = kafka.producer({ allowAutoTopicCreation: false });
 const pool = new Pool(origin, { connections: Number(inFlight), pipelining: 1 });
 let free = Number(inFlight);
@@ -50,7 +55,12 @@ await consumer.run({
   eachBatchAutoResolve: true,
   partitionsConsumedConcurrently: 12,
   eachBatch: async ({ batch }) => {
-    const answers = await Promise.all(batch.messages.map(async (message) => ({ key: message.key, value: await call(message.value ?? Buffer.alloc(0)) })));
+    const answers = await Promise.all(
+      batch.messages.map(async (message) => ({
+        key: message.key,
+        value: await call(message.value ?? Buffer.alloc(0)),
+      })),
+    );
     await producer.send({ topic: outTopic, acks: -1, messages: answers });
   },
 });

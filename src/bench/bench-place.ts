@@ -43,14 +43,24 @@ export class BenchPlace {
     const stack = await startStack({ servers: ["kafka", "postgres"], onProgress: note });
     const database = await createOwnDatabase(stack.addresses.databaseUrl, `bench_${Date.now().toString(36)}`);
     const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
-    const kafka = new KafkaClient({ brokers: stack.addresses.kafkaBrokers.split(","), clientId: "bench", logLevel: logLevel.NOTHING });
+    const kafka = new KafkaClient({
+      brokers: stack.addresses.kafkaBrokers.split(","),
+      clientId: "bench",
+      logLevel: logLevel.NOTHING,
+    });
     const place = new BenchPlace(stack, kafka, database.url, folder, database.drop);
     await place.admin.connect();
     await place.#producer.connect();
     return place;
   }
 
-  private constructor(stack: Stack, kafka: Kafka, databaseUrl: string, folder: string, dropDatabase: () => Promise<void>) {
+  private constructor(
+    stack: Stack,
+    kafka: Kafka,
+    databaseUrl: string,
+    folder: string,
+    dropDatabase: () => Promise<void>,
+  ) {
     this.stack = stack;
     this.kafka = kafka;
     this.databaseUrl = databaseUrl;
@@ -71,7 +81,11 @@ export class BenchPlace {
     const topics = { jobs, results: `${jobs}.results`, costs: `${jobs}.costs` };
     await this.admin.createTopics({
       waitForLeaders: true,
-      topics: [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`].map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
+      topics: [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`].map((topic) => ({
+        topic,
+        numPartitions: PARTITIONS,
+        replicationFactor: 1,
+      })),
     });
     return topics;
   }
@@ -87,8 +101,21 @@ export class BenchPlace {
     for (let start = from; start < from + count; start += 1000) {
       const messages = Array.from({ length: Math.min(1000, from + count - start) }, (_unused, index) => {
         const number = start + index;
-        const body = { model: "cheap", messages: [{ role: "system", content: "You write short entries for a film catalogue. Answer in one sentence." }, { role: "user", content: `What is the style of the director of film number ${String(number)} in the list?` }], temperature: 0 };
-        return { key: `film-${String(number)}`, value: JSON.stringify({ jobId: `${topic}-${String(number)}`, tenant: "bench", body }) };
+        const body = {
+          model: "cheap",
+          messages: [
+            { role: "system", content: "You write short entries for a film catalogue. Answer in one sentence." },
+            {
+              role: "user",
+              content: `What is the style of the director of film number ${String(number)} in the list?`,
+            },
+          ],
+          temperature: 0,
+        };
+        return {
+          key: `film-${String(number)}`,
+          value: JSON.stringify({ jobId: `${topic}-${String(number)}`, tenant: "bench", body }),
+        };
       });
       // Serial: batches of one producer, in order.
       await this.#producer.send({ topic, acks: -1, messages });
@@ -96,7 +123,18 @@ export class BenchPlace {
   }
 
   async startBareLoop(topics: Topics, mockPort: number, inFlight: number): Promise<OwnProcess> {
-    const child = this.#start("bare", [here("bare-loop-main.js"), this.stack.addresses.kafkaBrokers, topics.jobs, topics.results, `http://127.0.0.1:${String(mockPort)}`, String(inFlight)], {});
+    const child = this.#start(
+      "bare",
+      [
+        here("bare-loop-main.js"),
+        this.stack.addresses.kafkaBrokers,
+        topics.jobs,
+        topics.results,
+        `http://127.0.0.1:${String(mockPort)}`,
+        String(inFlight),
+      ],
+      {},
+    );
     await firstLine(child);
     return child;
   }
@@ -104,9 +142,22 @@ export class BenchPlace {
   async startRouter(setup: RouterSetup): Promise<OwnProcess> {
     const file = join(this.folder, `router-${String(this.#count)}.yaml`);
     await writeFile(file, stringify(routerConfig(setup)));
-    const env = { KAFKA_BROKERS: this.stack.addresses.kafkaBrokers, DATABASE_URL: this.databaseUrl, OPENAI_API_KEY: "bench" };
+    const env = {
+      KAFKA_BROKERS: this.stack.addresses.kafkaBrokers,
+      DATABASE_URL: this.databaseUrl,
+      OPENAI_API_KEY: "bench",
+    };
     const cli = here("../cli/main.js");
-    await runProcess({ name: "migrate", args: [cli, "migrate", "--config", file], env, logFile: join(this.folder, "migrate.log"), readStdout: false }, 60_000);
+    await runProcess(
+      {
+        name: "migrate",
+        args: [cli, "migrate", "--config", file],
+        env,
+        logFile: join(this.folder, "migrate.log"),
+        readStdout: false,
+      },
+      60_000,
+    );
     const child = this.#start("router", [cli, "router", "--config", file], env);
     await lineWith(child, '"router.ready"');
     return child;
@@ -118,7 +169,10 @@ export class BenchPlace {
     for (;;) {
       const found = await this.recordsIn(topic);
       if (found >= count) return Date.now();
-      if (Date.now() > endMs) throw new Error(`expected ${String(count)} records in ${topic} within ${String(timeoutMs)} ms, found ${String(found)}`);
+      if (Date.now() > endMs)
+        throw new Error(
+          `expected ${String(count)} records in ${topic} within ${String(timeoutMs)} ms, found ${String(found)}`,
+        );
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

@@ -61,13 +61,23 @@ export async function directBench(jobs: number, note: (line: string) => void): P
   }
 }
 
-async function pairs(place: BenchPlace, jobs: number, latencyMs: number, bareInFlight: number, places: number, count: number, note: (line: string) => void) {
+async function pairs(
+  place: BenchPlace,
+  jobs: number,
+  latencyMs: number,
+  bareInFlight: number,
+  places: number,
+  count: number,
+  note: (line: string) => void,
+) {
   const ran: { readonly bare: RunFigures; readonly gateway: RunFigures; readonly calls: number }[] = [];
   for (let pair = 1; pair <= count; pair += 1) {
     // Serial: two runs at once would measure each other.
     const bare = await bareRun(place, jobs, latencyMs, bareInFlight);
     const gateway = await gatewayRun(place, jobs, latencyMs, places);
-    note(`${String(latencyMs)} ms mock, pair ${String(pair)}: bare ${String(Math.round(bare.jobsPerS))}/s, gateway ${String(Math.round(gateway.jobsPerS))}/s, router ${gateway.cpuSPer1k.toFixed(3)} and postgres ${gateway.postgresCpuSPer1k.toFixed(3)} CPU-s per 1,000`);
+    note(
+      `${String(latencyMs)} ms mock, pair ${String(pair)}: bare ${String(Math.round(bare.jobsPerS))}/s, gateway ${String(Math.round(gateway.jobsPerS))}/s, router ${gateway.cpuSPer1k.toFixed(3)} and postgres ${gateway.postgresCpuSPer1k.toFixed(3)} CPU-s per 1,000`,
+    );
     ran.push({ bare, gateway, calls: gateway.calls });
   }
   const byRatio = [...ran].sort((a, b) => a.gateway.jobsPerS / a.bare.jobsPerS - b.gateway.jobsPerS / b.bare.jobsPerS);
@@ -86,13 +96,25 @@ async function bareRun(place: BenchPlace, jobs: number, latencyMs: number, inFli
   return figures;
 }
 
-async function gatewayRun(place: BenchPlace, jobs: number, latencyMs: number, places: number): Promise<RunFigures & { readonly calls: number }> {
+async function gatewayRun(
+  place: BenchPlace,
+  jobs: number,
+  latencyMs: number,
+  places: number,
+): Promise<RunFigures & { readonly calls: number }> {
   const topics = await place.freshTopics();
   const mock = await place.startMock(latencyMs);
-  const router = await place.startRouter({ topics, mockPort: mock.port, concurrency: places, callTimeoutMs: 60_000, pendingJobsMax: 200_000 });
+  const router = await place.startRouter({
+    topics,
+    mockPort: mock.port,
+    concurrency: places,
+    callTimeoutMs: 60_000,
+    pendingJobsMax: 200_000,
+  });
   const figures = await measure(place, topics, jobs, router.pid);
   const calls = (await callsOf(mock.port)) - WARM_UP_JOBS;
-  if (calls !== jobs) throw new Error(`expected ${String(jobs)} calls at the mock for as many different jobs, found ${String(calls)}`);
+  if (calls !== jobs)
+    throw new Error(`expected ${String(jobs)} calls at the mock for as many different jobs, found ${String(calls)}`);
   await place.stop(router);
   await place.stop(mock.process);
   return { ...figures, calls };
@@ -121,10 +143,19 @@ async function measure(place: BenchPlace, topics: Topics, jobs: number, pid: num
 }
 
 /** A quiet gateway: jobs one by one, from the publish to the result's arrival at a reader. */
-async function pacedRun(place: BenchPlace, note: (line: string) => void): Promise<Pick<DirectFigures, "p50Ms" | "p99Ms" | "mockP50Ms">> {
+async function pacedRun(
+  place: BenchPlace,
+  note: (line: string) => void,
+): Promise<Pick<DirectFigures, "p50Ms" | "p99Ms" | "mockP50Ms">> {
   const topics = await place.freshTopics();
   const mock = await place.startMock(SLOW_MS);
-  const router = await place.startRouter({ topics, mockPort: mock.port, concurrency: SLOW_IN_FLIGHT, callTimeoutMs: 60_000, pendingJobsMax: 200_000 });
+  const router = await place.startRouter({
+    topics,
+    mockPort: mock.port,
+    concurrency: SLOW_IN_FLIGHT,
+    callTimeoutMs: 60_000,
+    pendingJobsMax: 200_000,
+  });
   const sent = new Map<string, number>();
   const took: number[] = [];
   const consumer = place.kafka.consumer({ groupId: `${topics.results}.reader`, maxWaitTimeInMs: 50 });
@@ -151,7 +182,11 @@ async function pacedRun(place: BenchPlace, note: (line: string) => void): Promis
   await place.stop(mock.process);
   took.sort((a, b) => a - b);
   note(`100 jobs/s: ${String(took.length)} results seen`);
-  return { p50Ms: round(took[Math.floor(took.length / 2)] ?? Number.NaN, 1), p99Ms: round(took[Math.floor(took.length * 0.99)] ?? Number.NaN, 1), mockP50Ms };
+  return {
+    p50Ms: round(took[Math.floor(took.length / 2)] ?? Number.NaN, 1),
+    p99Ms: round(took[Math.floor(took.length * 0.99)] ?? Number.NaN, 1),
+    mockP50Ms,
+  };
 }
 
 async function mockLatency(port: number): Promise<number> {

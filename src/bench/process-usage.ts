@@ -13,8 +13,16 @@ function statOf(pid: number): ProcessStat | null {
   try {
     const text = readFileSync(`/proc/${String(pid)}/stat`, "utf8");
     // The name in brackets may hold anything, so fields are counted from its end. Source: proc(5).
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
-    return { pid, parent: fields[1] ?? 0, ownTicks: (fields[11] ?? 0) + (fields[12] ?? 0), endedChildrenTicks: (fields[13] ?? 0) + (fields[14] ?? 0) };
+    const fields = text
+      .slice(text.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number);
+    return {
+      pid,
+      parent: fields[1] ?? 0,
+      ownTicks: (fields[11] ?? 0) + (fields[12] ?? 0),
+      endedChildrenTicks: (fields[13] ?? 0) + (fields[14] ?? 0),
+    };
   } catch {
     return null; // it has just ended
   }
@@ -22,9 +30,11 @@ function statOf(pid: number): ProcessStat | null {
 
 /** CPU seconds of a process and all below it so far, those that have ended included. Linux only. */
 export function cpuSecondsOfTree(root: number): number {
-  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => statOf(Number(name)) ?? []);
+  const all = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => statOf(Number(name)) ?? []);
   const inTree = new Set([root]);
-  for (let grew = true; grew; ) {
+  for (let grew = true; grew;) {
     grew = false;
     for (const { pid, parent } of all) {
       if (inTree.has(parent) && !inTree.has(pid)) {
@@ -33,7 +43,9 @@ export function cpuSecondsOfTree(root: number): number {
       }
     }
   }
-  const ticks = all.filter(({ pid }) => inTree.has(pid)).reduce((sum, stat) => sum + stat.ownTicks + stat.endedChildrenTicks, 0);
+  const ticks = all
+    .filter(({ pid }) => inTree.has(pid))
+    .reduce((sum, stat) => sum + stat.ownTicks + stat.endedChildrenTicks, 0);
   return ticks / TICKS_PER_SECOND;
 }
 

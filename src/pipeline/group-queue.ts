@@ -43,7 +43,9 @@ export class GroupQueue<Item> {
   async take(): Promise<readonly Item[] | null> {
     while (this.#items.length === 0) {
       if (this.#closed) return null;
-      await new Promise<void>((resolve) => { this.#wake = resolve; });
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
     if (this.#items.length < this.#sizeMax && this.#waitMs > 0 && !this.#closed) await this.#clock.sleep(this.#waitMs);
     const group = this.#items.slice(0, this.#sizeMax);

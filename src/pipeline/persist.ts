@@ -21,7 +21,11 @@ export async function persist<Result>(
     } catch (error) {
       if (!mendable(error) || stop()) throw error;
       const waitMs = parts.random.next() * Math.min(MAX_MS, BASE_MS * 2 ** attempt);
-      parts.log.warn(event, { attempt: attempt + 1, waitMs: Math.round(waitMs), message: error instanceof Error ? error.message : String(error) });
+      parts.log.warn(event, {
+        attempt: attempt + 1,
+        waitMs: Math.round(waitMs),
+        message: error instanceof Error ? error.message : String(error),
+      });
       // Serial: the next try only makes sense after the wait.
       await parts.clock.sleep(waitMs);
     }

@@ -152,11 +152,24 @@ export interface Ledger {
   openPosition(topic: string, partition: number, next: number): Promise<void>;
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
-  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome>;
+  claim(
+    request: ClaimRequest,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome>;
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome>;
   /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
-  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: EpochMs): Promise<void>;
-  cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
+  giveBack(
+    session: SessionNo,
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+    nowMs: EpochMs,
+  ): Promise<void>;
+  cancel(
+    session: SessionNo,
+    requests: readonly CancelRequest[],
+    nowMs: EpochMs,
+    render: Renderer,
+  ): Promise<FinishOutcome>;
   /** Ends jobs that still wait for an ended execution: more waiters than one finish takes. */
   answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
 
@@ -175,4 +188,3 @@ export interface LedgerLoad {
   readonly outboxRecords: number;
   readonly oldestRunnableMs: number | null;
 }
-

@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { nanoUsdFromText } from "../../src/domain/cost/decimal-money.js";
-import { accountPriceOf, listedModel, parsePriceTable, priceOf, PriceTableError } from "../../src/domain/cost/price-table.js";
+import {
+  accountPriceOf,
+  listedModel,
+  parsePriceTable,
+  priceOf,
+  PriceTableError,
+} from "../../src/domain/cost/price-table.js";
 import type { OwnPrices } from "../../src/domain/cost/price-table.js";
 
 const TABLE_TEXT = `{"asOf":"2026-11-24","models":{
@@ -45,13 +51,24 @@ describe("the price table", () => {
       cachedInputNanoPerMillion: 100_000_000n,
       cacheWriteNanoPerMillion: 1_250_000_000n,
       cacheWrite1hNanoPerMillion: 2_000_000_000n,
-      longContext: { aboveTokens: 200_000, inputNanoPerMillion: 2_000_000_000n, outputNanoPerMillion: 7_500_000_000n, cachedInputNanoPerMillion: 200_000_000n },
+      longContext: {
+        aboveTokens: 200_000,
+        inputNanoPerMillion: 2_000_000_000n,
+        outputNanoPerMillion: 7_500_000_000n,
+        cachedInputNanoPerMillion: 200_000_000n,
+      },
     });
   });
 
   test("reads parsed JSON like text", () => {
-    expect(parsePriceTable(JSON.parse(TABLE_TEXT)).models.get("openai/tiny")?.price).toEqual(table.models.get("openai/tiny")?.price);
-    expect(table.models.get("openai/tiny")?.price).toMatchObject({ inputNanoPerMillion: 100n, outputNanoPerMillion: 1n, cachedInputNanoPerMillion: null });
+    expect(parsePriceTable(JSON.parse(TABLE_TEXT)).models.get("openai/tiny")?.price).toEqual(
+      table.models.get("openai/tiny")?.price,
+    );
+    expect(table.models.get("openai/tiny")?.price).toMatchObject({
+      inputNanoPerMillion: 100n,
+      outputNanoPerMillion: 1n,
+      cachedInputNanoPerMillion: null,
+    });
   });
 
   test.each<[string, string, string | null]>([
@@ -74,8 +91,14 @@ describe("the price table", () => {
   test.each([
     ["a negative amount", `{"asOf":"d","models":{"a/b":{"inputPerMTok":-1,"outputPerMTok":1}}}`],
     ["an amount finer than a nano-dollar", `{"asOf":"d","models":{"a/b":{"inputPerMTok":1e-10,"outputPerMTok":1}}}`],
-    ["an alias that is taken", `{"asOf":"d","models":{"a/b":{"inputPerMTok":1,"outputPerMTok":1,"aliases":["c"]},"a/c":{"inputPerMTok":1,"outputPerMTok":1}}}`],
-    ["a half step", `{"asOf":"d","models":{"a/b":{"inputPerMTok":1,"outputPerMTok":1,"longContext":{"inputPerMTok":1}}}}`],
+    [
+      "an alias that is taken",
+      `{"asOf":"d","models":{"a/b":{"inputPerMTok":1,"outputPerMTok":1,"aliases":["c"]},"a/c":{"inputPerMTok":1,"outputPerMTok":1}}}`,
+    ],
+    [
+      "a half step",
+      `{"asOf":"d","models":{"a/b":{"inputPerMTok":1,"outputPerMTok":1,"longContext":{"inputPerMTok":1}}}}`,
+    ],
     ["no models", `{"asOf":"d"}`],
     ["no JSON", "prices"],
   ])("is refused with %s", (_what, text) => {
@@ -101,13 +124,21 @@ describe("an account's own prices", () => {
 
   test("stated prices serve the named models and their dated versions only", () => {
     const own: OwnPrices = { perMillion: { "gpt-4o": { input: "1.5", output: "6", cachedInput: "0.5" } } };
-    expect(check(own, "gpt-4o-2024-11-20")).toMatchObject({ inputNanoPerMillion: 1_500_000_000n, outputNanoPerMillion: 6_000_000_000n, cachedInputNanoPerMillion: 500_000_000n });
+    expect(check(own, "gpt-4o-2024-11-20")).toMatchObject({
+      inputNanoPerMillion: 1_500_000_000n,
+      outputNanoPerMillion: 6_000_000_000n,
+      cachedInputNanoPerMillion: 500_000_000n,
+    });
     expect(check(own, "gpt-4.1-nano")).toBeNull();
     expect(check(own, "constructor")).toBeNull();
   });
 
   test("zero prices any model at nothing", () => {
-    expect(check({ zero: true }, "whatever")).toMatchObject({ inputNanoPerMillion: 0n, outputNanoPerMillion: 0n, cacheWrite1hNanoPerMillion: 0n });
+    expect(check({ zero: true }, "whatever")).toMatchObject({
+      inputNanoPerMillion: 0n,
+      outputNanoPerMillion: 0n,
+      cacheWrite1hNanoPerMillion: 0n,
+    });
   });
 
   test("a factor of an unlisted price is no price", () => {
@@ -123,6 +154,9 @@ describe("the table that comes with Sluice", () => {
     ["openai", "gpt-5-nano", 50_000_000n, 400_000_000n],
     ["anthropic", "claude-haiku-4-5-20251001", 1_000_000_000n, 5_000_000_000n],
   ])("prices %s/%s", (provider, model, input, output) => {
-    expect(priceOf(shipped, provider, model)).toMatchObject({ inputNanoPerMillion: input, outputNanoPerMillion: output });
+    expect(priceOf(shipped, provider, model)).toMatchObject({
+      inputNanoPerMillion: input,
+      outputNanoPerMillion: output,
+    });
   });
 });

@@ -19,14 +19,20 @@ describe("--where", () => {
       ],
     ],
     ["failedAt > 2026-11-24", [{ kind: "number", field: "failedAt", operator: ">", value: Date.UTC(2026, 10, 24) }]],
-    ["failedAt<2026-11-24T10:30:00+01:00", [{ kind: "number", field: "failedAt", operator: "<", value: Date.UTC(2026, 10, 24, 9, 30) }]],
+    [
+      "failedAt<2026-11-24T10:30:00+01:00",
+      [{ kind: "number", field: "failedAt", operator: "<", value: Date.UTC(2026, 10, 24, 9, 30) }],
+    ],
     ["failedAt > -2h", [{ kind: "number", field: "failedAt", operator: ">", value: Date.UTC(2026, 10, 24, 10) }]],
     ["jobId = 'it''s a = b and c'", [{ kind: "text", field: "jobId", operator: "=", value: "it's a = b and c" }]],
     ['topic = "llm.jobs.v1" ', [{ kind: "text", field: "topic", operator: "=", value: "llm.jobs.v1" }]],
-    ["jobId = android and topic = and-more", [
-      { kind: "text", field: "jobId", operator: "=", value: "android" },
-      { kind: "text", field: "topic", operator: "=", value: "and-more" },
-    ]],
+    [
+      "jobId = android and topic = and-more",
+      [
+        { kind: "text", field: "jobId", operator: "=", value: "android" },
+        { kind: "text", field: "topic", operator: "=", value: "and-more" },
+      ],
+    ],
   ])("reads %s", (text, conditions) => {
     expect(parseWhere(text, NOW_MS)).toEqual({ kind: "conditions", conditions });
   });
@@ -35,7 +41,10 @@ describe("--where", () => {
     ["", "expected a comparison"],
     ["colour = red", 'expected one of code, tenant, jobId, topic, state, failedAt, replayCount, got "colour"'],
     ["code > IN_DOUBT", "code: expected = or !=, got >"],
-    ["code = IN_DOUBTS", 'code: expected an error code such as PROVIDER_UNAVAILABLE or DEADLINE_EXCEEDED, got "IN_DOUBTS"'],
+    [
+      "code = IN_DOUBTS",
+      'code: expected an error code such as PROVIDER_UNAVAILABLE or DEADLINE_EXCEEDED, got "IN_DOUBTS"',
+    ],
     ["code = toString", "code: expected an error code"],
     ["state = closed", "state: expected one of open, replayed, discarded, parked"],
     ["failedAt > yesterday", "failedAt: expected a date"],
@@ -54,7 +63,10 @@ describe("--where", () => {
     const evil = "x'; DROP TABLE jobs; --";
     const read = parseWhere(`tenant = "${evil}" and jobId != "${evil}" and failedAt > 2026-11-24`, NOW_MS);
     const values = new SqlValues();
-    const sql = letterCondition({ conditions: read.kind === "conditions" ? read.conditions : [], nos: [1, 2], states: ["open"] }, values);
+    const sql = letterCondition(
+      { conditions: read.kind === "conditions" ? read.conditions : [], nos: [1, 2], states: ["open"] },
+      values,
+    );
     expect(sql).toBe(
       "d.tenant_no = (SELECT no FROM tenants WHERE name = $1::text) AND d.job_id IS DISTINCT FROM $2::bytea AND d.failed_ms > $3::int8 AND d.no = ANY($4::int8[]) AND d.state = ANY($5::text[])",
     );
@@ -66,7 +78,10 @@ describe("--set", () => {
   const DAY_MS = 86_400_000;
   test.each([
     ["deadline=+2h", { deadline: { afterMs: 7_200_000 }, chain: null }],
-    ["deadline=2026-11-25T00:00:00Z , chain=standard", { deadline: { atMs: Date.UTC(2026, 10, 25) }, chain: "standard" }],
+    [
+      "deadline=2026-11-25T00:00:00Z , chain=standard",
+      { deadline: { atMs: Date.UTC(2026, 10, 25) }, chain: "standard" },
+    ],
   ])("reads %s", (text, settings) => {
     expect(parseReplaySettings(text, NOW_MS, DAY_MS)).toEqual({ kind: "settings", settings });
   });
@@ -80,46 +95,75 @@ describe("--set", () => {
     ["priority=9", 'expected deadline or chain, got "priority"'],
     ["", 'expected deadline or chain, got ""'],
   ])("refuses %s", (text, expected) => {
-    expect(parseReplaySettings(text, NOW_MS, DAY_MS)).toEqual({ kind: "bad", message: expect.stringContaining(expected) });
+    expect(parseReplaySettings(text, NOW_MS, DAY_MS)).toEqual({
+      kind: "bad",
+      message: expect.stringContaining(expected),
+    });
   });
 });
 
 describe("whether a letter may be replayed", () => {
   test.each([
     ["an open one of a failed job", { state: "open", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, false, null],
-    ["one that was replayed", { state: "replayed", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, true, "replayed_already"],
+    [
+      "one that was replayed",
+      { state: "replayed", hasJob: true, code: "PROVIDER_UNAVAILABLE" },
+      true,
+      "replayed_already",
+    ],
     ["one that was discarded", { state: "discarded", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, true, "discarded"],
     ["a parked one", { state: "parked", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, false, "parked"],
     ["a parked one that was asked for", { state: "parked", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, true, null],
     ["one without a job", { state: "open", hasJob: false, code: "BAD_JSON" }, false, "no_job"],
     ["one whose job can't do better", { state: "open", hasJob: true, code: "BAD_JOB" }, false, "not_replayable"],
-    ["one of a code that this build does not know", { state: "open", hasJob: true, code: "constructor" }, false, "not_replayable"],
+    [
+      "one of a code that this build does not know",
+      { state: "open", hasJob: true, code: "constructor" },
+      false,
+      "not_replayable",
+    ],
   ] as const)("%s", (_name, letter, parked, expected) => {
     expect(refusalOf(letter, parked)).toBe(expected);
   });
 });
 
 describe("the envelope of a replay", () => {
-  const envelope = (submittedAtMs: number, deadlineMs: number): string => JSON.stringify({ submittedAtMs, deadlineMs, labels: { a: "b" } });
+  const envelope = (submittedAtMs: number, deadlineMs: number): string =>
+    JSON.stringify({ submittedAtMs, deadlineMs, labels: { a: "b" } });
 
   test("has the original life from now, and keeps all else", () => {
     const next = replayedEnvelope(envelope(1000, 5000), { deadline: null, chain: null }, NOW_MS);
     expect(next?.deadlineMs).toBe(NOW_MS + 4000);
-    expect(JSON.parse(next?.text ?? "")).toEqual({ submittedAtMs: 1000, deadlineMs: NOW_MS + 4000, labels: { a: "b" }, originalTtlMs: 4000 });
+    expect(JSON.parse(next?.text ?? "")).toEqual({
+      submittedAtMs: 1000,
+      deadlineMs: NOW_MS + 4000,
+      labels: { a: "b" },
+      originalTtlMs: 4000,
+    });
   });
 
   test("is none for a job whose deadline lay before its record, unless a deadline is set", () => {
     expect(replayedEnvelope(envelope(5000, 5000), { deadline: null, chain: null }, NOW_MS)).toBeNull();
-    expect(replayedEnvelope(envelope(5000, 5000), { deadline: { afterMs: 60_000 }, chain: null }, NOW_MS)?.deadlineMs).toBe(NOW_MS + 60_000);
+    expect(
+      replayedEnvelope(envelope(5000, 5000), { deadline: { afterMs: 60_000 }, chain: null }, NOW_MS)?.deadlineMs,
+    ).toBe(NOW_MS + 60_000);
   });
 });
 
 describe("answers of others", () => {
   test.each([
     ["serve a job that says nothing of them", '{"jobId":"a"}', { cacheRead: true, cacheMaxAgeMs: null }],
-    ["serve up to the age that the job states", '{"cache":{"maxAgeMs":1000}}', { cacheRead: true, cacheMaxAgeMs: 1000 }],
+    [
+      "serve up to the age that the job states",
+      '{"cache":{"maxAgeMs":1000}}',
+      { cacheRead: true, cacheMaxAgeMs: 1000 },
+    ],
     ["do not serve a job that forbids it", '{"cache":{"read":false}}', { cacheRead: false, cacheMaxAgeMs: null }],
-    ["do not serve a job whose record can't be read here", "\u0000\u0000\u0001", { cacheRead: false, cacheMaxAgeMs: null }],
+    [
+      "do not serve a job whose record can't be read here",
+      "\u0000\u0000\u0001",
+      { cacheRead: false, cacheMaxAgeMs: null },
+    ],
   ])("%s", (_name, record, expected) => {
     expect(cacheWishesOf(Buffer.from(record))).toEqual(expected);
   });

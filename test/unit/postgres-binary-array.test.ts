@@ -5,8 +5,17 @@ import { byteaArray, int8Array, textArray } from "../../src/adapters/postgres/bi
 describe("Arrays are sent in PostgreSQL's binary form", () => {
   test("of whole numbers, negative and beyond 32 bits", () => {
     expect(int8Array([1, -2, 4294967296]).toString("hex")).toBe(
-      "00000001" + "00000000" + "00000014" + "00000003" + "00000001" +
-        "00000008" + "0000000000000001" + "00000008" + "fffffffffffffffe" + "00000008" + "0000000100000000",
+      "00000001" +
+        "00000000" +
+        "00000014" +
+        "00000003" +
+        "00000001" +
+        "00000008" +
+        "0000000000000001" +
+        "00000008" +
+        "fffffffffffffffe" +
+        "00000008" +
+        "0000000100000000",
     );
   });
   test("of bigints as of numbers", () => {

@@ -85,18 +85,36 @@ const callOf = (more: Partial<ProviderCall> = {}): ProviderCall => ({
 
 describe("a call that is answered", () => {
   test("sends model, cap and attempt id, asks for no compression, and hands the body on unchanged", async () => {
-    const seen = await serve((response) => response.writeHead(200, { ...JSON_TYPE, "x-request-id": "req_9" }).end(GOOD));
+    const seen = await serve((response) =>
+      response.writeHead(200, { ...JSON_TYPE, "x-request-id": "req_9" }).end(GOOD),
+    );
     const answer = await provider(seen.baseUrl).call(callOf(), NEVER);
-    expect(answer).toMatchObject({ kind: "answered", bodyText: GOOD, requestId: "req_9", finishReason: "stop", modelVersion: "gpt-5-mini-2025-08-07" });
+    expect(answer).toMatchObject({
+      kind: "answered",
+      bodyText: GOOD,
+      requestId: "req_9",
+      finishReason: "stop",
+      modelVersion: "gpt-5-mini-2025-08-07",
+    });
     const [request] = seen.requests;
     expect(request?.url).toBe("/v1/chat/completions");
-    expect(request?.body).toBe('{"model":"gpt-5-mini","messages":[],"seed":12345678901234567890,"max_completion_tokens":64}');
-    expect(request?.headers).toMatchObject({ authorization: "Bearer sk-test", "x-client-request-id": "attempt-1", "content-type": "application/json" });
+    expect(request?.body).toBe(
+      '{"model":"gpt-5-mini","messages":[],"seed":12345678901234567890,"max_completion_tokens":64}',
+    );
+    expect(request?.headers).toMatchObject({
+      authorization: "Bearer sk-test",
+      "x-client-request-id": "attempt-1",
+      "content-type": "application/json",
+    });
     expect(request?.headers["accept-encoding"]).toBeUndefined();
   });
 
   test("speaks Anthropic's headers to Anthropic", async () => {
-    const seen = await serve((response) => response.writeHead(200, { ...JSON_TYPE, "request-id": "req_7" }).end(readFileSync("test/golden/providers/anthropic-answer.json")));
+    const seen = await serve((response) =>
+      response
+        .writeHead(200, { ...JSON_TYPE, "request-id": "req_7" })
+        .end(readFileSync("test/golden/providers/anthropic-answer.json")),
+    );
     const root = seen.baseUrl.replace("/v1", "");
     const answer = await provider(root, {}, "anthropic").call(callOf({ format: "anthropic.messages" }), NEVER);
     expect(answer).toMatchObject({ kind: "answered", requestId: "req_7" });
@@ -112,7 +130,11 @@ describe("a call that is answered", () => {
   });
 
   test("tells what the provider says of its limits", async () => {
-    const seen = await serve((response) => response.writeHead(200, { ...JSON_TYPE, "x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "10" }).end(GOOD));
+    const seen = await serve((response) =>
+      response
+        .writeHead(200, { ...JSON_TYPE, "x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "10" })
+        .end(GOOD),
+    );
     const told: unknown[] = [];
     await provider(seen.baseUrl, { onRateLimits: (readings) => told.push(...readings) }).call(callOf(), NEVER);
     expect(told).toEqual([{ name: "tokens", limit: 1_000, remaining: 10, resetMs: null }]);
@@ -122,9 +144,17 @@ describe("a call that is answered", () => {
 describe("an error status is an answer", () => {
   test("with the provider's words, request id and Retry-After, and without its text", async () => {
     const body = '{"error":{"message":"your prompt SECRET","type":"tokens","param":null,"code":"rate_limit_exceeded"}}';
-    const seen = await serve((response) => response.writeHead(429, { ...JSON_TYPE, "retry-after": "3", "x-request-id": "req_1" }).end(body));
+    const seen = await serve((response) =>
+      response.writeHead(429, { ...JSON_TYPE, "retry-after": "3", "x-request-id": "req_1" }).end(body),
+    );
     const failure = await provider(seen.baseUrl).call(callOf(), NEVER);
-    expect(failure).toMatchObject({ kind: "failed", outcome: "rate_limited", sent: "answered", retryAfterMs: 3_000, provider: { status: 429, code: "rate_limit_exceeded", requestId: "req_1" } });
+    expect(failure).toMatchObject({
+      kind: "failed",
+      outcome: "rate_limited",
+      sent: "answered",
+      retryAfterMs: 3_000,
+      provider: { status: 429, code: "rate_limit_exceeded", requestId: "req_1" },
+    });
     expect(JSON.stringify(failure)).not.toContain("SECRET");
     expect(seen.requests).toHaveLength(1);
   });
@@ -135,17 +165,38 @@ describe("an error status is an answer", () => {
       response.write('{"error":');
       setTimeout(() => socket.destroy(), 20);
     });
-    expect(await provider(seen.baseUrl).call(callOf(), NEVER)).toMatchObject({ outcome: "overloaded", sent: "answered", provider: { status: 503 } });
+    expect(await provider(seen.baseUrl).call(callOf(), NEVER)).toMatchObject({
+      outcome: "overloaded",
+      sent: "answered",
+      provider: { status: 503 },
+    });
   });
 });
 
 describe("an answer of status 200 that is none", () => {
   test.each<[string, (response: ServerResponse, socket: Socket) => void, string]>([
-    ["a page of HTML", (response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>SECRET</html>"), "text.html"],
+    [
+      "a page of HTML",
+      (response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>SECRET</html>"),
+      "text.html",
+    ],
     ["cut JSON", (response) => response.writeHead(200, JSON_TYPE).end(GOOD.slice(0, 100)), "not a whole JSON"],
-    ["bytes that are not UTF-8", (response) => response.writeHead(200, JSON_TYPE).end(Buffer.from([0x7b, 0xff, 0x7d])), "UTF-8"],
-    ["a body longer than the cap", (response) => response.writeHead(200, JSON_TYPE).end(`{"x":"${"y".repeat(20_000)}"}`), "responseBytesMax"],
-    ["a compressed bomb nobody asked for", (response) => response.writeHead(200, { ...JSON_TYPE, "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(5_000_000))), "compressed"],
+    [
+      "bytes that are not UTF-8",
+      (response) => response.writeHead(200, JSON_TYPE).end(Buffer.from([0x7b, 0xff, 0x7d])),
+      "UTF-8",
+    ],
+    [
+      "a body longer than the cap",
+      (response) => response.writeHead(200, JSON_TYPE).end(`{"x":"${"y".repeat(20_000)}"}`),
+      "responseBytesMax",
+    ],
+    [
+      "a compressed bomb nobody asked for",
+      (response) =>
+        response.writeHead(200, { ...JSON_TYPE, "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(5_000_000))),
+      "compressed",
+    ],
     ["nothing at all", (response) => response.writeHead(204).end(), "no whole answer"],
   ])("%s is a bad response", async (_what, answer, words) => {
     const seen = await serve(answer);
@@ -171,7 +222,9 @@ describe("an answer of status 200 that is none", () => {
 describe("a redirect", () => {
   test("is not followed, so the key goes nowhere else", async () => {
     const elsewhere = await serve((response) => response.writeHead(200, JSON_TYPE).end(GOOD));
-    const seen = await serve((response) => response.writeHead(307, { location: `${elsewhere.baseUrl}/chat/completions` }).end());
+    const seen = await serve((response) =>
+      response.writeHead(307, { location: `${elsewhere.baseUrl}/chat/completions` }).end(),
+    );
     const failure = await provider(seen.baseUrl).call(callOf(), NEVER);
     expect(failure).toMatchObject({ outcome: "bad_response", sent: "answered", provider: { status: 307 } });
     expect(elsewhere.requests).toHaveLength(0);
@@ -205,7 +258,11 @@ describe("time", () => {
 
   test("a server that never answers is ended by the deadline, and may have been paid", async () => {
     const seen = await serve(() => undefined);
-    expect(await provider(seen.baseUrl).call(callOf({ timeoutMs: 150 }), NEVER)).toMatchObject({ outcome: "timed_out", sent: "perhaps", provider: { status: null } });
+    expect(await provider(seen.baseUrl).call(callOf({ timeoutMs: 150 }), NEVER)).toMatchObject({
+      outcome: "timed_out",
+      sent: "perhaps",
+      provider: { status: null },
+    });
   });
 
   test("a call that only waited for a socket was not sent", async () => {
@@ -224,7 +281,11 @@ describe("connections", () => {
     const server = createNetServer();
     const baseUrl = await listening(server);
     await cleanups.pop()?.();
-    expect(await provider(baseUrl).call(callOf(), NEVER)).toMatchObject({ outcome: "connection_failed", sent: "no", provider: { code: "ECONNREFUSED" } });
+    expect(await provider(baseUrl).call(callOf(), NEVER)).toMatchObject({
+      outcome: "connection_failed",
+      sent: "no",
+      provider: { code: "ECONNREFUSED" },
+    });
   });
 
   test("dropped after the request: perhaps", async () => {
@@ -252,14 +313,20 @@ describe("connections", () => {
       socket.once("data", () => socket.end("garbage\r\n\r\n"));
       socket.on("error", () => undefined);
     });
-    expect(await provider(await listening(server)).call(callOf(), NEVER)).toMatchObject({ outcome: "bad_response", sent: "perhaps" });
+    expect(await provider(await listening(server)).call(callOf(), NEVER)).toMatchObject({
+      outcome: "bad_response",
+      sent: "perhaps",
+    });
   });
 });
 
 describe("giving a call up", () => {
   test("before it began sends nothing and is no cancelled job", async () => {
     const seen = await serve((response) => response.writeHead(200, JSON_TYPE).end(GOOD));
-    expect(await provider(seen.baseUrl).call(callOf(), AbortSignal.abort())).toMatchObject({ outcome: "connection_failed", sent: "no" });
+    expect(await provider(seen.baseUrl).call(callOf(), AbortSignal.abort())).toMatchObject({
+      outcome: "connection_failed",
+      sent: "no",
+    });
     expect(seen.requests).toHaveLength(0);
   });
 
@@ -268,7 +335,10 @@ describe("giving a call up", () => {
     const seen = await serve(() => {
       stop.abort();
     });
-    expect(await provider(seen.baseUrl).call(callOf(), stop.signal)).toMatchObject({ outcome: "in_doubt", sent: "perhaps" });
+    expect(await provider(seen.baseUrl).call(callOf(), stop.signal)).toMatchObject({
+      outcome: "in_doubt",
+      sent: "perhaps",
+    });
   });
 
   test("many calls on one signal end together, without a listener each", async () => {
@@ -280,7 +350,9 @@ describe("giving a call up", () => {
     });
     const one = provider(seen.baseUrl, { connectionsMax: 20 });
     const ended = await Promise.all(Array.from({ length: 20 }, () => one.call(callOf(), stop.signal)));
-    expect(ended.map((failure) => "outcome" in failure && failure.outcome)).toEqual(Array.from({ length: 20 }, () => "in_doubt"));
+    expect(ended.map((failure) => "outcome" in failure && failure.outcome)).toEqual(
+      Array.from({ length: 20 }, () => "in_doubt"),
+    );
   });
 });
 
@@ -293,10 +365,24 @@ describe("what can't be sent", () => {
   });
 
   test("a body that is no JSON object", async () => {
-    expect(await provider("http://127.0.0.1:9/v1").call(callOf({ bodyText: "[]" }), NEVER)).toMatchObject({ outcome: "refused", sent: "no" });
+    expect(await provider("http://127.0.0.1:9/v1").call(callOf({ bodyText: "[]" }), NEVER)).toMatchObject({
+      outcome: "refused",
+      sent: "no",
+    });
   });
 
   test("a server of one's own needs an address", () => {
-    expect(() => createProvider("openai-compatible", { account: "local", baseUrl: null, apiKey: () => null, connectionsMax: 1, connectTimeoutMs: 1, idleTimeoutMs: 1, responseBytesMax: 1, nowMs: () => 0 })).toThrow(/local needs a baseUrl/);
+    expect(() =>
+      createProvider("openai-compatible", {
+        account: "local",
+        baseUrl: null,
+        apiKey: () => null,
+        connectionsMax: 1,
+        connectTimeoutMs: 1,
+        idleTimeoutMs: 1,
+        responseBytesMax: 1,
+        nowMs: () => 0,
+      }),
+    ).toThrow(/local needs a baseUrl/);
   });
 });

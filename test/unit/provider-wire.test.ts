@@ -15,19 +15,62 @@ import type { ProviderCall } from "../../src/ports/provider.js";
 const golden = (name: string) => readFileSync(`test/golden/providers/${name}`, "utf8");
 
 describe("requests", () => {
-  const call = (bodyText: string): ProviderCall => ({ attemptId: "a1", format: "openai.chat", model: "gpt-4.1-mini", bodyText, maxOutputTokensDefault: 77, timeoutMs: 1 });
+  const call = (bodyText: string): ProviderCall => ({
+    attemptId: "a1",
+    format: "openai.chat",
+    model: "gpt-4.1-mini",
+    bodyText,
+    maxOutputTokensDefault: 77,
+    timeoutMs: 1,
+  });
 
   test.each<[string, string, string]>([
-    ["put model and output cap in", '{"model":"cheap","messages":[]}', '{"model":"gpt-4.1-mini","messages":[],"max_completion_tokens":77}'],
-    ["keep the caller's cap", '{"max_tokens":5,"messages":[]}', '{"model":"gpt-4.1-mini","max_tokens":5,"messages":[]}'],
-    ["keep the caller's newer cap", '{"max_completion_tokens":5}', '{"model":"gpt-4.1-mini","max_completion_tokens":5}'],
+    [
+      "put model and output cap in",
+      '{"model":"cheap","messages":[]}',
+      '{"model":"gpt-4.1-mini","messages":[],"max_completion_tokens":77}',
+    ],
+    [
+      "keep the caller's cap",
+      '{"max_tokens":5,"messages":[]}',
+      '{"model":"gpt-4.1-mini","max_tokens":5,"messages":[]}',
+    ],
+    [
+      "keep the caller's newer cap",
+      '{"max_completion_tokens":5}',
+      '{"model":"gpt-4.1-mini","max_completion_tokens":5}',
+    ],
     ["take a cap of null for none", '{"max_tokens":null}', '{"model":"gpt-4.1-mini","max_completion_tokens":77}'],
-    ["drop stream and its options", '{"stream":true,"stream_options":{"include_usage":true},"n":1}', '{"model":"gpt-4.1-mini","n":1,"max_completion_tokens":77}'],
-    ["keep every number as it was written", '{"seed":12345678901234567890,"temperature":1.0,"top_p":1e-400,"x":-0}', '{"model":"gpt-4.1-mini","seed":12345678901234567890,"temperature":1.0,"top_p":1e-400,"x":-0,"max_completion_tokens":77}'],
-    ["keep escapes and line separators in a prompt", '{"messages":[{"content":"a\\u0000\\ud83d\u2028\\n"}]}', '{"model":"gpt-4.1-mini","messages":[{"content":"a\\u0000\\ud83d\u2028\\n"}],"max_completion_tokens":77}'],
-    ["replace a model whose name is written with escapes", '{"mod\\u0065l":"x"}', '{"model":"gpt-4.1-mini","max_completion_tokens":77}'],
-    ["leave nested members of the same names alone", '{"metadata":{"model":"x","stream":true}}', '{"model":"gpt-4.1-mini","metadata":{"model":"x","stream":true},"max_completion_tokens":77}'],
-    ["pass unknown and odd names on as data", '{"__proto__":{"a":1}}', '{"model":"gpt-4.1-mini","__proto__":{"a":1},"max_completion_tokens":77}'],
+    [
+      "drop stream and its options",
+      '{"stream":true,"stream_options":{"include_usage":true},"n":1}',
+      '{"model":"gpt-4.1-mini","n":1,"max_completion_tokens":77}',
+    ],
+    [
+      "keep every number as it was written",
+      '{"seed":12345678901234567890,"temperature":1.0,"top_p":1e-400,"x":-0}',
+      '{"model":"gpt-4.1-mini","seed":12345678901234567890,"temperature":1.0,"top_p":1e-400,"x":-0,"max_completion_tokens":77}',
+    ],
+    [
+      "keep escapes and line separators in a prompt",
+      '{"messages":[{"content":"a\\u0000\\ud83d\u2028\\n"}]}',
+      '{"model":"gpt-4.1-mini","messages":[{"content":"a\\u0000\\ud83d\u2028\\n"}],"max_completion_tokens":77}',
+    ],
+    [
+      "replace a model whose name is written with escapes",
+      '{"mod\\u0065l":"x"}',
+      '{"model":"gpt-4.1-mini","max_completion_tokens":77}',
+    ],
+    [
+      "leave nested members of the same names alone",
+      '{"metadata":{"model":"x","stream":true}}',
+      '{"model":"gpt-4.1-mini","metadata":{"model":"x","stream":true},"max_completion_tokens":77}',
+    ],
+    [
+      "pass unknown and odd names on as data",
+      '{"__proto__":{"a":1}}',
+      '{"model":"gpt-4.1-mini","__proto__":{"a":1},"max_completion_tokens":77}',
+    ],
     ["serve an empty body", "{}", '{"model":"gpt-4.1-mini","max_completion_tokens":77}'],
   ])("%s", (_what, bodyText, expected) => {
     expect(toOpenaiRequest(call(bodyText))).toBe(expected);
@@ -35,7 +78,9 @@ describe("requests", () => {
 
   test("use the older name of the cap for servers of one's own, the only name for Anthropic", () => {
     expect(toCompatibleRequest(call("{}"))).toBe('{"model":"gpt-4.1-mini","max_tokens":77}');
-    expect(toCompatibleRequest(call('{"max_completion_tokens":5}'))).toBe('{"model":"gpt-4.1-mini","max_completion_tokens":5}');
+    expect(toCompatibleRequest(call('{"max_completion_tokens":5}'))).toBe(
+      '{"model":"gpt-4.1-mini","max_completion_tokens":5}',
+    );
     expect(toAnthropicRequest(call('{"stream":false}'))).toBe('{"model":"gpt-4.1-mini","max_tokens":77}');
     expect(toAnthropicRequest(call('{"max_tokens":5}'))).toBe('{"model":"gpt-4.1-mini","max_tokens":5}');
   });
@@ -48,10 +93,74 @@ describe("requests", () => {
 
 describe("answers of OpenAI and of servers like it", () => {
   test.each([
-    ["openai-answer.json", { finishReason: "stop", modelVersion: "gpt-5-mini-2025-08-07", empty: false, usageSuspect: false, usage: { inputTokens: 19, cachedInputTokens: 0, cacheWriteTokens: null, cacheWrite1hTokens: null, outputTokens: 74, reasoningTokens: 64 } }],
-    ["openai-refusal.json", { finishReason: "refusal", modelVersion: "gpt-4.1-mini-2025-04-14", empty: false, usageSuspect: false, usage: { inputTokens: 30, cachedInputTokens: null, cacheWriteTokens: null, cacheWrite1hTokens: null, outputTokens: 8, reasoningTokens: null } }],
-    ["openai-tool-call.json", { finishReason: "tool_calls", modelVersion: "gpt-4.1-mini-2025-04-14", empty: false, usageSuspect: false, usage: { inputTokens: 60, cachedInputTokens: 32, cacheWriteTokens: 16, cacheWrite1hTokens: null, outputTokens: 15, reasoningTokens: null } }],
-    ["vllm-answer.json", { finishReason: "length", modelVersion: "/models/qwen3", empty: false, usageSuspect: false, usage: { inputTokens: 11, cachedInputTokens: null, cacheWriteTokens: null, cacheWrite1hTokens: null, outputTokens: 2, reasoningTokens: null } }],
+    [
+      "openai-answer.json",
+      {
+        finishReason: "stop",
+        modelVersion: "gpt-5-mini-2025-08-07",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 19,
+          cachedInputTokens: 0,
+          cacheWriteTokens: null,
+          cacheWrite1hTokens: null,
+          outputTokens: 74,
+          reasoningTokens: 64,
+        },
+      },
+    ],
+    [
+      "openai-refusal.json",
+      {
+        finishReason: "refusal",
+        modelVersion: "gpt-4.1-mini-2025-04-14",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 30,
+          cachedInputTokens: null,
+          cacheWriteTokens: null,
+          cacheWrite1hTokens: null,
+          outputTokens: 8,
+          reasoningTokens: null,
+        },
+      },
+    ],
+    [
+      "openai-tool-call.json",
+      {
+        finishReason: "tool_calls",
+        modelVersion: "gpt-4.1-mini-2025-04-14",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 60,
+          cachedInputTokens: 32,
+          cacheWriteTokens: 16,
+          cacheWrite1hTokens: null,
+          outputTokens: 15,
+          reasoningTokens: null,
+        },
+      },
+    ],
+    [
+      "vllm-answer.json",
+      {
+        finishReason: "length",
+        modelVersion: "/models/qwen3",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 11,
+          cachedInputTokens: null,
+          cacheWriteTokens: null,
+          cacheWrite1hTokens: null,
+          outputTokens: 2,
+          reasoningTokens: null,
+        },
+      },
+    ],
   ])("%s is read", (name, expected) => {
     expect(fromOpenaiResponse(golden(name))).toEqual(expected);
   });
@@ -66,7 +175,8 @@ describe("answers of OpenAI and of servers like it", () => {
     expect(fromOpenaiResponse(bodyText)).toMatchObject({ kind: "unusable" });
   });
 
-  const answer = (message: string, more = '"finish_reason":"stop"') => fromOpenaiResponse(`{"choices":[{"message":${message},${more}}]}`);
+  const answer = (message: string, more = '"finish_reason":"stop"') =>
+    fromOpenaiResponse(`{"choices":[{"message":${message},${more}}]}`);
 
   test.each<[string, boolean]>([
     ['{"content":""}', true],
@@ -93,8 +203,18 @@ describe("answers of OpenAI and of servers like it", () => {
     ["not whole", '{"prompt_tokens":1.5,"completion_tokens":1}', true, { inputTokens: null }],
     ["beyond belief", '{"prompt_tokens":1e18,"completion_tokens":1}', true, { inputTokens: null }],
     ["text", '{"prompt_tokens":"NaN","completion_tokens":1}', true, { inputTokens: null }],
-    ["a total that is not the sum", '{"prompt_tokens":10,"completion_tokens":1,"total_tokens":12}', true, { inputTokens: 10, outputTokens: 1 }],
-    ["more cached than sent", '{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":11}}', true, { cachedInputTokens: 11 }],
+    [
+      "a total that is not the sum",
+      '{"prompt_tokens":10,"completion_tokens":1,"total_tokens":12}',
+      true,
+      { inputTokens: 10, outputTokens: 1 },
+    ],
+    [
+      "more cached than sent",
+      '{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":11}}',
+      true,
+      { cachedInputTokens: 11 },
+    ],
     ["no total", '{"prompt_tokens":10,"completion_tokens":1}', false, { inputTokens: 10, outputTokens: 1 }],
   ])("usage that is %s", (_what, usage, usageSuspect, expected) => {
     const read = fromOpenaiResponse(`{"choices":[{"message":{"content":"x"}}],"usage":${usage}}`);
@@ -108,9 +228,57 @@ describe("answers of OpenAI and of servers like it", () => {
 
 describe("answers of Anthropic", () => {
   test.each([
-    ["anthropic-answer.json", { finishReason: "stop", modelVersion: "claude-haiku-4-5-20251001", empty: false, usageSuspect: false, usage: { inputTokens: 12, cachedInputTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0, outputTokens: 5, reasoningTokens: null } }],
-    ["anthropic-cached.json", { finishReason: "length", modelVersion: "claude-sonnet-4-5-20250929", empty: false, usageSuspect: false, usage: { inputTokens: 2310, cachedInputTokens: 2000, cacheWriteTokens: 200, cacheWrite1hTokens: 100, outputTokens: 50, reasoningTokens: 40 } }],
-    ["anthropic-refusal.json", { finishReason: "refusal", modelVersion: "claude-haiku-4-5-20251001", empty: false, usageSuspect: false, usage: { inputTokens: 12, cachedInputTokens: null, cacheWriteTokens: null, cacheWrite1hTokens: null, outputTokens: 1, reasoningTokens: null } }],
+    [
+      "anthropic-answer.json",
+      {
+        finishReason: "stop",
+        modelVersion: "claude-haiku-4-5-20251001",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 12,
+          cachedInputTokens: 0,
+          cacheWriteTokens: 0,
+          cacheWrite1hTokens: 0,
+          outputTokens: 5,
+          reasoningTokens: null,
+        },
+      },
+    ],
+    [
+      "anthropic-cached.json",
+      {
+        finishReason: "length",
+        modelVersion: "claude-sonnet-4-5-20250929",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 2310,
+          cachedInputTokens: 2000,
+          cacheWriteTokens: 200,
+          cacheWrite1hTokens: 100,
+          outputTokens: 50,
+          reasoningTokens: 40,
+        },
+      },
+    ],
+    [
+      "anthropic-refusal.json",
+      {
+        finishReason: "refusal",
+        modelVersion: "claude-haiku-4-5-20251001",
+        empty: false,
+        usageSuspect: false,
+        usage: {
+          inputTokens: 12,
+          cachedInputTokens: null,
+          cacheWriteTokens: null,
+          cacheWrite1hTokens: null,
+          outputTokens: 1,
+          reasoningTokens: null,
+        },
+      },
+    ],
   ])("%s is read", (name, expected) => {
     expect(fromAnthropicResponse(golden(name))).toEqual(expected);
   });
@@ -125,12 +293,18 @@ describe("answers of Anthropic", () => {
     ["refusal", "refusal"],
     ["of_tomorrow", "other"],
   ])("the stop reason %s is %s", (reason, finishReason) => {
-    expect(fromAnthropicResponse(`{"content":[{"type":"tool_use"}],"stop_reason":"${reason}"}`)).toMatchObject({ finishReason, empty: false });
+    expect(fromAnthropicResponse(`{"content":[{"type":"tool_use"}],"stop_reason":"${reason}"}`)).toMatchObject({
+      finishReason,
+      empty: false,
+    });
   });
 
   test("only thinking is an empty answer, and a split that is not the sum is suspect", () => {
-    expect(fromAnthropicResponse('{"content":[{"type":"thinking","thinking":"x"}],"stop_reason":"end_turn"}')).toMatchObject({ empty: true });
-    const usage = '{"input_tokens":1,"output_tokens":1,"cache_creation_input_tokens":5,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":1}}';
+    expect(
+      fromAnthropicResponse('{"content":[{"type":"thinking","thinking":"x"}],"stop_reason":"end_turn"}'),
+    ).toMatchObject({ empty: true });
+    const usage =
+      '{"input_tokens":1,"output_tokens":1,"cache_creation_input_tokens":5,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":1}}';
     expect(fromAnthropicResponse(`{"content":[],"usage":${usage}}`)).toMatchObject({ usageSuspect: true });
   });
 
@@ -150,7 +324,9 @@ describe("errors", () => {
   const cases = JSON.parse(golden("errors.json")) as readonly ErrorCase[];
   const tables = { openai: OPENAI_ERRORS, "openai-compatible": COMPATIBLE_ERRORS, anthropic: ANTHROPIC_ERRORS };
 
-  test.each(cases.map((one) => [`${one.kind} ${String(one.status)} ${JSON.stringify(one.body).slice(0, 110)}`, one] as const))("%s", (_name, one) => {
+  test.each(
+    cases.map((one) => [`${one.kind} ${String(one.status)} ${JSON.stringify(one.body).slice(0, 110)}`, one] as const),
+  )("%s", (_name, one) => {
     const text = one.body === null ? null : typeof one.body === "string" ? one.body : JSON.stringify(one.body);
     const words = one.kind === "anthropic" ? fromAnthropicError(text) : fromOpenaiError(text);
     expect(classifyError(tables[one.kind], one.status, words).outcome).toBe(one.outcome);
@@ -197,10 +373,20 @@ describe("rate headers", () => {
   });
 
   test("are read by name; a limit that is not said is left out", () => {
-    const headers = { "x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms" };
+    const headers = {
+      "x-ratelimit-limit-requests": "500",
+      "x-ratelimit-remaining-requests": "0",
+      "x-ratelimit-reset-requests": "120ms",
+    };
     expect(openaiRateLimits(headers)).toEqual([{ name: "requests", limit: 500, remaining: 0, resetMs: 120 }]);
     const now = Date.parse("2026-11-24T12:00:00Z");
-    const theirs = { "anthropic-ratelimit-input-tokens-limit": "80000", "anthropic-ratelimit-input-tokens-remaining": "79000", "anthropic-ratelimit-input-tokens-reset": "2026-11-24T12:00:02Z" };
-    expect(anthropicRateLimits(theirs, now)).toEqual([{ name: "input-tokens", limit: 80_000, remaining: 79_000, resetMs: 2_000 }]);
+    const theirs = {
+      "anthropic-ratelimit-input-tokens-limit": "80000",
+      "anthropic-ratelimit-input-tokens-remaining": "79000",
+      "anthropic-ratelimit-input-tokens-reset": "2026-11-24T12:00:02Z",
+    };
+    expect(anthropicRateLimits(theirs, now)).toEqual([
+      { name: "input-tokens", limit: 80_000, remaining: 79_000, resetMs: 2_000 },
+    ]);
   });
 });

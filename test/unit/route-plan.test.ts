@@ -9,10 +9,29 @@ import type { RequestFacts } from "../../src/domain/route/request-facts.js";
 const prices = parsePriceTable({
   asOf: "2026-11-24",
   models: {
-    "openai/gpt-4.1-mini": { inputPerMTok: 0.4, outputPerMTok: 1.6, contextWindow: 1_000_000, maxOutputTokens: 32_768, capabilities: ["chat", "vision"], aliases: ["gpt-4.1-mini-2025-04-14"] },
-    "openai/gpt-old": { inputPerMTok: 0.5, outputPerMTok: 1.5, contextWindow: 100, maxOutputTokens: 500, capabilities: ["chat"] },
+    "openai/gpt-4.1-mini": {
+      inputPerMTok: 0.4,
+      outputPerMTok: 1.6,
+      contextWindow: 1_000_000,
+      maxOutputTokens: 32_768,
+      capabilities: ["chat", "vision"],
+      aliases: ["gpt-4.1-mini-2025-04-14"],
+    },
+    "openai/gpt-old": {
+      inputPerMTok: 0.5,
+      outputPerMTok: 1.5,
+      contextWindow: 100,
+      maxOutputTokens: 500,
+      capabilities: ["chat"],
+    },
     "openai/unpriced": { inputPerMTok: null, outputPerMTok: null, capabilities: ["chat"] },
-    "anthropic/claude-haiku-4-5": { inputPerMTok: 1, outputPerMTok: 5, contextWindow: 200_000, maxOutputTokens: 64_000, capabilities: ["chat"] },
+    "anthropic/claude-haiku-4-5": {
+      inputPerMTok: 1,
+      outputPerMTok: 5,
+      contextWindow: 200_000,
+      maxOutputTokens: 64_000,
+      capabilities: ["chat"],
+    },
   },
 });
 
@@ -45,7 +64,14 @@ const catalog: Catalog = {
         { account: "local", model: "qwen" },
       ],
     },
-    { name: "broken", maxOutputTokensDefault: 10, candidates: [{ account: "main", model: "unpriced" }, { account: "gone", model: "x" }] },
+    {
+      name: "broken",
+      maxOutputTokensDefault: 10,
+      candidates: [
+        { account: "main", model: "unpriced" },
+        { account: "gone", model: "x" },
+      ],
+    },
   ],
 };
 
@@ -76,26 +102,91 @@ const chosen = (policy: RoutePolicy, facts: RequestFacts) =>
 
 describe("which routes a job may take", () => {
   test.each<[string, RoutePolicy, RequestFacts, string[]]>([
-    ["an alias, in its order, of the format's kinds", policyOf("cheap"), factsOf("openai.chat"), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
-    ["the same alias in the other format", policyOf("cheap"), factsOf("anthropic.messages"), ["claude/claude-haiku-4-5"]],
+    [
+      "an alias, in its order, of the format's kinds",
+      policyOf("cheap"),
+      factsOf("openai.chat"),
+      ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"],
+    ],
+    [
+      "the same alias in the other format",
+      policyOf("cheap"),
+      factsOf("anthropic.messages"),
+      ["claude/claude-haiku-4-5"],
+    ],
     ["account/model", policyOf("spare/gpt-4.1-mini"), factsOf("openai.chat"), ["spare/gpt-4.1-mini"]],
-    ["kind/model, at each account of the kind", policyOf("openai/gpt-4.1-mini"), factsOf("openai.chat"), ["main/gpt-4.1-mini", "spare/gpt-4.1-mini"]],
+    [
+      "kind/model, at each account of the kind",
+      policyOf("openai/gpt-4.1-mini"),
+      factsOf("openai.chat"),
+      ["main/gpt-4.1-mini", "spare/gpt-4.1-mini"],
+    ],
     ["a model with a slash in its name", policyOf("local/meta/llama"), factsOf("openai.chat"), ["local/meta/llama"]],
-    ["a model's own name", policyOf("gpt-4.1-mini-2025-04-14"), factsOf("openai.chat"), ["main/gpt-4.1-mini-2025-04-14", "spare/gpt-4.1-mini-2025-04-14"]],
-    ["a model's own name in the other format", policyOf("claude-haiku-4-5"), factsOf("anthropic.messages"), ["claude/claude-haiku-4-5"]],
+    [
+      "a model's own name",
+      policyOf("gpt-4.1-mini-2025-04-14"),
+      factsOf("openai.chat"),
+      ["main/gpt-4.1-mini-2025-04-14", "spare/gpt-4.1-mini-2025-04-14"],
+    ],
+    [
+      "a model's own name in the other format",
+      policyOf("claude-haiku-4-5"),
+      factsOf("anthropic.messages"),
+      ["claude/claude-haiku-4-5"],
+    ],
     ["providers by account", policyOf("cheap", { providers: ["local"] }), factsOf("openai.chat"), ["local/qwen"]],
-    ["providers by kind", policyOf("cheap", { providers: ["openai"] }), factsOf("openai.chat"), ["main/gpt-old", "main/gpt-4.1-mini"]],
+    [
+      "providers by kind",
+      policyOf("cheap", { providers: ["openai"] }),
+      factsOf("openai.chat"),
+      ["main/gpt-old", "main/gpt-4.1-mini"],
+    ],
     ["self-hosted only", policyOf("cheap", { selfHostedOnly: true }), factsOf("openai.chat"), ["local/qwen"]],
     ["a capability", policyOf("cheap", { capabilities: ["vision"] }), factsOf("openai.chat"), ["main/gpt-4.1-mini"]],
-    ["a region that is known", policyOf("spare/gpt-4.1-mini", { regions: ["eu"] }), factsOf("openai.chat"), ["spare/gpt-4.1-mini"]],
+    [
+      "a region that is known",
+      policyOf("spare/gpt-4.1-mini", { regions: ["eu"] }),
+      factsOf("openai.chat"),
+      ["spare/gpt-4.1-mini"],
+    ],
     ["an account in more regions than allowed", policyOf("cheap", { regions: ["eu"] }), factsOf("openai.chat"), []],
-    ["an account in all allowed regions", policyOf("cheap", { regions: ["eu", "us"] }), factsOf("openai.chat"), ["local/qwen"]],
-    ["a length that can't fit", policyOf("cheap"), factsOf("openai.chat", { bodyBytes: 1_601 }), ["main/gpt-4.1-mini", "local/qwen"]],
-    ["a length that is mostly a picture", policyOf("cheap"), factsOf("openai.chat", { bodyBytes: 1_601, holdsMedia: true }), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
-    ["more output than a model gives", policyOf("cheap"), factsOf("openai.chat", { requestedMaxOutputTokens: 501 }), ["main/gpt-4.1-mini", "local/qwen"]],
+    [
+      "an account in all allowed regions",
+      policyOf("cheap", { regions: ["eu", "us"] }),
+      factsOf("openai.chat"),
+      ["local/qwen"],
+    ],
+    [
+      "a length that can't fit",
+      policyOf("cheap"),
+      factsOf("openai.chat", { bodyBytes: 1_601 }),
+      ["main/gpt-4.1-mini", "local/qwen"],
+    ],
+    [
+      "a length that is mostly a picture",
+      policyOf("cheap"),
+      factsOf("openai.chat", { bodyBytes: 1_601, holdsMedia: true }),
+      ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"],
+    ],
+    [
+      "more output than a model gives",
+      policyOf("cheap"),
+      factsOf("openai.chat", { requestedMaxOutputTokens: 501 }),
+      ["main/gpt-4.1-mini", "local/qwen"],
+    ],
     // gpt-4.1-mini: (1000 + 128) x 400 + 1024 x 1600 = 2,089,600; gpt-old: 1128 x 500 + 500 x 1500 = 1,314,000.
-    ["a cost limit between two bounds", policyOf("cheap"), factsOf("openai.chat", { maxCostNanoUsd: 2_089_599n }), ["main/gpt-old", "local/qwen"]],
-    ["a cost limit equal to a bound", policyOf("cheap"), factsOf("openai.chat", { maxCostNanoUsd: 2_089_600n }), ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"]],
+    [
+      "a cost limit between two bounds",
+      policyOf("cheap"),
+      factsOf("openai.chat", { maxCostNanoUsd: 2_089_599n }),
+      ["main/gpt-old", "local/qwen"],
+    ],
+    [
+      "a cost limit equal to a bound",
+      policyOf("cheap"),
+      factsOf("openai.chat", { maxCostNanoUsd: 2_089_600n }),
+      ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"],
+    ],
   ])("%s", (_what, policy, facts, expected) => {
     expect(chosen(policy, facts)).toEqual(expected);
     expect(createRoutePlanner(catalog)(policy, facts)).toEqual(planRoutes(policy, facts, catalog));
@@ -118,7 +209,11 @@ describe("which routes a job may take", () => {
   });
 
   test("tells in words why each other route was left out", () => {
-    const plan = planRoutes(policyOf("cheap", { capabilities: ["vision"] }), factsOf("openai.chat", { bodyBytes: 20_000_000 }), catalog);
+    const plan = planRoutes(
+      policyOf("cheap", { capabilities: ["vision"] }),
+      factsOf("openai.chat", { bodyBytes: 20_000_000 }),
+      catalog,
+    );
     expect(plan.rejected.map((one) => `${one.account}/${one.model}: ${one.because}`)).toEqual([
       "main/gpt-old: gpt-old lacks vision",
       "claude/claude-haiku-4-5: claude is of kind anthropic, the job is openai.chat",
@@ -129,7 +224,8 @@ describe("which routes a job may take", () => {
   });
 
   test("caps the output with the alias's default, the model's own limit, or the account's default", () => {
-    const caps = (model: string) => planRoutes(policyOf(model), factsOf("openai.chat"), catalog).routes.map((route) => route.maxOutputTokens);
+    const caps = (model: string) =>
+      planRoutes(policyOf(model), factsOf("openai.chat"), catalog).routes.map((route) => route.maxOutputTokens);
     expect(caps("cheap")).toEqual([500, 1_024, 1_024]);
     expect(caps("main/gpt-4.1-mini")).toEqual([900]);
   });
@@ -138,7 +234,9 @@ describe("which routes a job may take", () => {
     const [, mini] = planRoutes(policyOf("cheap"), factsOf("openai.chat"), catalog).routes;
     if (mini === undefined) throw new Error("expected a second route");
     // 1128 x 400 + 2 x 100 x 1600
-    expect(routeMaxCostNanoUsd(mini, factsOf("openai.chat", { requestedMaxOutputTokens: 100, choices: 2 }))).toBe(771_200n);
+    expect(routeMaxCostNanoUsd(mini, factsOf("openai.chat", { requestedMaxOutputTokens: 100, choices: 2 }))).toBe(
+      771_200n,
+    );
   });
 
   test("a planner works a usual plan out once and stays bounded under many names", () => {

@@ -11,9 +11,27 @@ describe("finding the members of a JSON object in its text", () => {
     ["{}", []],
     [" { } ", []],
     ['{"a":1}', [["a", "1"]]],
-    ['{ "a" : 1.0 ,\n"b":"x" }', [["a", "1.0"], ["b", '"x"']]],
-    ['{"a":{"b":[1,{"c":"}]"}]},"d":null}', [["a", '{"b":[1,{"c":"}]"}]}'], ["d", "null"]]],
-    ['{"a":"quote \\" and slash \\\\","b":2}', [["a", '"quote \\" and slash \\\\"'], ["b", "2"]]],
+    [
+      '{ "a" : 1.0 ,\n"b":"x" }',
+      [
+        ["a", "1.0"],
+        ["b", '"x"'],
+      ],
+    ],
+    [
+      '{"a":{"b":[1,{"c":"}]"}]},"d":null}',
+      [
+        ["a", '{"b":[1,{"c":"}]"}]}'],
+        ["d", "null"],
+      ],
+    ],
+    [
+      '{"a":"quote \\" and slash \\\\","b":2}',
+      [
+        ["a", '"quote \\" and slash \\\\"'],
+        ["b", "2"],
+      ],
+    ],
     ['{"mod\\u0065l":"x"}', [["model", '"x"']]],
     ['{"a":12345678901234567890123}', [["a", "12345678901234567890123"]]],
     ["[1]", null],
@@ -32,11 +50,18 @@ describe("finding the members of a JSON object in its text", () => {
 
   test("agrees with JSON.parse on any object, compact or spaced", () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue()), fc.constantFrom(0, 2), (object, indent) => {
-        const text = JSON.stringify(object, null, indent);
-        const found = topLevelMembers(text)?.map((member): [string, unknown] => [member.name, JSON.parse(text.slice(member.valueStart, member.end))]);
-        expect(found).toEqual(Object.entries(JSON.parse(text) as object));
-      }),
+      fc.property(
+        fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue()),
+        fc.constantFrom(0, 2),
+        (object, indent) => {
+          const text = JSON.stringify(object, null, indent);
+          const found = topLevelMembers(text)?.map((member): [string, unknown] => [
+            member.name,
+            JSON.parse(text.slice(member.valueStart, member.end)),
+          ]);
+          expect(found).toEqual(Object.entries(JSON.parse(text) as object));
+        },
+      ),
     );
   });
 });
@@ -53,7 +78,10 @@ describe("the facts of a request", () => {
     ['{"n":3,"max_tokens":10}', 10, 3],
     ['{"messages":[{"max_tokens":9}]}', null, 1],
   ])("%s", (text, requestedMaxOutputTokens, choices) => {
-    expect(readRequestFacts("openai.chat", text, text.length, null)).toMatchObject({ requestedMaxOutputTokens, choices });
+    expect(readRequestFacts("openai.chat", text, text.length, null)).toMatchObject({
+      requestedMaxOutputTokens,
+      choices,
+    });
   });
 
   test("each of n answers may be as long as the cap", () => {

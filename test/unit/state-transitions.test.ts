@@ -1,10 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import {
-  ATTEMPT_TRANSITIONS,
-  EXECUTION_TRANSITIONS,
-  JOB_TRANSITIONS,
-} from "../../src/domain/execution/execution.js";
+import { ATTEMPT_TRANSITIONS, EXECUTION_TRANSITIONS, JOB_TRANSITIONS } from "../../src/domain/execution/execution.js";
 
 const migration = readFileSync(new URL("../../schemas/ledger/0001_ledger.sql", import.meta.url), "utf8");
 

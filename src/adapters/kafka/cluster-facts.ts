@@ -34,7 +34,9 @@ export class ClusterFacts {
   /** Records that nobody has fetched yet, over all partitions of the topics, by the given positions. */
   async problem(topics: readonly string[]): Promise<string | null> {
     const metadata = await this.#admin.fetchTopicMetadata({ topics: [...topics] });
-    const missing = topics.filter((name) => !metadata.topics.some((topic) => topic.name === name && topic.partitions.length > 0));
+    const missing = topics.filter(
+      (name) => !metadata.topics.some((topic) => topic.name === name && topic.partitions.length > 0),
+    );
     return missing.length === 0 ? null : `topics missing: ${missing.join(", ")}; run: sluice topics apply`;
   }
 }

@@ -43,7 +43,8 @@ interface PartitionState {
 const NO_REGISTRY: ValueDecoding = {
   kind: "refused",
   code: "BAD_AVRO",
-  message: "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
+  message:
+    "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
 };
 const REGISTRY_RETRY_MS = 1000;
 
@@ -73,8 +74,12 @@ export class InboxConsumer implements Inbox {
       allowAutoTopicCreation: false,
       retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 10, restartOnFailure: () => Promise.resolve(true) },
     });
-    this.#consumer.on(this.#consumer.events.GROUP_JOIN, () => { this.#states.clear(); });
-    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => { parts.log.error("kafka.consumer_crashed", { message: payload.error.message, restart: payload.restart }); });
+    this.#consumer.on(this.#consumer.events.GROUP_JOIN, () => {
+      this.#states.clear();
+    });
+    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => {
+      parts.log.error("kafka.consumer_crashed", { message: payload.error.message, restart: payload.restart });
+    });
   }
 
   async start(): Promise<void> {
@@ -125,12 +130,18 @@ export class InboxConsumer implements Inbox {
 
   async #commitAll(): Promise<void> {
     while (this.#commits.size > 0) {
-      const offsets = [...this.#commits.values()].map(({ topic, partition, next }) => ({ topic, partition, offset: String(next) }));
+      const offsets = [...this.#commits.values()].map(({ topic, partition, next }) => ({
+        topic,
+        partition,
+        offset: String(next),
+      }));
       this.#commits.clear();
       try {
         await this.#consumer.commitOffsets(offsets);
       } catch (error) {
-        this.#parts.log.debug("kafka.commit_failed", { message: error instanceof Error ? error.message : String(error) });
+        this.#parts.log.debug("kafka.commit_failed", {
+          message: error instanceof Error ? error.message : String(error),
+        });
       }
       await this.#parts.clock.sleep(COMMIT_PAUSE_MS);
     }
@@ -157,10 +168,16 @@ export class InboxConsumer implements Inbox {
     if (!isRunning() || payload.isStale()) return;
     const state = this.#stateOf(topic, partition);
     if (state.stopped) return;
-    const beating = setInterval(() => { heartbeat().catch(() => undefined); }, this.#parts.settings.heartbeatMs);
+    const beating = setInterval(() => {
+      heartbeat().catch(() => undefined);
+    }, this.#parts.settings.heartbeatMs);
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
-      if (state.expected === null && !(await this.#prove(state, topic, partition, all, Number(batch.firstOffset() ?? batch.lastOffset())))) return;
+      if (
+        state.expected === null &&
+        !(await this.#prove(state, topic, partition, all, Number(batch.firstOffset() ?? batch.lastOffset())))
+      )
+        return;
       const since = state.expected ?? 0;
       const upto = Number(batch.lastOffset()) + 1;
       if (upto <= since) {
@@ -171,7 +188,14 @@ export class InboxConsumer implements Inbox {
       const decoded = await this.#decodeAll(records, isRunning);
       if (decoded === null) return;
       state.expected = upto;
-      await this.#parts.sink.offer({ topic, partition, since, upto, records, ...(decoded.size > 0 ? { decoded } : {}) });
+      await this.#parts.sink.offer({
+        topic,
+        partition,
+        since,
+        upto,
+        records,
+        ...(decoded.size > 0 ? { decoded } : {}),
+      });
       resolveOffset(batch.lastOffset());
     } finally {
       clearInterval(beating);
@@ -180,7 +204,10 @@ export class InboxConsumer implements Inbox {
   }
 
   /** Avro values are decoded before they are queued; while the registry is away this partition waits, and nothing is refused. */
-  async #decodeAll(records: readonly IncomingRecord[], isRunning: () => boolean): Promise<Map<IncomingRecord, DecodedValue> | null> {
+  async #decodeAll(
+    records: readonly IncomingRecord[],
+    isRunning: () => boolean,
+  ): Promise<Map<IncomingRecord, DecodedValue> | null> {
     const decoded = new Map<IncomingRecord, DecodedValue>();
     let waiting = records.filter((record) => isRegistryFramed(record.value));
     while (waiting.length > 0) {
@@ -211,12 +238,30 @@ export class InboxConsumer implements Inbox {
    * Compares the ledger's position with what the broker has. @returns false after a seek, or when the partition is stopped: the batch is
    * then left alone.
    */
-  async #prove(state: PartitionState, topic: string, partition: number, records: readonly IncomingRecord[], first: number): Promise<boolean> {
+  async #prove(
+    state: PartitionState,
+    topic: string,
+    partition: number,
+    records: readonly IncomingRecord[],
+    first: number,
+  ): Promise<boolean> {
     const position = await this.#openedPosition(topic, partition);
     const { low, high } = await this.#parts.offsets(topic, partition);
-    if (high < position.next) return this.#stopPartition(state, "inbox.truncated", { topic, partition, ledgerNext: position.next, logEnd: high });
+    if (high < position.next)
+      return this.#stopPartition(state, "inbox.truncated", {
+        topic,
+        partition,
+        ledgerNext: position.next,
+        logEnd: high,
+      });
     if (low > position.next) {
-      this.#parts.alert("inbox.gap", { topic, partition, ledgerNext: position.next, logStart: low, lostAtMost: low - position.next });
+      this.#parts.alert("inbox.gap", {
+        topic,
+        partition,
+        ledgerNext: position.next,
+        logStart: low,
+        lostAtMost: low - position.next,
+      });
       state.expected = position.next; // the gap is accepted as looked at: those records are gone
       if (first <= low) return true;
       this.#consumer.seek({ topic, partition, offset: String(low) });

@@ -12,7 +12,10 @@ export class RecordPublisher implements Publisher {
   readonly #sendTimeoutMs: number;
 
   constructor(kafka: Kafka, settings: PublisherSettings) {
-    this.#producer = kafka.producer({ allowAutoTopicCreation: false, retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1000 } });
+    this.#producer = kafka.producer({
+      allowAutoTopicCreation: false,
+      retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1000 },
+    });
     this.#sendTimeoutMs = settings.sendTimeoutMs;
   }
 
@@ -25,10 +28,17 @@ export class RecordPublisher implements Publisher {
   }
 
   async publish(topic: string, records: readonly Outgoing[]): Promise<void> {
-    const sending = this.#producer.send({ topic, acks: -1, timeout: this.#sendTimeoutMs, messages: records.map(toMessage) });
+    const sending = this.#producer.send({
+      topic,
+      acks: -1,
+      timeout: this.#sendTimeoutMs,
+      messages: records.map(toMessage),
+    });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error(`no acknowledgement from Kafka for ${String(this.#sendTimeoutMs * 2)} ms`)); }, this.#sendTimeoutMs * 2);
+      timer = setTimeout(() => {
+        reject(new Error(`no acknowledgement from Kafka for ${String(this.#sendTimeoutMs * 2)} ms`));
+      }, this.#sendTimeoutMs * 2);
     });
     try {
       await Promise.race([sending, late]);
@@ -46,7 +56,7 @@ function toMessage(record: Outgoing): Message {
 
 /** A name that repeats keeps all its values, in order. */
 function toHeaders(headers: Outgoing["headers"]): IHeaders {
-  const result: IHeaders = {};
+  const result = Object.create(null) as IHeaders; // a caller may name a header `constructor`
   for (const [name, value] of headers) {
     const known = result[name];
     if (known === undefined) result[name] = value;

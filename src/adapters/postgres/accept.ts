@@ -39,7 +39,11 @@ class PositionsMoved extends Error {}
 class SessionFenced extends Error {}
 
 /** After a COMMIT without an answer: the positions carry the group's number exactly when it stands. */
-async function knownCommit(context: LedgerContext, group: IntakeGroup, outcome: IntakeOutcome): Promise<IntakeOutcome | null> {
+async function knownCommit(
+  context: LedgerContext,
+  group: IntakeGroup,
+  outcome: IntakeOutcome,
+): Promise<IntakeOutcome | null> {
   const first = group.moves[0];
   if (first === undefined) return outcome;
   const rows = await run(
@@ -67,13 +71,34 @@ async function acceptInTransaction(
   const nowMs = await movePositions(client, context, group);
   context.sawDatabaseTime(nowMs);
   const day = Math.floor(nowMs / 86_400_000);
-  const placings: Placing[] = group.jobs.map((item) => ({ item, no: item.no, job: item.job, fate: null, execution: null, cached: null }));
+  const placings: Placing[] = group.jobs.map((item) => ({
+    item,
+    no: item.no,
+    job: item.job,
+    fate: null,
+    execution: null,
+    cached: null,
+  }));
   const outgoing: Outgoing[] = [];
   const conflicts = await takeJobKeys(client, context, placings, day, nowMs, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
-  await joinExecutions(client, context, fresh.filter((placing) => placing.fate === null), day, nowMs);
-  for (const placing of fresh) placing.fate ??= placing.cached !== null ? "cached" : placing.execution !== null ? "joined" : placing.item.intent !== null ? "started" : "queued";
+  await joinExecutions(
+    client,
+    context,
+    fresh.filter((placing) => placing.fate === null),
+    day,
+    nowMs,
+  );
+  for (const placing of fresh)
+    placing.fate ??=
+      placing.cached !== null
+        ? "cached"
+        : placing.execution !== null
+          ? "joined"
+          : placing.item.intent !== null
+            ? "started"
+            : "queued";
   await insertExecutions(client, context, group, fresh, day);
   await insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
@@ -94,7 +119,9 @@ async function acceptInTransaction(
 
 /** Moves the positions under the fence. @throws when the session is dead or a position is behind the group. */
 async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<number> {
-  const moves = [...group.moves].sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition));
+  const moves = [...group.moves].sort((a, b) =>
+    a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition,
+  );
   const rows = await run(
     client,
     "position-move",
@@ -159,7 +186,16 @@ async function takeJobKeys(
   for (const placing of known) {
     const winner = winners.get(identity(placing));
     if (winner === undefined) older.push(placing);
-    else await placeKnown(client, context, placing, { bodyHash: winner.job.bodyHash, no: winner.no, day, state: "active", source: sourceOf(winner) }, render, outgoing, conflicts);
+    else
+      await placeKnown(
+        client,
+        context,
+        placing,
+        { bodyHash: winner.job.bodyHash, no: winner.no, day, state: "active", source: sourceOf(winner) },
+        render,
+        outgoing,
+        conflicts,
+      );
   }
   const found = await loadKnown(client, context, older);
   for (const placing of older) {
@@ -174,7 +210,9 @@ function identity(placing: Placing): string {
   return `${placing.job.tenant}\0${placing.job.idHash.toString("latin1")}`;
 }
 
-export function sourceOf(placing: { readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } } }): string {
+export function sourceOf(placing: {
+  readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } };
+}): string {
   const { topic, partition, offset } = placing.job.record;
   return `${topic}:${String(partition)}:${String(offset)}`;
 }
@@ -188,7 +226,11 @@ interface KnownJob {
 }
 
 /** `FOR SHARE`: a finish that ends one of these jobs waits, and then sees the repeat written here. */
-async function loadKnown(client: pg.PoolClient, context: LedgerContext, placings: readonly Placing[]): Promise<Map<string, KnownJob>> {
+async function loadKnown(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  placings: readonly Placing[],
+): Promise<Map<string, KnownJob>> {
   if (placings.length === 0) return new Map();
   const rows = await run(
     client,
@@ -196,7 +238,10 @@ async function loadKnown(client: pg.PoolClient, context: LedgerContext, placings
     `SELECT u.place, k.body_hash, j.no, j.day, j.state, j.source
      FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS u(t, h, place)
      JOIN job_key k ON k.tenant_no = u.t AND k.id_hash = u.h JOIN jobs j ON j.no = k.no AND j.day = k.day FOR SHARE OF j`,
-    [int4Array(placings.map(({ job }) => context.tenants.noOf(job.tenant))), byteaArray(placings.map(({ job }) => job.idHash))],
+    [
+      int4Array(placings.map(({ job }) => context.tenants.noOf(job.tenant))),
+      byteaArray(placings.map(({ job }) => job.idHash)),
+    ],
   );
   const found = new Map<string, KnownJob>();
   for (const [place, bodyHash, no, day, state, source] of rows) {
@@ -233,18 +278,24 @@ async function placeKnown(
     const original = existing.state === "active" ? null : await loadResult(client, existing.no, existing.day);
     if (original !== null) outgoing.push(render.repeat(original, envelope, placing.no, context.today()));
     else {
-      await run(client, "repeats-insert", "INSERT INTO repeats (no, job_day, job_no, envelope) VALUES ($1, $2, $3, $4)", [
-        placing.no,
-        existing.day,
-        existing.no,
-        envelope,
-      ]);
+      await run(
+        client,
+        "repeats-insert",
+        "INSERT INTO repeats (no, job_day, job_no, envelope) VALUES ($1, $2, $3, $4)",
+        [placing.no, existing.day, existing.no, envelope],
+      );
     }
   }
 }
 
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
-async function insertExecutions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup, fresh: readonly Placing[], day: number): Promise<void> {
+async function insertExecutions(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  group: IntakeGroup,
+  fresh: readonly Placing[],
+  day: number,
+): Promise<void> {
   const opened = fresh.filter((placing) => placing.fate === "started" || placing.fate === "queued");
   if (opened.length === 0) return;
   const bodies = opened.map(({ job }) => toStored(job.bodyText));
@@ -271,10 +322,27 @@ async function insertExecutions(client: pg.PoolClient, context: LedgerContext, g
       int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
     ],
   );
-  await insertAttempts(client, group.session, day, opened.flatMap(({ fate, item, no }) => (fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [])));
+  await insertAttempts(
+    client,
+    group.session,
+    day,
+    opened.flatMap(({ fate, item, no }) =>
+      fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
+    ),
+  );
   const queued = opened.filter(({ fate }) => fate === "queued");
   if (queued.length === 0) return;
-  await insertReady(client, queued.map(({ no, job }) => ({ no, day, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" })));
+  await insertReady(
+    client,
+    queued.map(({ no, job }) => ({
+      no,
+      day,
+      priority: job.priority,
+      runAtMs: job.submittedAtMs,
+      expiresMs: job.deadlineMs,
+      waitsFor: "concurrency",
+    })),
+  );
 }
 
 export async function insertAttempts(
@@ -332,10 +400,17 @@ export async function insertReady(client: pg.PoolClient, rows: readonly ReadyRow
   );
 }
 
-async function insertJobs(client: pg.PoolClient, context: LedgerContext, fresh: readonly Placing[], day: number, nowMs: number): Promise<void> {
+async function insertJobs(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  fresh: readonly Placing[],
+  day: number,
+  nowMs: number,
+): Promise<void> {
   if (fresh.length === 0) return;
   const own = (placing: Placing): boolean => placing.fate === "started" || placing.fate === "queued";
-  const stateOf = (placing: Placing): string => (placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active");
+  const stateOf = (placing: Placing): string =>
+    placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active";
   await run(
     client,
     "jobs-insert",
@@ -381,7 +456,17 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
   const end: JobEnd =
     placing.cached === null
-      ? { ...common, answer: null, served: "call", failure: { code: "DEADLINE_EXCEEDED", message: "the deadline had passed when the job was accepted; send it with a later one", provider: null, retryAtMs: null } }
+      ? {
+          ...common,
+          answer: null,
+          served: "call",
+          failure: {
+            code: "DEADLINE_EXCEEDED",
+            message: "the deadline had passed when the job was accepted; send it with a later one",
+            provider: null,
+            retryAtMs: null,
+          },
+        }
       : {
           ...common,
           answer: {
@@ -394,7 +479,13 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   return [{ job, end }];
 }
 
-async function writeRefused(client: pg.PoolClient, context: LedgerContext, refused: readonly RefusedRecord[], day: number, nowMs: number): Promise<Outgoing[]> {
+async function writeRefused(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  refused: readonly RefusedRecord[],
+  day: number,
+  nowMs: number,
+): Promise<Outgoing[]> {
   await context.tenants.ensure([]);
   await insertDeadLetters(
     client,

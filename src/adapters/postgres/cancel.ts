@@ -33,7 +33,12 @@ export async function cancelRows(
       job: readEndingJob(context, row),
       end: {
         answer: null,
-        failure: { code: "CANCELLED" as const, message: "cancelled on request before it had ended", provider: null, retryAtMs: null },
+        failure: {
+          code: "CANCELLED" as const,
+          message: "cancelled on request before it had ended",
+          provider: null,
+          retryAtMs: null,
+        },
         served: "call" as const,
         payer: null,
         history: [],

@@ -29,7 +29,11 @@ export async function claim(
   render: Renderer,
 ): Promise<ClaimOutcome> {
   await context.numbers.reserve(request.limit * 3 + 64);
-  return transaction(context.pools.durable, (client) => claimInTransaction(client, context, request, decide, render), () => Promise.resolve(null));
+  return transaction(
+    context.pools.durable,
+    (client) => claimInTransaction(client, context, request, decide, render),
+    () => Promise.resolve(null),
+  );
 }
 
 async function claimInTransaction(
@@ -39,7 +43,12 @@ async function claimInTransaction(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  const fence = await run(client, "session-fence", "SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE", [request.session]);
+  const fence = await run(
+    client,
+    "session-fence",
+    "SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE",
+    [request.session],
+  );
   if (fence.length === 0) return { ...NOTHING, fenced: true };
   const keys = await takeRows(client, request);
   if (keys.length === 0) return NOTHING;
@@ -72,11 +81,18 @@ async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<T
     `DELETE FROM ready r USING (${due}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
     [request.nowMs, request.limit],
   );
-  return rows.map(([no, day, runAt]) => ({ no: Number(no), day: Number(day), runAtMs: Number(runAt) })).sort((a, b) => a.no - b.no);
+  return rows
+    .map(([no, day, runAt]) => ({ no: Number(no), day: Number(day), runAtMs: Number(runAt) }))
+    .sort((a, b) => a.no - b.no);
 }
 
 /** Executions are locked before jobs, as in finish. */
-async function expireJobs(client: pg.PoolClient, context: LedgerContext, keys: readonly LedgerKey[], nowMs: number): Promise<EndingWithReason[]> {
+async function expireJobs(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  keys: readonly LedgerKey[],
+  nowMs: number,
+): Promise<EndingWithReason[]> {
   await run(
     client,
     "executions-lock",
@@ -91,7 +107,12 @@ async function expireJobs(client: pg.PoolClient, context: LedgerContext, keys: r
      RETURNING ${ENDING_COLUMNS}`,
     [nowMs, int8Array(keys.map((key) => key.no)), ...waiterDays(context, keys)],
   );
-  const failure: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed while the job waited", provider: null, retryAtMs: null };
+  const failure: Failure = {
+    code: "DEADLINE_EXCEEDED",
+    message: "the deadline passed while the job waited",
+    provider: null,
+    retryAtMs: null,
+  };
   return rows.map((row) => {
     const job = readEndingJob(context, row);
     return { job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } };
@@ -106,7 +127,11 @@ interface LoadedExecution {
 }
 
 /** Those that some job still waits for. */
-async function loadWaiting(client: pg.PoolClient, context: LedgerContext, keys: readonly TakenRow[]): Promise<LoadedExecution[]> {
+async function loadWaiting(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  keys: readonly TakenRow[],
+): Promise<LoadedExecution[]> {
   const rows = await run(
     client,
     "executions-load-waiting",
@@ -124,9 +149,15 @@ async function loadWaiting(client: pg.PoolClient, context: LedgerContext, keys: 
   return rows.map((row) => readWaiting(context, row, dueAt));
 }
 
-function readWaiting(context: LedgerContext, row: readonly (string | null)[], dueAt: ReadonlyMap<number, number>): LoadedExecution {
-  const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] = row;
-  const [attemptNo, number, account, provider, model, attemptRoute, maxNano, startedMs, latest, nearest, priority] = rest;
+function readWaiting(
+  context: LedgerContext,
+  row: readonly (string | null)[],
+  dueAt: ReadonlyMap<number, number>,
+): LoadedExecution {
+  const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] =
+    row;
+  const [attemptNo, number, account, provider, model, attemptRoute, maxNano, startedMs, latest, nearest, priority] =
+    rest;
   const doubtful: AttemptIntent | null =
     state !== "in_doubt"
       ? null
@@ -168,12 +199,21 @@ interface Plan {
   readonly waits: Parameters<typeof insertReady>[1][number][];
 }
 
-function sortVerdicts(waiting: readonly LoadedExecution[], decide: (execution: WaitingExecution) => ClaimVerdict): Plan {
+function sortVerdicts(
+  waiting: readonly LoadedExecution[],
+  decide: (execution: WaitingExecution) => ClaimVerdict,
+): Plan {
   const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
   for (const { execution, priority, nearestDeadlineMs } of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
-      plan.waits.push({ ...execution.key, priority, runAtMs: verdict.runAtMs, expiresMs: nearestDeadlineMs, waitsFor: verdict.waitsFor });
+      plan.waits.push({
+        ...execution.key,
+        priority,
+        runAtMs: verdict.runAtMs,
+        expiresMs: nearestDeadlineMs,
+        waitsFor: verdict.waitsFor,
+      });
       continue;
     }
     if (execution.doubtful !== null) plan.settled.push(execution);
@@ -184,7 +224,11 @@ function sortVerdicts(waiting: readonly LoadedExecution[], decide: (execution: W
 }
 
 /** An execution that nobody waits for is not started; its key is free for the next job. */
-async function dropUnwanted(client: pg.PoolClient, keys: readonly LedgerKey[], wanted: ReadonlySet<number>): Promise<void> {
+async function dropUnwanted(
+  client: pg.PoolClient,
+  keys: readonly LedgerKey[],
+  wanted: ReadonlySet<number>,
+): Promise<void> {
   const unwanted = keys.filter((key) => !wanted.has(key.no));
   if (unwanted.length === 0) return;
   await run(
@@ -215,10 +259,16 @@ export function doubtSummary(attempt: AttemptIntent, nowMs: number): AttemptSumm
 }
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
-  return execution.doubtful === null ? execution.history : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
+  return execution.doubtful === null
+    ? execution.history
+    : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
-async function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly StartedExecution[]): Promise<void> {
+async function startExecutions(
+  client: pg.PoolClient,
+  request: ClaimRequest,
+  started: readonly StartedExecution[],
+): Promise<void> {
   if (started.length === 0) return;
   await run(
     client,
@@ -239,7 +289,12 @@ async function startExecutions(client: pg.PoolClient, request: ClaimRequest, sta
   for (const item of started) byDay.set(item.execution.key.day, [...(byDay.get(item.execution.key.day) ?? []), item]);
   for (const [day, items] of byDay) {
     // Serial: one day is the usual case.
-    await insertAttempts(client, request.session, day, items.map(({ execution, intent }) => ({ intent, executionNo: execution.key.no })));
+    await insertAttempts(
+      client,
+      request.session,
+      day,
+      items.map(({ execution, intent }) => ({ intent, executionNo: execution.key.no })),
+    );
   }
 }
 
@@ -276,7 +331,10 @@ async function failWaiting(
       nowMs,
       int8Array(failed.map(({ execution }) => execution.key.no)),
       textArray(failed.map(({ failure }) => failure.code)),
-      ...waiterDays(context, failed.map(({ execution }) => execution.key)),
+      ...waiterDays(
+        context,
+        failed.map(({ execution }) => execution.key),
+      ),
     ],
   );
   const byExecution = new Map(failed.map((item) => [item.execution.key.no, item]));
@@ -284,24 +342,38 @@ async function failWaiting(
     const job = readEndingJob(context, row);
     const item = byExecution.get(job.execution?.no ?? -1);
     if (item === undefined) return [];
-    const end = { answer: null, failure: item.failure, served: "call" as const, payer: job.execution, history: historyWithDoubt(item.execution, nowMs), endedAtMs: nowMs };
+    const end = {
+      answer: null,
+      failure: item.failure,
+      served: "call" as const,
+      payer: job.execution,
+      history: historyWithDoubt(item.execution, nowMs),
+      endedAtMs: nowMs,
+    };
     return [{ job, end }];
   });
 }
 
 /** The doubtful attempts stay in the books at their maximum, unknown, until reconciled. */
-async function settleDoubts(client: pg.PoolClient, context: LedgerContext, render: Renderer, settled: readonly WaitingExecution[], nowMs: number): Promise<Outgoing[]> {
+async function settleDoubts(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  render: Renderer,
+  settled: readonly WaitingExecution[],
+  nowMs: number,
+): Promise<Outgoing[]> {
   const outgoing: Outgoing[] = [];
   const costs: CostRow[] = [];
   for (const execution of settled) {
     const attempt = execution.doubtful;
     if (attempt === null) continue;
     // Serial: doubts are as rare as kills.
-    const rows = await run(client, "attempts-settle", "UPDATE attempts SET state = 'settled', settled_ms = $3 WHERE no = $1 AND day = $2 AND state = 'in_doubt' RETURNING 1", [
-      attempt.no,
-      execution.key.day,
-      nowMs,
-    ]);
+    const rows = await run(
+      client,
+      "attempts-settle",
+      "UPDATE attempts SET state = 'settled', settled_ms = $3 WHERE no = $1 AND day = $2 AND state = 'in_doubt' RETURNING 1",
+      [attempt.no, execution.key.day, nowMs],
+    );
     if (rows.length === 0) continue;
     const rendered = render.lateCost({
       ...(await payerOf(client, context, execution.key)),

@@ -62,7 +62,9 @@ export function createPools(settings: ConnectionSettings, log: Log): Pools {
   });
   for (const pool of [durable, relaxed]) {
     // An idle connection that the server ends emits `error`; without a listener that would end the process.
-    pool.on("error", (error) => { log.warn("postgres.connection_lost", { message: error.message }); });
+    pool.on("error", (error) => {
+      log.warn("postgres.connection_lost", { message: error.message });
+    });
   }
   return {
     durable,
@@ -124,11 +126,16 @@ class CommitUnknownWith extends CommitUnknownError {
   }
 }
 
-async function tryTransaction<Result>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+async function tryTransaction<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
   const client = await connect(pool);
   let broken: Error | null = null;
   // While a client is checked out its own `error` event has no other listener.
-  const onError = (error: Error): void => { broken = error; };
+  const onError = (error: Error): void => {
+    broken = error;
+  };
   client.on("error", onError);
   try {
     await client.query("BEGIN");
@@ -140,7 +147,10 @@ async function tryTransaction<Result>(pool: pg.Pool, work: (client: pg.PoolClien
     }
     return result;
   } catch (error) {
-    if (!isConnectionTrouble(error)) await client.query("ROLLBACK").catch((rollback: unknown) => { broken = asError(rollback); });
+    if (!isConnectionTrouble(error))
+      await client.query("ROLLBACK").catch((rollback: unknown) => {
+        broken = asError(rollback);
+      });
     else broken = asError(error);
     throw isConnectionTrouble(error) && !(error instanceof DependencyError)
       ? new DependencyError("postgres", "PostgreSQL went away in a transaction; it is tried again", error)
@@ -166,10 +176,14 @@ function isRetryable(error: unknown): boolean {
 /** Anything that is not PostgreSQL's refusal of a statement is trouble with the connection; class 57 is the server going down. */
 export function isConnectionTrouble(error: unknown): boolean {
   if (error instanceof DependencyError) return true;
-  if (error instanceof pg.DatabaseError) return error.code?.startsWith("57P") === true || error.code?.startsWith("08") === true;
+  if (error instanceof pg.DatabaseError)
+    return error.code?.startsWith("57P") === true || error.code?.startsWith("08") === true;
   const code = (error as { code?: unknown } | null)?.code; // Node's socket errors carry a string code
   if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return true;
-  return error instanceof Error && /Connection terminated|Query read timeout|timeout exceeded when trying to connect/.test(error.message);
+  return (
+    error instanceof Error &&
+    /Connection terminated|Query read timeout|timeout exceeded when trying to connect/.test(error.message)
+  );
 }
 
 function asError(error: unknown): Error {

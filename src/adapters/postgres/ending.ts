@@ -2,7 +2,15 @@ import type pg from "pg";
 import type { EndedState } from "../../domain/execution/execution.js";
 import type { ErrorCode } from "../../domain/failure.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
-import type { CostRow, EndingJob, JobEnd, KeptRecord, Outgoing, RenderedEnd, Renderer } from "../../domain/result/outgoing.js";
+import type {
+  CostRow,
+  EndingJob,
+  JobEnd,
+  KeptRecord,
+  Outgoing,
+  RenderedEnd,
+  Renderer,
+} from "../../domain/result/outgoing.js";
 import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import { bytesOf, bytesOrNull } from "./stored-body.js";
@@ -49,10 +57,17 @@ export async function writeEnds(
 ): Promise<WrittenEnds> {
   if (ends.length === 0) return { outgoing: [], ended: [] };
   const failed = ends.filter(({ end }) => end.failure !== null);
-  const records = failed.length === 0 ? new Map<number, KeptRecord>() : await keptRecords(client, failed.map(({ job }) => job));
+  const records =
+    failed.length === 0
+      ? new Map<number, KeptRecord>()
+      : await keptRecords(
+          client,
+          failed.map(({ job }) => job),
+        );
   const outgoing: Outgoing[] = [];
   const costs: CostRow[] = [];
-  const letters: { readonly item: EndingWithReason; readonly rendered: RenderedEnd; readonly record: KeptRecord }[] = [];
+  const letters: { readonly item: EndingWithReason; readonly rendered: RenderedEnd; readonly record: KeptRecord }[] =
+    [];
   for (const item of ends) {
     const record = records.get(item.job.key.no) ?? null;
     const rendered = render.end(record === null ? item.job : { ...item.job, record }, item.end);
@@ -77,10 +92,19 @@ async function keptRecords(client: pg.PoolClient, jobs: readonly EndingJob[]): P
      JOIN jobs j ON j.no = k.no AND j.day = k.day`,
     [int8Array(jobs.map((job) => job.key.no)), int4Array(jobs.map((job) => job.key.day))],
   );
-  return new Map(rows.map(([no, value, headers]) => [Number(no), { value: bytesOrNull(value ?? null), headersText: headers ?? "[]" }]));
+  return new Map(
+    rows.map(([no, value, headers]) => [
+      Number(no),
+      { value: bytesOrNull(value ?? null), headersText: headers ?? "[]" },
+    ]),
+  );
 }
 
-export async function insertCosts(client: pg.PoolClient, context: LedgerContext, costs: readonly CostRow[]): Promise<void> {
+export async function insertCosts(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  costs: readonly CostRow[],
+): Promise<void> {
   if (costs.length === 0) return;
   await run(
     client,
@@ -189,9 +213,12 @@ async function repeatResults(
   ends: readonly EndingWithReason[],
   rendered: readonly Outgoing[],
 ): Promise<Outgoing[]> {
-  const rows = await run(client, "repeats-of-ended", "DELETE FROM repeats WHERE job_no = ANY($1::int8[]) RETURNING no, job_day, job_no, envelope", [
-    int8Array(ends.map(({ job }) => job.key.no)),
-  ]);
+  const rows = await run(
+    client,
+    "repeats-of-ended",
+    "DELETE FROM repeats WHERE job_no = ANY($1::int8[]) RETURNING no, job_day, job_no, envelope",
+    [int8Array(ends.map(({ job }) => job.key.no))],
+  );
   const results = new Map(rendered.filter((record) => record.kind === "result").map((record) => [record.no, record]));
   return rows.flatMap(([no, , jobNo, envelope]) => {
     const original = results.get(Number(jobNo));

@@ -23,7 +23,8 @@ const WAITERS_EXTRA = 500;
  */
 export async function finish(context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
   await context.numbers.reserve(group.calls.length * 3 + 64);
-  const merged: { ended: FinishOutcome["ended"][number][]; outbox: FinishOutcome["outbox"][number][]; waste: number } = { ended: [], outbox: [], waste: 0 };
+  const merged: { ended: FinishOutcome["ended"][number][]; outbox: FinishOutcome["outbox"][number][]; waste: number } =
+    { ended: [], outbox: [], waste: 0 };
   for (const calls of byDay(group.calls)) {
     // Serial: one day is the usual case. With the day as one value each statement touches one partition.
     const outcome = await transaction(
@@ -54,7 +55,12 @@ function dayOf(calls: readonly FinishedCall[]): number {
   return calls[0]?.execution.day ?? 0;
 }
 
-async function finishInTransaction(client: pg.PoolClient, context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+async function finishInTransaction(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  group: FinishGroup,
+  render: Renderer,
+): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
   const recorded = await recordFacts(client, calls);
   const news = calls.flatMap((call): NewCall[] => {
@@ -93,7 +99,8 @@ interface JobEndReason {
 
 /** The first outcome of an attempt stands; a second one finds no row. @returns for each recorded attempt whether it was settled before. */
 async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]): Promise<Map<number, boolean>> {
-  const stateOf = (call: FinishedCall): string => (call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed");
+  const stateOf = (call: FinishedCall): string =>
+    call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
   const rows = await run(
     client,
     "attempts-record",
@@ -121,8 +128,14 @@ async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]
 }
 
 /** An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. */
-async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
-  const good = calls.flatMap((call) => (call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : []));
+async function succeedExecutions(
+  client: pg.PoolClient,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
+  const good = calls.flatMap((call) =>
+    call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : [],
+  );
   if (good.length === 0) return [];
   const bodies = good.map(({ answer }) => toStored(answer.bodyText));
   const rows = await run(
@@ -151,14 +164,21 @@ async function succeedExecutions(client: pg.PoolClient, group: FinishGroup, call
       boolArray(good.map(({ answer }) => answer.facts.cacheable)),
     ],
   );
-  return callsOf(rows, good.map(({ call }) => call));
+  return callsOf(
+    rows,
+    good.map(({ call }) => call),
+  );
 }
 
 /** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
 const HELD_BY_US = `e.no = u.no AND e.day = $3 AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt
   AND EXISTS (SELECT 1 FROM routers s WHERE s.session_no = $1 AND s.ended_at IS NULL)`;
 
-async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function failExecutions(
+  client: pg.PoolClient,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
   const bad = calls.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : []));
   if (bad.length === 0) return [];
   const rows = await run(
@@ -182,15 +202,35 @@ async function failExecutions(client: pg.PoolClient, group: FinishGroup, calls: 
       textArray(bad.map(({ call }) => JSON.stringify(historyOf(call)))),
     ],
   );
-  return callsOf(rows, bad.map(({ call }) => call));
+  return callsOf(
+    rows,
+    bad.map(({ call }) => call),
+  );
 }
 
 /** Back to a row: for a retry at its time, or for the settlement of a doubt after its grace. */
-async function waitExecutions(client: pg.PoolClient, context: LedgerContext, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function waitExecutions(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
   const waiting = calls.flatMap((call) => {
     const { verdict } = call;
-    if (verdict.kind === "again") return [{ call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor }];
-    if (verdict.kind === "doubt") return [{ call, state: "in_doubt", runAtMs: verdict.settleAtMs, routeIndex: call.attempt.routeIndex, waitsFor: "doubt" }];
+    if (verdict.kind === "again")
+      return [
+        { call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor },
+      ];
+    if (verdict.kind === "doubt")
+      return [
+        {
+          call,
+          state: "in_doubt",
+          runAtMs: verdict.settleAtMs,
+          routeIndex: call.attempt.routeIndex,
+          waitsFor: "doubt",
+        },
+      ];
     return [];
   });
   if (waiting.length === 0) return [];
@@ -212,7 +252,11 @@ async function waitExecutions(client: pg.PoolClient, context: LedgerContext, gro
   );
   const done = new Set(rows.map((row) => Number(row[0])));
   const rest = waiting.filter(({ call }) => done.has(call.execution.no));
-  const nearest = await nearestDeadlines(client, context, rest.map(({ call }) => call.execution));
+  const nearest = await nearestDeadlines(
+    client,
+    context,
+    rest.map(({ call }) => call.execution),
+  );
   await insertReady(
     client,
     rest.map(({ call, runAtMs, waitsFor }) => ({
@@ -245,7 +289,9 @@ export async function nearestDeadlines(
     "SELECT execution_no, min(deadline_ms), max(priority) FROM jobs WHERE execution_no = ANY($1::int8[]) AND day BETWEEN $2 AND $3 AND state = 'active' GROUP BY execution_no",
     [int8Array(executions.map(({ no }) => no)), ...waiterDays(context, executions)],
   );
-  return new Map(rows.map(([no, deadline, priority]) => [Number(no), { deadlineMs: Number(deadline), priority: Number(priority) }]));
+  return new Map(
+    rows.map(([no, deadline, priority]) => [Number(no), { deadlineMs: Number(deadline), priority: Number(priority) }]),
+  );
 }
 
 function callsOf(rows: readonly (readonly (string | null)[])[], calls: readonly NewCall[]): NewCall[] {
@@ -324,7 +370,10 @@ async function endAlike(
       failure === null ? "succeeded" : "failed",
       failure?.code ?? null,
       limit,
-      ...waiterDays(context, reasons.map(({ call }) => call.execution)),
+      ...waiterDays(
+        context,
+        reasons.map(({ call }) => call.execution),
+      ),
     ],
   );
   if (rows.length === limit) await noteUnanswered(client, reasons);
@@ -341,7 +390,9 @@ async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndRea
 }
 
 /** The job that opened the execution pays; when it has left, the first of those that are served. */
-function payersOf(jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[]): Map<number, LedgerKey> {
+function payersOf(
+  jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[],
+): Map<number, LedgerKey> {
   const payers = new Map<number, LedgerKey>();
   for (const job of jobs) {
     const executionNo = job.execution?.no ?? -1;
@@ -356,7 +407,14 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
   const expired = status === "expired";
   return {
     answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
-    failure: expired ? { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null } : reason.failure,
+    failure: expired
+      ? {
+          code: "DEADLINE_EXCEEDED",
+          message: "the deadline passed before the answer was there",
+          provider: null,
+          retryAtMs: null,
+        }
+      : reason.failure,
     served: pays ? "call" : "coalesced",
     payer,
     history: historyOf(call),
@@ -383,7 +441,10 @@ async function writeLateCosts(
   const costs: CostRow[] = [];
   for (const call of calls) {
     // Serial: rare, and the reads are by primary key.
-    const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [call.attempt.no, call.execution.day]);
+    const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [
+      call.attempt.no,
+      call.execution.day,
+    ]);
     const input: LateCost = {
       ...(await payerOf(client, context, call.execution)),
       execution: call.execution,
@@ -405,7 +466,11 @@ async function writeLateCosts(
 }
 
 /** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */
-export async function payerOf(client: pg.PoolClient, context: LedgerContext, execution: LedgerKey): Promise<Pick<LateCost, "tenant" | "payer">> {
+export async function payerOf(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  execution: LedgerKey,
+): Promise<Pick<LateCost, "tenant" | "payer">> {
   const rows = await run(
     client,
     "execution-payer",
@@ -419,6 +484,10 @@ export async function payerOf(client: pg.PoolClient, context: LedgerContext, exe
     payer:
       jobId === null || jobId === undefined
         ? null
-        : { jobId: Buffer.from(jobId.slice(2), "hex").toString("utf8"), generation: Number(generation), envelope: envelope ?? "{}" },
+        : {
+            jobId: Buffer.from(jobId.slice(2), "hex").toString("utf8"),
+            generation: Number(generation),
+            envelope: envelope ?? "{}",
+          },
   };
 }

@@ -6,7 +6,10 @@ import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 /** What joining needs of a job; a replay has only this. */
-export type JoiningJob = Pick<AdmittedJob, "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs">;
+export type JoiningJob = Pick<
+  AdmittedJob,
+  "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs"
+>;
 
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own. */
 export interface Joining {
@@ -45,7 +48,8 @@ export async function joinExecutions(
     } else followers.push({ joining, opener });
   }
   for (let attempt = 1; searching.length > 0; attempt += 1) {
-    if (attempt > TRIES) throw new Error("InvariantError: a request key changed hands four times inside one intake group");
+    if (attempt > TRIES)
+      throw new Error("InvariantError: a request key changed hands four times inside one intake group");
     searching = await searchOnce(client, context, searching, day, nowMs);
   }
   for (const { joining, opener } of followers) {
@@ -65,7 +69,13 @@ function usable(joining: Joining, nowMs: number, answeredMs: number | null): boo
 }
 
 /** @returns those whose key slipped away between two statements. */
-async function searchOnce(client: pg.PoolClient, context: LedgerContext, jobs: readonly Joining[], day: number, nowMs: number): Promise<Joining[]> {
+async function searchOnce(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  jobs: readonly Joining[],
+  day: number,
+  nowMs: number,
+): Promise<Joining[]> {
   const ordered = [...jobs].sort((a, b) => Buffer.compare(a.job.executionKey, b.job.executionKey));
   const tenants = int4Array(ordered.map(({ job }) => context.tenants.noOf(job.tenant)));
   const keys = byteaArray(ordered.map(({ job }) => job.executionKey));
@@ -83,7 +93,13 @@ async function searchOnce(client: pg.PoolClient, context: LedgerContext, jobs: r
   return joinTaken(client, context, taken, day, nowMs);
 }
 
-async function joinTaken(client: pg.PoolClient, context: LedgerContext, jobs: readonly Joining[], day: number, nowMs: number): Promise<Joining[]> {
+async function joinTaken(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  jobs: readonly Joining[],
+  day: number,
+  nowMs: number,
+): Promise<Joining[]> {
   const rows = await run(
     client,
     "execution-join",
@@ -92,7 +108,10 @@ async function joinTaken(client: pg.PoolClient, context: LedgerContext, jobs: re
      JOIN execution_key x ON x.tenant_no = u.t AND x.key = u.k AND x.lane = 0
      JOIN executions e ON e.no = x.execution_no AND e.day = x.execution_day
      ORDER BY e.no FOR SHARE OF e`,
-    [int4Array(jobs.map(({ job }) => context.tenants.noOf(job.tenant))), byteaArray(jobs.map(({ job }) => job.executionKey))],
+    [
+      int4Array(jobs.map(({ job }) => context.tenants.noOf(job.tenant))),
+      byteaArray(jobs.map(({ job }) => job.executionKey)),
+    ],
   );
   const again = new Set(jobs);
   const pulled: Joining[] = [];
@@ -104,7 +123,12 @@ async function joinTaken(client: pg.PoolClient, context: LedgerContext, jobs: re
       joining.execution = key;
       again.delete(joining);
       if (state === "ready") pulled.push(joining);
-    } else if (state === "succeeded" && answer !== null && answer !== undefined && usable(joining, nowMs, Number(endedMs))) {
+    } else if (
+      state === "succeeded" &&
+      answer !== null &&
+      answer !== undefined &&
+      usable(joining, nowMs, Number(endedMs))
+    ) {
       joining.execution = key;
       joining.cached = { answer, gzip: gzip === "t", facts: facts ?? "{}" };
       again.delete(joining);
@@ -116,7 +140,13 @@ async function joinTaken(client: pg.PoolClient, context: LedgerContext, jobs: re
   return [...again];
 }
 
-async function replaceKey(client: pg.PoolClient, context: LedgerContext, joining: Joining, old: LedgerKey, day: number): Promise<boolean> {
+async function replaceKey(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  joining: Joining,
+  old: LedgerKey,
+  day: number,
+): Promise<boolean> {
   const rows = await run(
     client,
     "execution-key-replace",

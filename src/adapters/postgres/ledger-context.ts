@@ -18,9 +18,12 @@ export class TenantNumbers {
   /** After this `noOf` knows each of the names and `nameOf` every tenant in the ledger. */
   async ensure(names: readonly string[]): Promise<void> {
     if (this.#nameByNo.size > 0 && names.every((name) => this.#noByName.has(name))) return;
-    await run(this.#pool, "tenants-insert", "INSERT INTO tenants (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
-      textArray([...new Set(names)]),
-    ]);
+    await run(
+      this.#pool,
+      "tenants-insert",
+      "INSERT INTO tenants (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING",
+      [textArray([...new Set(names)])],
+    );
     const rows = await run(this.#pool, "tenants-all", "SELECT no, name FROM tenants", []);
     for (const [no, name] of rows) {
       this.#noByName.set(name ?? "", Number(no));

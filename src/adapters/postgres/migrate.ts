@@ -31,7 +31,9 @@ export async function missingMigrations(databaseUrl: string): Promise<number> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
-    const found = await client.query<{ exists: boolean }>("SELECT to_regclass('sluice_migrations') IS NOT NULL AS exists");
+    const found = await client.query<{ exists: boolean }>(
+      "SELECT to_regclass('sluice_migrations') IS NOT NULL AS exists",
+    );
     if (found.rows[0]?.exists !== true) return wanted;
     const ran = await client.query<{ count: string }>("SELECT count(*) AS count FROM sluice_migrations");
     return Math.max(0, wanted - Number(ran.rows[0]?.count ?? 0));

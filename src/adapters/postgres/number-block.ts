@@ -27,7 +27,12 @@ export class NumberBlock {
     const waiting = this.#reserving.then(async () => {
       if (this.#available >= count * 2) return;
       const blocks = Math.ceil((count * 2 - this.#available) / BLOCK);
-      const rows = await run(this.#pool, "number-blocks", "SELECT nextval('ledger_number') FROM generate_series(1, $1::int)", [blocks]);
+      const rows = await run(
+        this.#pool,
+        "number-blocks",
+        "SELECT nextval('ledger_number') FROM generate_series(1, $1::int)",
+        [blocks],
+      );
       for (const row of rows) this.#ranges.push({ from: Number(row[0]), to: Number(row[0]) + BLOCK });
       this.#available += rows.length * BLOCK;
     });

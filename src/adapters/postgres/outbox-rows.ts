@@ -8,7 +8,9 @@ import type { NumberBlock } from "./number-block.js";
 
 /** Header values are text; bytes that came from the caller are marked, so that they return byte for byte. */
 function headersText(headers: Outgoing["headers"]): string {
-  return JSON.stringify(headers.map(([name, value]) => (typeof value === "string" ? [name, value] : [name, value.toString("base64"), 1])));
+  return JSON.stringify(
+    headers.map(([name, value]) => (typeof value === "string" ? [name, value] : [name, value.toString("base64"), 1])),
+  );
 }
 
 function parseHeaders(text: string): (readonly [string, Buffer | string])[] {

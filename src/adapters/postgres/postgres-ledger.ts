@@ -2,7 +2,20 @@ import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
-import type { CancelRequest, ClaimOutcome, ClaimRequest, ClaimVerdict, FinishGroup, FinishOutcome, InboxPosition, IntakeGroup, IntakeOutcome, Ledger, LedgerLoad, OutboxGroup } from "../../ports/ledger.js";
+import type {
+  CancelRequest,
+  ClaimOutcome,
+  ClaimRequest,
+  ClaimVerdict,
+  FinishGroup,
+  FinishOutcome,
+  InboxPosition,
+  IntakeGroup,
+  IntakeOutcome,
+  Ledger,
+  LedgerLoad,
+  OutboxGroup,
+} from "../../ports/ledger.js";
 import { accept } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
@@ -74,7 +87,11 @@ export class PostgresLedger implements Ledger {
     return accept(this.#context, group, render);
   }
 
-  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
+  claim(
+    request: ClaimRequest,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome> {
     return claim(this.#context, request, decide, render);
   }
 
@@ -82,11 +99,20 @@ export class PostgresLedger implements Ledger {
     return finish(this.#context, group, render);
   }
 
-  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: number): Promise<void> {
+  giveBack(
+    session: SessionNo,
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+    nowMs: number,
+  ): Promise<void> {
     return giveBack(this.#context, session, attempts, nowMs);
   }
 
-  async cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: number, render: Renderer): Promise<FinishOutcome> {
+  async cancel(
+    session: SessionNo,
+    requests: readonly CancelRequest[],
+    nowMs: number,
+    render: Renderer,
+  ): Promise<FinishOutcome> {
     const context = this.#context;
     await context.tenants.ensure(this.#tenants);
     await context.numbers.reserve(requests.length * 2 + 16);
@@ -103,7 +129,12 @@ export class PostgresLedger implements Ledger {
     return transaction(
       context.pools.durable,
       async (client) => {
-        const owed = await run(client, "unanswered-take", "SELECT execution_no, execution_day FROM unanswered ORDER BY execution_no LIMIT 20 FOR UPDATE SKIP LOCKED", []);
+        const owed = await run(
+          client,
+          "unanswered-take",
+          "SELECT execution_no, execution_day FROM unanswered ORDER BY execution_no LIMIT 20 FOR UPDATE SKIP LOCKED",
+          [],
+        );
         if (owed.length === 0) return { ended: [], outbox: [], waste: 0 };
         const rows = await run(
           client,
@@ -120,7 +151,9 @@ export class PostgresLedger implements Ledger {
           [nowMs, int8Array(owed.map((row) => Number(row[0]))), int4Array(owed.map((row) => Number(row[1])))],
         );
         if (rows.length < STRAGGLERS_AT_ONCE) {
-          await run(client, "unanswered-done", "DELETE FROM unanswered WHERE execution_no = ANY($1::int8[])", [int8Array(owed.map((row) => Number(row[0])))]);
+          await run(client, "unanswered-done", "DELETE FROM unanswered WHERE execution_no = ANY($1::int8[])", [
+            int8Array(owed.map((row) => Number(row[0]))),
+          ]);
         }
         const ends = rows.map((row): EndingWithReason => straggler(context, row, nowMs));
         const written = await writeEnds(client, context, render, ends);
@@ -140,7 +173,9 @@ export class PostgresLedger implements Ledger {
   }
 
   async dropOutbox(seqs: readonly number[]): Promise<void> {
-    await run(this.#context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [int8Array(seqs)]);
+    await run(this.#context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [
+      int8Array(seqs),
+    ]);
   }
 
   async prepareDays(): Promise<void> {
@@ -164,14 +199,23 @@ export class PostgresLedger implements Ledger {
       [limit],
     );
     const [ready, outbox, oldest] = rows[0] ?? [];
-    return { readyRows: Number(ready), outboxRecords: Number(outbox), oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest) };
+    return {
+      readyRows: Number(ready),
+      outboxRecords: Number(outbox),
+      oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest),
+    };
   }
 }
 
 function straggler(context: LedgerContext, row: readonly (string | null)[], nowMs: number): EndingWithReason {
   const job = readEndingJob(context, row);
   const [answer, gzip, facts, failure, history] = row.slice(10);
-  const deadline: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null };
+  const deadline: Failure = {
+    code: "DEADLINE_EXCEEDED",
+    message: "the deadline passed before the answer was there",
+    provider: null,
+    retryAtMs: null,
+  };
   const stored = failure === null || failure === undefined ? null : (JSON.parse(failure) as Failure); // written by finish
   return {
     job,

@@ -10,7 +10,12 @@ import type { LedgerContext } from "./ledger-context.js";
 const RECOVER_STEP = 500;
 
 export async function openSession(context: LedgerContext, name: string): Promise<SessionNo> {
-  const rows = await run(context.pools.durable, "session-open", "INSERT INTO routers (name) VALUES ($1) RETURNING session_no", [name]);
+  const rows = await run(
+    context.pools.durable,
+    "session-open",
+    "INSERT INTO routers (name) VALUES ($1) RETURNING session_no",
+    [name],
+  );
   return sessionNo(Number(rows[0]?.[0]));
 }
 
@@ -27,14 +32,23 @@ export async function beat(context: LedgerContext, session: SessionNo, lowMark: 
 
 /** A session that ends by itself leaves nothing behind only if nothing is in the air; the recovery looks all the same. */
 export async function endSession(context: LedgerContext, session: SessionNo): Promise<void> {
-  await run(context.pools.durable, "session-end", "UPDATE routers SET ended_at = clock_timestamp() WHERE session_no = $1 AND ended_at IS NULL", [session]);
+  await run(
+    context.pools.durable,
+    "session-end",
+    "UPDATE routers SET ended_at = clock_timestamp() WHERE session_no = $1 AND ended_at IS NULL",
+    [session],
+  );
 }
 
 /**
  * Declares silent sessions dead, then puts their calls in doubt in small steps. Any router may continue what another began: a
  * session is done when `recovered_at` is set.
  */
-export async function recoverDeadSessions(context: LedgerContext, deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
+export async function recoverDeadSessions(
+  context: LedgerContext,
+  deadAfterMs: number,
+  graceMs: (account: string) => number,
+): Promise<number> {
   await run(
     context.pools.durable,
     "sessions-declare-dead",
@@ -57,12 +71,22 @@ export async function recoverDeadSessions(context: LedgerContext, deadAfterMs: n
       doubts += step;
       if (step < RECOVER_STEP) break;
     }
-    await run(context.pools.durable, "session-recovered", "UPDATE routers SET recovered_at = clock_timestamp() WHERE session_no = $1", [Number(session)]);
+    await run(
+      context.pools.durable,
+      "session-recovered",
+      "UPDATE routers SET recovered_at = clock_timestamp() WHERE session_no = $1",
+      [Number(session)],
+    );
   }
   return doubts;
 }
 
-async function recoverStep(context: LedgerContext, session: number, lowMark: number, graceMs: (account: string) => number): Promise<number> {
+async function recoverStep(
+  context: LedgerContext,
+  session: number,
+  lowMark: number,
+  graceMs: (account: string) => number,
+): Promise<number> {
   return transaction(
     context.pools.durable,
     async (client) => {
@@ -87,17 +111,23 @@ async function recoverStep(context: LedgerContext, session: number, lowMark: num
         ],
       );
       const doubtful = new Set(moved.map((row) => Number(row[0])));
-      const nearest = await nearestDeadlines(client, context, rows.filter((row) => doubtful.has(Number(row[2]))).map((row) => ({ no: Number(row[2]), day: Number(row[1]) })));
+      const nearest = await nearestDeadlines(
+        client,
+        context,
+        rows.filter((row) => doubtful.has(Number(row[2]))).map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
+      );
       await insertReady(
         client,
-        rows.filter((row) => doubtful.has(Number(row[2]))).map(([, day, execution, account, nowMs]) => ({
-          no: Number(execution),
-          day: Number(day),
-          priority: nearest.get(Number(execution))?.priority ?? 5,
-          runAtMs: Number(nowMs) + graceMs(account ?? ""),
-          expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
-          waitsFor: "doubt",
-        })),
+        rows
+          .filter((row) => doubtful.has(Number(row[2])))
+          .map(([, day, execution, account, nowMs]) => ({
+            no: Number(execution),
+            day: Number(day),
+            priority: nearest.get(Number(execution))?.priority ?? 5,
+            runAtMs: Number(nowMs) + graceMs(account ?? ""),
+            expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
+            waitsFor: "doubt",
+          })),
       );
       return rows.length;
     },
@@ -122,7 +152,11 @@ export async function giveBack(
         "attempts-not-sent",
         `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1 FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
          WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending'`,
-        [nowMs, int8Array(ordered.map(({ attempt }) => attempt.no)), int4Array(ordered.map(({ execution }) => execution.day))],
+        [
+          nowMs,
+          int8Array(ordered.map(({ attempt }) => attempt.no)),
+          int4Array(ordered.map(({ execution }) => execution.day)),
+        ],
       );
       const rows = await run(
         client,
@@ -136,7 +170,11 @@ export async function giveBack(
           int8Array(ordered.map(({ attempt }) => attempt.no)),
         ],
       );
-      const nearest = await nearestDeadlines(client, context, rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })));
+      const nearest = await nearestDeadlines(
+        client,
+        context,
+        rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })),
+      );
       await insertReady(
         client,
         rows.map(([no, day]) => ({

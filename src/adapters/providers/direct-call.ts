@@ -30,7 +30,8 @@ export interface ProviderSettings {
 }
 
 /** What an answer of status 200 holds; a text instead says why it is none. */
-export type ReadAnswer = Omit<ProviderAnswer, "kind" | "bodyText" | "requestId"> | { readonly kind: "unusable"; readonly because: string };
+export type ReadAnswer =
+  Omit<ProviderAnswer, "kind" | "bodyText" | "requestId"> | { readonly kind: "unusable"; readonly because: string };
 
 export interface WireFormat {
   /** For messages: "openai answered 429 …". */
@@ -73,7 +74,8 @@ export function createDirectProvider(settings: ProviderSettings, wire: WireForma
 
 function httpOptions(settings: ProviderSettings, wire: WireFormat): HttpOptions {
   const baseUrl = settings.baseUrl ?? wire.defaultBaseUrl;
-  if (baseUrl === null) throw new TypeError(`The account ${settings.account} needs a baseUrl: its kind has no address of its own.`);
+  if (baseUrl === null)
+    throw new TypeError(`The account ${settings.account} needs a baseUrl: its kind has no address of its own.`);
   return { ...settings, baseUrl };
 }
 
@@ -102,7 +104,9 @@ function problemOf(reply: HttpAnswer): string | null {
   if (reply.problem === "not_utf8") return "a body that is not UTF-8";
   const contentType = headerOf(reply.headers, "content-type");
   // Some servers of one's own send no type; then the body has to prove itself.
-  return contentType === null || /[/+]json\b/i.test(contentType) ? null : `a body that is not JSON (${errorWord(contentType.split(";")[0]?.replace("/", ".")) ?? "unknown"})`;
+  return contentType === null || /[/+]json\b/i.test(contentType)
+    ? null
+    : `a body that is not JSON (${errorWord(contentType.split(";")[0]?.replace("/", ".")) ?? "unknown"})`;
 }
 
 function badResponse(reply: HttpAnswer, wire: WireFormat, because: string): ProviderFailure {
@@ -139,7 +143,11 @@ function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure {
     sent: reply.status === null ? reply.sent : "answered",
     message: `${wire.label}: ${brokenWords(reply)}`,
     retryAfterMs: null,
-    provider: { status: reply.status, code: errorWord(reply.errorCode), requestId: headerOf(reply.headers, wire.requestIdHeader) },
+    provider: {
+      status: reply.status,
+      code: errorWord(reply.errorCode),
+      requestId: headerOf(reply.headers, wire.requestIdHeader),
+    },
   };
 }
 
@@ -172,7 +180,9 @@ function brokenWords(reply: BrokenReply): string {
     case "idle":
       return `silence for longer than idleTimeoutMs ${sent}`;
     case "connection":
-      return reply.status === null ? `the connection failed ${sent}${how}` : `the answer broke off after ${String(reply.receivedBytes)} bytes${how}`;
+      return reply.status === null
+        ? `the connection failed ${sent}${how}`
+        : `the answer broke off after ${String(reply.receivedBytes)} bytes${how}`;
     case "not_http":
       return `the answer is not HTTP${how}`;
     case "not_built":

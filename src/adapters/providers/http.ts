@@ -91,7 +91,10 @@ export function createHttpCaller(options: HttpOptions): HttpCaller {
           exchange.giveUp("aborted");
           return;
         }
-        pool.dispatch({ path: prefix + request.path, method: "POST", headers: request.headers, body: request.bodyText }, exchange);
+        pool.dispatch(
+          { path: prefix + request.path, method: "POST", headers: request.headers, body: request.bodyText },
+          exchange,
+        );
       }),
     close: () => pool.destroy(),
   };

@@ -10,7 +10,11 @@ export interface FoundResult {
 }
 
 /** The results of a job id's newest generation, one a tenant that has it. */
-export async function findResults(operator: Operator, jobId: string, tenant: string | null): Promise<readonly FoundResult[]> {
+export async function findResults(
+  operator: Operator,
+  jobId: string,
+  tenant: string | null,
+): Promise<readonly FoundResult[]> {
   const pool = operator.pools.durable;
   const jobs = await findJobs(pool, jobId, tenant);
   return Promise.all(

@@ -21,7 +21,11 @@ export interface SeenRecord {
 /** A reader of a group of its own that commits nothing: nobody else's positions are touched. */
 export function openReader(config: Config): Consumer {
   const kafka = new Kafka({ ...clientOptions(config.kafka), retry: { retries: 3, initialRetryTime: 200 } });
-  return kafka.consumer({ groupId: `sluice-${config.environment}-reader-${randomUUID()}`, allowAutoTopicCreation: false, maxWaitTimeInMs: 200 });
+  return kafka.consumer({
+    groupId: `sluice-${config.environment}-reader-${randomUUID()}`,
+    allowAutoTopicCreation: false,
+    maxWaitTimeInMs: 200,
+  });
 }
 
 export async function runReader(consumer: Consumer, onRecord: (record: SeenRecord) => void): Promise<void> {
@@ -40,7 +44,12 @@ function textOf(value: string | Buffer | (string | Buffer)[] | undefined): strin
 }
 
 /** Hands over results as they come until the signal, each as the text of its value. */
-export async function followResults(config: Config, fromBeginning: boolean, signal: AbortSignal, onResult: (text: string) => void): Promise<void> {
+export async function followResults(
+  config: Config,
+  fromBeginning: boolean,
+  signal: AbortSignal,
+  onResult: (text: string) => void,
+): Promise<void> {
   const consumer = openReader(config);
   try {
     await consumer.connect();
@@ -48,7 +57,16 @@ export async function followResults(config: Config, fromBeginning: boolean, sign
     await runReader(consumer, ({ value }) => {
       if (value !== null) onResult(value.toString("utf8"));
     });
-    if (!signal.aborted) await new Promise<void>((resolve) => { signal.addEventListener("abort", () => { resolve(); }, { once: true }); });
+    if (!signal.aborted)
+      await new Promise<void>((resolve) => {
+        signal.addEventListener(
+          "abort",
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
+      });
   } finally {
     await consumer.disconnect();
   }

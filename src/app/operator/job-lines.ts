@@ -9,7 +9,9 @@ export interface JobLineText {
   readonly replyTo: string | null;
 }
 
-export type ReadLine = { readonly kind: "job"; readonly job: JobLineText } | { readonly kind: "bad"; readonly number: number; readonly message: string };
+export type ReadLine =
+  | { readonly kind: "job"; readonly job: JobLineText }
+  | { readonly kind: "bad"; readonly number: number; readonly message: string };
 
 /** Reads a file line by line, so its size does not matter. Empty lines are left out. @throws what opening the file throws. */
 export async function* readJobLines(file: string): AsyncGenerator<ReadLine> {
@@ -29,7 +31,8 @@ export function readJobLine(text: string, number: number): ReadLine {
   } catch (error) {
     return { kind: "bad", number, message: `expected JSON: ${error instanceof Error ? error.message : String(error)}` };
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return { kind: "bad", number, message: "expected a job, which is a JSON object" };
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return { kind: "bad", number, message: "expected a job, which is a JSON object" };
   const job = value as Readonly<Record<string, unknown>>; // an object that JSON.parse made
   const textMember = (name: string): string | null => (typeof job[name] === "string" ? job[name] : null);
   return { kind: "job", job: { number, text, tenant: textMember("tenant"), replyTo: textMember("replyTo") } };

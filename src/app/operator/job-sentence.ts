@@ -24,7 +24,9 @@ export function jobSentence(job: JobView, nowMs: number): string {
 
 function waitingFor({ waitsFor }: JobView, nowMs: number): string {
   if (waitsFor === null) return "its execution has ended, the result is being written";
-  return waitsFor.untilMs > nowMs ? `waits for ${waitsFor.reason} until ${clock(waitsFor.untilMs)}` : `waits for ${waitsFor.reason}, due since ${clock(waitsFor.untilMs)}`;
+  return waitsFor.untilMs > nowMs
+    ? `waits for ${waitsFor.reason} until ${clock(waitsFor.untilMs)}`
+    : `waits for ${waitsFor.reason}, due since ${clock(waitsFor.untilMs)}`;
 }
 
 /** The last try, when it has an outcome. */
@@ -39,7 +41,9 @@ function deliveryText({ delivery }: JobView): string {
 }
 
 function letterText({ letter }: JobView): string {
-  return letter === null ? "" : `, dead letter ${String(letter.no)} is ${letter.state}${letter.state === "open" ? `; sluice dlq replay ${String(letter.no)}` : ""}`;
+  return letter === null
+    ? ""
+    : `, dead letter ${String(letter.no)} is ${letter.state}${letter.state === "open" ? `; sluice dlq replay ${String(letter.no)}` : ""}`;
 }
 
 function clock(ms: number): string {

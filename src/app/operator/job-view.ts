@@ -65,7 +65,10 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     state: job.state,
     code: job.code,
     message: letter?.message ?? null,
-    waitsFor: job.endedMs !== null || job.waits === null || job.waits.forWhat === "doubt" ? null : { reason: job.waits.forWhat, untilMs: job.waits.untilMs },
+    waitsFor:
+      job.endedMs !== null || job.waits === null || job.waits.forWhat === "doubt"
+        ? null
+        : { reason: job.waits.forWhat, untilMs: job.waits.untilMs },
     delivery,
     acceptedMs: job.acceptedMs,
     endedMs: job.endedMs,

@@ -34,7 +34,10 @@ const CONNECTIONS_MAX = 4;
  * Runs `work` with the ledger and closes it.
  * @throws DependencyError when PostgreSQL can't be reached; Error when the ledger's schema is not current.
  */
-export async function withOperator<Result>(config: Config, work: (operator: Operator) => Promise<Result>): Promise<Result> {
+export async function withOperator<Result>(
+  config: Config,
+  work: (operator: Operator) => Promise<Result>,
+): Promise<Result> {
   const missing = await missingMigrations(config.postgres.url);
   if (missing > 0) throw new Error(`the ledger lacks ${String(missing)} migration(s); run: sluice migrate`);
   const pools = createPools({ ...config.postgres, connectionsMax: CONNECTIONS_MAX }, SILENT);

@@ -14,12 +14,21 @@ import { selectLetters } from "./select-letters.js";
 export interface ReplayPlan {
   /** Letters that would be replayed. */
   readonly count: number;
-  readonly groups: readonly { readonly code: string; readonly tenant: string | null; readonly state: LetterState; readonly count: number }[];
+  readonly groups: readonly {
+    readonly code: string;
+    readonly tenant: string | null;
+    readonly state: LetterState;
+    readonly count: number;
+  }[];
   /** Upper bound of the first calls of those letters, nano-dollars; each is at most one call and its retries cost no more than it each. */
   readonly maxCostNanoUsd: bigint;
   /** Letters whose cost has no bound that is known: their request is not in the ledger, or no route serves it now. */
   readonly unknownCost: number;
-  readonly refused: readonly { readonly why: ReplayRefusal; readonly count: number; readonly examples: readonly number[] }[];
+  readonly refused: readonly {
+    readonly why: ReplayRefusal;
+    readonly count: number;
+    readonly examples: readonly number[];
+  }[];
 }
 
 const BODIES_AT_ONCE = 50;
@@ -46,7 +55,13 @@ export async function planReplay(operator: Operator, filter: LetterFilter, parke
     maxCostNanoUsd += cost.maxNanoUsd;
     unknownCost += cost.unknown;
   }
-  return { count, groups: [...groups.values()].sort((a, b) => b.count - a.count), maxCostNanoUsd, unknownCost, refused: refused.all };
+  return {
+    count,
+    groups: [...groups.values()].sort((a, b) => b.count - a.count),
+    maxCostNanoUsd,
+    unknownCost,
+    refused: refused.all,
+  };
 }
 
 /** Refusals by their reason, with the first letters of each as examples. */
@@ -65,11 +80,17 @@ export class RefusedCounts {
   }
 }
 
-async function costOf(operator: Operator, planRoutes: PlanRoutes, letters: readonly Letter[]): Promise<{ readonly maxNanoUsd: bigint; readonly unknown: number }> {
+async function costOf(
+  operator: Operator,
+  planRoutes: PlanRoutes,
+  letters: readonly Letter[],
+): Promise<{ readonly maxNanoUsd: bigint; readonly unknown: number }> {
   let [maxNanoUsd, known] = [0n, 0];
   for (let start = 0; start < letters.length; start += BODIES_AT_ONCE) {
     // Serial: requests are whole bodies, and few of them are in memory at once.
-    const jobs = letters.slice(start, start + BODIES_AT_ONCE).flatMap((letter) => (letter.job === null ? [] : [letter.job]));
+    const jobs = letters
+      .slice(start, start + BODIES_AT_ONCE)
+      .flatMap((letter) => (letter.job === null ? [] : [letter.job]));
     for (const request of await loadRequests(operator.pools.durable, jobs)) {
       const cost = request.answered ? 0n : maxCostOf(planRoutes, request);
       if (cost === null) continue;
@@ -84,7 +105,12 @@ async function costOf(operator: Operator, planRoutes: PlanRoutes, letters: reado
 function maxCostOf(planRoutes: PlanRoutes, request: StoredRequest): bigint | null {
   const body = fromStored(request.requestHex, request.gzip);
   // Written from an AdmittedJob, both.
-  const facts = readRequestFacts(request.format as RequestFormat, body, Buffer.byteLength(body), request.maxCostNanoUsd);
+  const facts = readRequestFacts(
+    request.format as RequestFormat,
+    body,
+    Buffer.byteLength(body),
+    request.maxCostNanoUsd,
+  );
   const { routes } = planRoutes(JSON.parse(request.policyText) as RoutePolicy, facts);
   const costs = routes.map((route) => routeMaxCostNanoUsd(route, facts));
   return costs.length === 0 ? null : costs.reduce((most, cost) => (cost > most ? cost : most), 0n);

@@ -46,14 +46,24 @@ export async function replayLetters(operator: Operator, options: ReplayOptions):
       // Serial: the pace is a promise, and one transaction a letter keeps locks short.
       const outcome = await replayer.replay(letter);
       if (outcome.kind === "replayed") how[outcome.how] += 1;
-      else if (letter.state !== "replayed" && letter.state !== "discarded" && (outcome.why === "replayed_already" || outcome.why === "discarded")) endedMeanwhile += 1;
+      else if (
+        letter.state !== "replayed" &&
+        letter.state !== "discarded" &&
+        (outcome.why === "replayed_already" || outcome.why === "discarded")
+      )
+        endedMeanwhile += 1;
       else refused.add(outcome.why, letter.no);
     }
   }
   return reportOf(how, endedMeanwhile, refused, false);
 }
 
-function reportOf(how: ReplayReport["how"], endedMeanwhile: number, refused: RefusedCounts, stopped: boolean): ReplayReport {
+function reportOf(
+  how: ReplayReport["how"],
+  endedMeanwhile: number,
+  refused: RefusedCounts,
+  stopped: boolean,
+): ReplayReport {
   return { replayed: how.queued + how.joined + how.cached, how, endedMeanwhile, refused: refused.all, stopped };
 }
 
@@ -71,7 +81,13 @@ class Replayer {
     const { url, username, password, timeoutMs, negativeCacheMs } = operator.config.registry;
     const { valueBytesMax } = operator.config.limits.intake;
     this.#decoder =
-      url === null ? null : createAvroDecoder({ valueBytesMax, negativeCacheMs }, createFindSchema({ url, username, password, timeoutMs }), systemClock);
+      url === null
+        ? null
+        : createAvroDecoder(
+            { valueBytesMax, negativeCacheMs },
+            createFindSchema({ url, username, password, timeoutMs }),
+            systemClock,
+          );
   }
 
   async replay(letter: Letter): Promise<ReplayOutcome> {
@@ -118,7 +134,10 @@ class Replayer {
     const nowMs = this.#operator.nowMs();
     const decoded = isRegistryFramed(value) ? await this.#decoder?.decode(value, this.#options.signal) : undefined;
     if (isRegistryFramed(value) && decoded?.kind !== "decoded") return null;
-    const admission = decoded?.kind === "decoded" ? this.#admission.admitAvro(record, decoded.document, nowMs) : this.#admission.admit(record, nowMs);
+    const admission =
+      decoded?.kind === "decoded"
+        ? this.#admission.admitAvro(record, decoded.document, nowMs)
+        : this.#admission.admit(record, nowMs);
     return admission.kind === "job" && admission.job.tenant === letter.tenant ? admission.job : null;
   }
 }

@@ -11,7 +11,7 @@ const PAGE = 200;
 export async function* selectLetters(operator: Operator, filter: LetterFilter): AsyncGenerator<readonly Letter[]> {
   const pool = operator.pools.durable;
   const highestNo = await highestLetterNo(pool);
-  for (let afterNo = 0; ; ) {
+  for (let afterNo = 0; ;) {
     // Serial: each page begins where the last one ended.
     const page = (await lettersAfter(pool, filter, afterNo, PAGE)).filter((letter) => letter.no <= highestNo);
     if (page.length > 0) yield page;

@@ -21,10 +21,17 @@ function needsOf(status: LedgerStatus): readonly string[] {
   const parked = status.letters.filter(({ state }) => state === "parked").reduce((sum, { count }) => sum + count, 0);
   const needs: string[] = [];
   if (inDoubt.oldestMs !== null && nowMs - inDoubt.oldestMs > DOUBT_AGE_MS) {
-    needs.push(`${String(inDoubt.open + inDoubt.settled)} attempts are in doubt, the oldest for over an hour: compare with the provider's bill, then sluice in-doubt resolve`);
+    needs.push(
+      `${String(inDoubt.open + inDoubt.settled)} attempts are in doubt, the oldest for over an hour: compare with the provider's bill, then sluice in-doubt resolve`,
+    );
   }
-  if (parked > 0) needs.push(`${String(parked)} dead letters are parked after a third failure: sluice dlq ls --where 'state = parked'`);
-  if (status.routers.length === 0 && status.readyRows + status.outboxRecords > 0) needs.push("work waits and no router lives: start one with sluice router");
-  if (status.outboxOldestMs !== null && nowMs - status.outboxOldestMs > OUTBOX_AGE_MS) needs.push("records have waited for publication for over five minutes: look at Kafka and at the routers' logs");
+  if (parked > 0)
+    needs.push(
+      `${String(parked)} dead letters are parked after a third failure: sluice dlq ls --where 'state = parked'`,
+    );
+  if (status.routers.length === 0 && status.readyRows + status.outboxRecords > 0)
+    needs.push("work waits and no router lives: start one with sluice router");
+  if (status.outboxOldestMs !== null && nowMs - status.outboxOldestMs > OUTBOX_AGE_MS)
+    needs.push("records have waited for publication for over five minutes: look at Kafka and at the routers' logs");
   return needs;
 }

@@ -58,11 +58,15 @@ export async function checkFile(file: string): Promise<FileReport> {
  */
 export async function submitJobs(config: Config, options: SubmitOptions, checked: FileReport): Promise<SubmitReport> {
   const run = randomUUID();
-  const before = options.wait ? await endsOf(config, [...resultsTopics(config), `${options.topic}.dlq`, ...checked.replyTopics]) : null;
-  const producer = new Kafka({ ...clientOptions(config.kafka), retry: { retries: 5, initialRetryTime: 200 } }).producer({
-    createPartitioner: Partitioners.DefaultPartitioner,
-    allowAutoTopicCreation: false,
-  });
+  const before = options.wait
+    ? await endsOf(config, [...resultsTopics(config), `${options.topic}.dlq`, ...checked.replyTopics])
+    : null;
+  const producer = new Kafka({ ...clientOptions(config.kafka), retry: { retries: 5, initialRetryTime: 200 } }).producer(
+    {
+      createPartitioner: Partitioners.DefaultPartitioner,
+      allowAutoTopicCreation: false,
+    },
+  );
   await producer.connect();
   let submitted: number;
   try {
@@ -70,7 +74,16 @@ export async function submitJobs(config: Config, options: SubmitOptions, checked
   } finally {
     await producer.disconnect();
   }
-  const receipt = before === null ? null : await waitForAnswers(config, { run, jobs: submitted, since: before, waitMs: options.waitMs, signal: options.signal });
+  const receipt =
+    before === null
+      ? null
+      : await waitForAnswers(config, {
+          run,
+          jobs: submitted,
+          since: before,
+          waitMs: options.waitMs,
+          signal: options.signal,
+        });
   return { topic: options.topic, submitted, receipt };
 }
 
@@ -81,7 +94,10 @@ async function endsOf(config: Config, topics: readonly string[]): Promise<StartO
     const ends: { topic: string; partition: number; offset: string }[] = [];
     for (const topic of new Set(topics)) {
       // Serial: a handful of topics, through one connection.
-      if (known.has(topic)) ends.push(...(await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({ topic, partition, offset: high })));
+      if (known.has(topic))
+        ends.push(
+          ...(await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({ topic, partition, offset: high })),
+        );
     }
     return ends;
   });
@@ -98,8 +114,13 @@ async function publishLines(producer: Producer, { file, topic, signal }: SubmitO
   };
   for await (const line of readJobLines(file)) {
     if (signal.aborted) break;
-    if (line.kind === "bad") throw new Error(`line ${String(line.number)} changed while the file was read: ${line.message}`);
-    group.push({ key: line.job.tenant, value: line.job.text, headers: { kafka_correlationId: `${run}/${String(line.job.number)}` } });
+    if (line.kind === "bad")
+      throw new Error(`line ${String(line.number)} changed while the file was read: ${line.message}`);
+    group.push({
+      key: line.job.tenant,
+      value: line.job.text,
+      headers: { kafka_correlationId: `${run}/${String(line.job.number)}` },
+    });
     if (group.length >= RECORDS_PER_SEND) await send();
   }
   await send();

@@ -41,14 +41,22 @@ export async function waitForAnswers(config: Config, wait: AnswerWait): Promise<
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [...new Set(wait.since.map(({ topic }) => topic))], fromBeginning: true });
-    await runReader(consumer, (record) => { tally.see(record); });
+    await runReader(consumer, (record) => {
+      tally.see(record);
+    });
     for (const { topic, partition, offset } of wait.since) consumer.seek({ topic, partition, offset });
-    const isOver = (): boolean => tally.answered >= wait.jobs || wait.signal.aborted || systemClock.monotonicMs() - startedMs > wait.waitMs;
+    const isOver = (): boolean =>
+      tally.answered >= wait.jobs || wait.signal.aborted || systemClock.monotonicMs() - startedMs > wait.waitMs;
     while (!isOver()) await systemClock.sleep(LOOK_EVERY_MS, wait.signal);
   } finally {
     await consumer.disconnect();
   }
-  return { ...tally.counts(), jobs: wait.jobs, unanswered: wait.jobs - tally.answered, waitedMs: Math.round(systemClock.monotonicMs() - startedMs) };
+  return {
+    ...tally.counts(),
+    jobs: wait.jobs,
+    unanswered: wait.jobs - tally.answered,
+    waitedMs: Math.round(systemClock.monotonicMs() - startedMs),
+  };
 }
 
 /** Counts answers by the correlation id that each job was sent with; a repeat counts once. */
@@ -81,7 +89,8 @@ export class AnswerTally {
   }
 
   #count(status: string, cost: string | null): void {
-    if (status === "succeeded" || status === "failed" || status === "expired" || status === "cancelled") this.#counts[status] += 1;
+    if (status === "succeeded" || status === "failed" || status === "expired" || status === "cancelled")
+      this.#counts[status] += 1;
     if (cost !== null && /^\d+$/.test(cost)) this.#counts.costNanoUsd += BigInt(cost);
     else if (status === "succeeded") this.#counts.unknownCosts += 1;
   }

@@ -5,7 +5,9 @@ import { wholeNumber } from "../option-values.js";
 const JOBS_MAX = 1_000_000;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
-  const bench = program.command("bench").description("measure the gateway on real servers, against a bare loop in the same run");
+  const bench = program
+    .command("bench")
+    .description("measure the gateway on real servers, against a bare loop in the same run");
   bench
     .command("direct")
     .description("direct calls: jobs/s, CPU and latency against consume-call-produce without a ledger")

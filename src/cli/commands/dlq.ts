@@ -51,7 +51,11 @@ function addLook(dlq: Command, context: CommandContext): void {
     .option("--where <conditions>", WHERE_HELP)
     .option("--limit <number>", "at most so many", wholeNumber(1, LIST_MAX), 50)
     .option("--groups", "only count them by code, tenant and state")
-    .action(context.action(({ where, limit, groups = false }: ListFlags) => (groups ? listGroups(context, where) : list(context, where, limit))));
+    .action(
+      context.action(({ where, limit, groups = false }: ListFlags) =>
+        groups ? listGroups(context, where) : list(context, where, limit),
+      ),
+    );
   dlq
     .command("show")
     .description("show one dead letter with its record; exit 7 when there is none of that number")
@@ -85,7 +89,8 @@ function addDiscard(dlq: Command, context: CommandContext): void {
 }
 
 function letterNo(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new CommandError(EXIT.usage, `expected the number of a letter as dlq ls prints it, got "${text}"`);
+  if (!/^\d{1,15}$/.test(text))
+    throw new CommandError(EXIT.usage, `expected the number of a letter as dlq ls prints it, got "${text}"`);
   return Number(text);
 }
 
@@ -104,7 +109,8 @@ function listFilter(where: string | undefined): LetterFilter {
 
 /** For commands that change something: letters are named, or described. */
 function chosenFilter({ where }: WhereFlags, args: readonly string[]): LetterFilter {
-  if (args.length === 0 && where === undefined) throw new CommandError(EXIT.usage, `expected numbers of letters or --where, ${WHERE_HELP}`);
+  if (args.length === 0 && where === undefined)
+    throw new CommandError(EXIT.usage, `expected numbers of letters or --where, ${WHERE_HELP}`);
   const filter = listFilter(where);
   return args.length === 0 ? filter : { ...filter, nos: args.map(letterNo), states: null };
 }
@@ -116,8 +122,11 @@ async function list(context: CommandContext, where: string | undefined, limit: n
     import("../../adapters/postgres/operator/letter-rows.js"),
   ]);
   const letters = await withOperator(context.config(), ({ pools }) => newestLetters(pools.durable, filter, limit));
-  context.show(letters.map(letterJson), () => tableLines(["letter", "failed at", "state", "code", "tenant", "job", "gen", "message"], letters.map(letterCells)));
-  if (letters.length === limit) context.note(`these are the newest ${String(limit)}; --limit shows more, --groups counts them all`);
+  context.show(letters.map(letterJson), () =>
+    tableLines(["letter", "failed at", "state", "code", "tenant", "job", "gen", "message"], letters.map(letterCells)),
+  );
+  if (letters.length === limit)
+    context.note(`these are the newest ${String(limit)}; --limit shows more, --groups counts them all`);
   return EXIT.done;
 }
 
@@ -133,13 +142,25 @@ async function listGroups(context: CommandContext, where: string | undefined): P
 }
 
 function groupLines(groups: readonly LetterGroup[]): readonly string[] {
-  return tableLines(["letters", "code", "tenant", "state"], groups.map(({ count, code, tenant, state }) => [String(count), code, tenant ?? "-", state]));
+  return tableLines(
+    ["letters", "code", "tenant", "state"],
+    groups.map(({ count, code, tenant, state }) => [String(count), code, tenant ?? "-", state]),
+  );
 }
 
 function letterCells(letter: Letter): readonly string[] {
   const { no, failedMs, state, code, tenant, jobId, generation, message } = letter;
   const job = jobId === null ? "-" : safeText(jobId);
-  return [String(no), timeText(failedMs), state, code, tenant ?? "-", job, generation === null ? "-" : String(generation), safeText(message.slice(0, 100))];
+  return [
+    String(no),
+    timeText(failedMs),
+    state,
+    code,
+    tenant ?? "-",
+    job,
+    generation === null ? "-" : String(generation),
+    safeText(message.slice(0, 100)),
+  ];
 }
 
 function letterJson({ failedMs, job, ...letter }: Letter): Readonly<Record<string, unknown>> {
@@ -152,9 +173,13 @@ async function show(context: CommandContext, no: number): Promise<ExitCode> {
     import("../../adapters/postgres/operator/letter-rows.js"),
   ]);
   const found = await withOperator(context.config(), ({ pools }) => loadLetter(pools.durable, no));
-  if (found === null) throw new CommandError(EXIT.notFound, `there is no dead letter ${String(no)}; sluice dlq ls lists them`);
+  if (found === null)
+    throw new CommandError(EXIT.notFound, `there is no dead letter ${String(no)}; sluice dlq ls lists them`);
   const { letter, record, replay: done } = found;
-  const headers = (JSON.parse(record.headersText) as [string, string][]).map(([name, base64]) => [name, Buffer.from(base64, "base64").toString("utf8")]); // written by keptHeaders
+  const headers = (JSON.parse(record.headersText) as [string, string][]).map(([name, base64]) => [
+    name,
+    Buffer.from(base64, "base64").toString("utf8"),
+  ]); // written by keptHeaders
   const value = record.value;
   const text = value?.toString("utf8") ?? null;
   const isText = value !== null && text !== null && Buffer.from(text, "utf8").equals(value);
@@ -168,10 +193,16 @@ async function show(context: CommandContext, no: number): Promise<ExitCode> {
   context.show(shown, () => [
     `${letter.state}: ${letter.code}: ${safeText(letter.message)}`,
     `letter ${String(no)}, ${timeText(letter.failedMs)}, record ${letter.topic} ${String(letter.partition)}:${String(letter.offset)}`,
-    letter.jobId === null ? "no job" : `job ${safeText(letter.jobId)} of tenant ${letter.tenant ?? "-"}, generation ${String(letter.generation ?? -1)}`,
+    letter.jobId === null
+      ? "no job"
+      : `job ${safeText(letter.jobId)} of tenant ${letter.tenant ?? "-"}, generation ${String(letter.generation ?? -1)}`,
     ...(done === null ? [] : [`replayed by ${done.byWhom}, ${timeText(done.atMs)}`]),
     ...headers.map(([name, shownValue]) => `header ${name ?? ""}: ${shownValue ?? ""}`),
-    isText ? text : value === null ? "(null value)" : `(${String(value.length)} bytes that are no text; --json shows them in base64)`,
+    isText
+      ? text
+      : value === null
+        ? "(null value)"
+        : `(${String(value.length)} bytes that are no text; --json shows them in base64)`,
   ]);
   return EXIT.done;
 }
@@ -193,7 +224,13 @@ async function replay(context: CommandContext, flags: ReplayFlags, args: readonl
       if (flags.dryRun === true) return showPlan(context, plan);
       await confirmed(context, `replay ${String(plan.count)} dead letters, at most ${costText(plan)}?`);
     }
-    const report = await replayLetters(operator, { filter, settings, parked, ratePerSecond: flags.rate ?? null, signal: context.signal });
+    const report = await replayLetters(operator, {
+      filter,
+      settings,
+      parked,
+      ratePerSecond: flags.rate ?? null,
+      signal: context.signal,
+    });
     return showReport(context, report, filter);
   });
 }
@@ -234,7 +271,8 @@ function showReport(context: CommandContext, report: ReplayReport, filter: Lette
   context.show({ dryRun: false, ...report, refused: refusedJson(report.refused) }, () => [
     `replayed ${String(report.replayed)} dead letters: ${String(queued)} will be called, ${String(joined)} joined an equal job, ${String(cached)} were answered at once`,
   ]);
-  if (report.endedMeanwhile > 0) context.note(`${String(report.endedMeanwhile)} were replayed or discarded by somebody else meanwhile`);
+  if (report.endedMeanwhile > 0)
+    context.note(`${String(report.endedMeanwhile)} were replayed or discarded by somebody else meanwhile`);
   noteRefused(context, report.refused);
   const missing = noteMissing(context, filter, report.replayed + report.endedMeanwhile + countOf(report.refused));
   if (missing && report.replayed === 0) return EXIT.notFound;
@@ -248,7 +286,9 @@ function refusedJson(refused: ReplayPlan["refused"]): readonly unknown[] {
 function noteRefused(context: CommandContext, refused: ReplayPlan["refused"]): void {
   for (const { why, count, examples } of refused) {
     const more = count > examples.length ? " …" : "";
-    context.note(`${String(count)} not replayed (${why}): ${REPLAY_REFUSALS[why]}: letter ${examples.join(", ")}${more}`);
+    context.note(
+      `${String(count)} not replayed (${why}): ${REPLAY_REFUSALS[why]}: letter ${examples.join(", ")}${more}`,
+    );
   }
 }
 

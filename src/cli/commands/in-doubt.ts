@@ -17,7 +17,9 @@ interface ResolveFlags {
 const LIST_MAX = 100_000;
 
 export const addInDoubtCommands: CommandGroup = (program, context) => {
-  const inDoubt = program.command("in-doubt").description("calls that may have been billed and whose outcome nobody knows");
+  const inDoubt = program
+    .command("in-doubt")
+    .description("calls that may have been billed and whose outcome nobody knows");
   inDoubt
     .command("ls")
     .description("list them, the oldest first, with the most that each may have cost")
@@ -33,7 +35,8 @@ export const addInDoubtCommands: CommandGroup = (program, context) => {
 };
 
 function nanoDollars(text: string): bigint {
-  if (!/^\d{1,18}$/.test(text)) throw new CommandError(EXIT.usage, `--nano: expected a whole number of nano-dollars, got "${text}"`);
+  if (!/^\d{1,18}$/.test(text))
+    throw new CommandError(EXIT.usage, `--nano: expected a whole number of nano-dollars, got "${text}"`);
   return BigInt(text);
 }
 
@@ -44,25 +47,51 @@ async function list(context: CommandContext, { limit }: ListFlags): Promise<Exit
   ]);
   const attempts = await withOperator(context.config(), ({ pools }) => doubtfulAttempts(pools.durable, limit));
   const maxNanoUsd = attempts.reduce((sum, attempt) => sum + attempt.maxNanoUsd, 0n);
-  context.show({ attempts: attempts.map(attemptJson), maxNanoUsd }, () => tableLines(["attempt", "state", "started", "tenant", "route", "at most"], attempts.map(attemptCells)));
-  if (attempts.length > 0) context.note(`${String(attempts.length)} in doubt, together at most ${dollarsText(maxNanoUsd)}`);
+  context.show({ attempts: attempts.map(attemptJson), maxNanoUsd }, () =>
+    tableLines(["attempt", "state", "started", "tenant", "route", "at most"], attempts.map(attemptCells)),
+  );
+  if (attempts.length > 0)
+    context.note(`${String(attempts.length)} in doubt, together at most ${dollarsText(maxNanoUsd)}`);
   return EXIT.done;
 }
 
 function attemptJson({ key, execution, startedMs, ...attempt }: DoubtfulAttempt): Readonly<Record<string, unknown>> {
-  return { attemptId: attemptId(key.day, key.no), executionId: attemptId(execution.day, execution.no), startedAt: new Date(startedMs).toISOString(), ...attempt };
+  return {
+    attemptId: attemptId(key.day, key.no),
+    executionId: attemptId(execution.day, execution.no),
+    startedAt: new Date(startedMs).toISOString(),
+    ...attempt,
+  };
 }
 
-function attemptCells({ key, state, startedMs, tenant, account, model, maxNanoUsd }: DoubtfulAttempt): readonly string[] {
-  return [attemptId(key.day, key.no), state, timeText(startedMs), tenant, `${account}/${model}`, dollarsText(maxNanoUsd)];
+function attemptCells({
+  key,
+  state,
+  startedMs,
+  tenant,
+  account,
+  model,
+  maxNanoUsd,
+}: DoubtfulAttempt): readonly string[] {
+  return [
+    attemptId(key.day, key.no),
+    state,
+    timeText(startedMs),
+    tenant,
+    `${account}/${model}`,
+    dollarsText(maxNanoUsd),
+  ];
 }
 
 async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: string): Promise<ExitCode> {
   const attempt = parseAttemptId(id);
-  if (attempt === null) throw new CommandError(EXIT.usage, `expected the id of an attempt as in-doubt ls prints it, got "${id}"`);
+  if (attempt === null)
+    throw new CommandError(EXIT.usage, `expected the id of an attempt as in-doubt ls prints it, got "${id}"`);
   const billed = as === "billed";
-  if (billed && nano === undefined) throw new CommandError(EXIT.usage, "expected --nano with what the bill says; in-doubt ls shows the most it can be");
-  if (!billed && nano !== undefined) throw new CommandError(EXIT.usage, "expected no --nano with --as not-billed: what was not billed cost nothing");
+  if (billed && nano === undefined)
+    throw new CommandError(EXIT.usage, "expected --nano with what the bill says; in-doubt ls shows the most it can be");
+  if (!billed && nano !== undefined)
+    throw new CommandError(EXIT.usage, "expected no --nano with --as not-billed: what was not billed cost nothing");
   const [{ withOperator }, { resolveDoubt }] = await Promise.all([
     import("../../app/operator/open-operator.js"),
     import("../../adapters/postgres/operator/doubt-rows.js"),
@@ -73,7 +102,9 @@ async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: 
   );
   if (outcome === "not_found") throw new CommandError(EXIT.notFound, `there is no attempt ${id} in the ledger`);
   context.show({ attemptId: id, as, nanoUsd, resolved: outcome === "resolved" }, () => [
-    outcome === "resolved" ? `${id} resolved as ${as}: ${dollarsText(nanoUsd)}` : `${id} is not in doubt: nothing was changed`,
+    outcome === "resolved"
+      ? `${id} resolved as ${as}: ${dollarsText(nanoUsd)}`
+      : `${id} is not in doubt: nothing was changed`,
   ]);
   return outcome === "resolved" ? EXIT.done : EXIT.partly;
 }

@@ -17,7 +17,15 @@ interface TenantFlags {
 }
 
 const LIST_MAX = 10_000;
-const STATES = ["waiting", "running", "in_doubt", "succeeded", "failed", "expired", "cancelled"] as const satisfies readonly SeenState[];
+const STATES = [
+  "waiting",
+  "running",
+  "in_doubt",
+  "succeeded",
+  "failed",
+  "expired",
+  "cancelled",
+] as const satisfies readonly SeenState[];
 
 export const addJobsCommands: CommandGroup = (program, context) => {
   const jobs = program.command("jobs").description("jobs in the ledger: list, show, cancel");
@@ -28,8 +36,20 @@ export const addJobsCommands: CommandGroup = (program, context) => {
     .option("--state <state>", `only in this state: ${STATES.join(", ")}`, oneOf(STATES))
     .option("--limit <number>", "at most so many", wholeNumber(1, LIST_MAX), 50)
     .action(context.action((flags: ListFlags) => list(context, flags)));
-  addOne(jobs, context, "show", "show the newest generation of a job; begins with one sentence that says how it stands", show);
-  addOne(jobs, context, "cancel", "end a job that has not ended as cancelled; a call that is out is not stopped", cancel);
+  addOne(
+    jobs,
+    context,
+    "show",
+    "show the newest generation of a job; begins with one sentence that says how it stands",
+    show,
+  );
+  addOne(
+    jobs,
+    context,
+    "cancel",
+    "end a job that has not ended as cancelled; a call that is out is not stopped",
+    cancel,
+  );
 };
 
 type OneJob = (context: CommandContext, jobId: string, tenant: string | null) => Promise<ExitCode>;
@@ -48,8 +68,12 @@ async function list(context: CommandContext, { tenant, state, limit }: ListFlags
     import("../../app/operator/open-operator.js"),
     import("../../adapters/postgres/operator/job-rows.js"),
   ]);
-  const jobs = await withOperator(context.config(), ({ pools }) => newestJobs(pools.durable, { tenant: tenant ?? null, state: state ?? null, limit }));
-  context.show(jobs.map(lineJson), () => tableLines(["job", "tenant", "gen", "state", "code", "accepted", "deadline", "ended"], jobs.map(lineCells)));
+  const jobs = await withOperator(context.config(), ({ pools }) =>
+    newestJobs(pools.durable, { tenant: tenant ?? null, state: state ?? null, limit }),
+  );
+  context.show(jobs.map(lineJson), () =>
+    tableLines(["job", "tenant", "gen", "state", "code", "accepted", "deadline", "ended"], jobs.map(lineCells)),
+  );
   return EXIT.done;
 }
 
@@ -61,14 +85,31 @@ function lineJson({ key: _key, acceptedMs, deadlineMs, endedMs, ...job }: JobLin
 
 function lineCells(job: JobLine): readonly string[] {
   const ended = job.endedMs === null ? "-" : timeText(job.endedMs);
-  return [safeText(job.jobId), job.tenant, String(job.generation), job.state, job.code ?? "-", timeText(job.acceptedMs), timeText(job.deadlineMs), ended];
+  return [
+    safeText(job.jobId),
+    job.tenant,
+    String(job.generation),
+    job.state,
+    job.code ?? "-",
+    timeText(job.acceptedMs),
+    timeText(job.deadlineMs),
+    ended,
+  ];
 }
 
 /** @throws CommandError when no tenant has the job, or several have. */
 function onlyOne<Found extends { readonly tenant: string }>(found: readonly Found[], jobId: string): Found {
   const [job, second] = found;
-  if (job === undefined) throw new CommandError(EXIT.notFound, `no job ${safeText(jobId)} is in the ledger; ids are remembered for retention.jobIdDays`);
-  if (second !== undefined) throw new CommandError(EXIT.usage, `job ${safeText(jobId)} is there in several tenants (${found.map(({ tenant }) => tenant).join(", ")}); expected --tenant`);
+  if (job === undefined)
+    throw new CommandError(
+      EXIT.notFound,
+      `no job ${safeText(jobId)} is in the ledger; ids are remembered for retention.jobIdDays`,
+    );
+  if (second !== undefined)
+    throw new CommandError(
+      EXIT.usage,
+      `job ${safeText(jobId)} is there in several tenants (${found.map(({ tenant }) => tenant).join(", ")}); expected --tenant`,
+    );
   return job;
 }
 
@@ -93,7 +134,11 @@ function viewJson(job: JobView, sentence: string): Readonly<Record<string, unkno
     acceptedAt: isoOrNull(acceptedMs),
     endedAt: isoOrNull(endedMs),
     deadline: isoOrNull(deadlineMs),
-    attempts: attempts.map(({ key: _key, startedMs, endedMs: attemptEndedMs, ...attempt }) => ({ ...attempt, startedAt: isoOrNull(startedMs), endedAt: isoOrNull(attemptEndedMs) })),
+    attempts: attempts.map(({ key: _key, startedMs, endedMs: attemptEndedMs, ...attempt }) => ({
+      ...attempt,
+      startedAt: isoOrNull(startedMs),
+      endedAt: isoOrNull(attemptEndedMs),
+    })),
   };
 }
 
@@ -108,11 +153,18 @@ function viewLines(job: JobView): readonly string[] {
     attempt.endedMs === null ? "-" : `${String(attempt.endedMs - attempt.startedMs)} ms`,
     attempt.requestId === null ? "-" : safeText(attempt.requestId),
   ]);
-  const costs = job.costs.map((cost) => [cost.kind, cost.billing, cost.nanoUsd === null ? "unknown" : dollarsText(BigInt(cost.nanoUsd)), dollarsText(BigInt(cost.maxNanoUsd))]);
+  const costs = job.costs.map((cost) => [
+    cost.kind,
+    cost.billing,
+    cost.nanoUsd === null ? "unknown" : dollarsText(BigInt(cost.nanoUsd)),
+    dollarsText(BigInt(cost.maxNanoUsd)),
+  ]);
   return [
     `job ${safeText(job.jobId)} of tenant ${job.tenant}, generation ${String(job.generation)}, record ${job.source}`,
     `accepted ${timeText(job.acceptedMs)}, deadline ${timeText(job.deadlineMs)}, execution ${job.executionId ?? "none"}, delivery ${job.delivery}`,
-    ...(attempts.length === 0 ? [] : ["", ...tableLines(["attempt", "id", "route", "state", "outcome", "started", "took", "request"], attempts)]),
+    ...(attempts.length === 0
+      ? []
+      : ["", ...tableLines(["attempt", "id", "route", "state", "outcome", "started", "took", "request"], attempts)]),
     ...(costs.length === 0 ? [] : ["", ...tableLines(["cost", "billing", "paid", "at most"], costs)]),
   ];
 }
@@ -124,9 +176,18 @@ async function cancel(context: CommandContext, jobId: string, tenant: string | n
   ]);
   return withOperator(context.config(), async (operator) => {
     const job = onlyOne(await findJobs(operator.pools.durable, jobId, tenant), jobId);
-    const outcome = await operator.ledger.cancel(await operator.session(), [{ tenant: job.tenant, jobId }], operator.nowMs(), operator.render);
+    const outcome = await operator.ledger.cancel(
+      await operator.session(),
+      [{ tenant: job.tenant, jobId }],
+      operator.nowMs(),
+      operator.render,
+    );
     const cancelled = outcome.ended.length > 0;
-    context.show({ jobId, tenant: job.tenant, cancelled }, () => [cancelled ? `cancelled ${safeText(jobId)}; a router publishes its result` : `${safeText(jobId)} had ended: nothing was changed`]);
+    context.show({ jobId, tenant: job.tenant, cancelled }, () => [
+      cancelled
+        ? `cancelled ${safeText(jobId)}; a router publishes its result`
+        : `${safeText(jobId)} had ended: nothing was changed`,
+    ]);
     return cancelled ? EXIT.done : EXIT.partly;
   });
 }

@@ -25,7 +25,10 @@ export const addResultsCommands: CommandGroup = (program, context) => {
     .action(context.action(({ tenant }: GetFlags, [jobId]) => get(context, jobId ?? "", tenant ?? null)));
 };
 
-async function follow(context: CommandContext, { follow: wanted = false, fromBeginning = false }: FollowFlags): Promise<ExitCode> {
+async function follow(
+  context: CommandContext,
+  { follow: wanted = false, fromBeginning = false }: FollowFlags,
+): Promise<ExitCode> {
   if (!wanted) throw new CommandError(EXIT.usage, "expected --follow or get ID; see sluice results --help");
   const { followResults } = await import("../../app/operator/follow-results.js");
   await followResults(context.config(), fromBeginning, context.signal, context.data);
@@ -39,9 +42,21 @@ async function get(context: CommandContext, jobId: string, tenant: string | null
   ]);
   const found = await withOperator(context.config(), (operator) => findResults(operator, jobId, tenant));
   const [first, second] = found;
-  if (first === undefined) throw new CommandError(EXIT.notFound, `no job ${safeText(jobId)} is in the ledger; ids are remembered for retention.jobIdDays`);
-  if (second !== undefined) throw new CommandError(EXIT.usage, `job ${safeText(jobId)} is there in several tenants (${found.map((each) => each.tenant).join(", ")}); expected --tenant`);
-  if (first.text === null) throw new CommandError(EXIT.notFound, `job ${safeText(jobId)} is ${first.state}: it has no result yet; sluice jobs show says what it waits for`);
+  if (first === undefined)
+    throw new CommandError(
+      EXIT.notFound,
+      `no job ${safeText(jobId)} is in the ledger; ids are remembered for retention.jobIdDays`,
+    );
+  if (second !== undefined)
+    throw new CommandError(
+      EXIT.usage,
+      `job ${safeText(jobId)} is there in several tenants (${found.map((each) => each.tenant).join(", ")}); expected --tenant`,
+    );
+  if (first.text === null)
+    throw new CommandError(
+      EXIT.notFound,
+      `job ${safeText(jobId)} is ${first.state}: it has no result yet; sluice jobs show says what it waits for`,
+    );
   context.data(first.text);
   return EXIT.done;
 }

@@ -30,7 +30,12 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
     routers: status.routers,
     waiting: { rows: status.readyRows, oldestRunnableAgeMs: age(status.oldestRunnableMs) },
     outbox: { records: status.outboxRecords, oldestAgeMs: age(status.outboxOldestMs) },
-    inDoubt: { open: status.inDoubt.open, settled: status.inDoubt.settled, oldestAgeMs: age(status.inDoubt.oldestMs), maxNanoUsd: status.inDoubt.maxNanoUsd },
+    inDoubt: {
+      open: status.inDoubt.open,
+      settled: status.inDoubt.settled,
+      oldestAgeMs: age(status.inDoubt.oldestMs),
+      maxNanoUsd: status.inDoubt.maxNanoUsd,
+    },
     deadLetters: status.letters,
     unansweredExecutions: status.unansweredExecutions,
     consumerLag: null, // the ledger knows positions, only a broker knows the ends of its logs

@@ -30,32 +30,44 @@ async function submit(context: CommandContext, flags: SubmitFlags, file: string)
   const config = context.config();
   const names = config.topics.jobs.map(({ name }) => name);
   const topic = flags.topic ?? names[0] ?? "";
-  if (!names.includes(topic)) throw new CommandError(EXIT.usage, `expected --topic of ${names.join(", ")}, got "${topic}"`);
+  if (!names.includes(topic))
+    throw new CommandError(EXIT.usage, `expected --topic of ${names.join(", ")}, got "${topic}"`);
   const { checkFile, submitJobs } = await import("../../app/operator/submit-jobs.js");
   const checked = await checkFile(file).catch((error: unknown) => {
-    if (types.isNativeError(error) && "code" in error && error.code === "ENOENT") throw new CommandError(EXIT.notFound, `there is no file ${file}`, { cause: error });
+    if (types.isNativeError(error) && "code" in error && error.code === "ENOENT")
+      throw new CommandError(EXIT.notFound, `there is no file ${file}`, { cause: error });
     throw error;
   });
   if (checked.bad > 0) return refuseFile(context, checked, file);
   if (flags.dryRun === true) {
-    context.show({ dryRun: true, topic, jobs: checked.jobs }, () => [`would submit ${String(checked.jobs)} jobs to ${topic}`]);
+    context.show({ dryRun: true, topic, jobs: checked.jobs }, () => [
+      `would submit ${String(checked.jobs)} jobs to ${topic}`,
+    ]);
     return EXIT.done;
   }
   const wait = flags.wait ?? false;
-  const report = await submitJobs(config, { file, topic, wait, waitMs: flags.timeout * 1000, signal: context.signal }, checked);
+  const report = await submitJobs(
+    config,
+    { file, topic, wait, waitMs: flags.timeout * 1000, signal: context.signal },
+    checked,
+  );
   context.show(report, () => reportLines(report));
   return report.receipt === null || report.receipt.succeeded === report.receipt.jobs ? EXIT.done : EXIT.partly;
 }
 
 function refuseFile(context: CommandContext, checked: FileReport, file: string): never {
   for (const { line, message } of checked.problems) context.note(`${file}:${String(line)}: ${message}`);
-  throw new CommandError(EXIT.failed, `${String(checked.bad)} of ${String(checked.jobs + checked.bad)} lines are no jobs; nothing was sent`);
+  throw new CommandError(
+    EXIT.failed,
+    `${String(checked.bad)} of ${String(checked.jobs + checked.bad)} lines are no jobs; nothing was sent`,
+  );
 }
 
 function reportLines({ topic, submitted, receipt }: SubmitReport): readonly string[] {
   const first = `submitted ${String(submitted)} jobs to ${topic}`;
   if (receipt === null) return [first];
-  const { succeeded, failed, expired, cancelled, deadLetterOnly, unanswered, costNanoUsd, unknownCosts, waitedMs } = receipt;
+  const { succeeded, failed, expired, cancelled, deadLetterOnly, unanswered, costNanoUsd, unknownCosts, waitedMs } =
+    receipt;
   const counts = [
     ["succeeded", succeeded],
     ["failed", failed],
@@ -66,7 +78,9 @@ function reportLines({ topic, submitted, receipt }: SubmitReport): readonly stri
   ] as const;
   return [
     first,
-    ...counts.filter(([name, count]) => count > 0 || name === "succeeded" || name === "failed").map(([name, count]) => `${name.padEnd(16)} ${String(count)}`),
+    ...counts
+      .filter(([name, count]) => count > 0 || name === "succeeded" || name === "failed")
+      .map(([name, count]) => `${name.padEnd(16)} ${String(count)}`),
     `${"cost".padEnd(16)} ${dollarsText(costNanoUsd)}${unknownCosts === 0 ? "" : `, and ${String(unknownCosts)} of unknown cost`}`,
     `${"waited".padEnd(16)} ${String(Math.round(waitedMs / 100) / 10)} s`,
   ];

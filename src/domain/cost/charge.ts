@@ -58,8 +58,10 @@ export interface CallBound {
 export function maxCostNanoUsd(bound: CallBound, price: ModelPrice): bigint {
   const inputTokens = bound.bodyBytes + bound.overheadTokens;
   const long = price.longContext !== null && inputTokens > price.longContext.aboveTokens ? price.longContext : null;
-  const output = long === null ? price.outputNanoPerMillion : larger(price.outputNanoPerMillion, long.outputNanoPerMillion);
-  const sum = BigInt(Math.ceil(inputTokens)) * dearestInput(price, long) + BigInt(Math.ceil(bound.maxOutputTokens)) * output;
+  const output =
+    long === null ? price.outputNanoPerMillion : larger(price.outputNanoPerMillion, long.outputNanoPerMillion);
+  const sum =
+    BigInt(Math.ceil(inputTokens)) * dearestInput(price, long) + BigInt(Math.ceil(bound.maxOutputTokens)) * output;
   return (sum + HALF) / PER_MILLION;
 }
 
@@ -82,7 +84,8 @@ function dearestInput(price: ModelPrice, long: LongContextPrice | null): bigint 
   const dearest = larger(plain, larger(price.cacheWriteNanoPerMillion ?? 0n, price.cacheWrite1hNanoPerMillion ?? 0n));
   const withCached = larger(dearest, price.cachedInputNanoPerMillion ?? 0n);
   if (long === null) return withCached;
-  const longDearest = plain === 0n ? long.inputNanoPerMillion : (dearest * long.inputNanoPerMillion + plain - 1n) / plain;
+  const longDearest =
+    plain === 0n ? long.inputNanoPerMillion : (dearest * long.inputNanoPerMillion + plain - 1n) / plain;
   return larger(withCached, larger(longDearest, long.cachedInputNanoPerMillion ?? 0n));
 }
 

@@ -64,7 +64,8 @@ export function parsePriceTable(content: unknown): PriceTable {
   const root = readRoot(content);
   const asOf = root?.["asOf"];
   const entries = root?.["models"];
-  if (typeof asOf !== "string" || !isObject(entries)) throw new PriceTableError(['expected an object with "asOf" and "models"']);
+  if (typeof asOf !== "string" || !isObject(entries))
+    throw new PriceTableError(['expected an object with "asOf" and "models"']);
   const models = new Map<string, ListedModel>();
   for (const [key, entry] of Object.entries(entries)) {
     if (isObject(entry) && key.includes("/")) models.set(key, listedModelOf(key, entry, asOf, problems));
@@ -96,7 +97,12 @@ export function priceOf(table: PriceTable, provider: string, model: string): Mod
 }
 
 /** What an account pays for a model: its own prices where it has some, else the list. Null: unknown, so no call may be made. */
-export function accountPriceOf(table: PriceTable, provider: string, model: string, own: OwnPrices | null): ModelPrice | null {
+export function accountPriceOf(
+  table: PriceTable,
+  provider: string,
+  model: string,
+  own: OwnPrices | null,
+): ModelPrice | null {
   if (own === null) return priceOf(table, provider, model);
   if ("zero" in own) return ZERO_PRICE;
   if ("factor" in own) return scaledPrice(priceOf(table, provider, model), own.factor);
@@ -154,7 +160,8 @@ function listedPriceOf(key: string, entry: Json, asOf: string, problems: string[
 function longContextOf(key: string, value: unknown, problems: string[]): LongContextPrice | null {
   if (value === undefined || value === null) return null;
   const entry = isObject(value) ? value : {};
-  const amount = (field: string): bigint | null => nanoPerMillion(entry[field], `${key}.longContext.${field}`, problems);
+  const amount = (field: string): bigint | null =>
+    nanoPerMillion(entry[field], `${key}.longContext.${field}`, problems);
   const aboveTokens = wholeNumber(entry["aboveTokens"]);
   const input = amount("inputPerMTok");
   const output = amount("outputPerMTok");

@@ -13,8 +13,7 @@ export interface ReplaySettings {
 export const NO_SETTINGS: ReplaySettings = { deadline: null, chain: null };
 
 export type ReplaySettingsReading =
-  | { readonly kind: "settings"; readonly settings: ReplaySettings }
-  | { readonly kind: "bad"; readonly message: string };
+  { readonly kind: "settings"; readonly settings: ReplaySettings } | { readonly kind: "bad"; readonly message: string };
 
 /**
  * Reads `deadline=+2h,chain=standard`.
@@ -42,8 +41,10 @@ function readSetting(name: string, value: string, nowMs: EpochMs, maxTtlMs: numb
 function readDeadline(value: string, nowMs: EpochMs, maxTtlMs: number): Partial<ReplaySettings> | string {
   const afterMs = value.startsWith("+") ? parseDurationMs(value.slice(1)) : null;
   const atMs = afterMs === null ? parseRfc3339(value) : nowMs + afterMs;
-  if (atMs === null) return `deadline: expected a duration from now like +2h or a time like 2026-12-01T12:00:00Z, got "${value}"`;
+  if (atMs === null)
+    return `deadline: expected a duration from now like +2h or a time like 2026-12-01T12:00:00Z, got "${value}"`;
   if (atMs <= nowMs) return `deadline: expected a time to come, got "${value}"`;
-  if (atMs - nowMs > maxTtlMs) return `deadline: expected at most ${String(maxTtlMs)} ms from now (delivery.maxTtlMs), got "${value}"`;
+  if (atMs - nowMs > maxTtlMs)
+    return `deadline: expected at most ${String(maxTtlMs)} ms from now (delivery.maxTtlMs), got "${value}"`;
   return { deadline: afterMs === null ? { atMs } : { afterMs } };
 }

@@ -47,12 +47,20 @@ interface ReplayedEnvelope extends Envelope {
 }
 
 /** @returns the envelope of the new generation with its deadline; null when the original life was none and no deadline is set. */
-export function replayedEnvelope(text: string, settings: ReplaySettings, nowMs: EpochMs): { readonly text: string; readonly deadlineMs: EpochMs } | null {
+export function replayedEnvelope(
+  text: string,
+  settings: ReplaySettings,
+  nowMs: EpochMs,
+): { readonly text: string; readonly deadlineMs: EpochMs } | null {
   const envelope: ReplayedEnvelope = parseEnvelope(text);
   const originalTtlMs = envelope.originalTtlMs ?? envelope.deadlineMs - envelope.submittedAtMs;
   if (settings.deadline === null && originalTtlMs <= 0) return null;
   const deadlineMs =
-    settings.deadline === null ? nowMs + originalTtlMs : "atMs" in settings.deadline ? settings.deadline.atMs : nowMs + settings.deadline.afterMs;
+    settings.deadline === null
+      ? nowMs + originalTtlMs
+      : "atMs" in settings.deadline
+        ? settings.deadline.atMs
+        : nowMs + settings.deadline.afterMs;
   return { text: JSON.stringify({ ...envelope, deadlineMs, originalTtlMs }), deadlineMs };
 }
 

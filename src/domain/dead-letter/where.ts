@@ -23,9 +23,19 @@ const OPERATORS = ["=", "!=", ">=", "<=", ">", "<"] as const;
 export type WhereOperator = (typeof OPERATORS)[number];
 
 export type Condition =
-  | { readonly kind: "text"; readonly field: (typeof TEXT_FIELDS)[number]; readonly operator: "=" | "!="; readonly value: string }
+  | {
+      readonly kind: "text";
+      readonly field: (typeof TEXT_FIELDS)[number];
+      readonly operator: "=" | "!=";
+      readonly value: string;
+    }
   /** `failedAt` in milliseconds since 1970 UTC. */
-  | { readonly kind: "number"; readonly field: (typeof NUMBER_FIELDS)[number]; readonly operator: WhereOperator; readonly value: number };
+  | {
+      readonly kind: "number";
+      readonly field: (typeof NUMBER_FIELDS)[number];
+      readonly operator: WhereOperator;
+      readonly value: number;
+    };
 
 export type WhereReading =
   | { readonly kind: "conditions"; readonly conditions: readonly Condition[] }
@@ -43,7 +53,10 @@ export function parseWhere(text: string, nowMs: EpochMs): WhereReading {
   for (;;) {
     COMPARISON.lastIndex = at;
     const found = COMPARISON.exec(text);
-    if (found === null) return bad(`expected a comparison like code = PROVIDER_UNAVAILABLE${whereIn(text, at)}; fields are ${FIELD_LIST}`);
+    if (found === null)
+      return bad(
+        `expected a comparison like code = PROVIDER_UNAVAILABLE${whereIn(text, at)}; fields are ${FIELD_LIST}`,
+      );
     const [whole, field, operator, value] = found;
     const condition = readCondition(field ?? "", operator ?? "", unquoted(value ?? ""), nowMs);
     if (typeof condition === "string") return bad(condition);
@@ -88,17 +101,25 @@ function readCondition(field: string, operatorText: string, value: string, nowMs
 }
 
 function wrongCode(value: string): string | null {
-  return Object.hasOwn(ERROR_CODES, value) ? null : `code: expected an error code such as PROVIDER_UNAVAILABLE or DEADLINE_EXCEEDED, got "${value}"`;
+  return Object.hasOwn(ERROR_CODES, value)
+    ? null
+    : `code: expected an error code such as PROVIDER_UNAVAILABLE or DEADLINE_EXCEEDED, got "${value}"`;
 }
 
 function wrongState(value: string): string | null {
-  return LETTER_STATES.some((state) => state === value) ? null : `state: expected one of ${LETTER_STATES.join(", ")}, got "${value}"`;
+  return LETTER_STATES.some((state) => state === value)
+    ? null
+    : `state: expected one of ${LETTER_STATES.join(", ")}, got "${value}"`;
 }
 
 function readTime(value: string, nowMs: EpochMs): number | string {
   const ago = value.startsWith("-") ? parseDurationMs(value.slice(1)) : null;
-  const time = ago !== null ? nowMs - ago : parseRfc3339(/^\d{4}-\d{2}-\d{2}$/.test(value) ? `${value}T00:00:00Z` : value);
-  return time ?? `failedAt: expected a date, a time like 2026-11-24T12:00:00Z or a duration before now like -2h, got "${value}"`;
+  const time =
+    ago !== null ? nowMs - ago : parseRfc3339(/^\d{4}-\d{2}-\d{2}$/.test(value) ? `${value}T00:00:00Z` : value);
+  return (
+    time ??
+    `failedAt: expected a date, a time like 2026-11-24T12:00:00Z or a duration before now like -2h, got "${value}"`
+  );
 }
 
 function readCount(value: string): number | string {

@@ -7,7 +7,9 @@ import type { IncomingRecord } from "../job/job.js";
  */
 export function recordWitness(record: Pick<IncomingRecord, "offset" | "timestampMs" | "key" | "value">): Buffer {
   const hash = createHash("sha256");
-  hash.update(`${String(record.offset)}:${String(record.timestampMs)}:${String(record.key?.length ?? -1)}:${String(record.value?.length ?? -1)}:`);
+  hash.update(
+    `${String(record.offset)}:${String(record.timestampMs)}:${String(record.key?.length ?? -1)}:${String(record.value?.length ?? -1)}:`,
+  );
   if (record.key !== null) hash.update(record.key);
   if (record.value !== null) hash.update(record.value);
   return hash.digest().subarray(0, 8);

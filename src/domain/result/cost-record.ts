@@ -65,7 +65,9 @@ export interface CostSubject {
   readonly execution: LedgerKey | null;
 }
 
-export function subjectFields(subject: CostSubject): Pick<
+export function subjectFields(
+  subject: CostSubject,
+): Pick<
   CostRecord,
   "tenant" | "department" | "application" | "labelsJson" | "jobId" | "generation" | "resultId" | "executionId"
 > {

@@ -1,4 +1,14 @@
-import type { CostRow, EndingJob, IntakeJob, JobEnd, LateCost, Outgoing, RefusedRecord, RenderedEnd, Renderer } from "./outgoing.js";
+import type {
+  CostRow,
+  EndingJob,
+  IntakeJob,
+  JobEnd,
+  LateCost,
+  Outgoing,
+  RefusedRecord,
+  RenderedEnd,
+  Renderer,
+} from "./outgoing.js";
 import type { AttemptSummary } from "../execution/execution.js";
 import { ERROR_CODES, type ErrorCode, type Failure } from "../failure.js";
 import { NO_USAGE } from "../cost/usage.js";
@@ -75,7 +85,14 @@ function costOf(job: EndingJob, end: JobEnd, envelope: Envelope, id: string): Re
   const facts = end.answer.facts;
   const record = servedCost({
     billing,
-    subject: { tenant: job.tenant, labels: envelope.labels, jobId: job.jobId, generation: job.generation, resultId: id, execution: job.execution },
+    subject: {
+      tenant: job.tenant,
+      labels: envelope.labels,
+      jobId: job.jobId,
+      generation: job.generation,
+      resultId: id,
+      execution: job.execution,
+    },
     jobNo: job.key.no,
     facts,
     atMs: end.endedAtMs,
@@ -102,7 +119,14 @@ function costOf(job: EndingJob, end: JobEnd, envelope: Envelope, id: string): Re
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-function renderResult(settings: RenderSettings, job: EndingJob, end: JobEnd, envelope: Envelope, id: string, cost: RenderedCost | null): Outgoing {
+function renderResult(
+  settings: RenderSettings,
+  job: EndingJob,
+  end: JobEnd,
+  envelope: Envelope,
+  id: string,
+  cost: RenderedCost | null,
+): Outgoing {
   const succeeded = job.status === "succeeded";
   const facts = succeeded ? (end.answer?.facts ?? null) : null;
   const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
@@ -127,7 +151,14 @@ function renderResult(settings: RenderSettings, job: EndingJob, end: JobEnd, env
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
     attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts)),
-    decision: facts === null ? null : { chosen: `${facts.account}/${facts.model}`, because: "the first candidate that could serve it", rejectedCount: 0 },
+    decision:
+      facts === null
+        ? null
+        : {
+            chosen: `${facts.account}/${facts.model}`,
+            because: "the first candidate that could serve it",
+            rejectedCount: 0,
+          },
     usage: facts?.usage ?? NO_USAGE,
     cost: {
       nanoUsd: cost?.record.nanoUsd ?? (cost === null ? "0" : null),
@@ -174,7 +205,11 @@ function historyOf(end: JobEnd, attempt: AttemptSummary): readonly AttemptSummar
   return end.history.some((earlier) => earlier.no === attempt.no) ? end.history : [...end.history, attempt];
 }
 
-function attemptOf(attempt: AttemptSummary, day: number, facts: { readonly attempt: AttemptSummary } | null): Readonly<Record<string, unknown>> {
+function attemptOf(
+  attempt: AttemptSummary,
+  day: number,
+  facts: { readonly attempt: AttemptSummary } | null,
+): Readonly<Record<string, unknown>> {
   return {
     number: attempt.number,
     attemptId: attemptId(day, attempt.no),
@@ -202,7 +237,13 @@ function errorOf(failure: Failure): Readonly<Record<string, unknown>> {
   };
 }
 
-function cloudEvent(settings: RenderSettings, id: string, type: string, atMs: number, subject: string): [string, string][] {
+function cloudEvent(
+  settings: RenderSettings,
+  id: string,
+  type: string,
+  atMs: number,
+  subject: string,
+): [string, string][] {
   return [
     ["ce_specversion", "1.0"],
     ["ce_id", id],
@@ -238,7 +279,10 @@ function costOutgoing(settings: RenderSettings, record: CostRecord, no: number, 
   };
 }
 
-function renderLateCost(settings: RenderSettings, input: LateCost): { readonly outgoing: Outgoing; readonly cost: CostRow } {
+function renderLateCost(
+  settings: RenderSettings,
+  input: LateCost,
+): { readonly outgoing: Outgoing; readonly cost: CostRow } {
   const { attempt, payer } = input;
   const adjustment = input.correctsNo !== null;
   const billing = input.nanoUsd === null && input.billing !== "in_doubt" ? "suspect" : input.billing;
@@ -352,7 +396,8 @@ function renderConflict(settings: RenderSettings, item: IntakeJob, day: number):
   const { job } = item;
   const refusal: Refusal = {
     code: "ID_CONFLICT",
-    message: "this job id was used before with another format or body; the first job stands. Send the new request under a new id",
+    message:
+      "this job id was used before with another format or body; the first job stands. Send the new request under a new id",
     tenant: job.tenant,
     jobId: job.jobId,
     identity: null,
@@ -360,7 +405,11 @@ function renderConflict(settings: RenderSettings, item: IntakeJob, day: number):
   return renderRefused(settings, {
     no: item.no,
     day,
-    record: { ...job.record, key: job.reply.key === null ? null : Buffer.from(job.reply.key, "base64"), value: item.record.value },
+    record: {
+      ...job.record,
+      key: job.reply.key === null ? null : Buffer.from(job.reply.key, "base64"),
+      value: item.record.value,
+    },
     headersText: item.record.headersText,
     refusal,
     nowMs: job.submittedAtMs,
@@ -378,7 +427,9 @@ export interface RefusedInput {
 
 /** Headers of a record as they are kept: JSON text `[[name, base64], …]`. */
 export function keptHeaders(headers: IncomingRecord["headers"]): string {
-  return headers.length === 0 ? "[]" : JSON.stringify(headers.map(({ name, value }) => [name, value.toString("base64")]));
+  return headers.length === 0
+    ? "[]"
+    : JSON.stringify(headers.map(({ name, value }) => [name, value.toString("base64")]));
 }
 
 /** The dead letter of a record that becomes no job and, where its sender's identity is proven, a failed result of generation -1. */
@@ -399,7 +450,8 @@ export function renderRefused(settings: RenderSettings, input: RefusedInput): Re
       replayCount: 0,
     }),
   ];
-  if (refusal.identity !== null && ERROR_CODES[refusal.code].result) outgoing.push(refusedResult(settings, input, refusal.identity));
+  if (refusal.identity !== null && ERROR_CODES[refusal.code].result)
+    outgoing.push(refusedResult(settings, input, refusal.identity));
   return {
     no: input.no,
     topic: record.topic,
@@ -414,9 +466,18 @@ export function renderRefused(settings: RenderSettings, input: RefusedInput): Re
   };
 }
 
-function refusedResult(settings: RenderSettings, input: RefusedInput, identity: NonNullable<Refusal["identity"]>): Outgoing {
+function refusedResult(
+  settings: RenderSettings,
+  input: RefusedInput,
+  identity: NonNullable<Refusal["identity"]>,
+): Outgoing {
   const { record, refusal } = input;
-  const id = resultId(identity.tenant, identity.jobId, -1, { cluster: settings.cluster, topic: record.topic, partition: record.partition, offset: record.offset });
+  const id = resultId(identity.tenant, identity.jobId, -1, {
+    cluster: settings.cluster,
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+  });
   const document = {
     v: 1,
     resultId: id,
@@ -430,7 +491,13 @@ function refusedResult(settings: RenderSettings, input: RefusedInput, identity: 
     error: errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null }),
     attempts: [],
     cost: { nanoUsd: "0", maxNanoUsd: "0", listNanoUsd: "0", priceVersion: null, billing: null, costId: null },
-    times: { submittedAt: iso(identity.submittedAtMs), acceptedAt: null, startedAt: null, finishedAt: iso(input.nowMs), deadline: null },
+    times: {
+      submittedAt: iso(identity.submittedAtMs),
+      acceptedAt: null,
+      startedAt: null,
+      finishedAt: iso(input.nowMs),
+      deadline: null,
+    },
     labels: identity.labels,
   };
   return {

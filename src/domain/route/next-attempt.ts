@@ -49,7 +49,12 @@ export interface FailedAttemptFacts extends RetryFacts {
 }
 
 export type NextAttempt =
-  | { readonly kind: "again"; readonly routeIndex: number; readonly runAtMs: EpochMs; readonly waitsFor: "retry_after" | "backoff" | null }
+  | {
+      readonly kind: "again";
+      readonly routeIndex: number;
+      readonly runAtMs: EpochMs;
+      readonly waitsFor: "retry_after" | "backoff" | null;
+    }
   | { readonly kind: "end"; readonly code: ErrorCode }
   /** It may have been billed: settled after the grace with `decideAfterDoubt`. */
   | { readonly kind: "doubt" };
@@ -91,7 +96,8 @@ function whatFollows(facts: FailedAttemptFacts): AfterFailure {
   const then: AfterFailure = FAILURE_POLICY[facts.outcome].then;
   if (facts.sent === "no") return then === "doubt" ? "next_route" : then;
   if (facts.sent === "perhaps") return facts.httpStatus === null || isSuccess(facts.httpStatus) ? "doubt" : then;
-  if (facts.outcome === "bad_response" && facts.httpStatus !== null && !isSuccess(facts.httpStatus)) return "next_route";
+  if (facts.outcome === "bad_response" && facts.httpStatus !== null && !isSuccess(facts.httpStatus))
+    return "next_route";
   return then;
 }
 
@@ -151,7 +157,11 @@ function atOnce(facts: RetryFacts, routeIndex: number): Exclude<NextAttempt, { r
   return { kind: "again", routeIndex, runAtMs: facts.nowMs, waitsFor: null };
 }
 
-function afterBackoff(facts: RetryFacts, routeIndex: number, random: number): Exclude<NextAttempt, { readonly kind: "doubt" }> | null {
+function afterBackoff(
+  facts: RetryFacts,
+  routeIndex: number,
+  random: number,
+): Exclude<NextAttempt, { readonly kind: "doubt" }> | null {
   const { backoffBaseMs, backoffMaxMs } = facts.limits;
   const ceilingMs = Math.min(backoffMaxMs, backoffBaseMs * 2 ** Math.min(facts.attemptNumber - 1, 30));
   const runAtMs = facts.nowMs + Math.ceil(random * ceilingMs);

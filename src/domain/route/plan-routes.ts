@@ -72,7 +72,8 @@ type Judged =
 
 function planKey(policy: RoutePolicy, format: RequestFormat): string {
   const name = `${format}\n${policy.model}`;
-  const plain = policy.providers === null && policy.capabilities.length === 0 && !policy.selfHostedOnly && policy.regions === null;
+  const plain =
+    policy.providers === null && policy.capabilities.length === 0 && !policy.selfHostedOnly && policy.regions === null;
   if (plain) return name;
   return `${name}\n${JSON.stringify([policy.providers, policy.capabilities, policy.selfHostedOnly, policy.regions])}`;
 }
@@ -80,7 +81,9 @@ function planKey(policy: RoutePolicy, format: RequestFormat): string {
 function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog): StaticPlan {
   const found = candidatesOf(policy.model, format, catalog);
   if (found === null) return noRoute("UNKNOWN_MODEL", unknownModelMessage(policy.model, catalog), []);
-  const judged = found.candidates.map((candidate) => judge(candidate, found.maxOutputTokensDefault, policy, format, catalog));
+  const judged = found.candidates.map((candidate) =>
+    judge(candidate, found.maxOutputTokensDefault, policy, format, catalog),
+  );
   const accepted = judged.filter((one) => one.kind === "route");
   const rejections = judged.filter((one) => one.kind === "rejected");
   const rejected = rejections.map((one) => one.rejected);
@@ -92,19 +95,27 @@ function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog
   return noRoute(priceMissing ? "NO_PRICE" : "NO_ROUTE", noRouteMessage(policy.model, rejected), rejected);
 }
 
-function noRoute(code: "UNKNOWN_MODEL" | "NO_ROUTE" | "NO_PRICE", message: string, rejected: readonly RejectedRoute[]): StaticPlan {
+function noRoute(
+  code: "UNKNOWN_MODEL" | "NO_ROUTE" | "NO_PRICE",
+  message: string,
+  rejected: readonly RejectedRoute[],
+): StaticPlan {
   return { plan: { routes: [], rejected, failure: { code, message } }, outputMax: [] };
 }
 
 /** An alias, else `provider/model` split at the first slash, else a model's own name at the provider of the format. */
 function candidatesOf(model: string, format: RequestFormat, catalog: Catalog): Candidates | null {
   const alias = catalog.aliases.find((one) => one.name === model);
-  if (alias !== undefined) return { candidates: alias.candidates, maxOutputTokensDefault: alias.maxOutputTokensDefault };
+  if (alias !== undefined)
+    return { candidates: alias.candidates, maxOutputTokensDefault: alias.maxOutputTokensDefault };
   const slash = model.indexOf("/");
   const accounts = slash > 0 ? accountsNamed(model.slice(0, slash), catalog) : accountsKnowing(model, format, catalog);
   const name = slash > 0 ? model.slice(slash + 1) : model;
   if (accounts.length === 0 || name === "") return null;
-  return { candidates: accounts.map((account) => ({ account: account.name, model: name })), maxOutputTokensDefault: null };
+  return {
+    candidates: accounts.map((account) => ({ account: account.name, model: name })),
+    maxOutputTokensDefault: null,
+  };
 }
 
 /** The account of that name, else all of that kind. */
@@ -131,7 +142,8 @@ function judge(
   const facts = modelFacts(account, candidate.model, catalog.prices);
   const because = reasonAgainst(account, candidate.model, facts, policy, format);
   if (because !== null) return rejection(candidate, because, false);
-  if (facts.price === null) return rejection(candidate, `no price is known for ${candidate.model} at ${account.name}`, true);
+  if (facts.price === null)
+    return rejection(candidate, `no price is known for ${candidate.model} at ${account.name}`, true);
   const byDefault = aliasDefault ?? account.maxOutputTokensDefault;
   const route: Route = {
     account: account.name,
@@ -146,11 +158,22 @@ function judge(
 }
 
 function rejection(candidate: AliasCandidate, because: string, onlyPriceMissing: boolean): Judged {
-  return { kind: "rejected", rejected: { account: candidate.account, model: candidate.model, because }, onlyPriceMissing };
+  return {
+    kind: "rejected",
+    rejected: { account: candidate.account, model: candidate.model, because },
+    onlyPriceMissing,
+  };
 }
 
-function reasonAgainst(account: Account, model: string, facts: ModelFacts, policy: RoutePolicy, format: RequestFormat): string | null {
-  if (!(NATIVE_KINDS[format] ?? []).includes(account.kind)) return `${account.name} is of kind ${account.kind}, the job is ${format}`;
+function reasonAgainst(
+  account: Account,
+  model: string,
+  facts: ModelFacts,
+  policy: RoutePolicy,
+  format: RequestFormat,
+): string | null {
+  if (!(NATIVE_KINDS[format] ?? []).includes(account.kind))
+    return `${account.name} is of kind ${account.kind}, the job is ${format}`;
   const { providers } = policy;
   if (providers !== null && !providers.includes(account.name) && !providers.includes(account.kind)) {
     return `the job allows only the providers ${providers.join(", ")}`;
@@ -162,16 +185,20 @@ function reasonAgainst(account: Account, model: string, facts: ModelFacts, polic
 function reasonOfRegion(account: Account, policy: RoutePolicy): string | null {
   const { regions } = policy;
   if (regions === null) return null;
-  if (account.regions === null) return `the region of ${account.name} is unknown, the job allows only ${regions.join(", ")}`;
+  if (account.regions === null)
+    return `the region of ${account.name} is unknown, the job allows only ${regions.join(", ")}`;
   // An account that may compute in several regions is only allowed when the job allows each of them.
   const outside = account.regions.filter((region) => !regions.includes(region));
-  return outside.length === 0 ? null : `${account.name} computes in ${outside.join(", ")}, the job allows only ${regions.join(", ")}`;
+  return outside.length === 0
+    ? null
+    : `${account.name} computes in ${outside.join(", ")}, the job allows only ${regions.join(", ")}`;
 }
 
 function reasonOfCapabilities(account: Account, model: string, facts: ModelFacts, policy: RoutePolicy): string | null {
   if (policy.capabilities.length === 0) return null;
   const { capabilities } = facts;
-  if (capabilities === null) return `what ${model} at ${account.name} can do is unknown, the job needs ${policy.capabilities.join(", ")}`;
+  if (capabilities === null)
+    return `what ${model} at ${account.name} can do is unknown, the job needs ${policy.capabilities.join(", ")}`;
   const missing = policy.capabilities.filter((word) => !capabilities.includes(word));
   return missing.length === 0 ? null : `${model} lacks ${missing.join(", ")}`;
 }
@@ -188,7 +215,8 @@ function planForRequest(fixed: StaticPlan, facts: RequestFacts): RoutePlan {
   });
   if (rejected.length === 0) return plan;
   const all = [...plan.rejected, ...rejected];
-  const failure = routes.length > 0 ? null : { code: "NO_ROUTE" as const, message: `no route can serve this request: ${words(all)}` };
+  const failure =
+    routes.length > 0 ? null : { code: "NO_ROUTE" as const, message: `no route can serve this request: ${words(all)}` };
   return { routes, rejected: all, failure };
 }
 
@@ -197,7 +225,11 @@ function reasonOfRequest(route: Route, outputMax: number | null, facts: RequestF
   if (asked !== null && outputMax !== null && asked > outputMax) {
     return `the job asks for ${String(asked)} output tokens, ${route.model} gives at most ${String(outputMax)}`;
   }
-  if (route.contextTokens !== null && !facts.holdsMedia && facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX) {
+  if (
+    route.contextTokens !== null &&
+    !facts.holdsMedia &&
+    facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX
+  ) {
     return `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`;
   }
   if (facts.maxCostNanoUsd === null) return null;

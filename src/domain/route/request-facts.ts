@@ -21,7 +21,10 @@ export interface RequestFacts {
  * Tokens a provider may count beyond the request's own bytes: separators, a chat template's opening, the hidden system prompt of tool use
  * (Anthropic states up to 804 tokens for it). Separators of a message are far shorter than its JSON, so a constant is enough.
  */
-export const OVERHEAD_TOKENS = { openai: 128, anthropic: 1024, "openai-compatible": 1024 } as const satisfies Record<ProviderKind, number>;
+export const OVERHEAD_TOKENS = { openai: 128, anthropic: 1024, "openai-compatible": 1024 } as const satisfies Record<
+  ProviderKind,
+  number
+>;
 
 /** Only long bodies are searched: a short one fits every window anyway. */
 const MEDIA_SEARCHED_ABOVE_BYTES = 65_536;

@@ -16,11 +16,25 @@ export interface JudgeSettings {
 }
 
 /** Turns what a call came to into the fact and the decision that finish writes. Pure. */
-export function judgeCall(settings: JudgeSettings, work: Work, outcome: ProviderAnswer | ProviderFailure, nowMs: number, random: number): FinishedCall {
-  return outcome.kind === "answered" ? judgeAnswer(settings, work, outcome, nowMs, random) : judgeFailure(settings, work, outcome, nowMs, random);
+export function judgeCall(
+  settings: JudgeSettings,
+  work: Work,
+  outcome: ProviderAnswer | ProviderFailure,
+  nowMs: number,
+  random: number,
+): FinishedCall {
+  return outcome.kind === "answered"
+    ? judgeAnswer(settings, work, outcome, nowMs, random)
+    : judgeFailure(settings, work, outcome, nowMs, random);
 }
 
-function judgeAnswer(settings: JudgeSettings, work: Work, answer: ProviderAnswer, nowMs: number, random: number): FinishedCall {
+function judgeAnswer(
+  settings: JudgeSettings,
+  work: Work,
+  answer: ProviderAnswer,
+  nowMs: number,
+  random: number,
+): FinishedCall {
   const price = settings.answeredPrice(work, answer.modelVersion);
   const charge = price === null || answer.usageSuspect ? null : chargeNanoUsd(answer.usage, price);
   const nanoUsd = charge?.kind === "charged" ? charge.nanoUsd : null;
@@ -38,12 +52,29 @@ function judgeAnswer(settings: JudgeSettings, work: Work, answer: ProviderAnswer
     listNanoUsd: listPrice(work, answer.usage, nanoUsd).toString(),
     priceVersion: price?.version ?? work.route.price.version,
     attempt,
-    cacheable: nanoUsd !== null && answer.finishReason !== "refusal" && answer.finishReason !== "length" && answer.finishReason !== "content_filter",
+    cacheable:
+      nanoUsd !== null &&
+      answer.finishReason !== "refusal" &&
+      answer.finishReason !== "length" &&
+      answer.finishReason !== "content_filter",
   };
   const verdict: Verdict =
     bad === null
       ? { kind: "succeed", answer: { bodyText: answer.bodyText, facts } }
-      : followUp(settings, work, { outcome: "bad_answer", sent: "answered", httpStatus: 200, retryAfterMs: null, message: bad, provider: { status: 200, code: null, requestId: answer.requestId } }, nowMs, random);
+      : followUp(
+          settings,
+          work,
+          {
+            outcome: "bad_answer",
+            sent: "answered",
+            httpStatus: 200,
+            retryAfterMs: null,
+            message: bad,
+            provider: { status: 200, code: null, requestId: answer.requestId },
+          },
+          nowMs,
+          random,
+        );
   return {
     execution: work.execution,
     attempt: work.intent,
@@ -69,12 +100,20 @@ function listPrice(work: Work, usage: Usage, paid: bigint | null): bigint {
 
 function missedExpectation(work: Work, answer: ProviderAnswer): string | null {
   const { expect } = work.policy;
-  if (expect.notEmpty && answer.empty && answer.finishReason !== "refusal") return "the answer is empty; the job expects text or a tool call";
-  if (expect.complete && answer.finishReason === "length") return "the answer was cut at its output limit; the job expects a complete one";
+  if (expect.notEmpty && answer.empty && answer.finishReason !== "refusal")
+    return "the answer is empty; the job expects text or a tool call";
+  if (expect.complete && answer.finishReason === "length")
+    return "the answer was cut at its output limit; the job expects a complete one";
   return null;
 }
 
-function judgeFailure(settings: JudgeSettings, work: Work, failure: ProviderFailure, nowMs: number, random: number): FinishedCall {
+function judgeFailure(
+  settings: JudgeSettings,
+  work: Work,
+  failure: ProviderFailure,
+  nowMs: number,
+  random: number,
+): FinishedCall {
   return {
     execution: work.execution,
     attempt: work.intent,
@@ -119,11 +158,19 @@ function followUp(settings: JudgeSettings, work: Work, failure: FailureFacts, no
   );
   switch (next.kind) {
     case "again":
-      return { kind: "again", runAtMs: next.runAtMs, routeIndex: next.routeIndex, waitsFor: next.waitsFor ?? "concurrency" };
+      return {
+        kind: "again",
+        runAtMs: next.runAtMs,
+        routeIndex: next.routeIndex,
+        waitsFor: next.waitsFor ?? "concurrency",
+      };
     case "doubt":
       return { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) };
     case "end":
-      return { kind: "fail", failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null } };
+      return {
+        kind: "fail",
+        failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null },
+      };
   }
 }
 

@@ -73,7 +73,9 @@ export class Caller {
         this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, clock.monotonicMs() - startedMs);
         this.#parts.finished(call);
       })
-      .catch((error: unknown) => { this.#parts.log.error("dispatch.judge_failed", { attempt: work.intent.no, error }); });
+      .catch((error: unknown) => {
+        this.#parts.log.error("dispatch.judge_failed", { attempt: work.intent.no, error });
+      });
   }
 
   #report(work: Work, call: FinishedCall, message: string | null, ms: number): void {

@@ -133,20 +133,41 @@ export class DispatchStage {
     const { plan, facts } = this.#plan(waiting);
     if (plan.routes.length === 0) {
       const message = plan.failure?.message ?? "no candidate can serve this job any more";
-      return { kind: "fail", failure: { code: plan.failure?.code ?? "NO_ROUTE", message, provider: null, retryAtMs: null } };
+      return {
+        kind: "fail",
+        failure: { code: plan.failure?.code ?? "NO_ROUTE", message, provider: null, retryAtMs: null },
+      };
     }
-    const next = waiting.doubtful === null ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs } : this.#settle(waiting, plan.routes, nowMs);
+    const next =
+      waiting.doubtful === null
+        ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs }
+        : this.#settle(waiting, plan.routes, nowMs);
     if (next === null) {
-      return { kind: "fail", failure: { code: "IN_DOUBT", message: "the call was cut off and may have been billed; a replay is the consent to pay again", provider: null, retryAtMs: null } };
+      return {
+        kind: "fail",
+        failure: {
+          code: "IN_DOUBT",
+          message: "the call was cut off and may have been billed; a replay is the consent to pay again",
+          provider: null,
+          retryAtMs: null,
+        },
+      };
     }
     const route = plan.routes[next.routeIndex] ?? plan.routes[0];
     if (route === undefined) throw new Error("InvariantError: a plan with routes has no first one");
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
-    if (!this.#parts.slots.take(route.account)) return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
+    if (!this.#parts.slots.take(route.account))
+      return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
     return { kind: "start", intent: this.#intent(waiting, route, plan.routes.indexOf(route), facts, nowMs) };
   }
 
-  #intent(waiting: WaitingExecution, route: Route, routeIndex: number, facts: RequestFacts, nowMs: number): Extract<ClaimVerdict, { kind: "start" }>["intent"] {
+  #intent(
+    waiting: WaitingExecution,
+    route: Route,
+    routeIndex: number,
+    facts: RequestFacts,
+    nowMs: number,
+  ): Extract<ClaimVerdict, { kind: "start" }>["intent"] {
     return {
       no: this.#parts.numbers.open(),
       number: waiting.history.length + (waiting.doubtful === null ? 1 : 2),
@@ -160,7 +181,11 @@ export class DispatchStage {
   }
 
   /** Null: the policy does not pay again. A wait of the policy's backoff is not taken: the grace was the wait. */
-  #settle(waiting: WaitingExecution, routes: readonly Route[], nowMs: number): { readonly routeIndex: number; readonly runAtMs: number } | null {
+  #settle(
+    waiting: WaitingExecution,
+    routes: readonly Route[],
+    nowMs: number,
+  ): { readonly routeIndex: number; readonly runAtMs: number } | null {
     const { doubtful } = waiting;
     if (doubtful === null) return null;
     const account = this.#parts.doubt(doubtful.account);
@@ -183,7 +208,12 @@ export class DispatchStage {
   }
 
   #plan(waiting: WaitingExecution): { readonly plan: ReturnType<PlanRoutes>; readonly facts: RequestFacts } {
-    const facts = readRequestFacts(waiting.format, waiting.bodyText, Buffer.byteLength(waiting.bodyText), waiting.maxCostNanoUsd);
+    const facts = readRequestFacts(
+      waiting.format,
+      waiting.bodyText,
+      Buffer.byteLength(waiting.bodyText),
+      waiting.maxCostNanoUsd,
+    );
     return { plan: this.#parts.planRoutes(waiting.policy, facts), facts };
   }
 
@@ -200,7 +230,10 @@ export class DispatchStage {
       route,
       routes: plan.routes,
       firstPrice: plan.routes[0]?.price ?? route.price,
-      history: execution.doubtful === null ? execution.history : [...execution.history, doubtOf(execution, intent.startedAtMs)],
+      history:
+        execution.doubtful === null
+          ? execution.history
+          : [...execution.history, doubtOf(execution, intent.startedAtMs)],
       latestDeadlineMs: execution.latestDeadlineMs,
     };
   }

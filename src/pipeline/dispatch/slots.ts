@@ -15,7 +15,9 @@ export class Slots {
 
   /** @param concurrency calls at once by account. */
   constructor(concurrency: ReadonlyMap<string, number>) {
-    this.#accounts = new Map([...concurrency].map(([name, limit]) => [name, { limit, open: Math.min(limit, FIRST_PLACES), used: 0 }]));
+    this.#accounts = new Map(
+      [...concurrency].map(([name, limit]) => [name, { limit, open: Math.min(limit, FIRST_PLACES), used: 0 }]),
+    );
   }
 
   /** Free places over all accounts. */

@@ -62,8 +62,12 @@ export class FinishStage {
     const { ledger, session, render, clock, log, numbers } = this.#parts;
     const startedMs = clock.monotonicMs();
     try {
-      const outcome = await persist(this.#parts, "finish.waits_for_ledger", this.#parts.mendable, this.#parts.givenUp, () =>
-        ledger.finish({ session, nowMs: clock.nowMs(), calls }, render),
+      const outcome = await persist(
+        this.#parts,
+        "finish.waits_for_ledger",
+        this.#parts.mendable,
+        this.#parts.givenUp,
+        () => ledger.finish({ session, nowMs: clock.nowMs(), calls }, render),
       );
       for (const call of calls) numbers.close(call.attempt.no);
       this.#report(calls, outcome, clock.monotonicMs() - startedMs);
@@ -93,11 +97,16 @@ export class FinishStage {
 }
 
 /** Counts ended jobs and dead letters by the sums of a group. */
-export function reportEnds(metrics: Metrics, outcome: { readonly ended: FinishOutcome["ended"]; readonly outbox: readonly OutboxGroup[] }): void {
+export function reportEnds(
+  metrics: Metrics,
+  outcome: { readonly ended: FinishOutcome["ended"]; readonly outbox: readonly OutboxGroup[] },
+): void {
   const byStatus = new Map<"succeeded" | "failed" | "expired" | "cancelled", number>();
   for (const { status } of outcome.ended) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
   for (const [status, count] of byStatus) metrics.count("sluice_jobs_ended_total", { status }, count);
-  const letters = outcome.outbox.flatMap((group): readonly Outgoing[] => group.records).filter((record) => record.kind === "dead_letter");
+  const letters = outcome.outbox
+    .flatMap((group): readonly Outgoing[] => group.records)
+    .filter((record) => record.kind === "dead_letter");
   for (const letter of letters) {
     const code = letter.headers.find(([name]) => name === "llm-error-code")?.[1];
     metrics.count("sluice_dead_letters_total", { code: String(code ?? "INTERNAL") });

@@ -30,16 +30,29 @@ export class IntakePlanner {
 
   plan(record: IncomingRecord, decoded: DecodedValue | undefined, nowMs: number): Planned {
     if (decoded?.kind === "refused") {
-      return { kind: "refused", refusal: { code: decoded.code, message: decoded.message, tenant: null, jobId: null, identity: null } };
+      return {
+        kind: "refused",
+        refusal: { code: decoded.code, message: decoded.message, tenant: null, jobId: null, identity: null },
+      };
     }
-    const admission = decoded === undefined ? this.#admission.admit(record, nowMs) : this.#admission.admitAvro(record, decoded.document, nowMs);
+    const admission =
+      decoded === undefined
+        ? this.#admission.admit(record, nowMs)
+        : this.#admission.admitAvro(record, decoded.document, nowMs);
     if (admission.kind !== "job") return admission;
     const { job } = admission;
-    if (job.mode === "batch") return refused(job, "NO_ROUTE", "mode batch is not served yet; send the job with mode auto or direct");
-    const facts = readRequestFacts(job.format, job.bodyText, Buffer.byteLength(job.bodyText), job.requirements.maxCostNanoUsd);
+    if (job.mode === "batch")
+      return refused(job, "NO_ROUTE", "mode batch is not served yet; send the job with mode auto or direct");
+    const facts = readRequestFacts(
+      job.format,
+      job.bodyText,
+      Buffer.byteLength(job.bodyText),
+      job.requirements.maxCostNanoUsd,
+    );
     const plan = this.#planRoutes(job.policy, facts);
     const route = plan.routes[0];
-    if (route === undefined) return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
+    if (route === undefined)
+      return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
     return { kind: "job", planned: { job, route, routes: plan.routes, maxNanoUsd: routeMaxCostNanoUsd(route, facts) } };
   }
 }
@@ -52,7 +65,14 @@ function refused(job: AdmittedJob, code: Refusal["code"], message: string): Plan
       message,
       tenant: job.tenant,
       jobId: job.jobId,
-      identity: { tenant: job.tenant, jobId: job.jobId, format: job.format, labels: job.labels, submittedAtMs: job.submittedAtMs, reply: job.reply },
+      identity: {
+        tenant: job.tenant,
+        jobId: job.jobId,
+        format: job.format,
+        labels: job.labels,
+        submittedAtMs: job.submittedAtMs,
+        reply: job.reply,
+      },
     },
   };
 }

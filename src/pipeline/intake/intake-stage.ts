@@ -2,7 +2,14 @@ import type { SessionNo } from "../../domain/ids.js";
 import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
 import { keptHeaders, renderRefused, type RenderSettings } from "../../domain/result/render.js";
 import type { IntakeJob, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { CancelRequest, IntakeGroup, IntakeOutcome, Ledger, OutboxGroup, PositionMove } from "../../ports/ledger.js";
+import type {
+  CancelRequest,
+  IntakeGroup,
+  IntakeOutcome,
+  Ledger,
+  OutboxGroup,
+  PositionMove,
+} from "../../ports/ledger.js";
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -69,7 +76,8 @@ export class IntakeStage implements RecordSink {
 
   async run(): Promise<void> {
     while (await this.#more()) {
-      if (this.#queue.length < this.#parts.groupSizeMax && this.#parts.groupWaitMs > 0) await this.#parts.clock.sleep(this.#parts.groupWaitMs);
+      if (this.#queue.length < this.#parts.groupSizeMax && this.#parts.groupWaitMs > 0)
+        await this.#parts.clock.sleep(this.#parts.groupWaitMs);
       if (!(await this.#sessionHolds())) continue;
       const size = await this.#groupSize();
       const taken = this.#queue.take(size);
@@ -104,7 +112,13 @@ export class IntakeStage implements RecordSink {
   async #accept(records: readonly QueuedRecord[], moves: readonly PositionMove[]): Promise<void> {
     const { numbers, clock } = this.#parts;
     const startedMs = clock.monotonicMs();
-    await persist(this.#parts, "intake.waits_for_ledger", this.#parts.mendable, () => this.#stopped, () => numbers.reserve(records.length * 2 + 8)).catch(() => undefined);
+    await persist(
+      this.#parts,
+      "intake.waits_for_ledger",
+      this.#parts.mendable,
+      () => this.#stopped,
+      () => numbers.reserve(records.length * 2 + 8),
+    ).catch(() => undefined);
     const prepared = this.#prepare(records);
     const group: IntakeGroup = {
       session: this.#parts.session,
@@ -115,7 +129,13 @@ export class IntakeStage implements RecordSink {
       cancels: prepared.cancels,
     };
     try {
-      const outcome = await persist(this.#parts, "intake.waits_for_ledger", this.#parts.mendable, () => this.#stopped, () => this.#parts.ledger.accept(group, this.#parts.render));
+      const outcome = await persist(
+        this.#parts,
+        "intake.waits_for_ledger",
+        this.#parts.mendable,
+        () => this.#stopped,
+        () => this.#parts.ledger.accept(group, this.#parts.render),
+      );
       this.#settle(prepared, group, outcome);
       if (outcome.kind === "accepted") this.#report(records, prepared, outcome, clock.monotonicMs() - startedMs);
     } catch (error) {
@@ -130,7 +150,12 @@ export class IntakeStage implements RecordSink {
     if (records.length <= 1) {
       const only = records[0];
       if (only === undefined || only.refuse !== null) throw error;
-      this.#parts.log.error("intake.record_refused", { topic: only.record.topic, partition: only.record.partition, offset: only.record.offset, error });
+      this.#parts.log.error("intake.record_refused", {
+        topic: only.record.topic,
+        partition: only.record.partition,
+        offset: only.record.offset,
+        error,
+      });
       only.refuse = `the ledger refused this record: ${error instanceof Error ? error.message : String(error)}`;
       await this.#accept(records, moves);
       return;
@@ -146,11 +171,21 @@ export class IntakeStage implements RecordSink {
     const nowMs = clock.nowMs();
     const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
     for (const queued of records) {
-      const plan = queued.refuse === null ? planner.plan(queued.record, queued.decoded, nowMs) : refusedByLedger(queued.refuse);
+      const plan =
+        queued.refuse === null ? planner.plan(queued.record, queued.decoded, nowMs) : refusedByLedger(queued.refuse);
       if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
-        prepared.refused.push(renderRefused(renderSettings, { no: numbers.next(), day, record: queued.record, headersText: keptHeaders(queued.record.headers), refusal: plan.refusal, nowMs }));
+        prepared.refused.push(
+          renderRefused(renderSettings, {
+            no: numbers.next(),
+            day,
+            record: queued.record,
+            headersText: keptHeaders(queued.record.headers),
+            refusal: plan.refusal,
+            nowMs,
+          }),
+        );
       } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs, slots) });
     }
     return prepared;
@@ -165,7 +200,16 @@ export class IntakeStage implements RecordSink {
       job,
       record: { value: record.value, headersText: keptHeaders(record.headers) },
       intent: starts
-        ? { no: numbers.open(), number: 1, account: route.account, provider: route.kind, model: route.model, routeIndex: 0, maxNanoUsd: planned.maxNanoUsd, startedAtMs: nowMs }
+        ? {
+            no: numbers.open(),
+            number: 1,
+            account: route.account,
+            provider: route.kind,
+            model: route.model,
+            routeIndex: 0,
+            maxNanoUsd: planned.maxNanoUsd,
+            startedAtMs: nowMs,
+          }
         : null,
     };
   }
@@ -183,7 +227,9 @@ export class IntakeStage implements RecordSink {
       else {
         for (const { topic, partition } of outcome.partitions) {
           this.#queue.drop(topic, partition);
-          this.#parts.inbox.rewind(topic, partition).catch((error: unknown) => { this.#parts.log.error("intake.rewind_failed", { topic, partition, error }); });
+          this.#parts.inbox.rewind(topic, partition).catch((error: unknown) => {
+            this.#parts.log.error("intake.rewind_failed", { topic, partition, error });
+          });
         }
       }
       return;
@@ -198,13 +244,22 @@ export class IntakeStage implements RecordSink {
     this.#parts.publish(outcome.outbox);
   }
 
-  #report(records: readonly QueuedRecord[], prepared: Prepared, outcome: Extract<IntakeOutcome, { kind: "accepted" }>, ms: number): void {
+  #report(
+    records: readonly QueuedRecord[],
+    prepared: Prepared,
+    outcome: Extract<IntakeOutcome, { kind: "accepted" }>,
+    ms: number,
+  ): void {
     const { metrics } = this.#parts;
     const topic = records[0]?.record.topic ?? "";
     metrics.observe("sluice_group_size", { stage: "intake" }, records.length);
     metrics.observe("sluice_group_seconds", { stage: "intake" }, ms / 1000);
     const count = (kinds: readonly string[]): number => outcome.jobs.filter(({ kind }) => kinds.includes(kind)).length;
-    metrics.count("sluice_records_total", { topic, result: "accepted" }, count(["started", "queued", "joined", "cached", "expired"]));
+    metrics.count(
+      "sluice_records_total",
+      { topic, result: "accepted" },
+      count(["started", "queued", "joined", "cached", "expired"]),
+    );
     metrics.count("sluice_records_total", { topic, result: "duplicate" }, count(["repeated"]));
     metrics.count("sluice_records_total", { topic, result: "redelivered" }, count(["redelivered"]));
     metrics.count("sluice_records_total", { topic, result: "refused" }, prepared.refused.length + count(["conflict"]));

@@ -60,7 +60,10 @@ export class RunQueue {
 
   /** Resolves when a run is there, or the queue was closed. */
   async filled(): Promise<void> {
-    while (this.#runs.length === 0 && !this.#closed) await new Promise<void>((resolve) => { this.#wake = resolve; });
+    while (this.#runs.length === 0 && !this.#closed)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
   }
 
   close(): void {

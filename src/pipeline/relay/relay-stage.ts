@@ -58,7 +58,9 @@ export class RelayStage {
   #queueOf(topic: string): TopicQueue {
     const known = this.#topics.get(topic);
     if (known !== undefined) return known;
-    const queue = new TopicQueue(this.#parts, topic, (seqs) => { for (const seq of seqs) this.#held.delete(seq); });
+    const queue = new TopicQueue(this.#parts, topic, (seqs) => {
+      for (const seq of seqs) this.#held.delete(seq);
+    });
     this.#topics.set(topic, queue);
     return queue;
   }
@@ -123,7 +125,8 @@ class TopicQueue {
       } else {
         this.#failures += 1;
         this.#groups = [...taken, ...this.#groups];
-        const waitMs = (0.5 + this.#parts.random.next() / 2) * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** this.#failures);
+        const waitMs =
+          (0.5 + this.#parts.random.next() / 2) * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** this.#failures);
         // Serial: this topic pauses; the others go on.
         await this.#parts.clock.sleep(waitMs);
       }
@@ -151,7 +154,11 @@ class TopicQueue {
       await publisher.publish(this.#topic, records);
     } catch (error) {
       metrics.count("sluice_relay_failures_total", { topic: this.#topic });
-      log.warn("relay.publish_failed", { topic: this.#topic, records: records.length, message: error instanceof Error ? error.message : String(error) });
+      log.warn("relay.publish_failed", {
+        topic: this.#topic,
+        records: records.length,
+        message: error instanceof Error ? error.message : String(error),
+      });
       return false;
     }
     metrics.count("sluice_outbox_records_total", { topic: this.#topic }, records.length);
@@ -161,7 +168,9 @@ class TopicQueue {
     const seqs = groups.map((group) => group.seq);
     // Nobody waits for the deletion; if it fails the sweep publishes the same bytes once more.
     ledger.dropOutbox(seqs).then(
-      () => { this.#released(seqs); },
+      () => {
+        this.#released(seqs);
+      },
       (error: unknown) => {
         log.warn("relay.drop_failed", { message: error instanceof Error ? error.message : String(error) });
         this.#released(seqs);

@@ -33,7 +33,10 @@ export class SessionKeeper {
 
   mayStart(): boolean {
     const { clock, stopAfterMs } = this.#parts;
-    return clock.monotonicMs() - this.#beatMonotonicMs < stopAfterMs && Math.abs(clock.nowMs() - this.#beatWallMs) < stopAfterMs;
+    return (
+      clock.monotonicMs() - this.#beatMonotonicMs < stopAfterMs &&
+      Math.abs(clock.nowMs() - this.#beatWallMs) < stopAfterMs
+    );
   }
 
   stop(): void {

@@ -65,10 +65,18 @@ export type ResolveOutcome = "resolved" | "not_in_doubt" | "not_found";
  * one. One whose grace still runs ends its doubt at once: not billed, its execution is due now as if nothing had been sent; billed, its
  * doubt is settled now by policy. Doing it again changes nothing: the attempt is no longer in doubt.
  */
-export async function resolveDoubt(context: LedgerContext, resolution: Resolution, render: Renderer): Promise<ResolveOutcome> {
+export async function resolveDoubt(
+  context: LedgerContext,
+  resolution: Resolution,
+  render: Renderer,
+): Promise<ResolveOutcome> {
   await context.tenants.ensure([]);
   await context.numbers.reserve(8);
-  return transaction(context.pools.durable, (client) => resolveInTransaction(client, context, resolution, render), () => Promise.resolve(null));
+  return transaction(
+    context.pools.durable,
+    (client) => resolveInTransaction(client, context, resolution, render),
+    () => Promise.resolve(null),
+  );
 }
 
 interface LockedAttempt extends AttemptIntent {
@@ -77,7 +85,12 @@ interface LockedAttempt extends AttemptIntent {
   readonly nowMs: number;
 }
 
-async function resolveInTransaction(client: pg.PoolClient, context: LedgerContext, resolution: Resolution, render: Renderer): Promise<ResolveOutcome> {
+async function resolveInTransaction(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  resolution: Resolution,
+  render: Renderer,
+): Promise<ResolveOutcome> {
   const attempt = await lockAttempt(client, resolution.attempt);
   if (attempt === null) return "not_found";
   if (attempt.state !== "in_doubt" && attempt.state !== "settled") return "not_in_doubt";
@@ -94,11 +107,19 @@ async function resolveInTransaction(client: pg.PoolClient, context: LedgerContex
 
 /** Locks in the order of a claim: queue row, execution, attempt. */
 async function lockAttempt(client: pg.PoolClient, key: LedgerKey): Promise<LockedAttempt | null> {
-  const [place] = await run(client, "attempt-execution", "SELECT execution_no FROM attempts WHERE no = $1 AND day = $2", [key.no, key.day]);
+  const [place] = await run(
+    client,
+    "attempt-execution",
+    "SELECT execution_no FROM attempts WHERE no = $1 AND day = $2",
+    [key.no, key.day],
+  );
   if (place === undefined) return null;
   const execution = { no: Number(place[0]), day: key.day };
   await run(client, "ready-lock", "SELECT 1 FROM ready WHERE no = $1 FOR UPDATE", [execution.no]);
-  await run(client, "execution-lock", "SELECT 1 FROM executions WHERE no = $1 AND day = $2 FOR UPDATE", [execution.no, execution.day]);
+  await run(client, "execution-lock", "SELECT 1 FROM executions WHERE no = $1 AND day = $2 FOR UPDATE", [
+    execution.no,
+    execution.day,
+  ]);
   const [row] = await run(
     client,
     "attempt-lock",
@@ -130,19 +151,36 @@ async function endGrace(client: pg.PoolClient, attempt: LockedAttempt, billed: b
     billed ? "doubt" : "concurrency",
   ]);
   if (billed) return;
-  const [row] = await run(client, "execution-history", "SELECT history FROM executions WHERE no = $1 AND day = $2", [attempt.execution.no, attempt.execution.day]);
-  const history = JSON.parse(row?.[0] ?? "[]") as AttemptSummary[]; // written by finish and claim
-  await run(client, "execution-undoubt", "UPDATE executions SET state = 'ready', history = $4 WHERE no = $1 AND day = $2 AND state = 'in_doubt' AND attempt_no = $3", [
+  const [row] = await run(client, "execution-history", "SELECT history FROM executions WHERE no = $1 AND day = $2", [
     attempt.execution.no,
     attempt.execution.day,
-    attempt.no,
-    JSON.stringify([...history, doubtSummary(attempt, attempt.nowMs)]),
   ]);
+  const history = JSON.parse(row?.[0] ?? "[]") as AttemptSummary[]; // written by finish and claim
+  await run(
+    client,
+    "execution-undoubt",
+    "UPDATE executions SET state = 'ready', history = $4 WHERE no = $1 AND day = $2 AND state = 'in_doubt' AND attempt_no = $3",
+    [
+      attempt.execution.no,
+      attempt.execution.day,
+      attempt.no,
+      JSON.stringify([...history, doubtSummary(attempt, attempt.nowMs)]),
+    ],
+  );
 }
 
 /** A doubt that was not billed and has no cost record needs none. */
-async function bookResolution(client: pg.PoolClient, context: LedgerContext, attempt: LockedAttempt, resolution: Resolution, render: Renderer): Promise<void> {
-  const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [attempt.no, attempt.execution.day]);
+async function bookResolution(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  attempt: LockedAttempt,
+  resolution: Resolution,
+  render: Renderer,
+): Promise<void> {
+  const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [
+    attempt.no,
+    attempt.execution.day,
+  ]);
   if (earlier.length === 0 && !resolution.billed) return;
   const rendered = render.lateCost({
     ...(await payerOf(client, context, attempt.execution)),

@@ -27,7 +27,8 @@ export interface JobLine {
 }
 
 const JOB_COLUMNS = `j.no, j.day, t.name, j.job_id, j.generation, ${SEEN_STATE}, j.failure_code, j.accepted_ms, j.deadline_ms, j.ended_ms`;
-const JOB_DETAILS = "JOIN tenants t ON t.no = j.tenant_no LEFT JOIN executions e ON e.no = j.execution_no AND e.day = j.execution_day";
+const JOB_DETAILS =
+  "JOIN tenants t ON t.no = j.tenant_no LEFT JOIN executions e ON e.no = j.execution_no AND e.day = j.execution_day";
 const JOB_COLUMN_COUNT = 10;
 
 type Row = readonly (string | null)[];
@@ -57,7 +58,8 @@ export interface JobFilter {
 export async function newestJobs(pool: pg.Pool, filter: JobFilter): Promise<readonly JobLine[]> {
   const values = new SqlValues();
   const terms = ["true"];
-  if (filter.tenant !== null) terms.push(`j.tenant_no = (SELECT no FROM tenants WHERE name = ${values.add(filter.tenant)}::text)`);
+  if (filter.tenant !== null)
+    terms.push(`j.tenant_no = (SELECT no FROM tenants WHERE name = ${values.add(filter.tenant)}::text)`);
   if (filter.state !== null) terms.push(`${SEEN_STATE} = ${values.add(filter.state)}::text`);
   const rows = await run(
     pool,
@@ -95,7 +97,8 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
 }
 
 function readJobDetail(row: Row): JobDetail {
-  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, runAtMs] = row.slice(JOB_COLUMN_COUNT);
+  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, runAtMs] =
+    row.slice(JOB_COLUMN_COUNT);
   return {
     ...readJobLine(row),
     envelope: envelope ?? "{}",
@@ -125,7 +128,11 @@ export interface AttemptLine {
 }
 
 /** The attempts of an execution by their numbers, which its row and its history name. */
-export async function loadAttempts(pool: pg.Pool, day: number, nos: readonly number[]): Promise<readonly AttemptLine[]> {
+export async function loadAttempts(
+  pool: pg.Pool,
+  day: number,
+  nos: readonly number[],
+): Promise<readonly AttemptLine[]> {
   const rows = await run(
     pool,
     "attempts-load",
@@ -133,20 +140,36 @@ export async function loadAttempts(pool: pg.Pool, day: number, nos: readonly num
      FROM attempts WHERE no = ANY($1::int8[]) AND day = $2 ORDER BY number`,
     [nos, day],
   );
-  return rows.map(([no, attemptDay, number, state, account, provider, model, outcome, startedMs, endedMs, requestId, maxNano, nano]) => ({
-    key: { no: Number(no), day: Number(attemptDay) },
-    number: Number(number),
-    state: state ?? "",
-    account: account ?? "",
-    provider: provider ?? "",
-    model: model ?? "",
-    outcome: outcome ?? null,
-    startedMs: Number(startedMs),
-    endedMs: numberOrNull(endedMs),
-    requestId: requestId ?? null,
-    maxNanoUsd: maxNano ?? "0",
-    nanoUsd: nano ?? null,
-  }));
+  return rows.map(
+    ([
+      no,
+      attemptDay,
+      number,
+      state,
+      account,
+      provider,
+      model,
+      outcome,
+      startedMs,
+      endedMs,
+      requestId,
+      maxNano,
+      nano,
+    ]) => ({
+      key: { no: Number(no), day: Number(attemptDay) },
+      number: Number(number),
+      state: state ?? "",
+      account: account ?? "",
+      provider: provider ?? "",
+      model: model ?? "",
+      outcome: outcome ?? null,
+      startedMs: Number(startedMs),
+      endedMs: numberOrNull(endedMs),
+      requestId: requestId ?? null,
+      maxNanoUsd: maxNano ?? "0",
+      nanoUsd: nano ?? null,
+    }),
+  );
 }
 
 export interface CostLine {
@@ -159,7 +182,12 @@ export interface CostLine {
 }
 
 /** Cost records of an execution's attempts, their adjustments, and the job's own zero record. */
-export async function loadCosts(pool: pg.Pool, job: LedgerKey, execution: LedgerKey | null, attempts: readonly number[]): Promise<readonly CostLine[]> {
+export async function loadCosts(
+  pool: pg.Pool,
+  job: LedgerKey,
+  execution: LedgerKey | null,
+  attempts: readonly number[],
+): Promise<readonly CostLine[]> {
   const rows = await run(
     pool,
     "costs-load",
@@ -196,15 +224,26 @@ export async function deliveryOf(pool: pg.Pool, job: LedgerKey): Promise<Deliver
 }
 
 /** The dead letter of a generation; null when it has none. */
-export async function letterOfJob(pool: pg.Pool, job: LedgerKey): Promise<{ readonly no: number; readonly state: string; readonly message: string } | null> {
+export async function letterOfJob(
+  pool: pg.Pool,
+  job: LedgerKey,
+): Promise<{ readonly no: number; readonly state: string; readonly message: string } | null> {
   // A job's letter has the job's number.
-  const rows = await run(pool, "letter-of-job", "SELECT no, state, message FROM dead_letters WHERE no = $1 AND job_no = $1", [job.no]);
+  const rows = await run(
+    pool,
+    "letter-of-job",
+    "SELECT no, state, message FROM dead_letters WHERE no = $1 AND job_no = $1",
+    [job.no],
+  );
   const [no, state, message] = rows[0] ?? [];
   return no === undefined ? null : { no: Number(no), state: state ?? "", message: message ?? "" };
 }
 
 /** The envelope of one generation; null when its day was dropped. */
 export async function envelopeOf(pool: pg.Pool, job: LedgerKey): Promise<string | null> {
-  const rows = await run(pool, "job-envelope", "SELECT envelope FROM jobs WHERE no = $1 AND day = $2", [job.no, job.day]);
+  const rows = await run(pool, "job-envelope", "SELECT envelope FROM jobs WHERE no = $1 AND day = $2", [
+    job.no,
+    job.day,
+  ]);
   return rows[0]?.[0] ?? null;
 }

@@ -31,7 +31,22 @@ const LETTER_TABLES = "dead_letters d LEFT JOIN tenants t ON t.no = d.tenant_no"
 type Row = readonly (string | null)[];
 
 function readLetter(row: Row): Letter {
-  const [no, state, code, tenant, jobId, jobNo, jobDay, generation, message, failedMs, topic, partition, offset, replayCount] = row;
+  const [
+    no,
+    state,
+    code,
+    tenant,
+    jobId,
+    jobNo,
+    jobDay,
+    generation,
+    message,
+    failedMs,
+    topic,
+    partition,
+    offset,
+    replayCount,
+  ] = row;
   return {
     no: Number(no),
     state: state as LetterState, // the table's CHECK holds the same list
@@ -70,7 +85,12 @@ export async function newestLetters(pool: pg.Pool, filter: LetterFilter, limit: 
 }
 
 /** A page in the order of their numbers, for work through all of them: numbers above `afterNo`. */
-export async function lettersAfter(pool: pg.Pool, filter: LetterFilter, afterNo: number, limit: number): Promise<readonly Letter[]> {
+export async function lettersAfter(
+  pool: pg.Pool,
+  filter: LetterFilter,
+  afterNo: number,
+  limit: number,
+): Promise<readonly Letter[]> {
   const values = new SqlValues();
   const condition = letterCondition(filter, values);
   const rows = await run(
@@ -141,7 +161,10 @@ export async function loadLetter(pool: pg.Pool, no: number): Promise<FullLetter 
   return {
     letter: readLetter(row),
     record: { value: bytesOrNull(value ?? null), headersText: headersText ?? "[]" },
-    replay: byWhom === null || byWhom === undefined ? null : { byWhom, atMs: Number(atMs), newJob: { no: Number(newNo), day: Number(newDay) } },
+    replay:
+      byWhom === null || byWhom === undefined
+        ? null
+        : { byWhom, atMs: Number(atMs), newJob: { no: Number(newNo), day: Number(newDay) } },
   };
 }
 

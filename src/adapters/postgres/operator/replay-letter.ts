@@ -1,6 +1,13 @@
 import type pg from "pg";
 import type { AnswerFacts } from "../../../domain/execution/execution.js";
-import { cacheWishesOf, keyWithChain, refusalOf, replayedEnvelope, type CacheWishes, type ReplayRefusal } from "../../../domain/dead-letter/replay.js";
+import {
+  cacheWishesOf,
+  keyWithChain,
+  refusalOf,
+  replayedEnvelope,
+  type CacheWishes,
+  type ReplayRefusal,
+} from "../../../domain/dead-letter/replay.js";
 import type { ReplaySettings } from "../../../domain/dead-letter/replay-settings.js";
 import type { LetterState } from "../../../domain/dead-letter/where.js";
 import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
@@ -43,12 +50,20 @@ export type ReplayOutcome =
     }
   | { readonly kind: "refused"; readonly why: ReplayRefusal };
 
-export async function replayLetter(context: LedgerContext, request: ReplayRequest, render: Renderer): Promise<ReplayOutcome> {
+export async function replayLetter(
+  context: LedgerContext,
+  request: ReplayRequest,
+  render: Renderer,
+): Promise<ReplayOutcome> {
   await context.tenants.ensure([]);
   await context.numbers.reserve(16);
   try {
     // A COMMIT without an answer is tried again: if it stood, the letter is found replayed, by us.
-    return await transaction(context.pools.durable, (client) => replayInTransaction(client, context, request, render), () => Promise.resolve(null));
+    return await transaction(
+      context.pools.durable,
+      (client) => replayInTransaction(client, context, request, render),
+      () => Promise.resolve(null),
+    );
   } catch (error) {
     if (error instanceof Refused) return { kind: "refused", why: error.why };
     throw error;
@@ -91,7 +106,12 @@ interface Placed {
   readonly answer: { readonly bodyText: string; readonly facts: AnswerFacts } | null;
 }
 
-async function replayInTransaction(client: pg.PoolClient, context: LedgerContext, request: ReplayRequest, render: Renderer): Promise<ReplayOutcome> {
+async function replayInTransaction(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  request: ReplayRequest,
+  render: Renderer,
+): Promise<ReplayOutcome> {
   const old = await lockFailedJob(client, context, request);
   const envelope = replayedEnvelope(old.envelope, request.settings, old.nowMs);
   if (envelope === null) throw new Refused("no_lifetime");
@@ -104,7 +124,11 @@ async function replayInTransaction(client: pg.PoolClient, context: LedgerContext
   return { kind: "replayed", job: next.key, generation: old.generation + 1, how: placed.how };
 }
 
-async function lockFailedJob(client: pg.PoolClient, context: LedgerContext, request: ReplayRequest): Promise<FailedJob> {
+async function lockFailedJob(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  request: ReplayRequest,
+): Promise<FailedJob> {
   const rows = await run(
     client,
     "letter-lock",
@@ -113,8 +137,27 @@ async function lockFailedJob(client: pg.PoolClient, context: LedgerContext, requ
      FROM dead_letters d LEFT JOIN jobs j ON j.no = d.job_no AND j.day = d.job_day WHERE d.no = $1 FOR UPDATE OF d`,
     [request.letterNo],
   );
-  const [letterState, code, no, day, state, tenantNo, jobId, generation, priority, executionNo, executionDay, envelope, value, nowMs] = rows[0] ?? [];
-  const facts = { state: (letterState ?? "discarded") as LetterState, hasJob: no !== null && no !== undefined, code: code ?? "" }; // the table's CHECK
+  const [
+    letterState,
+    code,
+    no,
+    day,
+    state,
+    tenantNo,
+    jobId,
+    generation,
+    priority,
+    executionNo,
+    executionDay,
+    envelope,
+    value,
+    nowMs,
+  ] = rows[0] ?? [];
+  const facts = {
+    state: (letterState ?? "discarded") as LetterState,
+    hasJob: no !== null && no !== undefined,
+    code: code ?? "",
+  }; // the table's CHECK
   const why = refusalOf(facts, request.parked);
   if (why !== null) throw new Refused(why);
   if (state === null || state === undefined) throw new Refused("id_forgotten"); // the job's day was dropped
@@ -126,7 +169,8 @@ async function lockFailedJob(client: pg.PoolClient, context: LedgerContext, requ
     jobId: bytesOf(jobId ?? "\\x").toString("utf8"),
     generation: Number(generation),
     priority: Number(priority),
-    execution: executionNo === null || executionNo === undefined ? null : { no: Number(executionNo), day: Number(executionDay) },
+    execution:
+      executionNo === null || executionNo === undefined ? null : { no: Number(executionNo), day: Number(executionDay) },
     envelope: envelope ?? "{}",
     recordValue: bytesOrNull(value ?? null),
     nowMs: Number(nowMs),
@@ -160,7 +204,12 @@ interface OldExecution {
   readonly answer: Placed["answer"];
 }
 
-async function placeNext(client: pg.PoolClient, context: LedgerContext, next: NextJob, request: ReplayRequest): Promise<Placed> {
+async function placeNext(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  next: NextJob,
+  request: ReplayRequest,
+): Promise<Placed> {
   const found = next.old.execution === null ? null : await shareOldExecution(client, next.old.execution);
   const chain = request.settings.chain;
   const sameChain = chain === null || chain === (found?.policy.chain ?? chain);
@@ -176,14 +225,21 @@ async function placeNext(client: pg.PoolClient, context: LedgerContext, next: Ne
   return joinOrOpen(client, context, next, found, request);
 }
 
-async function joinOrOpen(client: pg.PoolClient, context: LedgerContext, next: NextJob, found: OldExecution | null, request: ReplayRequest): Promise<Placed> {
+async function joinOrOpen(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  next: NextJob,
+  found: OldExecution | null,
+  request: ReplayRequest,
+): Promise<Placed> {
   const { old } = next;
   const { readmitted } = request;
   const storedPolicy = found?.policy ?? readmitted?.policy;
   if (storedPolicy === undefined) throw new Error("InvariantError: a replay without a request");
   const policy = request.settings.chain === null ? storedPolicy : { ...storedPolicy, chain: request.settings.chain };
   const storedKey = found === null ? keyOf(readmitted) : found.executionKey;
-  const executionKey = storedKey === null || policy.chain === storedPolicy.chain ? storedKey : keyWithChain(storedKey, policy.chain);
+  const executionKey =
+    storedKey === null || policy.chain === storedPolicy.chain ? storedKey : keyWithChain(storedKey, policy.chain);
   const joining: Joining = {
     no: next.key.no,
     job: {
@@ -200,19 +256,30 @@ async function joinOrOpen(client: pg.PoolClient, context: LedgerContext, next: N
   await joinExecutions(client, context, [joining], next.key.day, old.nowMs);
   if (joining.execution !== null) {
     const { cached } = joining;
-    const answer = cached === null ? null : { bodyText: fromStored(cached.answer, cached.gzip), facts: JSON.parse(cached.facts) as AnswerFacts }; // written by finish
+    const answer =
+      cached === null
+        ? null
+        : { bodyText: fromStored(cached.answer, cached.gzip), facts: JSON.parse(cached.facts) as AnswerFacts }; // written by finish
     return { execution: joining.execution, how: answer === null ? "joined" : "cached", answer };
   }
   if (found !== null) await copyExecution(client, next, found.key, executionKey, policy);
   else if (readmitted !== null) await insertReadmitted(client, next, old.tenantNo, readmitted, executionKey, policy);
   await insertReady(client, [
-    { ...next.key, priority: old.priority, runAtMs: old.nowMs, expiresMs: next.envelope.deadlineMs, waitsFor: "concurrency" },
+    {
+      ...next.key,
+      priority: old.priority,
+      runAtMs: old.nowMs,
+      expiresMs: next.envelope.deadlineMs,
+      waitsFor: "concurrency",
+    },
   ]);
   return { execution: next.key, how: "queued", answer: null };
 }
 
 function cacheWishes(readmitted: AdmittedJob | null, old: FailedJob): CacheWishes {
-  return readmitted === null ? cacheWishesOf(old.recordValue) : { cacheRead: readmitted.cacheRead, cacheMaxAgeMs: readmitted.cacheMaxAgeMs };
+  return readmitted === null
+    ? cacheWishesOf(old.recordValue)
+    : { cacheRead: readmitted.cacheRead, cacheMaxAgeMs: readmitted.cacheMaxAgeMs };
 }
 
 function keyOf(job: AdmittedJob | null): Buffer | null {
@@ -236,7 +303,9 @@ async function shareOldExecution(client: pg.PoolClient, execution: LedgerKey): P
     state: state ?? "",
     executionKey: bytesOrNull(key ?? null),
     policy: JSON.parse(policy ?? "{}") as RoutePolicy, // written from an AdmittedJob
-    answer: answered ? { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts } : null, // written by finish
+    answer: answered
+      ? { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }
+      : null, // written by finish
   };
 }
 
@@ -249,7 +318,13 @@ async function pullForward(client: pg.PoolClient, execution: LedgerKey, next: Ne
   );
 }
 
-async function copyExecution(client: pg.PoolClient, next: NextJob, from: LedgerKey, key: Buffer | null, policy: RoutePolicy): Promise<void> {
+async function copyExecution(
+  client: pg.PoolClient,
+  next: NextJob,
+  from: LedgerKey,
+  key: Buffer | null,
+  policy: RoutePolicy,
+): Promise<void> {
   await run(
     client,
     "execution-copy",
@@ -259,14 +334,32 @@ async function copyExecution(client: pg.PoolClient, next: NextJob, from: LedgerK
   );
 }
 
-async function insertReadmitted(client: pg.PoolClient, next: NextJob, tenantNo: number, job: AdmittedJob, key: Buffer | null, policy: RoutePolicy): Promise<void> {
+async function insertReadmitted(
+  client: pg.PoolClient,
+  next: NextJob,
+  tenantNo: number,
+  job: AdmittedJob,
+  key: Buffer | null,
+  policy: RoutePolicy,
+): Promise<void> {
   const body = toStored(job.bodyText);
   await run(
     client,
     "execution-readmitted",
     `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano)
      VALUES ($1, $2, $3, $4, 0, 'ready', $5, $6, $7, $8, $9, $10)`,
-    [next.key.day, next.key.no, tenantNo, key, job.format, JSON.stringify(policy), body.bytes, body.gzip, job.cacheWrite, job.requirements.maxCostNanoUsd],
+    [
+      next.key.day,
+      next.key.no,
+      tenantNo,
+      key,
+      job.format,
+      JSON.stringify(policy),
+      body.bytes,
+      body.gzip,
+      job.cacheWrite,
+      job.requirements.maxCostNanoUsd,
+    ],
   );
 }
 
@@ -297,7 +390,14 @@ async function insertNext(client: pg.PoolClient, next: NextJob, placed: Placed):
 }
 
 /** An answer that was there already: the new generation ends in the transaction that makes it. */
-async function endFromAnswer(client: pg.PoolClient, context: LedgerContext, next: NextJob, placed: Placed, session: SessionNo, render: Renderer): Promise<void> {
+async function endFromAnswer(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  next: NextJob,
+  placed: Placed,
+  session: SessionNo,
+  render: Renderer,
+): Promise<void> {
   const { old } = next;
   const written = await writeEnds(client, context, render, [
     {
@@ -312,7 +412,14 @@ async function endFromAnswer(client: pg.PoolClient, context: LedgerContext, next
         envelope: next.envelope.text,
         record: null,
       },
-      end: { answer: placed.answer, failure: null, served: "exact_cache", payer: placed.execution, history: [], endedAtMs: old.nowMs },
+      end: {
+        answer: placed.answer,
+        failure: null,
+        served: "exact_cache",
+        payer: placed.execution,
+        history: [],
+        endedAtMs: old.nowMs,
+      },
     },
   ]);
   await insertOutbox(client, context.numbers, session, old.nowMs, written.outgoing);

@@ -41,7 +41,8 @@ export function letterCondition(filter: LetterFilter, values: SqlValues): string
 }
 
 function termOf(condition: Condition, values: SqlValues): string {
-  if (condition.kind === "number") return `${COLUMNS[condition.field]} ${condition.operator} ${values.add(condition.value)}::int8`;
+  if (condition.kind === "number")
+    return `${COLUMNS[condition.field]} ${condition.operator} ${values.add(condition.value)}::int8`;
   // A letter without tenant or job id is another than the named one.
   const comparison = condition.operator === "=" ? "=" : "IS DISTINCT FROM";
   switch (condition.field) {

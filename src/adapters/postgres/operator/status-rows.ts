@@ -10,7 +10,12 @@ export interface LedgerStatus {
   readonly oldestRunnableMs: number | null;
   readonly outboxRecords: number;
   readonly outboxOldestMs: number | null;
-  readonly inDoubt: { readonly open: number; readonly settled: number; readonly oldestMs: number | null; readonly maxNanoUsd: string };
+  readonly inDoubt: {
+    readonly open: number;
+    readonly settled: number;
+    readonly oldestMs: number | null;
+    readonly maxNanoUsd: string;
+  };
   readonly letters: readonly { readonly code: string; readonly state: string; readonly count: number }[];
   readonly unansweredExecutions: number;
 }
@@ -38,7 +43,12 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
        WHERE ended_at IS NULL AND beat_at > clock_timestamp() - make_interval(secs => $1::float8 / 1000) ORDER BY session_no`,
       [deadAfterMs],
     ),
-    run(pool, "status-doubts", "SELECT state, count(*), min(started_ms), sum(max_nano) FROM attempts WHERE state IN ('in_doubt', 'settled') GROUP BY state", []),
+    run(
+      pool,
+      "status-doubts",
+      "SELECT state, count(*), min(started_ms), sum(max_nano) FROM attempts WHERE state IN ('in_doubt', 'settled') GROUP BY state",
+      [],
+    ),
     run(
       pool,
       "status-letters",
@@ -51,7 +61,11 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
   const countOf = (state: string): number => Number(doubts.find((row) => row[0] === state)?.[1] ?? 0);
   return {
     nowMs: Number(nowMs),
-    routers: routers.map(([name, session, age]) => ({ name: name ?? "", session: Number(session), beatAgeMs: Number(age) })),
+    routers: routers.map(([name, session, age]) => ({
+      name: name ?? "",
+      session: Number(session),
+      beatAgeMs: Number(age),
+    })),
     readyRows: Number(readyRows),
     oldestRunnableMs: numberOrNull(oldestRunnable),
     outboxRecords: Number(outboxRecords),

@@ -18,7 +18,8 @@ export function fromAnthropicResponse(bodyText: string): ReadAnswer {
   const body = parseJsonObject(bodyText);
   if (body === null) return { kind: "unusable", because: "a body that is not a whole JSON object" };
   const content = body["content"];
-  if (!Array.isArray(content)) return { kind: "unusable", because: body["type"] === "error" ? "an error instead of an answer" : "no content" };
+  if (!Array.isArray(content))
+    return { kind: "unusable", because: body["type"] === "error" ? "an error instead of an answer" : "no content" };
   const { usage, suspect } = fromAnthropicUsage(body);
   const finishReason = FINISH_REASONS.get(body["stop_reason"]) ?? "other";
   return {

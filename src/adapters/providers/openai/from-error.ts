@@ -14,19 +14,44 @@ const QUOTA_WORDS = [
 
 /** Source: OpenAI API specification and error guide, 2026-08-21. Order counts: the first row that matches. */
 export const OPENAI_ERRORS: readonly ErrorRow[] = [
-  { status: 400, words: ["context_length_exceeded"], outcome: "context_too_long", says: "the prompt is longer than the model's window" },
-  { status: 400, words: ["content_policy_violation", "content_filter", "invalid_prompt"], outcome: "content_refused", says: "the prompt breaks the provider's content rules" },
-  { status: 400, words: QUOTA_WORDS, outcome: "quota_exhausted", says: "the account's money or quota is used up; check plan and billing" },
+  {
+    status: 400,
+    words: ["context_length_exceeded"],
+    outcome: "context_too_long",
+    says: "the prompt is longer than the model's window",
+  },
+  {
+    status: 400,
+    words: ["content_policy_violation", "content_filter", "invalid_prompt"],
+    outcome: "content_refused",
+    says: "the prompt breaks the provider's content rules",
+  },
+  {
+    status: 400,
+    words: QUOTA_WORDS,
+    outcome: "quota_exhausted",
+    says: "the account's money or quota is used up; check plan and billing",
+  },
   { status: 400, outcome: "refused", says: "the request is not valid for this model" },
   { status: 401, outcome: "auth_failed", says: "the key is not accepted; check apiKey" },
   { status: 402, outcome: "quota_exhausted", says: "payment is required; check plan and billing" },
   { status: 403, outcome: "auth_failed", says: "the key lacks permission, or the country is not supported" },
-  { status: 404, words: ["model_not_found"], outcome: "auth_failed", says: "the model does not exist or the account has no access to it" },
+  {
+    status: 404,
+    words: ["model_not_found"],
+    outcome: "auth_failed",
+    says: "the model does not exist or the account has no access to it",
+  },
   { status: 408, outcome: "overloaded", says: "the provider timed out" },
   { status: 409, outcome: "overloaded", says: "a conflict at the provider" },
   { status: 413, outcome: "refused", says: "the request is too large" },
   { status: 422, outcome: "refused", says: "the request can't be processed" },
-  { status: 429, words: QUOTA_WORDS, outcome: "quota_exhausted", says: "the account's money or quota is used up; check plan and billing" },
+  {
+    status: 429,
+    words: QUOTA_WORDS,
+    outcome: "quota_exhausted",
+    says: "the account's money or quota is used up; check plan and billing",
+  },
   { status: 429, words: ["resource_unavailable"], outcome: "overloaded", says: "no room in the flex tier" },
   { status: 429, outcome: "rate_limited", says: "too many requests or tokens" },
   { status: 500, outcome: "overloaded", says: "a fault at the provider" },
@@ -40,9 +65,23 @@ export const OPENAI_ERRORS: readonly ErrorRow[] = [
  * was not pulled, without a code.
  */
 export const COMPATIBLE_ERRORS: readonly ErrorRow[] = [
-  { status: 400, words: ["exceed_context_size_error"], outcome: "context_too_long", says: "the prompt is longer than the server's window" },
-  { status: 400, message: /maximum context length/i, outcome: "context_too_long", says: "the prompt is longer than the server's window" },
-  { status: 404, outcome: "auth_failed", says: "the server does not know the model or the path; check baseUrl and the model's name" },
+  {
+    status: 400,
+    words: ["exceed_context_size_error"],
+    outcome: "context_too_long",
+    says: "the prompt is longer than the server's window",
+  },
+  {
+    status: 400,
+    message: /maximum context length/i,
+    outcome: "context_too_long",
+    says: "the prompt is longer than the server's window",
+  },
+  {
+    status: 404,
+    outcome: "auth_failed",
+    says: "the server does not know the model or the path; check baseUrl and the model's name",
+  },
   ...OPENAI_ERRORS,
 ];
 

@@ -21,7 +21,8 @@ export function fromOpenaiResponse(bodyText: string): ReadAnswer {
   if (body === null) return { kind: "unusable", because: "a body that is not a whole JSON object" };
   const choices = Array.isArray(body["choices"]) ? body["choices"].filter(isJsonObject) : [];
   const [first] = choices;
-  if (first === undefined) return { kind: "unusable", because: "error" in body ? "an error instead of an answer" : "no choices" };
+  if (first === undefined)
+    return { kind: "unusable", because: "error" in body ? "an error instead of an answer" : "no choices" };
   const { usage, suspect } = fromOpenaiUsage(body);
   return {
     finishReason: finishReasonOf(first),

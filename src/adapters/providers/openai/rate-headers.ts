@@ -4,7 +4,15 @@ import { headerCount } from "../rate-limit-reading.js";
 import type { RateLimitReading } from "../rate-limit-reading.js";
 
 const NAMES = ["requests", "tokens"] as const;
-const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1, us: 0.001, "µs": 0.001, ns: 0.000_001 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1_000,
+  ms: 1,
+  us: 0.001,
+  µs: 0.001,
+  ns: 0.000_001,
+};
 
 /** `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`. Source: OpenAI rate limit guide, 2026-08. */
 export function openaiRateLimits(headers: HttpHeaders): readonly RateLimitReading[] {
