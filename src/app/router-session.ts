@@ -8,6 +8,7 @@ import type { Provider } from "../ports/provider.js";
 import { answeredPrice } from "../domain/route/catalog.js";
 import { createRoutePlanner } from "../domain/route/plan-routes.js";
 import { createRenderer } from "../domain/result/render.js";
+import { ConsumerWatchdog, type PartitionLook } from "../adapters/kafka/consumer-watchdog.js";
 import { InboxConsumer } from "../adapters/kafka/inbox-consumer.js";
 import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
 import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
@@ -63,6 +64,7 @@ export class RouterSession {
   readonly #intake: IntakeStage;
   readonly #relay: RelayStage;
   readonly #inbox: InboxConsumer;
+  readonly #watchdog: ConsumerWatchdog;
   readonly #over = new AbortController();
   readonly #notSent: Work[] = [];
   readonly #render;
@@ -195,6 +197,13 @@ export class RouterSession {
       alert: (event, fields) => {
         log.error(event, fields);
       },
+    });
+    this.#watchdog = new ConsumerWatchdog({
+      ...common,
+      watchdogMs: config.kafka.watchdogMs,
+      look: () => this.#lookAtPartitions(),
+      dead: () => this.#inbox.dead,
+      restart: () => this.#inbox.restart(),
     });
     this.#intake = new IntakeStage({
       ...common,
@@ -339,6 +348,17 @@ export class RouterSession {
         log.warn("load.read_failed", { message: error instanceof Error ? error.message : String(error) });
       }
     }
+  }
+
+  /** Where each assigned partition stands in the ledger and at the broker. */
+  #lookAtPartitions(): Promise<readonly PartitionLook[]> {
+    const { cluster } = this.#options;
+    return Promise.all(
+      this.#inbox.watched().map(async ({ topic, partition, stopped }) => {
+        const [position, { low, high }] = await Promise.all([this.#ledger.position(topic, partition), cluster.offsets(topic, partition)]);
+        return { topic, partition, stopped, next: position?.next ?? low, logEnd: high };
+      }),
+    );
   }
 
   async #sweepStragglers(over: AbortSignal): Promise<void> {

@@ -45,7 +45,11 @@ export class OperatorFixture {
   readonly #folder: string;
   #offset = 0;
 
-  static async open({ kafkaBrokers = "127.0.0.1:1", topics, providerUrl = "http://127.0.0.1:1" }: FixtureServers = {}): Promise<OperatorFixture> {
+  static async open({
+    kafkaBrokers = "127.0.0.1:1",
+    topics,
+    providerUrl = "http://127.0.0.1:1",
+  }: FixtureServers = {}): Promise<OperatorFixture> {
     const database = await freshDatabase();
     await migrate(database.url, { plan: false });
     const folder = mkdtempSync(join(tmpdir(), "sluice-operator-"));
@@ -69,10 +73,26 @@ models:
     const pools = createPools(config.postgres, SILENT);
     const context = new LedgerContext(pools, "test-cluster", () => Date.now());
     const ledger = new PostgresLedger(context, ["acme", "shop"]);
-    return new OperatorFixture(config, pools, context, ledger, await ledger.openSession("test-router"), database, folder);
+    return new OperatorFixture(
+      config,
+      pools,
+      context,
+      ledger,
+      await ledger.openSession("test-router"),
+      database,
+      folder,
+    );
   }
 
-  private constructor(config: Config, pools: Pools, context: LedgerContext, ledger: PostgresLedger, session: SessionNo, database: FreshDatabase, folder: string) {
+  private constructor(
+    config: Config,
+    pools: Pools,
+    context: LedgerContext,
+    ledger: PostgresLedger,
+    session: SessionNo,
+    database: FreshDatabase,
+    folder: string,
+  ) {
     this.config = config;
     this.pools = pools;
     this.context = context;
@@ -113,7 +133,8 @@ models:
   /** The one JSON value that a command printed, of the shape that the test says: a wrong one fails it. */
   async json<Shape = unknown>(...args: readonly string[]): Promise<Shape> {
     const { data, notes } = await this.cli(...args, "--json");
-    if (data.length !== 1) throw new Error(`expected one line of JSON, got ${String(data.length)}: ${notes.join("\n")}`);
+    if (data.length !== 1)
+      throw new Error(`expected one line of JSON, got ${String(data.length)}: ${notes.join("\n")}`);
     return JSON.parse(data[0] ?? "") as Shape;
   }
 
@@ -139,12 +160,23 @@ models:
       timestampMs: Date.now(),
       key: Buffer.from("key"),
       headers: [{ name: "trace", value: Buffer.from("t-1") }],
-      value: Buffer.from(JSON.stringify({ tenant: "acme", body: { model: "cheap", messages: [{ role: "user", content: document["jobId"] }] }, ...document })),
+      value: Buffer.from(
+        JSON.stringify({
+          tenant: "acme",
+          body: { model: "cheap", messages: [{ role: "user", content: document["jobId"] }] },
+          ...document,
+        }),
+      ),
     }));
     const jobs = records.map((record) => {
       const admitted = admission.admit(record, Date.now());
       if (admitted.kind !== "job") throw new Error(`the fixture's job was not admitted: ${JSON.stringify(admitted)}`);
-      return { no: this.context.numbers.next(), job: admitted.job satisfies AdmittedJob, record: { value: record.value, headersText: keptHeaders(record.headers) }, intent: null };
+      return {
+        no: this.context.numbers.next(),
+        job: admitted.job satisfies AdmittedJob,
+        record: { value: record.value, headersText: keptHeaders(record.headers) },
+        intent: null,
+      };
     });
     await this.#group({ since, jobs, refused: [] });
   }
@@ -153,7 +185,15 @@ models:
   async refuse(): Promise<void> {
     await this.context.numbers.reserve(4);
     const since = this.#offset++;
-    const record = { topic: "llm.jobs.v1", partition: 0, offset: since, timestampMs: Date.now(), key: null, headers: [], value: Buffer.from("{") };
+    const record = {
+      topic: "llm.jobs.v1",
+      partition: 0,
+      offset: since,
+      timestampMs: Date.now(),
+      key: null,
+      headers: [],
+      value: Buffer.from("{"),
+    };
     const admitted = buildAdmission(this.config, "test-cluster").admit(record, Date.now());
     if (admitted.kind !== "refused") throw new Error("expected the record to be refused");
     const refused = renderRefused(buildRenderSettings(this.config, "test-cluster"), {
@@ -167,16 +207,34 @@ models:
     await this.#group({ since, jobs: [], refused: [refused] });
   }
 
-  async #group(group: { readonly since: number } & Pick<Parameters<PostgresLedger["accept"]>[0], "jobs" | "refused">): Promise<void> {
-    const moves = [{ topic: "llm.jobs.v1", partition: 0, since: group.since, upto: this.#offset, witness: Buffer.alloc(8) }];
+  async #group(
+    group: { readonly since: number } & Pick<Parameters<PostgresLedger["accept"]>[0], "jobs" | "refused">,
+  ): Promise<void> {
+    const moves = [
+      { topic: "llm.jobs.v1", partition: 0, since: group.since, upto: this.#offset, witness: Buffer.alloc(8) },
+    ];
     await this.ledger.openPosition("llm.jobs.v1", 0, 0);
-    const outcome = await this.ledger.accept({ session: this.session, groupNo: 1 + this.#offset, moves, jobs: group.jobs, refused: group.refused, cancels: [] }, this.render);
+    const outcome = await this.ledger.accept(
+      {
+        session: this.session,
+        groupNo: 1 + this.#offset,
+        moves,
+        jobs: group.jobs,
+        refused: group.refused,
+        cancels: [],
+      },
+      this.render,
+    );
     if (outcome.kind !== "accepted") throw new Error(`expected the group to be accepted, got ${outcome.kind}`);
   }
 
   /** Fails everything that waits. */
   async failWaiting(code: ErrorCode = "PROVIDER_UNAVAILABLE"): Promise<void> {
-    await this.ledger.claim({ session: this.session, nowMs: Date.now(), pick: "run", limit: 100 }, () => ({ kind: "fail", failure: { code, message: "as the test wants it", provider: null, retryAtMs: null } }), this.render);
+    await this.ledger.claim(
+      { session: this.session, nowMs: Date.now(), pick: "run", limit: 100 },
+      () => ({ kind: "fail", failure: { code, message: "as the test wants it", provider: null, retryAtMs: null } }),
+      this.render,
+    );
   }
 
   /** Starts everything that waits and is due. */
@@ -186,7 +244,16 @@ models:
       { session: this.session, nowMs: Date.now(), pick: "run", limit: 100 },
       () => ({
         kind: "start",
-        intent: { no: this.context.numbers.next(), number: 1, account: "openai-main", provider: "openai", model: "gpt-4.1-mini", routeIndex: 0, maxNanoUsd: 5000n, startedAtMs: Date.now() },
+        intent: {
+          no: this.context.numbers.next(),
+          number: 1,
+          account: "openai-main",
+          provider: "openai",
+          model: "gpt-4.1-mini",
+          routeIndex: 0,
+          maxNanoUsd: 5000n,
+          startedAtMs: Date.now(),
+        },
       }),
       this.render,
     );
@@ -194,14 +261,58 @@ models:
   }
 
   /** Answers calls that were started, at 1,234 nano-dollars each. */
-  async answer(started: readonly { readonly execution: WaitingExecution; readonly intent: AttemptIntent }[]): Promise<void> {
+  async answer(
+    started: readonly { readonly execution: WaitingExecution; readonly intent: AttemptIntent }[],
+  ): Promise<void> {
     const nowMs = Date.now();
-    const usage = { inputTokens: 10, cachedInputTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0, outputTokens: 5, reasoningTokens: null };
+    const usage = {
+      inputTokens: 10,
+      cachedInputTokens: 0,
+      cacheWriteTokens: 0,
+      cacheWrite1hTokens: 0,
+      outputTokens: 5,
+      reasoningTokens: null,
+    };
     const calls = started.map(({ execution, intent }) => {
-      const summary = { number: intent.number, no: intent.no, provider: intent.provider, account: intent.account, model: intent.model, mode: "direct", outcome: "succeeded", providerRequestId: "req-1", startedAtMs: intent.startedAtMs, ms: 5, maxNanoUsd: "5000" } as const;
-      const facts = { finishReason: "stop", provider: intent.provider, account: intent.account, model: intent.model, modelVersion: null, usage, nanoUsd: "1234", maxNanoUsd: "1234", listNanoUsd: "1234", priceVersion: "p1", attempt: summary, cacheable: true };
+      const summary = {
+        number: intent.number,
+        no: intent.no,
+        provider: intent.provider,
+        account: intent.account,
+        model: intent.model,
+        mode: "direct",
+        outcome: "succeeded",
+        providerRequestId: "req-1",
+        startedAtMs: intent.startedAtMs,
+        ms: 5,
+        maxNanoUsd: "5000",
+      } as const;
+      const facts = {
+        finishReason: "stop",
+        provider: intent.provider,
+        account: intent.account,
+        model: intent.model,
+        modelVersion: null,
+        usage,
+        nanoUsd: "1234",
+        maxNanoUsd: "1234",
+        listNanoUsd: "1234",
+        priceVersion: "p1",
+        attempt: summary,
+        cacheable: true,
+      };
       return {
-        execution: execution.key, attempt: intent, outcome: "succeeded", endedAtMs: nowMs, requestId: "req-1", modelVersion: null, usage, priceVersion: "p1", nanoUsd: 1234n, summary, earlier: execution.history,
+        execution: execution.key,
+        attempt: intent,
+        outcome: "succeeded",
+        endedAtMs: nowMs,
+        requestId: "req-1",
+        modelVersion: null,
+        usage,
+        priceVersion: "p1",
+        nanoUsd: 1234n,
+        summary,
+        earlier: execution.history,
         verdict: { kind: "succeed", answer: { bodyText: '{"answer":42}', facts } },
       } as const;
     });

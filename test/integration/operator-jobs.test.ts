@@ -15,7 +15,8 @@ async function killRouter(): Promise<void> {
   await ledger.ledger.recoverDeadSessions(0, () => 30_000);
 }
 
-const costs = (): Promise<Record<string, unknown>[]> => ledger.rows("SELECT kind, billing, nano_usd FROM costs ORDER BY kind, no");
+const costs = (): Promise<Record<string, unknown>[]> =>
+  ledger.rows("SELECT kind, billing, nano_usd FROM costs ORDER BY kind, no");
 
 describe("jobs", () => {
   test("ls shows each state and filters by tenant and state", async () => {
@@ -43,7 +44,11 @@ describe("jobs", () => {
     await ledger.rows("UPDATE jobs SET deadline_ms = 1796083200000");
     const { data } = await ledger.cli("jobs", "show", "a");
     expect(data[0]).toBe("waiting: waits for retry_after until 2026-11-30T00:53:20Z, deadline 2026-12-01T00:00:00Z");
-    expect(await ledger.json("jobs", "show", "a")).toMatchObject({ state: "waiting", waitsFor: { reason: "retry_after", until: "2026-11-30T00:53:20.000Z" }, delivery: "none" });
+    expect(await ledger.json("jobs", "show", "a")).toMatchObject({
+      state: "waiting",
+      waitsFor: { reason: "retry_after", until: "2026-11-30T00:53:20.000Z" },
+      delivery: "none",
+    });
   });
 
   test("show lists the attempt and the cost of an answered job, and its delivery until the broker has it", async () => {
@@ -65,12 +70,17 @@ describe("jobs", () => {
     await ledger.accept({ jobId: "a" });
     await ledger.failWaiting();
     const { data } = await ledger.cli("jobs", "show", "a");
-    expect(data[0]).toMatch(/^failed: PROVIDER_UNAVAILABLE: as the test wants it; result not yet published, dead letter \d+ is open; sluice dlq replay \d+$/);
+    expect(data[0]).toMatch(
+      /^failed: PROVIDER_UNAVAILABLE: as the test wants it; result not yet published, dead letter \d+ is open; sluice dlq replay \d+$/,
+    );
   });
 
   test("an id that several tenants have needs --tenant, and one that nobody has ends with 7", async () => {
     await ledger.accept({ jobId: "a" }, { jobId: "a", tenant: "shop" });
-    expect(await ledger.cli("jobs", "show", "a")).toMatchObject({ exitCode: 2, notes: [expect.stringContaining("several tenants (acme, shop)")] });
+    expect(await ledger.cli("jobs", "show", "a")).toMatchObject({
+      exitCode: 2,
+      notes: [expect.stringContaining("several tenants (acme, shop)")],
+    });
     expect((await ledger.cli("jobs", "show", "a", "--tenant", "shop")).exitCode).toBe(0);
     expect((await ledger.cli("jobs", "show", "b")).exitCode).toBe(7);
     expect((await ledger.cli("jobs", "cancel", "b")).exitCode).toBe(7);
@@ -81,7 +91,10 @@ describe("jobs", () => {
     await ledger.accept({ jobId: "a" });
     expect((await ledger.cli("results", "get", "a")).exitCode).toBe(7);
     expect((await ledger.cli("jobs", "cancel", "a")).exitCode).toBe(0);
-    expect(JSON.parse((await ledger.cli("results", "get", "a")).data[0] ?? "")).toMatchObject({ status: "cancelled", error: { code: "CANCELLED" } });
+    expect(JSON.parse((await ledger.cli("results", "get", "a")).data[0] ?? "")).toMatchObject({
+      status: "cancelled",
+      error: { code: "CANCELLED" },
+    });
     const groups = await ledger.ledger.takeOutbox(ledger.session, 10, -1000);
     expect(groups.flatMap(({ records }) => records.map(({ kind }) => kind))).toEqual(["result"]);
     expect((await ledger.cli("jobs", "cancel", "a")).exitCode).toBe(6);
@@ -94,13 +107,18 @@ describe("in-doubt", () => {
     await ledger.start();
     await killRouter();
     const listed = await ledger.json<{ attempts: { attemptId: string }[] }>("in-doubt", "ls");
-    expect(listed).toMatchObject({ maxNanoUsd: "5000", attempts: [{ state: "in_doubt", tenant: "acme", account: "openai-main", maxNanoUsd: "5000" }] });
+    expect(listed).toMatchObject({
+      maxNanoUsd: "5000",
+      attempts: [{ state: "in_doubt", tenant: "acme", account: "openai-main", maxNanoUsd: "5000" }],
+    });
     const id = listed.attempts[0]?.attemptId ?? "";
     expect((await ledger.cli("in-doubt", "resolve", id, "--as", "not-billed")).exitCode).toBe(0);
     expect(await ledger.rows("SELECT state FROM attempts")).toEqual([{ state: "failed" }]);
-    expect(await ledger.rows("SELECT e.state, r.waits_for, r.run_at_ms <= extract(epoch FROM clock_timestamp()) * 1000 AS due FROM executions e JOIN ready r ON r.no = e.no")).toEqual([
-      { state: "ready", waits_for: "concurrency", due: true },
-    ]);
+    expect(
+      await ledger.rows(
+        "SELECT e.state, r.waits_for, r.run_at_ms <= extract(epoch FROM clock_timestamp()) * 1000 AS due FROM executions e JOIN ready r ON r.no = e.no",
+      ),
+    ).toEqual([{ state: "ready", waits_for: "concurrency", due: true }]);
     expect(await costs()).toEqual([]);
     expect((await ledger.cli("in-doubt", "resolve", id, "--as", "not-billed")).exitCode).toBe(6);
   });
@@ -110,7 +128,10 @@ describe("in-doubt", () => {
     await ledger.start();
     await killRouter();
     const { attempts } = await ledger.json<{ attempts: { attemptId: string }[] }>("in-doubt", "ls");
-    expect((await ledger.cli("in-doubt", "resolve", attempts[0]?.attemptId ?? "", "--as", "billed", "--nano", "77")).exitCode).toBe(0);
+    expect(
+      (await ledger.cli("in-doubt", "resolve", attempts[0]?.attemptId ?? "", "--as", "billed", "--nano", "77"))
+        .exitCode,
+    ).toBe(0);
     expect(await costs()).toEqual([{ kind: "charge", billing: "waste", nano_usd: "77" }]);
   });
 
@@ -123,7 +144,11 @@ describe("in-doubt", () => {
     await killRouter();
     await ledger.rows("UPDATE ready SET run_at_ms = 0");
     const next = await ledger.ledger.openSession("another");
-    await ledger.ledger.claim({ session: next, nowMs: Date.now(), pick: "run", limit: 10 }, () => ({ kind: "fail", failure: { code: "IN_DOUBT", message: "m", provider: null, retryAtMs: null } }), ledger.render);
+    await ledger.ledger.claim(
+      { session: next, nowMs: Date.now(), pick: "run", limit: 10 },
+      () => ({ kind: "fail", failure: { code: "IN_DOUBT", message: "m", provider: null, retryAtMs: null } }),
+      ledger.render,
+    );
     const { attempts } = await ledger.json<{ attempts: { attemptId: string; state: string }[] }>("in-doubt", "ls");
     expect(attempts.map(({ state }) => state)).toEqual(["settled"]);
     const id = attempts[0]?.attemptId ?? "";
@@ -134,8 +159,15 @@ describe("in-doubt", () => {
       { kind: "charge", billing: "in_doubt", nano_usd: null },
     ]);
     const [published] = await ledger.rows("SELECT value FROM outbox WHERE kind = 'cost' ORDER BY no DESC LIMIT 1");
-    expect(JSON.parse(String(published?.["value"]))).toMatchObject({ kind: "adjustment", nanoUsd, correctsCostId: expect.any(String), attemptId: id });
-    expect(await ledger.json("jobs", "show", "a")).toMatchObject({ costs: [{ billing: "in_doubt" }, { kind: "adjustment", nanoUsd }] });
+    expect(JSON.parse(String(published?.["value"]))).toMatchObject({
+      kind: "adjustment",
+      nanoUsd,
+      correctsCostId: expect.any(String),
+      attemptId: id,
+    });
+    expect(await ledger.json("jobs", "show", "a")).toMatchObject({
+      costs: [{ billing: "in_doubt" }, { kind: "adjustment", nanoUsd }],
+    });
   });
 
   test("refuses an id with a wrong digit, and an amount where nothing was billed", async () => {
@@ -166,7 +198,9 @@ describe("status", () => {
     await ledger.start();
     await killRouter();
     await ledger.rows("UPDATE attempts SET started_ms = started_ms - 7200000");
-    await ledger.rows("INSERT INTO dead_letters (day, no, state, code, message, failed_ms, topic, partition, source_offset, record_headers) VALUES (1, 1, 'parked', 'INTERNAL', 'm', 1, 't', 0, 0, '[]')");
+    await ledger.rows(
+      "INSERT INTO dead_letters (day, no, state, code, message, failed_ms, topic, partition, source_offset, record_headers) VALUES (1, 1, 'parked', 'INTERNAL', 'm', 1, 't', 0, 0, '[]')",
+    );
     const { exitCode, notes } = await ledger.cli("status");
     expect(exitCode).toBe(6);
     expect(notes.join("\n")).toMatch(/1 attempts are in doubt[\s\S]*1 dead letters are parked[\s\S]*no router lives/);

@@ -15,8 +15,10 @@ afterEach(async () => {
 });
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-const generations = (): Promise<Record<string, unknown>[]> => ledger.rows("SELECT generation, state, no::int8 - execution_no AS joined FROM jobs ORDER BY generation, no");
-const letters = (): Promise<Record<string, unknown>[]> => ledger.rows("SELECT state, generation, replay_count FROM dead_letters ORDER BY no");
+const generations = (): Promise<Record<string, unknown>[]> =>
+  ledger.rows("SELECT generation, state, no::int8 - execution_no AS joined FROM jobs ORDER BY generation, no");
+const letters = (): Promise<Record<string, unknown>[]> =>
+  ledger.rows("SELECT state, generation, replay_count FROM dead_letters ORDER BY no");
 
 describe("a replay of a dead letter", () => {
   test("is made once when two connections ask at the same time", async () => {
@@ -26,7 +28,18 @@ describe("a replay of a dead letter", () => {
     const pools = createPools(ledger.config.postgres, SILENT);
     const second = new LedgerContext(pools, "", () => Date.now());
     const ask = async (context: LedgerContext, byWhom: string) =>
-      replayLetter(context, { letterNo: Number(letter?.["no"]), byWhom, session: await openOperatorSession(context, byWhom), settings: NO_SETTINGS, parked: false, readmitted: null }, ledger.render);
+      replayLetter(
+        context,
+        {
+          letterNo: Number(letter?.["no"]),
+          byWhom,
+          session: await openOperatorSession(context, byWhom),
+          settings: NO_SETTINGS,
+          parked: false,
+          readmitted: null,
+        },
+        ledger.render,
+      );
     const outcomes = await Promise.all([ask(ledger.context, "one"), ask(second, "two")]);
     await pools.close();
     expect(outcomes.map(({ kind }) => kind).sort()).toEqual(["refused", "replayed"]);
@@ -42,14 +55,30 @@ describe("a replay of a dead letter", () => {
   test("raises the generation, which the id then names, and its result says so", async () => {
     await ledger.accept({ jobId: "a", labels: { department: "risk" } });
     await ledger.failWaiting();
-    expect(await ledger.json("dlq", "replay", "--where", "code = PROVIDER_UNAVAILABLE and tenant = acme and jobId = a", "--yes")).toMatchObject({
+    expect(
+      await ledger.json(
+        "dlq",
+        "replay",
+        "--where",
+        "code = PROVIDER_UNAVAILABLE and tenant = acme and jobId = a",
+        "--yes",
+      ),
+    ).toMatchObject({
       replayed: 1,
       how: { queued: 1, joined: 0, cached: 0 },
       refused: [],
     });
     await ledger.answer(await ledger.start());
-    const [result] = await ledger.rows("SELECT o.value FROM outbox o JOIN job_key k ON k.no = o.no WHERE o.kind = 'result'");
-    expect(JSON.parse(String(result?.["value"]))).toMatchObject({ jobId: "a", generation: 1, status: "succeeded", labels: { department: "risk" }, body: { answer: 42 } });
+    const [result] = await ledger.rows(
+      "SELECT o.value FROM outbox o JOIN job_key k ON k.no = o.no WHERE o.kind = 'result'",
+    );
+    expect(JSON.parse(String(result?.["value"]))).toMatchObject({
+      jobId: "a",
+      generation: 1,
+      status: "succeeded",
+      labels: { department: "risk" },
+      body: { answer: 42 },
+    });
     expect(await letters()).toEqual([{ state: "replayed", generation: 0, replay_count: 0 }]);
   });
 
@@ -59,7 +88,9 @@ describe("a replay of a dead letter", () => {
     await ledger.cli("dlq", "replay", "--where", "jobId = a", "--set", "deadline=+5m", "--yes");
     await ledger.failWaiting();
     await ledger.cli("dlq", "replay", "--where", "jobId = a", "--yes");
-    const lives = await ledger.rows("SELECT (deadline_ms - accepted_ms)::int AS ttl, (envelope::json->>'deadlineMs')::int8 - deadline_ms AS differs FROM jobs WHERE generation > 0 ORDER BY generation");
+    const lives = await ledger.rows(
+      "SELECT (deadline_ms - accepted_ms)::int AS ttl, (envelope::json->>'deadlineMs')::int8 - deadline_ms AS differs FROM jobs WHERE generation > 0 ORDER BY generation",
+    );
     expect(lives).toEqual([
       { ttl: 300_000, differs: "0" },
       { ttl: 3_600_000, differs: "0" },
@@ -92,7 +123,9 @@ describe("a replay of a dead letter", () => {
 
   test("of a job that had expired when it was accepted needs a deadline, and then takes its request from the record", async () => {
     await ledger.accept({ jobId: "late", deadline: "2026-01-01T00:00:00Z" });
-    expect((await ledger.cli("dlq", "replay", "--where", "jobId = late", "--yes")).notes.join("\n")).toContain("give --set deadline=+2h");
+    expect((await ledger.cli("dlq", "replay", "--where", "jobId = late", "--yes")).notes.join("\n")).toContain(
+      "give --set deadline=+2h",
+    );
     const { exitCode } = await ledger.cli("dlq", "replay", "--where", "jobId = late", "--set", "deadline=+2h", "--yes");
     expect(exitCode).toBe(0);
     const [started] = await ledger.start();
@@ -106,9 +139,13 @@ describe("a replay of a dead letter", () => {
     await ledger.failWaiting();
     await ledger.accept({ jobId: "b", body });
     const started = await ledger.start();
-    expect(await ledger.json("dlq", "replay", "--where", "jobId = a", "--yes")).toMatchObject({ how: { queued: 0, joined: 1, cached: 0 } });
+    expect(await ledger.json("dlq", "replay", "--where", "jobId = a", "--yes")).toMatchObject({
+      how: { queued: 0, joined: 1, cached: 0 },
+    });
     await ledger.answer(started);
-    expect(await ledger.rows("SELECT generation, state FROM jobs WHERE state = 'succeeded' ORDER BY generation")).toEqual([
+    expect(
+      await ledger.rows("SELECT generation, state FROM jobs WHERE state = 'succeeded' ORDER BY generation"),
+    ).toEqual([
       { generation: 0, state: "succeeded" },
       { generation: 1, state: "succeeded" },
     ]);
@@ -124,11 +161,19 @@ describe("a replay of a dead letter", () => {
     await new Promise((resolve) => setTimeout(resolve, 60));
     await ledger.answer(started);
     expect((await generations()).map(({ state }) => state)).toEqual(["expired"]);
-    expect(await ledger.json("dlq", "replay", "--where", "code = DEADLINE_EXCEEDED", "--yes")).toMatchObject({ how: { queued: 0, joined: 0, cached: 1 } });
+    expect(await ledger.json("dlq", "replay", "--where", "code = DEADLINE_EXCEEDED", "--yes")).toMatchObject({
+      how: { queued: 0, joined: 0, cached: 1 },
+    });
     expect(await ledger.rows("SELECT count(*)::int AS attempts FROM attempts")).toEqual([{ attempts: 1 }]);
     const { exitCode, data } = await ledger.cli("results", "get", "a");
     expect(exitCode).toBe(0);
-    expect(JSON.parse(data.join(""))).toMatchObject({ generation: 1, status: "succeeded", served: "exact_cache", body: { answer: 42 }, cost: { nanoUsd: "0", billing: "cached" } });
+    expect(JSON.parse(data.join(""))).toMatchObject({
+      generation: 1,
+      status: "succeeded",
+      served: "exact_cache",
+      body: { answer: 42 },
+      cost: { nanoUsd: "0", billing: "cached" },
+    });
   });
 });
 
@@ -137,7 +182,13 @@ describe("dlq replay", () => {
     await ledger.accept({ jobId: "a" }, { jobId: "b" }, { jobId: "c", tenant: "shop" });
     await ledger.failWaiting();
     await ledger.refuse();
-    const plan = await ledger.json<{ maxCostNanoUsd: string }>("dlq", "replay", "--where", "failedAt > -1h", "--dry-run");
+    const plan = await ledger.json<{ maxCostNanoUsd: string }>(
+      "dlq",
+      "replay",
+      "--where",
+      "failedAt > -1h",
+      "--dry-run",
+    );
     expect(plan).toMatchObject({
       dryRun: true,
       count: 3,
@@ -167,7 +218,9 @@ describe("dlq replay", () => {
     await ledger.accept(...["a", "b", "c", "d", "e"].map((jobId) => ({ jobId })));
     await ledger.failWaiting();
     const beforeMs = performance.now();
-    expect(await ledger.json("dlq", "replay", "--where", "failedAt > -1h", "--rate", "10", "--yes")).toMatchObject({ replayed: 5 });
+    expect(await ledger.json("dlq", "replay", "--where", "failedAt > -1h", "--rate", "10", "--yes")).toMatchObject({
+      replayed: 5,
+    });
     expect(performance.now() - beforeMs).toBeGreaterThanOrEqual(400);
   });
 
@@ -182,11 +235,15 @@ describe("dlq ls, show and discard", () => {
     await ledger.failWaiting();
     const listed = await ledger.json<{ no: number }[]>("dlq", "ls", "--where", "tenant != shop");
     const no = listed[0]?.no ?? -1;
-    expect(listed).toMatchObject([{ tenant: "acme", jobId: "a", code: "PROVIDER_UNAVAILABLE", state: "open", generation: 0 }]);
+    expect(listed).toMatchObject([
+      { tenant: "acme", jobId: "a", code: "PROVIDER_UNAVAILABLE", state: "open", generation: 0 },
+    ]);
     const shown = await ledger.json("dlq", "show", String(no));
     expect(shown).toMatchObject({ no, headers: [["trace", "t-1"]], value: expect.stringContaining('"jobId":"a"') });
     expect(await ledger.json("dlq", "discard", String(no), "--yes")).toMatchObject({ discarded: 1 });
-    expect(await ledger.json("dlq", "ls", "--groups")).toEqual([{ code: "PROVIDER_UNAVAILABLE", tenant: "shop", state: "open", count: 1 }]);
+    expect(await ledger.json("dlq", "ls", "--groups")).toEqual([
+      { code: "PROVIDER_UNAVAILABLE", tenant: "shop", state: "open", count: 1 },
+    ]);
     expect((await ledger.cli("dlq", "replay", String(no), "--yes")).exitCode).toBe(6);
     expect((await ledger.cli("dlq", "show", "999")).exitCode).toBe(7);
   });

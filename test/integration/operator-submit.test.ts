@@ -18,8 +18,15 @@ let router: Promise<void>;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "sluice-submit-"));
-  simulator = await startSimulator({ billFile: join(folder, "bill.jsonl"), pricingFile: fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url)) });
-  gateway = await OperatorFixture.open({ kafkaBrokers: servers().kafkaBrokers, topics: freshTopicNames("submit"), providerUrl: `${simulator.url}/v1` });
+  simulator = await startSimulator({
+    billFile: join(folder, "bill.jsonl"),
+    pricingFile: fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url)),
+  });
+  gateway = await OperatorFixture.open({
+    kafkaBrokers: servers().kafkaBrokers,
+    topics: freshTopicNames("submit"),
+    providerUrl: `${simulator.url}/v1`,
+  });
   const applied = await gateway.cli("topics", "apply");
   expect(applied).toMatchObject({ exitCode: 0 });
   router = runRouter(gateway.config, { log: SILENT, signal: routerStop.signal, name: "submit-test" });
@@ -76,13 +83,20 @@ describe("submit", () => {
     const { exitCode, data } = await gateway.cli("submit", path, "--wait", "--timeout", "40", "--json");
     expect(exitCode).toBe(6);
     const report = JSON.parse(data[0] ?? "") as { receipt: { costNanoUsd: string } };
-    expect(report).toMatchObject({ submitted: 4, receipt: { jobs: 4, succeeded: 2, failed: 1, deadLetterOnly: 1, unanswered: 0, unknownCosts: 0 } });
+    expect(report).toMatchObject({
+      submitted: 4,
+      receipt: { jobs: 4, succeeded: 2, failed: 1, deadLetterOnly: 1, unanswered: 0, unknownCosts: 0 },
+    });
     const charged = await gateway.rows("SELECT sum(nano_usd)::text AS sum FROM costs WHERE billing = 'charged'");
     expect([{ sum: report.receipt.costNanoUsd }]).toEqual(charged);
     expect(BigInt(report.receipt.costNanoUsd)).toBeGreaterThan(0n);
     const followed = await following;
     expect(followed.exitCode).toBe(143);
     const seen = followed.data.map((line) => JSON.parse(line) as { jobId: string; status: string });
-    expect(seen.map(({ jobId, status }) => `${jobId} ${status}`).sort()).toEqual(["mixed-1 succeeded", "mixed-2 succeeded", "mixed-3 failed"]);
+    expect(seen.map(({ jobId, status }) => `${jobId} ${status}`).sort()).toEqual([
+      "mixed-1 succeeded",
+      "mixed-2 succeeded",
+      "mixed-3 failed",
+    ]);
   });
 });

@@ -40,7 +40,6 @@ const messages = { model: "claude-haiku-4-5", max_tokens: 100, messages: [{ role
 const HI = "3639efcd08abb273b1619e82e78c29a7";
 
 // The SDKs' errors have different fields; the tests look into them freely.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 async function failure(call: Promise<unknown>): Promise<any> {
   return call.then(
     () => {

@@ -47,6 +47,7 @@ const NO_REGISTRY: ValueDecoding = {
     "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
 };
 const REGISTRY_RETRY_MS = 1000;
+const RESTART_WAIT_MS = 5000;
 
 /**
  * The consumer of jobs topics. The ledger's positions count, not the group's: on the first batch of a partition in each generation the
@@ -55,7 +56,12 @@ const REGISTRY_RETRY_MS = 1000;
  */
 export class InboxConsumer implements Inbox {
   readonly #parts: InboxParts;
-  readonly #consumer: Consumer;
+  #consumer: Consumer;
+  #assigned: readonly { readonly topic: string; readonly partition: number }[] = [];
+  /** Partitions that wait for the registry, by topic and partition. */
+  readonly #waiting = new Set<string>();
+  #paused = false;
+  #dead = false;
   readonly #states = new Map<string, PartitionState>();
   readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
   #committing = false;
@@ -64,8 +70,12 @@ export class InboxConsumer implements Inbox {
   constructor(parts: InboxParts) {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
-    const { settings } = parts;
-    this.#consumer = parts.kafka.consumer({
+    this.#consumer = this.#open();
+  }
+
+  #open(): Consumer {
+    const { kafka, settings, log } = this.#parts;
+    const consumer = kafka.consumer({
       groupId: settings.groupId,
       sessionTimeout: settings.sessionTimeoutMs,
       heartbeatInterval: settings.heartbeatMs,
@@ -99,10 +109,12 @@ export class InboxConsumer implements Inbox {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#consumer.pause(this.#parts.settings.topics.map((topic) => ({ topic })));
   }
 
   resume(): void {
+    this.#paused = false;
     this.#consumer.resume(this.#parts.settings.topics.map((topic) => ({ topic })));
   }
 
@@ -220,8 +232,11 @@ export class InboxConsumer implements Inbox {
         else decoded.set(record, value);
       });
       if (again.length > 0) {
+        const key = `${again[0]?.topic ?? ""}\0${String(again[0]?.partition)}`;
+        this.#waiting.add(key);
         this.#parts.log.warn("registry.unavailable", { partition: again[0]?.partition, records: again.length });
         await this.#parts.clock.sleep(REGISTRY_RETRY_MS);
+        this.#waiting.delete(key);
       }
       waiting = again;
     }

@@ -366,8 +366,18 @@ interface DeadLetterInput {
   readonly replayCount: number;
 }
 
+/** Value and headers of a dead letter on its topic; a little below Kafka's own default limit of a message, 1,048,588 bytes. */
+const DEAD_LETTER_BYTES_MAX = 1_000_000;
+
+/**
+ * The original bytes with error headers. What no broker would take goes without value and original headers, and says how long the value
+ * is: a record that can't be published would hold up all others of its topic. The ledger's row keeps the bytes.
+ */
 function deadLetterOutgoing(settings: RenderSettings, input: DeadLetterInput): Outgoing {
-  const original = JSON.parse(input.headersText) as [string, string][]; // written by keptHeaders
+  const valueBytes = input.value?.length ?? 0;
+  const fits = valueBytes + input.headersText.length <= DEAD_LETTER_BYTES_MAX;
+  const original = fits ? (JSON.parse(input.headersText) as [string, string][]) : []; // written by keptHeaders
+  const omitted: [string, string][] = fits ? [] : [["llm-value-omitted-bytes", String(valueBytes)]];
   return {
     kind: "dead_letter",
     no: input.no,
@@ -387,8 +397,9 @@ function deadLetterOutgoing(settings: RenderSettings, input: DeadLetterInput): O
       ["llm-error-stage", input.stage],
       ["llm-attempt", String(input.attempts)],
       ["llm-replay-count", String(input.replayCount)],
+      ...omitted,
     ],
-    value: input.value,
+    value: fits ? input.value : null,
   };
 }
 

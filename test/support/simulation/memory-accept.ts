@@ -25,7 +25,11 @@ export async function accept(context: MemoryContext, group: IntakeGroup, render:
 class PositionsMoved extends Error {}
 class SessionFenced extends Error {}
 
-function knownCommit(context: MemoryContext, group: IntakeGroup, outcome: IntakeOutcome): Promise<IntakeOutcome | null> {
+function knownCommit(
+  context: MemoryContext,
+  group: IntakeGroup,
+  outcome: IntakeOutcome,
+): Promise<IntakeOutcome | null> {
   const [first] = group.moves;
   if (first === undefined) return Promise.resolve(outcome);
   return context.single("position-last-group", (transaction) => {
@@ -43,21 +47,57 @@ interface Placing extends Joining {
   fate: Accepted["kind"] | null;
 }
 
-async function acceptInTransaction(context: MemoryContext, transaction: Transaction, group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
+async function acceptInTransaction(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: IntakeGroup,
+  render: Renderer,
+): Promise<IntakeOutcome> {
   await movePositions(context, transaction, group);
   const nowMs = Math.floor(context.database.nowMs());
   const day = context.today();
-  const placings = group.jobs.map((item): Placing => ({ item, no: item.no, job: item.job, fate: null, execution: null, cached: null }));
+  const placings = group.jobs.map((item): Placing => ({
+    item,
+    no: item.no,
+    job: item.job,
+    fate: null,
+    execution: null,
+    cached: null,
+    answeredMs: null,
+  }));
   const outgoing: Outgoing[] = [];
   const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
-  await joinExecutions(context, transaction, fresh.filter((placing) => placing.fate === null), day, nowMs);
-  for (const placing of fresh) placing.fate ??= placing.cached !== null ? "cached" : placing.execution !== null ? "joined" : placing.item.intent !== null ? "started" : "queued";
+  await joinExecutions(
+    context,
+    transaction,
+    fresh.filter((placing) => placing.fate === null),
+    day,
+    nowMs,
+  );
+  for (const placing of fresh)
+    placing.fate ??=
+      placing.cached !== null
+        ? "cached"
+        : placing.execution !== null
+          ? "joined"
+          : placing.item.intent !== null
+            ? "started"
+            : "queued";
   await insertExecutions(context, transaction, group, fresh, day);
   await context.statement(transaction, "jobs-insert");
   for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
-  outgoing.push(...(await writeEnds(context, transaction, render, fresh.flatMap((placing) => endAtIntake(placing, day, nowMs)))).outgoing);
+  outgoing.push(
+    ...(
+      await writeEnds(
+        context,
+        transaction,
+        render,
+        fresh.flatMap((placing) => endAtIntake(placing, day, nowMs)),
+      )
+    ).outgoing,
+  );
   for (const refused of [...group.refused, ...conflicts]) {
     const { no, code, topic, partition, offset } = refused;
     transaction.insert(context.database.deadLetters, no, { no, code, topic, partition, offset });
@@ -65,7 +105,13 @@ async function acceptInTransaction(context: MemoryContext, transaction: Transact
   }
   outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render)).outgoing);
   const outbox = await insertOutbox(context, transaction, group.session, nowMs, outgoing);
-  return { kind: "accepted", day, acceptedAtMs: nowMs, jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })), outbox };
+  return {
+    kind: "accepted",
+    day,
+    acceptedAtMs: nowMs,
+    jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
+    outbox,
+  };
 }
 
 async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<void> {
@@ -73,8 +119,14 @@ async function movePositions(context: MemoryContext, transaction: Transaction, g
   await context.statement(transaction, "position-move");
   await transaction.lock(routers, [group.session], "share");
   if (transaction.get(routers, group.session)?.endedMs !== null) throw new SessionFenced();
-  const keyed = group.moves.map((move) => ({ move, key: positionKey(move.topic, move.partition) })).sort((a, b) => (a.key < b.key ? -1 : 1));
-  await transaction.lock(positions, keyed.map(({ key }) => key), "exclusive");
+  const keyed = group.moves
+    .map((move) => ({ move, key: positionKey(move.topic, move.partition) }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+  await transaction.lock(
+    positions,
+    keyed.map(({ key }) => key),
+    "exclusive",
+  );
   for (const { move, key } of keyed) {
     const row = transaction.get(positions, key);
     const moved = row === undefined ? null : context.rules.movePosition(row, move, group.groupNo);
@@ -138,18 +190,27 @@ async function repeatJob(
 ): Promise<void> {
   const { outbox, repeats } = context.database;
   await context.statement(transaction, "repeat");
-  const original = row === undefined || row.state === "active" ? undefined : transaction.get(outbox, `result:${String(jobNo)}`);
+  const original =
+    row === undefined || row.state === "active" ? undefined : transaction.get(outbox, `result:${String(jobNo)}`);
   const envelope = renderEnvelope(placing.job);
   if (original === undefined) transaction.insert(repeats, placing.no, { no: placing.no, jobNo, envelope });
   else outgoing.push(render.repeat(original, envelope, placing.no, context.today()));
 }
 
-export function sourceOf(placing: { readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } } }): string {
+export function sourceOf(placing: {
+  readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } };
+}): string {
   const { topic, partition, offset } = placing.job.record;
   return `${topic}:${String(partition)}:${String(offset)}`;
 }
 
-async function insertExecutions(context: MemoryContext, transaction: Transaction, group: IntakeGroup, fresh: readonly Placing[], day: number): Promise<void> {
+async function insertExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: IntakeGroup,
+  fresh: readonly Placing[],
+  day: number,
+): Promise<void> {
   const { executions, attempts } = context.database;
   const opened = fresh.filter(({ fate }) => fate === "started" || fate === "queued");
   if (opened.length === 0) return;
@@ -176,8 +237,20 @@ async function insertExecutions(context: MemoryContext, transaction: Transaction
       failure: null,
       endedMs: null,
     });
-    if (intent === null) insertReady(context, transaction, [{ key, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" }]);
-    else transaction.insert(attempts, intent.no, { intent, execution: key, session: group.session, state: "sending", outcome: null, settledMs: null, nanoUsd: null });
+    if (intent === null)
+      insertReady(context, transaction, [
+        { key, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" },
+      ]);
+    else
+      transaction.insert(attempts, intent.no, {
+        intent,
+        execution: key,
+        session: group.session,
+        state: "sending",
+        outcome: null,
+        settledMs: null,
+        nanoUsd: null,
+      });
   }
 }
 
@@ -213,11 +286,31 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
   const end: JobEnd =
     placing.cached === null
-      ? { ...common, answer: null, served: "call", failure: { code: "DEADLINE_EXCEEDED", message: "the deadline had passed when the job was accepted; send it with a later one", provider: null, retryAtMs: null } }
+      ? {
+          ...common,
+          answer: null,
+          served: "call",
+          failure: {
+            code: "DEADLINE_EXCEEDED",
+            message: "the deadline had passed when the job was accepted; send it with a later one",
+            provider: null,
+            retryAtMs: null,
+          },
+        }
       : { ...common, answer: placing.cached, served: "exact_cache", failure: null };
   return [
     {
-      job: { key: { no: placing.no, day }, tenant: job.tenant, jobId: job.jobId, generation: 0, execution: placing.execution, status, acceptedAtMs: nowMs, envelope: renderEnvelope(job), record: placing.item.record },
+      job: {
+        key: { no: placing.no, day },
+        tenant: job.tenant,
+        jobId: job.jobId,
+        generation: 0,
+        execution: placing.execution,
+        status,
+        acceptedAtMs: nowMs,
+        envelope: renderEnvelope(job),
+        record: placing.item.record,
+      },
       end,
     },
   ];

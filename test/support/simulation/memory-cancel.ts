@@ -19,11 +19,31 @@ export async function cancelJobs(
     await context.statement(transaction, "jobs-cancel");
     const hash = jobIdHash(request.jobId).toString("hex");
     const keys = [...jobKeys.committed.keys(), ...transaction.touched(jobKeys)].map(String);
-    const wanted = new Set(keys.filter((key) => (request.tenant === null ? key.endsWith(`:${hash}`) : key === `${request.tenant}:${hash}`)));
+    const wanted = new Set(
+      keys.filter((key) => (request.tenant === null ? key.endsWith(`:${hash}`) : key === `${request.tenant}:${hash}`)),
+    );
     const nos = [...wanted].flatMap((key) => transaction.get(jobKeys, key)?.key.no ?? []);
-    const ended = await endJobs(context, transaction, nos.map((no) => ({ no, status: "cancelled", code: "CANCELLED" })), nowMs);
-    const failure = { code: "CANCELLED", message: "cancelled on request before it had ended", provider: null, retryAtMs: null } as const;
-    const written = await writeEnds(context, transaction, render, ended.map((job) => ({ job, end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs } })));
+    const ended = await endJobs(
+      context,
+      transaction,
+      nos.map((no) => ({ no, status: "cancelled", code: "CANCELLED" })),
+      nowMs,
+    );
+    const failure = {
+      code: "CANCELLED",
+      message: "cancelled on request before it had ended",
+      provider: null,
+      retryAtMs: null,
+    } as const;
+    const written = await writeEnds(
+      context,
+      transaction,
+      render,
+      ended.map((job) => ({
+        job,
+        end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
+      })),
+    );
     all.outgoing.push(...written.outgoing);
     all.ended.push(...written.ended);
   }

@@ -5,15 +5,42 @@ import { NO_USAGE } from "../../../src/domain/cost/usage.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { endJobs, insertCosts, insertOutbox, insertReady, nearestOf, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import {
+  endJobs,
+  insertCosts,
+  insertOutbox,
+  insertReady,
+  nearestOf,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+} from "./memory-context.js";
 import { forgetKey, payerOf } from "./memory-finish.js";
 import type { ReadyRow } from "./memory-rows.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
 
 /** Takes waiting executions off their rows, statement by statement as in the real ledger. */
-export function claim(context: MemoryContext, request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
-  return context.transaction("claim", (transaction) => claimInTransaction(context, transaction, request, decide, render));
+export function claim(
+  context: MemoryContext,
+  request: ClaimRequest,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  return context.transaction(
+    "claim",
+    (transaction) => claimInTransaction(context, transaction, request, decide, render),
+    (outcome) => knownClaim(context, outcome),
+  );
+}
+
+/** After a COMMIT without an answer: the intents are there exactly when it stands. Without intents a second claim does no harm. */
+function knownClaim(context: MemoryContext, outcome: ClaimOutcome): Promise<ClaimOutcome | null> {
+  const [first] = outcome.started;
+  if (first === undefined) return Promise.resolve(null);
+  return context.single("claim-known", (transaction) =>
+    transaction.get(context.database.attempts, first.intent.no) === undefined ? null : outcome,
+  );
 }
 
 async function claimInTransaction(
@@ -41,15 +68,24 @@ async function claimInTransaction(
   insertReady(context, transaction, plan.waits);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
-  const outgoing = [...written.outgoing, ...(await settleDoubts(context, transaction, render, plan.settled, request.nowMs))];
+  const outgoing = [
+    ...written.outgoing,
+    ...(await settleDoubts(context, transaction, render, plan.settled, request.nowMs)),
+  ];
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return { fenced: false, taken: rows.length, started: plan.started, ended: written.ended, outbox };
 }
 
 function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
   const { ready } = context.database;
-  const due = transaction.all(ready).filter((row) => (request.pick === "run" ? row.runAtMs : row.expiresMs) <= request.nowMs);
-  due.sort((a, b) => (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) || a.key.no - b.key.no);
+  const due = transaction
+    .all(ready)
+    .filter((row) => (request.pick === "run" ? row.runAtMs : row.expiresMs) <= request.nowMs);
+  due.sort(
+    (a, b) =>
+      (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) ||
+      a.key.no - b.key.no,
+  );
   const taken: ReadyRow[] = [];
   for (const row of due) {
     if (taken.length === request.limit) break;
@@ -60,23 +96,52 @@ function takeRows(context: MemoryContext, transaction: Transaction, request: Cla
   return taken.sort((a, b) => a.key.no - b.key.no);
 }
 
-async function expireJobs(context: MemoryContext, transaction: Transaction, rows: readonly ReadyRow[], nowMs: number): Promise<EndingWithReason[]> {
+async function expireJobs(
+  context: MemoryContext,
+  transaction: Transaction,
+  rows: readonly ReadyRow[],
+  nowMs: number,
+): Promise<EndingWithReason[]> {
   const { executions, jobs } = context.database;
   await context.statement(transaction, "executions-lock");
-  await transaction.lock(executions, rows.map(({ key }) => key.no), "exclusive");
+  await transaction.lock(
+    executions,
+    rows.map(({ key }) => key.no),
+    "exclusive",
+  );
   await context.statement(transaction, "jobs-expire");
   const nos = new Set(rows.map(({ key }) => key.no));
-  const late = transaction.all(jobs).filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs);
-  const ended = await endJobs(context, transaction, late.map((job) => ({ no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" })), nowMs);
-  const failure: Failure = { code: "DEADLINE_EXCEEDED", message: "the deadline passed while the job waited", provider: null, retryAtMs: null };
-  return ended.map((job) => ({ job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } }));
+  const late = transaction
+    .all(jobs)
+    .filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs);
+  const ended = await endJobs(
+    context,
+    transaction,
+    late.map((job) => ({ no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" })),
+    nowMs,
+  );
+  const failure: Failure = {
+    code: "DEADLINE_EXCEEDED",
+    message: "the deadline passed while the job waited",
+    provider: null,
+    retryAtMs: null,
+  };
+  return ended.map((job) => ({
+    job,
+    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
+  }));
 }
 
 function loadWaiting(context: MemoryContext, transaction: Transaction, row: ReadyRow): WaitingExecution[] {
   const { executions, attempts, jobs } = context.database;
   const execution = transaction.get(executions, row.key.no);
   const waiting = transaction.all(jobs).filter((job) => job.execution?.no === row.key.no && job.state === "active");
-  if (execution === undefined || waiting.length === 0 || (execution.state !== "ready" && execution.state !== "in_doubt")) return [];
+  if (
+    execution === undefined ||
+    waiting.length === 0 ||
+    (execution.state !== "ready" && execution.state !== "in_doubt")
+  )
+    return [];
   const attempt = execution.state === "in_doubt" ? transaction.get(attempts, execution.attemptNo ?? -1) : undefined;
   return [
     {
@@ -103,13 +168,24 @@ interface Plan {
   readonly waits: ReadyRow[];
 }
 
-function sortVerdicts(context: MemoryContext, transaction: Transaction, waiting: readonly WaitingExecution[], decide: (execution: WaitingExecution) => ClaimVerdict): Plan {
+function sortVerdicts(
+  context: MemoryContext,
+  transaction: Transaction,
+  waiting: readonly WaitingExecution[],
+  decide: (execution: WaitingExecution) => ClaimVerdict,
+): Plan {
   const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
   for (const execution of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
       const nearest = nearestOf(context, transaction, execution.key.no);
-      plan.waits.push({ key: execution.key, priority: nearest?.priority ?? 5, runAtMs: verdict.runAtMs, expiresMs: nearest?.deadlineMs ?? verdict.runAtMs, waitsFor: verdict.waitsFor });
+      plan.waits.push({
+        key: execution.key,
+        priority: nearest?.priority ?? 5,
+        runAtMs: verdict.runAtMs,
+        expiresMs: nearest?.deadlineMs ?? verdict.runAtMs,
+        waitsFor: verdict.waitsFor,
+      });
       continue;
     }
     if (execution.doubtful !== null) plan.settled.push(execution);
@@ -119,7 +195,12 @@ function sortVerdicts(context: MemoryContext, transaction: Transaction, waiting:
   return plan;
 }
 
-function dropUnwanted(context: MemoryContext, transaction: Transaction, keys: readonly ReadyRow[], wanted: ReadonlySet<number>): void {
+function dropUnwanted(
+  context: MemoryContext,
+  transaction: Transaction,
+  keys: readonly ReadyRow[],
+  wanted: ReadonlySet<number>,
+): void {
   const { executions } = context.database;
   for (const { key } of keys) {
     const row = transaction.get(executions, key.no);
@@ -135,11 +216,28 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
   const { number, no, provider, account, model, startedAtMs } = doubtful;
   return [
     ...execution.history,
-    { number, no, provider, account, model, mode: "direct", outcome: "in_doubt", providerRequestId: null, startedAtMs, ms: nowMs - startedAtMs, maxNanoUsd: doubtful.maxNanoUsd.toString() },
+    {
+      number,
+      no,
+      provider,
+      account,
+      model,
+      mode: "direct",
+      outcome: "in_doubt",
+      providerRequestId: null,
+      startedAtMs,
+      ms: nowMs - startedAtMs,
+      maxNanoUsd: doubtful.maxNanoUsd.toString(),
+    },
   ];
 }
 
-function startExecutions(context: MemoryContext, transaction: Transaction, request: ClaimRequest, started: readonly StartedExecution[]): void {
+function startExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: ClaimRequest,
+  started: readonly StartedExecution[],
+): void {
   const { executions, attempts } = context.database;
   for (const { execution, intent } of started) {
     transaction.update(executions, execution.key.no, {
@@ -149,29 +247,70 @@ function startExecutions(context: MemoryContext, transaction: Transaction, reque
       attempts: intent.number,
       history: historyWithDoubt(execution, request.nowMs),
     });
-    transaction.insert(attempts, intent.no, { intent, execution: execution.key, session: request.session, state: "sending", outcome: null, settledMs: null, nanoUsd: null });
+    transaction.insert(attempts, intent.no, {
+      intent,
+      execution: execution.key,
+      session: request.session,
+      state: "sending",
+      outcome: null,
+      settledMs: null,
+      nanoUsd: null,
+    });
   }
 }
 
-async function failWaiting(context: MemoryContext, transaction: Transaction, failed: Plan["failed"], nowMs: number): Promise<EndingWithReason[]> {
+async function failWaiting(
+  context: MemoryContext,
+  transaction: Transaction,
+  failed: Plan["failed"],
+  nowMs: number,
+): Promise<EndingWithReason[]> {
   const { executions, jobs } = context.database;
   const all: EndingWithReason[] = [];
   for (const { execution, failure } of failed) {
     // Serial: as rare as doubts.
     await context.statement(transaction, "executions-fail-waiting");
-    const row = transaction.update(executions, execution.key.no, { state: "failed", failure, endedMs: nowMs, history: historyWithDoubt(execution, nowMs) });
+    const row = transaction.update(executions, execution.key.no, {
+      state: "failed",
+      failure,
+      endedMs: nowMs,
+      history: historyWithDoubt(execution, nowMs),
+    });
     forgetKey(context, transaction, row);
     await context.statement(transaction, "jobs-fail-waiting");
-    const waiting = transaction.all(jobs).filter((job) => job.execution?.no === execution.key.no && job.state === "active");
-    const ended = await endJobs(context, transaction, waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })), nowMs);
+    const waiting = transaction
+      .all(jobs)
+      .filter((job) => job.execution?.no === execution.key.no && job.state === "active");
+    const ended = await endJobs(
+      context,
+      transaction,
+      waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })),
+      nowMs,
+    );
     for (const job of ended) {
-      all.push({ job, end: { answer: null, failure, served: "call", payer: job.execution, history: historyWithDoubt(execution, nowMs), endedAtMs: nowMs } });
+      all.push({
+        job,
+        end: {
+          answer: null,
+          failure,
+          served: "call",
+          payer: job.execution,
+          history: historyWithDoubt(execution, nowMs),
+          endedAtMs: nowMs,
+        },
+      });
     }
   }
   return all;
 }
 
-async function settleDoubts(context: MemoryContext, transaction: Transaction, render: Renderer, settled: readonly WaitingExecution[], nowMs: number): Promise<Outgoing[]> {
+async function settleDoubts(
+  context: MemoryContext,
+  transaction: Transaction,
+  render: Renderer,
+  settled: readonly WaitingExecution[],
+  nowMs: number,
+): Promise<Outgoing[]> {
   const { attempts } = context.database;
   const outgoing: Outgoing[] = [];
   for (const { doubtful, key } of settled) {
@@ -199,12 +338,19 @@ async function settleDoubts(context: MemoryContext, transaction: Transaction, re
 }
 
 /** Ends what still waits for ended executions: more jobs than one finish took. */
-export function stragglersOf(context: MemoryContext, transaction: Transaction, nowMs: number): { readonly no: number; readonly execution: LedgerKey; readonly late: boolean }[] {
+export function stragglersOf(
+  context: MemoryContext,
+  transaction: Transaction,
+  nowMs: number,
+): { readonly no: number; readonly execution: LedgerKey; readonly late: boolean }[] {
   const { unanswered, jobs, executions } = context.database;
   return transaction.all(jobs).flatMap((job) => {
     const execution = job.execution;
-    if (job.state !== "active" || execution === null || transaction.get(unanswered, execution.no) === undefined) return [];
+    if (job.state !== "active" || execution === null || transaction.get(unanswered, execution.no) === undefined)
+      return [];
     const state = transaction.get(executions, execution.no)?.state;
-    return state === "succeeded" || state === "failed" ? [{ no: job.key.no, execution, late: job.deadlineMs < nowMs }] : [];
+    return state === "succeeded" || state === "failed"
+      ? [{ no: job.key.no, execution, late: job.deadlineMs < nowMs }]
+      : [];
   });
 }

@@ -27,7 +27,11 @@ export const LEDGER_RULES: LedgerRules = {
   movePosition: (row, move, groupNo) =>
     row.next < move.since
       ? null
-      : { next: Math.max(row.next, move.upto), witness: move.upto > row.next ? move.witness : row.witness, lastGroup: groupNo },
+      : {
+          next: Math.max(row.next, move.upto),
+          witness: move.upto > row.next ? move.witness : row.witness,
+          lastGroup: groupNo,
+        },
   holds: (execution, call, session, alive) =>
     alive && execution.state === "running" && execution.session === session && execution.attemptNo === call.attempt.no,
   waitersOnOldSnapshot: false,
@@ -79,7 +83,7 @@ export class MemoryContext {
   ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
       const transaction = this.database.begin(this);
-      let result: Result;
+      let result!: Result;
       try {
         result = await work(transaction);
         await this.#commit(transaction, name);
@@ -87,9 +91,22 @@ export class MemoryContext {
       } catch (error) {
         this.database.abort(transaction);
         if (error instanceof CommitUnknown) {
-          const known = await onCommitUnknown(result!); // COMMIT is only sent with a result
+          const known = await this.#untilAnswered(() => onCommitUnknown(result)); // COMMIT is only sent with a result
           if (known !== null) return known;
         } else if (!(error instanceof Deadlock) || attempt >= TRIES) throw error;
+      }
+    }
+  }
+
+  /** Whether a transaction stands must be known before anything else is decided, so this asks until there is an answer. */
+  async #untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof LedgerAway)) throw error;
+        // Serial: one question at a time.
+        await this.wire.step("ask-again");
       }
     }
   }
@@ -151,14 +168,23 @@ export async function endJobs(
   nowMs: number,
 ): Promise<EndingJob[]> {
   const { jobs: table } = context.database;
-  await transaction.lock(table, jobs.map(({ no }) => no), "exclusive");
+  await transaction.lock(
+    table,
+    jobs.map(({ no }) => no),
+    "exclusive",
+  );
   return jobs.flatMap(({ no, status, code }) => {
     if (transaction.get(table, no)?.state !== "active") return [];
     return [endingOf(transaction.update(table, no, { state: status, endedMs: nowMs, failureCode: code }), status)];
   });
 }
 
-export async function writeEnds(context: MemoryContext, transaction: Transaction, render: Renderer, ends: readonly EndingWithReason[]): Promise<WrittenEnds> {
+export async function writeEnds(
+  context: MemoryContext,
+  transaction: Transaction,
+  render: Renderer,
+  ends: readonly EndingWithReason[],
+): Promise<WrittenEnds> {
   if (ends.length === 0) return { outgoing: [], ended: [] };
   const { database } = context;
   const outgoing: Outgoing[] = [];
@@ -170,7 +196,11 @@ export async function writeEnds(context: MemoryContext, transaction: Transaction
     if (rendered.cost !== null) insertCosts(context, transaction, [rendered.cost]);
     if (rendered.deadLetter !== null && record !== null) {
       const { source } = parseEnvelope(job.envelope);
-      transaction.insert(database.deadLetters, rendered.deadLetter.outgoing.no, { no: rendered.deadLetter.outgoing.no, code: rendered.deadLetter.code, ...source });
+      transaction.insert(database.deadLetters, rendered.deadLetter.outgoing.no, {
+        no: rendered.deadLetter.outgoing.no,
+        code: rendered.deadLetter.code,
+        ...source,
+      });
       outgoing.push(rendered.deadLetter.outgoing);
     }
   }
@@ -179,7 +209,13 @@ export async function writeEnds(context: MemoryContext, transaction: Transaction
   return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
 }
 
-function repeatResults(context: MemoryContext, transaction: Transaction, render: Renderer, ends: readonly EndingWithReason[], rendered: readonly Outgoing[]): Outgoing[] {
+function repeatResults(
+  context: MemoryContext,
+  transaction: Transaction,
+  render: Renderer,
+  ends: readonly EndingWithReason[],
+  rendered: readonly Outgoing[],
+): Outgoing[] {
   const ended = new Set(ends.map(({ job }) => job.key.no));
   return transaction.all(context.database.repeats).flatMap((repeat) => {
     if (!ended.has(repeat.jobNo)) return [];
@@ -198,13 +234,28 @@ export function insertReady(context: MemoryContext, transaction: Transaction, ro
 }
 
 /** The nearest deadline and the highest priority of the jobs that still wait for an execution. */
-export function nearestOf(context: MemoryContext, transaction: Transaction, executionNo: number): { readonly deadlineMs: number; readonly priority: number } | null {
-  const waiting = transaction.all(context.database.jobs).filter((job) => job.execution?.no === executionNo && job.state === "active");
+export function nearestOf(
+  context: MemoryContext,
+  transaction: Transaction,
+  executionNo: number,
+): { readonly deadlineMs: number; readonly priority: number } | null {
+  const waiting = transaction
+    .all(context.database.jobs)
+    .filter((job) => job.execution?.no === executionNo && job.state === "active");
   if (waiting.length === 0) return null;
-  return { deadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)), priority: Math.max(...waiting.map((job) => job.priority)) };
+  return {
+    deadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
+    priority: Math.max(...waiting.map((job) => job.priority)),
+  };
 }
 
-export async function insertOutbox(context: MemoryContext, transaction: Transaction, session: number, nowMs: number, outgoing: readonly Outgoing[]): Promise<OutboxGroup[]> {
+export async function insertOutbox(
+  context: MemoryContext,
+  transaction: Transaction,
+  session: number,
+  nowMs: number,
+  outgoing: readonly Outgoing[],
+): Promise<OutboxGroup[]> {
   if (outgoing.length === 0) return [];
   await context.statement(transaction, "outbox");
   const { outbox, outboxReady } = context.database;

@@ -1,4 +1,8 @@
-import { ATTEMPT_TRANSITIONS, EXECUTION_TRANSITIONS, JOB_TRANSITIONS } from "../../../src/domain/execution/execution.js";
+import {
+  ATTEMPT_TRANSITIONS,
+  EXECUTION_TRANSITIONS,
+  JOB_TRANSITIONS,
+} from "../../../src/domain/execution/execution.js";
 import { LockTable, type LockMode, type LockOwner } from "./memory-locks.js";
 import type * as rows from "./memory-rows.js";
 
@@ -122,7 +126,12 @@ export class Transaction implements LockOwner {
   async lock<Row>(table: Table<Row>, keys: readonly Key[], mode: LockMode): Promise<void> {
     for (const key of keys) {
       // Serial: the order of locks is what the ledger's promises rest on.
-      await this.#database.locks.acquire(this, `${table.name}:${String(key)}`, mode, () => new Deadlock(`deadlock on ${table.name}`));
+      await this.#database.locks.acquire(
+        this,
+        `${table.name}:${String(key)}`,
+        mode,
+        () => new Deadlock(`deadlock on ${table.name}`),
+      );
       this.requireOpen();
     }
   }

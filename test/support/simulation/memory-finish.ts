@@ -3,7 +3,16 @@ import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { endJobs, insertCosts, insertOutbox, insertReady, nearestOf, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import {
+  endJobs,
+  insertCosts,
+  insertOutbox,
+  insertReady,
+  nearestOf,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+} from "./memory-context.js";
 import type { ExecutionRow, JobRow } from "./memory-rows.js";
 
 /** At most this many jobs beyond one a call are answered by one finish; the sweep answers the rest. */
@@ -23,45 +32,85 @@ export function finish(context: MemoryContext, group: FinishGroup, render: Rende
   return context.transaction("finish", (transaction) => finishInTransaction(context, transaction, group, render));
 }
 
-async function finishInTransaction(context: MemoryContext, transaction: Transaction, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
+async function finishInTransaction(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: FinishGroup,
+  render: Renderer,
+): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  const news = await recordFacts(context, transaction, calls);
+  await context.statement(transaction, "session-fence");
+  await transaction.lock(context.database.routers, [group.session], "share");
+  const alive = transaction.get(context.database.routers, group.session)?.endedMs === null;
+  const news = await recordFacts(context, transaction, calls, alive);
   const snapshot = context.rules.waitersOnOldSnapshot ? activeJobs(context, transaction) : null;
   const succeeded = await succeedExecutions(context, transaction, group, news);
   const failed = await failExecutions(context, transaction, group, news);
   const waiting = await waitExecutions(context, transaction, group, news);
   const moved = new Set([...succeeded, ...failed, ...waiting]);
-  const reasons = [...succeeded.map((call) => ({ call, failure: null })), ...failed.map((call) => ({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null }))];
+  const reasons = [
+    ...succeeded.map((call) => ({ call, failure: null })),
+    ...failed.map((call) => ({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null })),
+  ];
   const endings = await endWaiters(context, transaction, group.nowMs, reasons, snapshot);
   const written = await writeEnds(context, transaction, render, endings.items);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
-  const outgoing = [...written.outgoing, ...(await writeLateCosts(context, transaction, render, late, moved, group.nowMs))];
+  const outgoing = [
+    ...written.outgoing,
+    ...(await writeLateCosts(context, transaction, render, late, moved, group.nowMs)),
+  ];
   const outbox = await insertOutbox(context, transaction, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
 }
 
-/** The first outcome of an attempt stands. */
-async function recordFacts(context: MemoryContext, transaction: Transaction, calls: readonly FinishedCall[]): Promise<NewCall[]> {
+/**
+ * The first outcome of an attempt stands. A dead session may not decide what follows a failure, so its attempt stays open until the
+ * recovery has put it in doubt: recorded before, nobody would ever move its execution.
+ */
+async function recordFacts(
+  context: MemoryContext,
+  transaction: Transaction,
+  calls: readonly FinishedCall[],
+  alive: boolean,
+): Promise<NewCall[]> {
   const { attempts } = context.database;
   await context.statement(transaction, "attempts-record");
-  await transaction.lock(attempts, calls.map((call) => call.attempt.no), "exclusive");
+  await transaction.lock(
+    attempts,
+    calls.map((call) => call.attempt.no),
+    "exclusive",
+  );
   return calls.flatMap((call): NewCall[] => {
     const state = call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
     const row = transaction.get(attempts, call.attempt.no);
     if (row === undefined) return [];
     const late = row.state === "in_doubt" || row.state === "settled";
-    if (row.state !== "sending" && !(late && state !== "in_doubt")) return [];
+    if (row.state === "sending" ? !alive && state !== "answered" : !(late && state !== "in_doubt")) return [];
     transaction.update(attempts, call.attempt.no, { state, outcome: call.outcome, nanoUsd: call.nanoUsd });
     return [{ ...call, chargeIsFirst: row.settledMs === null }];
   });
 }
 
-async function lockExecutions(context: MemoryContext, transaction: Transaction, label: string, calls: readonly NewCall[]): Promise<void> {
+async function lockExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  label: string,
+  calls: readonly NewCall[],
+): Promise<void> {
   await context.statement(transaction, label);
-  await transaction.lock(context.database.executions, calls.map((call) => call.execution.no), "exclusive");
+  await transaction.lock(
+    context.database.executions,
+    calls.map((call) => call.execution.no),
+    "exclusive",
+  );
 }
 
-async function succeedExecutions(context: MemoryContext, transaction: Transaction, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function succeedExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
   const { executions, executionKeys, ready } = context.database;
   const good = calls.filter((call) => call.verdict.kind === "succeed");
   if (good.length === 0) return [];
@@ -69,7 +118,8 @@ async function succeedExecutions(context: MemoryContext, transaction: Transactio
   const done: NewCall[] = [];
   for (const call of good) {
     const row = transaction.get(executions, call.execution.no);
-    if (row === undefined || call.verdict.kind !== "succeed" || !["running", "in_doubt", "ready"].includes(row.state)) continue;
+    if (row === undefined || call.verdict.kind !== "succeed" || !["running", "in_doubt", "ready"].includes(row.state))
+      continue;
     const { answer } = call.verdict;
     transaction.update(executions, call.execution.no, { state: "succeeded", answer, endedMs: group.nowMs });
     await transaction.lock(executionKeys, row.requestKey === null ? [] : [row.requestKey], "exclusive");
@@ -94,13 +144,23 @@ export function forgetKey(context: MemoryContext, transaction: Transaction, row:
   transaction.remove(executionKeys, row.requestKey);
 }
 
-function heldByUs(context: MemoryContext, transaction: Transaction, group: FinishGroup, call: NewCall): ExecutionRow | null {
+function heldByUs(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: FinishGroup,
+  call: NewCall,
+): ExecutionRow | null {
   const row = transaction.get(context.database.executions, call.execution.no);
   const alive = transaction.get(context.database.routers, group.session)?.endedMs === null;
   return row !== undefined && context.rules.holds(row, call, group.session, alive) ? row : null;
 }
 
-async function failExecutions(context: MemoryContext, transaction: Transaction, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function failExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
   const { executions, executionKeys } = context.database;
   const bad = calls.filter((call) => call.verdict.kind === "fail");
   if (bad.length === 0) return [];
@@ -109,7 +169,12 @@ async function failExecutions(context: MemoryContext, transaction: Transaction, 
   for (const call of bad) {
     const row = heldByUs(context, transaction, group, call);
     if (row === null || call.verdict.kind !== "fail") continue;
-    transaction.update(executions, row.key.no, { state: "failed", failure: call.verdict.failure, history: historyOf(call), endedMs: group.nowMs });
+    transaction.update(executions, row.key.no, {
+      state: "failed",
+      failure: call.verdict.failure,
+      history: historyOf(call),
+      endedMs: group.nowMs,
+    });
     await transaction.lock(executionKeys, row.requestKey === null ? [] : [row.requestKey], "exclusive");
     forgetKey(context, transaction, row);
     done.push(call);
@@ -117,7 +182,12 @@ async function failExecutions(context: MemoryContext, transaction: Transaction, 
   return done;
 }
 
-async function waitExecutions(context: MemoryContext, transaction: Transaction, group: FinishGroup, calls: readonly NewCall[]): Promise<NewCall[]> {
+async function waitExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: FinishGroup,
+  calls: readonly NewCall[],
+): Promise<NewCall[]> {
   const { executions } = context.database;
   const waiting = calls.filter((call) => call.verdict.kind === "again" || call.verdict.kind === "doubt");
   if (waiting.length === 0) return [];
@@ -138,9 +208,18 @@ async function waitExecutions(context: MemoryContext, transaction: Transaction, 
   await context.statement(transaction, "ready-insert");
   for (const { execution, verdict } of done) {
     const nearest = nearestOf(context, transaction, execution.no);
-    const runAtMs = verdict.kind === "again" ? verdict.runAtMs : verdict.kind === "doubt" ? verdict.settleAtMs : group.nowMs;
+    const runAtMs =
+      verdict.kind === "again" ? verdict.runAtMs : verdict.kind === "doubt" ? verdict.settleAtMs : group.nowMs;
     const waitsFor = verdict.kind === "again" ? verdict.waitsFor : "doubt";
-    insertReady(context, transaction, [{ key: execution, priority: nearest?.priority ?? 5, runAtMs, expiresMs: nearest?.deadlineMs ?? runAtMs, waitsFor }]);
+    insertReady(context, transaction, [
+      {
+        key: execution,
+        priority: nearest?.priority ?? 5,
+        runAtMs,
+        expiresMs: nearest?.deadlineMs ?? runAtMs,
+        waitsFor,
+      },
+    ]);
   }
   return done;
 }
@@ -166,13 +245,19 @@ async function endWaiters(
   const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
   const seen = (snapshot ?? activeJobs(context, transaction)).filter((job) => byExecution.has(job.execution?.no ?? -1));
   const limit = reasons.length + WAITERS_EXTRA;
-  const wanted = seen.sort((a, b) => a.key.no - b.key.no).slice(0, limit).map((job): { no: number; status: EndedState; code: string | null } => {
-    const failure = byExecution.get(job.execution?.no ?? -1)?.failure ?? null;
-    if (job.deadlineMs < nowMs) return { no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" };
-    return { no: job.key.no, status: failure === null ? "succeeded" : "failed", code: failure?.code ?? null };
-  });
+  const wanted = seen
+    .sort((a, b) => a.key.no - b.key.no)
+    .slice(0, limit)
+    .map((job): { no: number; status: EndedState; code: string | null } => {
+      const failure = byExecution.get(job.execution?.no ?? -1)?.failure ?? null;
+      if (job.deadlineMs < nowMs) return { no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" };
+      return { no: job.key.no, status: failure === null ? "succeeded" : "failed", code: failure?.code ?? null };
+    });
   const jobs = await endJobs(context, transaction, wanted, nowMs);
-  if (jobs.length === limit) for (const { call } of reasons) if (transaction.get(context.database.unanswered, call.execution.no) === undefined) transaction.insert(context.database.unanswered, call.execution.no, true);
+  if (jobs.length === limit)
+    for (const { call } of reasons)
+      if (transaction.get(context.database.unanswered, call.execution.no) === undefined)
+        transaction.insert(context.database.unanswered, call.execution.no, true);
   const items = jobs.map((job): EndingWithReason => {
     const executionNo = job.execution?.no ?? -1;
     const reason = byExecution.get(executionNo);
@@ -188,7 +273,12 @@ async function endWaiters(
 
 function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {
   const { call } = reason;
-  const late = { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null } as const;
+  const late = {
+    code: "DEADLINE_EXCEEDED",
+    message: "the deadline passed before the answer was there",
+    provider: null,
+    retryAtMs: null,
+  } as const;
   return {
     answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
     failure: status === "expired" ? late : reason.failure,
@@ -237,7 +327,11 @@ async function writeLateCosts(
 }
 
 /** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */
-export function payerOf(context: MemoryContext, transaction: Transaction, execution: LedgerKey): Pick<LateCost, "tenant" | "payer"> {
+export function payerOf(
+  context: MemoryContext,
+  transaction: Transaction,
+  execution: LedgerKey,
+): Pick<LateCost, "tenant" | "payer"> {
   const { executions, jobs } = context.database;
   const job = transaction.get(jobs, execution.no);
   return {

@@ -11,12 +11,20 @@ export interface Joining {
   readonly job: AdmittedJob;
   execution: LedgerKey | null;
   cached: ServedAnswer | null;
+  /** When that answer came. */
+  answeredMs: number | null;
 }
 
 const TRIES = 4;
 
 /** Finds or takes the one live execution of each request key; the executions it joins are locked until the end. */
-export async function joinExecutions(context: MemoryContext, transaction: Transaction, jobs: readonly Joining[], day: number, nowMs: number): Promise<void> {
+export async function joinExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  jobs: readonly Joining[],
+  day: number,
+  nowMs: number,
+): Promise<void> {
   const openers = new Map<string, Joining>();
   const followers: { readonly joining: Joining; readonly opener: Joining }[] = [];
   let searching: Joining[] = [];
@@ -32,19 +40,31 @@ export async function joinExecutions(context: MemoryContext, transaction: Transa
     if (attempt > TRIES) throw new Error("a request key changed hands four times inside one intake group");
     searching = await searchOnce(context, transaction, searching, day, nowMs);
   }
+  const alone: Joining[] = [];
   for (const { joining, opener } of followers) {
+    if (opener.cached !== null && !usable(joining, nowMs, opener.answeredMs)) {
+      alone.push(joining); // the execution has ended and its answer will not do: one of its own
+      continue;
+    }
     joining.execution = opener.execution ?? { no: opener.no, day };
-    if (opener.cached !== null && usable(joining, nowMs, null)) joining.cached = opener.cached;
+    joining.cached = opener.cached;
+    joining.answeredMs = opener.answeredMs;
   }
+  if (alone.length > 0) await joinExecutions(context, transaction, alone, day, nowMs);
 }
 
 function usable(joining: Joining, nowMs: number, answeredMs: number | null): boolean {
   const { cacheRead, cacheMaxAgeMs } = joining.job;
-  if (!cacheRead) return false;
-  return cacheMaxAgeMs === null || answeredMs === null || nowMs - answeredMs <= cacheMaxAgeMs;
+  return cacheRead && (cacheMaxAgeMs === null || nowMs - (answeredMs ?? 0) <= cacheMaxAgeMs);
 }
 
-async function searchOnce(context: MemoryContext, transaction: Transaction, jobs: readonly Joining[], day: number, nowMs: number): Promise<Joining[]> {
+async function searchOnce(
+  context: MemoryContext,
+  transaction: Transaction,
+  jobs: readonly Joining[],
+  day: number,
+  nowMs: number,
+): Promise<Joining[]> {
   const { executionKeys } = context.database;
   await context.statement(transaction, "execution-key-insert");
   const taken: Joining[] = [];
@@ -57,15 +77,27 @@ async function searchOnce(context: MemoryContext, transaction: Transaction, jobs
   return taken.length === 0 ? [] : joinTaken(context, transaction, taken, day, nowMs);
 }
 
-async function joinTaken(context: MemoryContext, transaction: Transaction, jobs: readonly Joining[], day: number, nowMs: number): Promise<Joining[]> {
+async function joinTaken(
+  context: MemoryContext,
+  transaction: Transaction,
+  jobs: readonly Joining[],
+  day: number,
+  nowMs: number,
+): Promise<Joining[]> {
   const { executionKeys, executions, ready } = context.database;
   await context.statement(transaction, "execution-join");
   const found = jobs.flatMap((joining) => {
     const row = transaction.get(executionKeys, requestKey(joining.job));
-    return row === undefined || transaction.get(executions, row.execution.no) === undefined ? [] : [{ joining, key: row.execution }];
+    return row === undefined || transaction.get(executions, row.execution.no) === undefined
+      ? []
+      : [{ joining, key: row.execution }];
   });
   found.sort((a, b) => a.key.no - b.key.no);
-  await transaction.lock(executions, found.map(({ key }) => key.no), "share");
+  await transaction.lock(
+    executions,
+    found.map(({ key }) => key.no),
+    "share",
+  );
   const again = new Set(jobs);
   const pulled: Joining[] = [];
   for (const { joining, key } of found) {
@@ -79,22 +111,36 @@ async function joinTaken(context: MemoryContext, transaction: Transaction, jobs:
     } else if (state === "succeeded" && execution.answer !== null && usable(joining, nowMs, execution.endedMs)) {
       joining.execution = key;
       joining.cached = execution.answer;
+      joining.answeredMs = execution.endedMs;
       again.delete(joining);
     } else if (await replaceKey(context, transaction, joining, key, day)) again.delete(joining);
   }
   if (pulled.length === 0) return [...again];
   await context.statement(transaction, "ready-pull-forward");
   const waiting = pulled.filter(({ execution }) => transaction.get(ready, execution?.no ?? -1) !== undefined);
-  await transaction.lock(ready, waiting.map(({ execution }) => execution?.no ?? -1), "exclusive");
+  await transaction.lock(
+    ready,
+    waiting.map(({ execution }) => execution?.no ?? -1),
+    "exclusive",
+  );
   for (const { execution, job } of waiting) {
     const row = transaction.get(ready, execution?.no ?? -1);
     if (row === undefined) continue;
-    transaction.update(ready, row.key.no, { priority: Math.max(row.priority, job.priority), expiresMs: Math.min(row.expiresMs, job.deadlineMs) });
+    transaction.update(ready, row.key.no, {
+      priority: Math.max(row.priority, job.priority),
+      expiresMs: Math.min(row.expiresMs, job.deadlineMs),
+    });
   }
   return [...again];
 }
 
-async function replaceKey(context: MemoryContext, transaction: Transaction, joining: Joining, old: LedgerKey, day: number): Promise<boolean> {
+async function replaceKey(
+  context: MemoryContext,
+  transaction: Transaction,
+  joining: Joining,
+  old: LedgerKey,
+  day: number,
+): Promise<boolean> {
   const { executionKeys } = context.database;
   await context.statement(transaction, "execution-key-replace");
   const key = requestKey(joining.job);

@@ -1,11 +1,33 @@
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
-import type { CancelRequest, ClaimOutcome, ClaimRequest, ClaimVerdict, FinishGroup, FinishOutcome, InboxPosition, IntakeGroup, IntakeOutcome, Ledger, LedgerLoad, OutboxGroup } from "../../../src/ports/ledger.js";
+import type {
+  CancelRequest,
+  ClaimOutcome,
+  ClaimRequest,
+  ClaimVerdict,
+  FinishGroup,
+  FinishOutcome,
+  InboxPosition,
+  IntakeGroup,
+  IntakeOutcome,
+  Ledger,
+  LedgerLoad,
+  OutboxGroup,
+} from "../../../src/ports/ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
 import { cancelJobs } from "./memory-cancel.js";
 import { claim, stragglersOf } from "./memory-claim.js";
-import { endJobs, insertOutbox, LEDGER_RULES, MemoryContext, writeEnds, type EndingWithReason, type LedgerRules, type LedgerWire } from "./memory-context.js";
+import {
+  endJobs,
+  insertOutbox,
+  LEDGER_RULES,
+  MemoryContext,
+  writeEnds,
+  type EndingWithReason,
+  type LedgerRules,
+  type LedgerWire,
+} from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
@@ -37,7 +59,14 @@ export class MemoryLedger implements Ledger {
   openSession(name: string): Promise<SessionNo> {
     return this.#context.single("session-open", (transaction) => {
       const no = this.#database.nextSession();
-      transaction.insert(this.#database.routers, no, { no, name, beatMs: this.#database.nowMs(), lowMark: 0, endedMs: null, recoveredMs: null });
+      transaction.insert(this.#database.routers, no, {
+        no,
+        name,
+        beatMs: this.#database.nowMs(),
+        lowMark: 0,
+        endedMs: null,
+        recoveredMs: null,
+      });
       return sessionNo(no);
     });
   }
@@ -54,7 +83,8 @@ export class MemoryLedger implements Ledger {
   endSession(session: SessionNo): Promise<void> {
     const { routers, nowMs } = this.#database;
     return this.#context.single("session-end", (transaction) => {
-      if (transaction.get(routers, session)?.endedMs === null) transaction.update(routers, session, { endedMs: nowMs() });
+      if (transaction.get(routers, session)?.endedMs === null)
+        transaction.update(routers, session, { endedMs: nowMs() });
     });
   }
 
@@ -72,7 +102,8 @@ export class MemoryLedger implements Ledger {
   openPosition(topic: string, partition: number, next: number): Promise<void> {
     return this.#context.single("position-open", (transaction) => {
       const key = positionKey(topic, partition);
-      if (transaction.get(this.#database.positions, key) === undefined) transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
+      if (transaction.get(this.#database.positions, key) === undefined)
+        transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
     });
   }
 
@@ -80,7 +111,11 @@ export class MemoryLedger implements Ledger {
     return accept(this.#context, group, render);
   }
 
-  claim(request: ClaimRequest, decide: (waiting: WaitingExecution) => ClaimVerdict, render: Renderer): Promise<ClaimOutcome> {
+  claim(
+    request: ClaimRequest,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome> {
     return claim(this.#context, request, decide, render);
   }
 
@@ -88,14 +123,27 @@ export class MemoryLedger implements Ledger {
     return finish(this.#context, group, render);
   }
 
-  giveBack(session: SessionNo, attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[], nowMs: number): Promise<void> {
+  giveBack(
+    session: SessionNo,
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+    nowMs: number,
+  ): Promise<void> {
     return giveBack(this.#context, session, attempts, nowMs);
   }
 
-  cancel(session: SessionNo, requests: readonly CancelRequest[], nowMs: number, render: Renderer): Promise<FinishOutcome> {
+  cancel(
+    session: SessionNo,
+    requests: readonly CancelRequest[],
+    nowMs: number,
+    render: Renderer,
+  ): Promise<FinishOutcome> {
     return this.#context.transaction("cancel", async (transaction) => {
       const written = await cancelJobs(this.#context, transaction, requests, nowMs, render);
-      return { ended: written.ended, outbox: await insertOutbox(this.#context, transaction, session, nowMs, written.outgoing), waste: 0 };
+      return {
+        ended: written.ended,
+        outbox: await insertOutbox(this.#context, transaction, session, nowMs, written.outgoing),
+        waste: 0,
+      };
     });
   }
 
@@ -117,12 +165,31 @@ export class MemoryLedger implements Ledger {
       for (const { execution } of found) transaction.remove(unanswered, execution.no);
       const ends = jobs.map((job): EndingWithReason => {
         const row = transaction.get(executions, job.execution?.no ?? -1);
-        const deadline = { code: "DEADLINE_EXCEEDED", message: "the deadline passed before the answer was there", provider: null, retryAtMs: null } as const;
+        const deadline = {
+          code: "DEADLINE_EXCEEDED",
+          message: "the deadline passed before the answer was there",
+          provider: null,
+          retryAtMs: null,
+        } as const;
         const failure = job.status === "expired" ? deadline : (row?.failure ?? null);
-        return { job, end: { answer: row?.answer ?? null, failure, served: "coalesced", payer: job.execution, history: row?.history ?? [], endedAtMs: nowMs } };
+        return {
+          job,
+          end: {
+            answer: row?.answer ?? null,
+            failure,
+            served: "coalesced",
+            payer: job.execution,
+            history: row?.history ?? [],
+            endedAtMs: nowMs,
+          },
+        };
       });
       const written = await writeEnds(context, transaction, render, ends);
-      return { ended: written.ended, outbox: await insertOutbox(context, transaction, session, nowMs, written.outgoing), waste: 0 };
+      return {
+        ended: written.ended,
+        outbox: await insertOutbox(context, transaction, session, nowMs, written.outgoing),
+        waste: 0,
+      };
     });
   }
 
@@ -134,10 +201,19 @@ export class MemoryLedger implements Ledger {
         const router = transaction.get(routers, no);
         return router?.endedMs !== null || router.beatMs <= nowMs() - OUTBOX_SILENT_AFTER_MS;
       };
-      const due = transaction.all(outboxReady).filter((row) => row.atMs < nowMs() - olderThanMs && (row.session === session || dead(row.session)));
-      const taken = due.sort((a, b) => a.seq - b.seq).slice(0, limit).filter((row) => transaction.tryLock(outboxReady, row.seq, "exclusive"));
+      const due = transaction
+        .all(outboxReady)
+        .filter((row) => row.atMs < nowMs() - olderThanMs && (row.session === session || dead(row.session)));
+      const taken = due
+        .sort((a, b) => a.seq - b.seq)
+        .slice(0, limit)
+        .filter((row) => transaction.tryLock(outboxReady, row.seq, "exclusive"));
       for (const row of taken) transaction.update(outboxReady, row.seq, { session, atMs: nowMs() });
-      return taken.map(({ seq, topic, keys }) => ({ seq, topic, records: keys.flatMap((key) => transaction.get(outbox, key) ?? []) }));
+      return taken.map(({ seq, topic, keys }) => ({
+        seq,
+        topic,
+        records: keys.flatMap((key) => transaction.get(outbox, key) ?? []),
+      }));
     });
   }
 

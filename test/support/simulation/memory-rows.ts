@@ -1,4 +1,11 @@
-import type { AttemptIntent, AttemptState, AttemptSummary, ExecutionState, JobState, ServedAnswer } from "../../../src/domain/execution/execution.js";
+import type {
+  AttemptIntent,
+  AttemptState,
+  AttemptSummary,
+  ExecutionState,
+  JobState,
+  ServedAnswer,
+} from "../../../src/domain/execution/execution.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";

@@ -3,29 +3,49 @@ import type { LedgerKey } from "../../../src/domain/ids.js";
 import { insertReady, nearestOf, type MemoryContext } from "./memory-context.js";
 
 /** Declares silent sessions dead and puts their calls in doubt; any router may go on with what another began. */
-export async function recoverDeadSessions(context: MemoryContext, deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
+export async function recoverDeadSessions(
+  context: MemoryContext,
+  deadAfterMs: number,
+  graceMs: (account: string) => number,
+): Promise<number> {
   const { database } = context;
   await context.single("sessions-declare-dead", (transaction) => {
     for (const row of transaction.all(database.routers)) {
       if (row.endedMs !== null || row.beatMs >= database.nowMs() - deadAfterMs) continue;
-      if (transaction.tryLock(database.routers, row.no, "exclusive")) transaction.update(database.routers, row.no, { endedMs: database.nowMs() });
+      if (transaction.tryLock(database.routers, row.no, "exclusive"))
+        transaction.update(database.routers, row.no, { endedMs: database.nowMs() });
     }
   });
-  const dead = await context.single("sessions-unrecovered", (transaction) => transaction.all(database.routers).filter((row) => row.endedMs !== null && row.recoveredMs === null));
+  const dead = await context.single("sessions-unrecovered", (transaction) =>
+    transaction.all(database.routers).filter((row) => row.endedMs !== null && row.recoveredMs === null),
+  );
   let doubts = 0;
   for (const { no, lowMark } of dead) {
     // Serial: one session after another.
     doubts += await recoverSession(context, no, lowMark, graceMs);
-    await context.single("session-recovered", (transaction) => { transaction.update(database.routers, no, { recoveredMs: database.nowMs() }); });
+    await context.single("session-recovered", (transaction) => {
+      // What another transaction held is still open: the next round takes it.
+      const left = transaction
+        .all(database.attempts)
+        .some((row) => row.session === no && row.state === "sending" && row.intent.no >= lowMark);
+      if (!left) transaction.update(database.routers, no, { recoveredMs: database.nowMs() });
+    });
   }
   return doubts;
 }
 
-function recoverSession(context: MemoryContext, session: number, lowMark: number, graceMs: (account: string) => number): Promise<number> {
+function recoverSession(
+  context: MemoryContext,
+  session: number,
+  lowMark: number,
+  graceMs: (account: string) => number,
+): Promise<number> {
   const { attempts, executions } = context.database;
   return context.transaction("recover", async (transaction) => {
     await context.statement(transaction, "attempts-to-doubt");
-    const open = transaction.all(attempts).filter((row) => row.session === session && row.state === "sending" && row.intent.no >= lowMark);
+    const open = transaction
+      .all(attempts)
+      .filter((row) => row.session === session && row.state === "sending" && row.intent.no >= lowMark);
     const rows = open.filter((row) => transaction.tryLock(attempts, row.intent.no, "exclusive"));
     const nowMs = Math.floor(context.database.nowMs());
     for (const row of rows) transaction.update(attempts, row.intent.no, { state: "in_doubt" });
@@ -37,7 +57,15 @@ function recoverSession(context: MemoryContext, session: number, lowMark: number
       transaction.update(executions, execution.key.no, { state: "in_doubt" });
       const nearest = nearestOf(context, transaction, execution.key.no);
       const runAtMs = nowMs + graceMs(row.intent.account);
-      insertReady(context, transaction, [{ key: execution.key, priority: nearest?.priority ?? 5, runAtMs, expiresMs: nearest?.deadlineMs ?? nowMs, waitsFor: "doubt" }]);
+      insertReady(context, transaction, [
+        {
+          key: execution.key,
+          priority: nearest?.priority ?? 5,
+          runAtMs,
+          expiresMs: nearest?.deadlineMs ?? nowMs,
+          waitsFor: "doubt",
+        },
+      ]);
     }
     return rows.length;
   });
@@ -55,18 +83,35 @@ export async function giveBack(
   const ordered = [...given].sort((a, b) => a.execution.no - b.execution.no);
   await context.transaction("give-back", async (transaction) => {
     await context.statement(transaction, "attempts-not-sent");
-    await transaction.lock(attempts, ordered.map(({ attempt }) => attempt.no), "exclusive");
+    await transaction.lock(
+      attempts,
+      ordered.map(({ attempt }) => attempt.no),
+      "exclusive",
+    );
     for (const { attempt } of ordered) {
-      if (transaction.get(attempts, attempt.no)?.state === "sending") transaction.update(attempts, attempt.no, { state: "not_sent", outcome: "cancelled" });
+      if (transaction.get(attempts, attempt.no)?.state === "sending")
+        transaction.update(attempts, attempt.no, { state: "not_sent", outcome: "cancelled" });
     }
     await context.statement(transaction, "executions-give-back");
-    await transaction.lock(executions, ordered.map(({ execution }) => execution.no), "exclusive");
+    await transaction.lock(
+      executions,
+      ordered.map(({ execution }) => execution.no),
+      "exclusive",
+    );
     for (const { execution, attempt } of ordered) {
       const row = transaction.get(executions, execution.no);
       if (row?.state !== "running" || row.session !== session || row.attemptNo !== attempt.no) continue;
       transaction.update(executions, execution.no, { state: "ready" });
       const nearest = nearestOf(context, transaction, execution.no);
-      insertReady(context, transaction, [{ key: execution, priority: nearest?.priority ?? 5, runAtMs: nowMs, expiresMs: nearest?.deadlineMs ?? nowMs, waitsFor: "concurrency" }]);
+      insertReady(context, transaction, [
+        {
+          key: execution,
+          priority: nearest?.priority ?? 5,
+          runAtMs: nowMs,
+          expiresMs: nearest?.deadlineMs ?? nowMs,
+          waitsFor: "concurrency",
+        },
+      ]);
     }
   });
 }

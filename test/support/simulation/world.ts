@@ -50,7 +50,9 @@ export class World {
 
   /** Resolves after a delay, unless the router dies before. */
   wait(life: Life | null, label: string, delayMs: number): Promise<void> {
-    return new Promise((resolve) => { this.at(delayMs, label, life, resolve); });
+    return new Promise((resolve) => {
+      this.at(delayMs, label, life, resolve);
+    });
   }
 
   /** A short, random delay: the place where a crash or another router may come in between. */
@@ -135,7 +137,7 @@ export class World {
     if (first === undefined || last === undefined) return null;
     if (queue.length === 0) return first;
     queue[0] = last;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const left = at * 2 + 1;
       if (left >= queue.length) return first;
       const smaller = left + 1 < queue.length && isBefore(queue[left + 1]!, queue[left]!) ? left + 1 : left;

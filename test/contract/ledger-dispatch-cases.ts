@@ -1,0 +1,235 @@
+import { describe, expect, test } from "@jest/globals";
+import { digestOf, RENDER } from "../support/simulation/fixture.js";
+import {
+  ANSWER_NANO_USD,
+  answerTo,
+  codesIn,
+  costsIn,
+  failureOf,
+  recordsOf,
+  resultsIn,
+  type LedgerBench,
+} from "./ledger-bench.js";
+
+const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+
+/** Cases of the ledger's suite from the row on: claims, doubt, cancelling, the outbox. `at.bench` is new for each case. */
+export function dispatchCases(at: { readonly bench: LedgerBench }): void {
+  describe("claim", () => {
+    test("gives a row to one router only", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      const [one, two] = [await at.bench.intent(1), await at.bench.intent(1)];
+      const outcomes = await Promise.all([
+        at.bench.claim(() => ({ kind: "start", intent: one })),
+        at.bench.claim(() => ({ kind: "start", intent: two })),
+      ]);
+      expect(outcomes.flatMap(({ started }) => started)).toHaveLength(1);
+    });
+
+    test("keeps a row that it was told to let wait", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      const runAtMs = at.bench.nowMs() + 120_000;
+      expect(await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "concurrency" }))).toMatchObject({
+        taken: 1,
+        started: [],
+      });
+      expect((await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "concurrency" }))).taken).toBe(0);
+      expect((await at.bench.ledger.load(10)).readyRows).toBe(1);
+    });
+
+    test("ends jobs whose deadline passed and drops an execution that nobody waits for", async () => {
+      await at.bench.accept([await at.bench.job({ ...WISH, ttlMs: 30_000 }, false)]);
+      const { outbox, started } = await at.bench.claim(() => {
+        throw new Error("asked about an execution that nobody waits for");
+      }, "expire");
+      expect(resultsIn(outbox)).toMatchObject([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(started).toEqual([]);
+      expect((await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b" }, true)])).kinds).toEqual(["started"]);
+    });
+
+    test("leaves the row where it was when it breaks off between two statements", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      await expect(
+        at.bench.claim(() => {
+          throw new Error("the process dies here");
+        }),
+      ).rejects.toThrow("the process dies here");
+      expect((await at.bench.ledger.load(10)).readyRows).toBe(1);
+    });
+
+    test("is refused to a session that has ended", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      await at.bench.ledger.endSession(at.bench.session);
+      expect(
+        await at.bench.claim(() => {
+          throw new Error("asked by a dead session");
+        }),
+      ).toMatchObject({ fenced: true, taken: 0 });
+    });
+
+    test("takes an intent back whose bytes never left", async () => {
+      const held = await at.bench.start(WISH);
+      await at.bench.ledger.giveBack(
+        at.bench.session,
+        [{ execution: held.execution, attempt: held.intent }],
+        at.bench.nowMs(),
+      );
+      const intent = await at.bench.intent(2);
+      expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toMatchObject([
+        { execution: { state: "ready", doubtful: null } },
+      ]);
+    });
+  });
+
+  describe("doubt", () => {
+    const die = async (): Promise<number> => {
+      const doubts = await at.bench.ledger.recoverDeadSessions(-1000, () => 0);
+      at.bench.session = await at.bench.ledger.openSession("next");
+      return doubts;
+    };
+
+    test("follows the death of a session, with the attempt that was in the air", async () => {
+      const held = await at.bench.start(WISH);
+      const dead = at.bench.session;
+      expect(await die()).toBe(1);
+      expect(await at.bench.ledger.beat(dead, 0)).toBe(false);
+      expect(await at.bench.ledger.recoverDeadSessions(60_000, () => 0)).toBe(0);
+      const seen: unknown[] = [];
+      await at.bench.claim((waiting) => {
+        seen.push({ state: waiting.state, doubtful: waiting.doubtful?.no });
+        return { kind: "wait", runAtMs: at.bench.nowMs() + 120_000, waitsFor: "doubt" };
+      });
+      expect(seen).toEqual([{ state: "in_doubt", doubtful: held.intent.no }]);
+    });
+
+    test("ends with a second attempt, the first one staying in the books as unknown", async () => {
+      const held = await at.bench.start(WISH);
+      await die();
+      const intent = await at.bench.intent(2);
+      const claimed = await at.bench.claim(() => ({ kind: "start", intent }));
+      expect(costsIn(claimed.outbox)).toEqual([{ kind: "charge", billing: "in_doubt", nanoUsd: null }]);
+      const { outbox } = await at.bench.finish([at.bench.ended({ ...held, intent }, answerTo("why"))]);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+      expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }]);
+    });
+
+    test("ends with IN_DOUBT where the policy does not pay twice", async () => {
+      await at.bench.start(WISH);
+      await die();
+      const { outbox } = await at.bench.claim(() => ({
+        kind: "fail",
+        failure: { code: "IN_DOUBT", message: "unknown", provider: null, retryAtMs: null },
+      }));
+      expect(resultsIn(outbox)).toMatchObject([{ status: "failed", code: "IN_DOUBT" }]);
+      expect(codesIn(outbox)).toEqual(["IN_DOUBT"]);
+      expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "in_doubt", nanoUsd: null }]);
+    });
+
+    test("ends with the late answer of the dead session, when that is first", async () => {
+      const held = await at.bench.start(WISH);
+      const dead = at.bench.session;
+      await die();
+      const { outbox, waste } = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      expect(resultsIn(outbox)).toMatchObject([{ status: "succeeded", digest: digestOf("why") }]);
+      expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }]);
+      expect(waste).toBe(0);
+      expect(
+        (
+          await at.bench.claim(() => {
+            throw new Error("asked about an ended execution");
+          })
+        ).taken,
+      ).toBe(0);
+    });
+
+    test("books the late answer of a settled attempt as an adjustment", async () => {
+      const held = await at.bench.start(WISH);
+      const dead = at.bench.session;
+      await die();
+      const intent = await at.bench.intent(2);
+      await at.bench.claim(() => ({ kind: "start", intent }));
+      await at.bench.finish([at.bench.ended({ ...held, intent }, answerTo("why"))]);
+      const { outbox, waste } = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      expect(resultsIn(outbox)).toEqual([]);
+      expect(costsIn(outbox)).toEqual([{ kind: "adjustment", billing: "waste", nanoUsd: ANSWER_NANO_USD.toString() }]);
+      expect(waste).toBe(1);
+    });
+
+    test("does not let a dead session decide about the attempt of another", async () => {
+      const held = await at.bench.start(WISH);
+      const dead = at.bench.session;
+      await die();
+      const intent = await at.bench.intent(2);
+      await at.bench.claim(() => ({ kind: "start", intent }));
+      await at.bench.finish([at.bench.ended(held, failureOf("overloaded", "answered", 500))], dead);
+      expect((await at.bench.ledger.load(10)).readyRows).toBe(0);
+      expect(
+        resultsIn((await at.bench.finish([at.bench.ended({ ...held, intent }, answerTo("why"))])).outbox),
+      ).toHaveLength(1);
+    });
+
+    test.each([
+      ["a failure", failureOf("overloaded", "answered", 500)],
+      ["a cut connection", failureOf("connection_failed", "perhaps", null)],
+    ])("comes to an execution whose session ended before it could write %s", async (_what, failure) => {
+      const held = await at.bench.start(WISH);
+      const dead = at.bench.session;
+      await at.bench.ledger.endSession(dead);
+      await at.bench.finish([at.bench.ended(held, failure)], dead);
+      at.bench.session = await at.bench.ledger.openSession("next");
+      await at.bench.ledger.recoverDeadSessions(60_000, () => 0);
+      const intent = await at.bench.intent(2);
+      expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toHaveLength(1);
+    });
+  });
+
+  describe("cancel", () => {
+    test("ends a waiting job once, and leaves others of its execution", async () => {
+      const held = await at.bench.start(WISH);
+      await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b" }, true)]);
+      const request = { tenant: null, jobId: "b" };
+      expect(
+        resultsIn((await at.bench.ledger.cancel(at.bench.session, [request], at.bench.nowMs(), RENDER)).outbox),
+      ).toMatchObject([{ jobId: "b", status: "cancelled" }]);
+      expect((await at.bench.ledger.cancel(at.bench.session, [request], at.bench.nowMs(), RENDER)).ended).toEqual([]);
+      expect(
+        resultsIn((await at.bench.finish([at.bench.ended(held, answerTo("why"))])).outbox).map(({ jobId }) => jobId),
+      ).toEqual(["a"]);
+    });
+
+    test("leaves the cost of a call that was out", async () => {
+      const held = await at.bench.start(WISH);
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+      expect(resultsIn(outbox)).toEqual([]);
+      expect(costsIn(outbox)).toMatchObject([{ nanoUsd: ANSWER_NANO_USD.toString() }]);
+    });
+
+    test("comes with a record too, and does not reach another tenant's job of that id", async () => {
+      await at.bench.accept([await at.bench.job({ ...WISH, tenant: "shop" }, false), await at.bench.job(WISH, false)]);
+      const { outbox } = await at.bench.accept([], { cancels: [{ tenant: "shop", jobId: "a" }] });
+      expect(resultsIn(outbox)).toHaveLength(1);
+      expect(recordsOf(outbox, "result")[0]?.value?.toString()).toContain('"tenant":"shop"');
+    });
+  });
+
+  describe("the outbox", () => {
+    test("keeps a group until it is dropped, byte for byte, and gives a dead router's to another", async () => {
+      const { outbox } = await at.bench.finish([at.bench.ended(await at.bench.start(WISH), answerTo("why"))]);
+      const written = [...outbox].sort((a, b) => a.seq - b.seq);
+      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, 60_000)).toEqual([]);
+      await at.bench.ledger.endSession(at.bench.session);
+      const next = await at.bench.ledger.openSession("next");
+      const taken = [...(await at.bench.ledger.takeOutbox(next, 10, -1000))].sort((a, b) => a.seq - b.seq);
+      expect(taken).toEqual(written);
+      await at.bench.ledger.dropOutbox(taken.map(({ seq }) => seq));
+      expect(await at.bench.ledger.takeOutbox(next, 10, -1000)).toEqual([]);
+    });
+
+    test("of a living router is not given to another", async () => {
+      await at.bench.finish([at.bench.ended(await at.bench.start(WISH), answerTo("why"))]);
+      const other = await at.bench.ledger.openSession("other");
+      expect(await at.bench.ledger.takeOutbox(other, 10, -1000)).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,135 @@
+/** Rows C1 (cancel), C19, C20 and C21 of the fault catalogue: ids that come again, in flight and after the end. */
+import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { Gateway } from "../support/gateway.js";
+import {
+  answerDigests,
+  chatJob,
+  digestOf,
+  headerText,
+  resultIn,
+  type FoundRecord,
+} from "../support/gateway-records.js";
+
+let gateway: Gateway;
+beforeAll(async () => {
+  gateway = await Gateway.open({ name: "identity" });
+  await gateway.startRouter();
+});
+beforeEach(async () => {
+  await gateway.simulator.setLatency(0);
+});
+afterAll(async () => {
+  await gateway.close();
+});
+
+const LATENCY_MS = 1500;
+
+/** Publishes a job that is in the air for a while, and waits until it is. */
+async function publishInFlight(jobId: string, prompt: string): Promise<void> {
+  await gateway.simulator.setLatency(LATENCY_MS);
+  await gateway.publish({ key: "first", value: chatJob(jobId, prompt), headers: { kafka_correlationId: "first" } });
+  await gateway.until("the call in the air", async () => (await gateway.simulator.openCalls()) === 1);
+  await gateway.simulator.setLatency(0);
+}
+
+const billedCalls = async (): Promise<number> => (await gateway.simulator.bill()).length;
+const twoResults = (jobId: string): Promise<readonly FoundRecord[]> =>
+  gateway.until(`two results of ${jobId}`, () =>
+    gateway.resultsOf(jobId).length >= 2 ? gateway.resultsOf(jobId) : null,
+  );
+
+test("[C1] a record without a value that asks for it cancels a job in flight, once, and its call's cost stays", async () => {
+  await publishInFlight("to cancel", "to cancel");
+  await gateway.publish({
+    key: "first",
+    value: null,
+    headers: { "llm-action": "cancel", "llm-job-id": "to cancel", "llm-tenant": "acme" },
+  });
+  const result = resultIn(await gateway.result("to cancel"));
+  expect(result).toMatchObject({ status: "cancelled", body: null, error: { code: "CANCELLED" } });
+  const bill = await gateway.until("the bill of the call", async () => (await gateway.simulator.bill())[0] ?? null);
+  const cost = await gateway.until("its cost record", () => gateway.topics.costs[0] ?? null);
+  expect(JSON.parse(cost.value?.toString() ?? "")).toMatchObject({ nanoUsd: bill.nanoUsd });
+  expect(gateway.resultsOf("to cancel")).toHaveLength(1);
+});
+
+test.each(["in flight", "answered"])(
+  "[C19] refuses another body under the id of a job that is %s; the first result stands",
+  async (when) => {
+    const jobId = `conflict ${when}`;
+    if (when === "in flight") await publishInFlight(jobId, "the first");
+    else {
+      await gateway.publish({ value: chatJob(jobId, "the first") });
+      await gateway.result(jobId);
+    }
+    const other = chatJob(jobId, "the second");
+    const offset = await gateway.publish({ key: "second", value: other });
+    const letter = await gateway.deadLetterOf(offset);
+    expect(headerText(letter, "llm-error-code")).toBe("ID_CONFLICT");
+    expect(headerText(letter, "llm-error-class")).toBe("rejected");
+    expect(letter.value?.toString()).toBe(other);
+    expect(answerDigests(resultIn(await gateway.result(jobId))).prompt).toBe(digestOf("the first"));
+    expect(gateway.resultsOf(jobId)).toHaveLength(1);
+  },
+);
+
+test.each(["in flight", "answered"])(
+  "[C20] sends the result of a job that is %s again to an equal second record, without a second call",
+  async (when) => {
+    const jobId = `repeat ${when}`;
+    const callsBefore = await billedCalls();
+    if (when === "in flight") await publishInFlight(jobId, jobId);
+    else {
+      await gateway.publish({ key: "first", value: chatJob(jobId, jobId), headers: { kafka_correlationId: "first" } });
+      await gateway.result(jobId);
+    }
+    // Equal in format and body; priority and labels are not compared.
+    await gateway.publish({
+      key: "second",
+      value: chatJob(jobId, jobId, { priority: 9, labels: { team: "b" } }),
+      headers: { kafka_correlationId: "second" },
+    });
+    const results = await twoResults(jobId);
+    const first = results.find((record) => headerText(record, "llm-duplicate") === null);
+    const again = results.find((record) => headerText(record, "llm-duplicate") === "true");
+    expect(
+      [first, again].map((record) => (record === undefined ? null : headerText(record, "kafka_correlationId"))),
+    ).toEqual(["first", "second"]);
+    expect(again?.value).toEqual(first?.value);
+    expect(again === undefined ? null : headerText(again, "ce_id")).toBe(
+      first === undefined ? "" : resultIn(first).resultId,
+    );
+    expect((await billedCalls()) - callsBefore).toBe(1);
+  },
+);
+
+test("[C20] tells two equal records of one group apart from one", async () => {
+  const callsBefore = await billedCalls();
+  const value = chatJob("at once", "at once");
+  await gateway.topics.publish([{ value }, { value }, { value: chatJob("at once", "not the same") }]);
+  const results = await twoResults("at once");
+  expect(results.map((record) => headerText(record, "llm-duplicate")).sort()).toEqual(["true", null].sort());
+  await gateway.until(
+    "the conflict",
+    () => gateway.topics.deadLetters.find((letter) => letter.value?.toString().includes("not the same")) ?? null,
+  );
+  expect((await billedCalls()) - callsBefore).toBe(1);
+});
+
+test("[C21] serves one id in two tenants as two jobs, each with its own call", async () => {
+  const callsBefore = await billedCalls();
+  await gateway.topics.publish([
+    { value: chatJob("shared id", "shared") },
+    { value: chatJob("shared id", "shared", { tenant: "zenith" }) },
+  ]);
+  const results = [
+    resultIn(await gateway.result("shared id", "acme")),
+    resultIn(await gateway.result("shared id", "zenith")),
+  ];
+  expect(results.map(({ status, served }) => ({ status, served }))).toEqual([
+    { status: "succeeded", served: "call" },
+    { status: "succeeded", served: "call" },
+  ]);
+  expect(new Set(results.map(({ resultId }) => resultId)).size).toBe(2);
+  expect((await billedCalls()) - callsBefore).toBe(2);
+});

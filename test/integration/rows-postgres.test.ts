@@ -1,0 +1,150 @@
+/** Rows E1, E2, E4 and E9 of the fault catalogue: Postgres is killed, restarted, cut off at a COMMIT, or refuses a row. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { startStack, type RunningServer, type Stack } from "../../src/stack/stack.js";
+import { Gateway, type GatewayOptions } from "../support/gateway.js";
+import { PostgresProxy } from "../support/gateway-proxy.js";
+import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
+
+let gateway: Gateway | null = null;
+let proxy: PostgresProxy | null = null;
+afterEach(async () => {
+  await gateway?.close();
+  await proxy?.close();
+  gateway = null;
+  proxy = null;
+});
+async function open(options: GatewayOptions): Promise<Gateway> {
+  gateway = await Gateway.open(options);
+  return gateway;
+}
+
+const ids = (prefix: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_unused, index) => `${prefix} ${String(index)}`);
+const publishJobs = (place: Gateway, jobIds: readonly string[]): Promise<readonly number[]> =>
+  place.topics.publish(jobIds.map((id) => ({ value: chatJob(id, id) })));
+
+/** Every job has results of one id and one value, with the answer to its own prompt. */
+async function eachEndedOnce(place: Gateway, jobIds: readonly string[]): Promise<void> {
+  for (const id of jobIds) expect(answerDigests(resultIn(await place.result(id))).prompt).toBe(digestOf(id));
+  const distinct = new Set(
+    place.topics.results.map((record) => `${headerText(record, "ce_id") ?? ""} ${record.value?.toString() ?? ""}`),
+  );
+  expect(distinct.size).toBe(jobIds.length);
+}
+
+/** The sum of the cost records equals the provider's bill. Only where nothing was in doubt. */
+async function ledgerEqualsBill(place: Gateway, calls: number): Promise<void> {
+  expect((await place.simulator.bill()).length).toBe(calls);
+  const costs = await place.until("the cost records", () => {
+    const byId = new Map(
+      place.topics.costs.map((record) => [headerText(record, "ce_id"), record.value?.toString() ?? ""]),
+    );
+    return byId.size >= calls ? byId : null;
+  });
+  const sum = [...costs.values()].reduce(
+    (total, text) => total + BigInt((JSON.parse(text) as { nanoUsd: string }).nanoUsd),
+    0n,
+  );
+  expect(sum).toBe(await place.simulator.billedNanoUsd());
+}
+
+describe("a server of its own", () => {
+  let stack: Stack;
+  let postgres: RunningServer;
+  beforeAll(async () => {
+    stack = await startStack({ servers: ["postgres"], own: true });
+    const found = stack.servers.find(({ kind }) => kind === "postgres");
+    if (found === undefined) throw new Error("expected a Postgres in the stack");
+    postgres = found;
+  }, 120_000);
+  afterAll(async () => {
+    await stack.stop();
+  }, 60_000);
+
+  test("[E1] Postgres killed under load: intake waits, the router lives, each job ends once and is paid once", async () => {
+    const place = await open({
+      name: "e1",
+      latencyMs: 20,
+      postgresUrl: stack.addresses.databaseUrl,
+      config: { concurrency: 16 },
+    });
+    const router = await place.startRouter();
+    const jobIds = ids("e1", 600);
+    for (let part = 0; part < 3; part += 1) {
+      await publishJobs(place, jobIds.slice(part * 200, part * 200 + 200));
+      const before = place.topics.results.length;
+      await place.until("work under way", () => place.topics.results.length > before + 20);
+      await postgres.kill("SIGKILL");
+      await postgres.restart();
+    }
+    await eachEndedOnce(place, jobIds);
+    expect(router.running).toBe(true);
+    expect(router.events("session.opened")).toHaveLength(1);
+    await ledgerEqualsBill(place, jobIds.length);
+  }, 120_000);
+
+  test("[E2] Postgres restarted under an idle pool: the process lives and goes on", async () => {
+    const place = await open({ name: "e2", postgresUrl: stack.addresses.databaseUrl });
+    const router = await place.startRouter();
+    await publishJobs(place, ["before"]);
+    await place.result("before");
+    await postgres.restart();
+    await publishJobs(place, ["after"]);
+    await eachEndedOnce(place, ["before", "after"]);
+    expect(router.running).toBe(true);
+    expect(router.events("postgres.connection_lost").length).toBeGreaterThan(0);
+  }, 60_000);
+});
+
+describe("a connection that breaks at COMMIT", () => {
+  test.each([
+    { at: "before_commit", marker: "job-key-insert", what: "accept" },
+    { at: "after_commit", marker: "job-key-insert", what: "accept" },
+    { at: "before_commit", marker: "attempts-record", what: "finish" },
+    { at: "after_commit", marker: "attempts-record", what: "finish" },
+  ] as const)("[E4] the COMMIT of $what is cut $at: looked up, nothing lost, nothing twice", async ({ at, marker }) => {
+    const place = await open({
+      name: "e4",
+      routersDatabaseUrl: async (url) => {
+        proxy = await PostgresProxy.open(url);
+        return proxy.urlFor(url);
+      },
+    });
+    const router = await place.startRouter();
+    await publishJobs(place, ["warm-up"]);
+    await place.result("warm-up");
+    proxy?.cutCommits(at, marker, 2);
+    const jobIds = ids("e4", 20);
+    await publishJobs(place, jobIds.slice(0, 10));
+    await eachEndedOnce(place, ["warm-up", ...jobIds.slice(0, 10)]);
+    await publishJobs(place, jobIds.slice(10));
+    await eachEndedOnce(place, ["warm-up", ...jobIds]);
+    expect(proxy?.cuts).toBe(2);
+    expect(router.running).toBe(true);
+    expect(await place.query("SELECT 1 FROM jobs")).toHaveLength(1 + jobIds.length);
+    expect(await place.position()).toBe(1 + jobIds.length);
+    await ledgerEqualsBill(place, 1 + jobIds.length);
+    expect(place.topics.deadLetters).toEqual([]);
+  });
+});
+
+test("[E9] one row that Postgres refuses in the middle of a group: 499 jobs are accepted, this one is a dead letter", async () => {
+  const place = await open({ name: "e9", config: { limits: { groups: { sizeMax: 500, waitMs: 200 } } } });
+  // Admission refuses all that Postgres is known to refuse, so the refusal is made here.
+  await place.query("ALTER TABLE jobs ADD CONSTRAINT refuse_one CHECK (job_id <> convert_to('e9 250', 'UTF8'))");
+  const jobIds = ids("e9", 500);
+  const offsets = await publishJobs(place, jobIds);
+  const router = await place.startRouter();
+  const letter = await place.deadLetterOf(offsets[250] ?? -1);
+  expect(headerText(letter, "llm-error-code")).toBe("INTERNAL");
+  expect(headerText(letter, "__dlq.errors.message")).toContain("refuse_one");
+  expect(letter.value?.toString()).toBe(chatJob("e9 250", "e9 250"));
+  await eachEndedOnce(
+    place,
+    jobIds.filter((id) => id !== "e9 250"),
+  );
+  expect(place.topics.deadLetters).toHaveLength(1);
+  expect(await place.position()).toBe(500);
+  expect(router.events("intake.record_refused")).toHaveLength(1);
+  await ledgerEqualsBill(place, 499);
+});

@@ -1,0 +1,14 @@
+import { ledgerSuite } from "../contract/ledger-suite.js";
+import { MemoryDatabase } from "../support/simulation/memory-database.js";
+import { MemoryLedger } from "../support/simulation/memory-ledger.js";
+import { START_MS } from "../support/simulation/fixture.js";
+
+ledgerSuite("the ledger in memory", () => {
+  const nowMs = (): number => START_MS;
+  const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
+  return Promise.resolve({
+    ledger: new MemoryLedger(new MemoryDatabase(nowMs), wire),
+    nowMs,
+    close: () => Promise.resolve(),
+  });
+});

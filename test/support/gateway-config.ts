@@ -1,0 +1,46 @@
+import type { FreshTopicNames } from "./servers.js";
+
+/** What a test changes in the gateway's config; times in milliseconds. */
+export interface ConfigChanges {
+  readonly concurrency?: number;
+  readonly callTimeoutMs?: number;
+  readonly inDoubt?: { readonly policy: "retry" | "fail"; readonly graceMs: number };
+  readonly shutdownGraceMs?: number;
+  /** Merged into the section `limits`. */
+  readonly limits?: Readonly<Record<string, unknown>>;
+  readonly kafka?: Readonly<Record<string, unknown>>;
+  readonly postgres?: Readonly<Record<string, unknown>>;
+}
+
+/** The gateway's config document: two tenants, one account at the simulator, one alias. Addresses and the key stay references. */
+export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, changes: ConfigChanges): unknown {
+  return {
+    environment: "test",
+    kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: groupOf(names), ...changes.kafka },
+    topics: { jobs: [names.jobs], results: names.results, costs: names.costs, events: names.events },
+    registry: { url: "${SCHEMA_REGISTRY_URL}" },
+    postgres: { url: "${DATABASE_URL}", ...changes.postgres },
+    auth: { tenantFrom: "body" },
+    tenants: { acme: { tier: "standard" }, zenith: { tier: "free" } },
+    providers: {
+      "openai-main": {
+        kind: "openai",
+        baseUrl: `${simulatorUrl}/v1`,
+        apiKey: "${OPENAI_API_KEY}",
+        limits: { concurrency: changes.concurrency ?? 32 },
+        callTimeoutMs: changes.callTimeoutMs ?? 30_000,
+        inDoubt: changes.inDoubt ?? { policy: "retry", graceMs: 2000 },
+      },
+    },
+    models: {
+      cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "openai-main", model: "gpt-4.1-mini" }] },
+    },
+    limits: changes.limits ?? {},
+    shutdown: { graceMs: changes.shutdownGraceMs ?? 10_000 },
+    http: { port: 0 },
+  };
+}
+
+export function groupOf(names: FreshTopicNames): string {
+  return `rows-${names.jobs}`;
+}

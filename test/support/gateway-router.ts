@@ -1,0 +1,127 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import {
+  endText,
+  logTail,
+  runProcess,
+  startProcess,
+  type OwnProcess,
+  type ProcessEnd,
+} from "../../src/demo/child-process.js";
+
+const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+export interface RouterStart {
+  readonly name: string;
+  readonly configFile: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+}
+
+/** One line of a router's log. */
+export interface LogLine {
+  readonly event: string;
+  readonly level: string;
+  readonly [field: string]: unknown;
+}
+
+/** A router process from `dist`, signalled by its test. */
+export class GatewayRouter {
+  readonly #child: OwnProcess;
+
+  /** Resolves once its consumer runs. @throws Error with the end of its log when it ends before that. */
+  static async start(options: RouterStart): Promise<GatewayRouter> {
+    const child = startProcess({
+      name: options.name,
+      args: [CLI, "router", "--config", options.configFile, "--name", options.name],
+      env: options.env,
+      logFile: options.logFile,
+      readStdout: true,
+    });
+    const router = new GatewayRouter(child);
+    await router.event("router.ready");
+    return router;
+  }
+
+  static async migrate(options: RouterStart): Promise<void> {
+    await runProcess(
+      { ...options, name: "migrate", args: [CLI, "migrate", "--config", options.configFile], readStdout: false },
+      60_000,
+    );
+  }
+
+  private constructor(child: OwnProcess) {
+    this.#child = child;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  get running(): boolean {
+    return !this.#child.hasEnded();
+  }
+
+  /** All lines of the log so far. */
+  log(): readonly LogLine[] {
+    return this.#child
+      .stdoutText()
+      .split("\n")
+      .slice(0, -1)
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as LogLine); // our own log format
+  }
+
+  events(name: string): readonly LogLine[] {
+    return this.log().filter(({ event }) => event === name);
+  }
+
+  /** Resolves with the first line of this event, past ones included. @throws Error when the router ends without it. */
+  async event(name: string): Promise<LogLine> {
+    const found = new Promise<LogLine>((resolve) => {
+      const look = (): void => {
+        const line = this.events(name)[0];
+        if (line !== undefined) resolve(line);
+      };
+      this.#child.onStdoutLine(look);
+      look();
+    });
+    const ended = this.#child.ended.then((end): never => {
+      throw new Error(
+        `expected ${name} from the router, but it ${endText(end)}: ${this.#child.stdoutText().slice(-2000)} ${logTail(this.#child.logFile)}`,
+      );
+    });
+    return Promise.race([found, ended]);
+  }
+
+  /** Sends a signal; resolves at once. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.signal(signal);
+  }
+
+  /** Sends a signal that ends it; resolves with how it ended. */
+  async end(signal: "SIGKILL" | "SIGTERM"): Promise<ProcessEnd> {
+    this.#child.signal(signal);
+    return this.#child.ended;
+  }
+
+  /** Text of /metrics. */
+  async metrics(): Promise<string> {
+    const { url } = await this.event("router.listening");
+    return (await fetch(`${String(url)}/metrics`)).text();
+  }
+
+  /** Highest resident memory since its start, in MiB; Linux only, from /proc. */
+  peakRssMb(): number {
+    const status = readFileSync(`/proc/${String(this.pid)}/status`, "utf8");
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;
+  }
+
+  /** Resident memory from now on counts anew. */
+  async stop(): Promise<void> {
+    if (!this.running) return;
+    this.signal("SIGCONT"); // a stopped one would not see what follows
+    this.signal("SIGKILL");
+    await this.#child.ended;
+  }
+}

@@ -1,0 +1,75 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startSimulator, type SimulatorProcess } from "../../src/demo/simulator-process.js";
+
+const SCRIPT = fileURLToPath(new URL("../../dist/simulator/simulator-main.js", import.meta.url));
+const PRICING = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
+
+/** A row of the provider's bill, with what tests look at. */
+export interface BillRow {
+  readonly requestId: string;
+  readonly attempt: string | null;
+  readonly nanoUsd: string;
+}
+
+/** The simulated provider of one test, as a process, with its controls. */
+export class GatewaySimulator {
+  readonly url: string;
+  readonly #process: SimulatorProcess;
+
+  static async start(folder: string, latencyMs: number): Promise<GatewaySimulator> {
+    const child = await startSimulator({
+      script: SCRIPT,
+      billFile: join(folder, "bill.jsonl"),
+      pricingFile: PRICING,
+      latencyMs,
+      jitterMs: 0,
+      seed: 1,
+      logFile: join(folder, "simulator.log"),
+      onUnexpectedEnd: (error) => {
+        process.stderr.write(`${error.message}\n`);
+      },
+    });
+    return new GatewaySimulator(child);
+  }
+
+  private constructor(child: SimulatorProcess) {
+    this.#process = child;
+    this.url = child.url;
+  }
+
+  /** Billed calls so far, in the order they were billed. */
+  async bill(): Promise<readonly BillRow[]> {
+    const text = await (await fetch(`${this.url}/simulator/bill`)).text();
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as BillRow); // the simulator's README says what a row is
+  }
+
+  async billedNanoUsd(): Promise<bigint> {
+    return (await this.bill()).reduce((sum, row) => sum + BigInt(row.nanoUsd), 0n);
+  }
+
+  /** Calls received and not yet answered. */
+  openCalls(): Promise<number> {
+    return this.#process.openCalls();
+  }
+
+  async setLatency(ms: number): Promise<void> {
+    await this.#post("/simulator/latency", { ms, jitterMs: 0 });
+  }
+
+  async setFaults(rules: readonly unknown[]): Promise<void> {
+    await this.#post("/simulator/faults", rules);
+  }
+
+  async #post(path: string, body: unknown): Promise<void> {
+    const response = await fetch(`${this.url}${path}`, { method: "POST", body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.stop();
+  }
+}

@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import {
+  CompressionTypes,
+  Kafka,
+  logLevel,
+  type Admin,
+  type Consumer,
+  type IHeaders,
+  type KafkaMessage,
+  type Producer,
+} from "kafkajs";
+import { readHeadersInLinearTime } from "../../src/adapters/kafka/header-decoding.js";
+import type { FoundRecord, RecordToSend } from "./gateway-records.js";
+import type { FreshTopicNames } from "./servers.js";
+
+export interface TopicsSetup {
+  readonly brokers: string;
+  readonly names: FreshTopicNames;
+  readonly partitions: number;
+  /** Longest record batch that the topics take; the broker's own default when left out. */
+  readonly messageBytesMax?: number;
+}
+
+/** The topics of one test: a producer for jobs, and a reader that keeps everything the gateway published, from the start. */
+export class GatewayTopics {
+  readonly names: FreshTopicNames;
+  readonly admin: Admin;
+  readonly #producer: Producer;
+  readonly #reader: Consumer;
+  readonly #found: FoundRecord[] = [];
+
+  static async open(setup: TopicsSetup): Promise<GatewayTopics> {
+    readHeadersInLinearTime(); // what comes out carries the headers of what went in
+    const kafka = new Kafka({
+      brokers: setup.brokers.split(","),
+      clientId: "rows-test",
+      logLevel: logLevel.NOTHING,
+      requestTimeout: 60_000,
+    });
+    const topics = new GatewayTopics(setup, kafka);
+    await topics.#start(setup);
+    return topics;
+  }
+
+  private constructor({ names }: TopicsSetup, kafka: Kafka) {
+    this.names = names;
+    this.admin = kafka.admin();
+    this.#producer = kafka.producer({ allowAutoTopicCreation: false });
+    this.#reader = kafka.consumer({
+      groupId: `rows-reader-${randomUUID()}`,
+      maxWaitTimeInMs: 50,
+      maxBytesPerPartition: 4 * 1024 * 1024,
+      retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1000 },
+    });
+  }
+
+  async #start({ names, partitions, messageBytesMax }: TopicsSetup): Promise<void> {
+    await Promise.all([this.admin.connect(), this.#producer.connect(), this.#reader.connect()]);
+    const configEntries =
+      messageBytesMax === undefined ? [] : [{ name: "max.message.bytes", value: String(messageBytesMax) }];
+    const written = [names.results, names.costs, names.deadLetters, names.events];
+    await this.admin.createTopics({
+      waitForLeaders: true,
+      topics: [
+        { topic: names.jobs, numPartitions: partitions, replicationFactor: 1, configEntries },
+        ...written.map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1, configEntries })),
+      ],
+    });
+    await this.#reader.subscribe({ topics: written, fromBeginning: true });
+    await this.#reader.run({
+      autoCommit: false,
+      eachBatch: ({ batch }) => {
+        this.#found.push(...batch.messages.map((message) => toFound(batch.topic, batch.partition, message)));
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** Publishes in order. @returns the records' offsets when all went to one partition. */
+  async publish(
+    records: readonly RecordToSend[],
+    compression: CompressionTypes = CompressionTypes.None,
+  ): Promise<readonly number[]> {
+    const sent = await this.#producer.send({
+      topic: this.names.jobs,
+      acks: -1,
+      compression,
+      messages: records.map(({ key = null, value, headers = {} }) => ({ key, value, headers: { ...headers } })),
+    });
+    const base = Number(sent[0]?.baseOffset ?? Number.NaN);
+    return records.map((_record, index) => base + index);
+  }
+
+  get results(): readonly FoundRecord[] {
+    return this.#in(this.names.results);
+  }
+
+  get costs(): readonly FoundRecord[] {
+    return this.#in(this.names.costs);
+  }
+
+  get deadLetters(): readonly FoundRecord[] {
+    return this.#in(this.names.deadLetters);
+  }
+
+  #in(topic: string): readonly FoundRecord[] {
+    return this.#found.filter((record) => record.topic === topic);
+  }
+
+  /** What the group has committed in each partition; -1 where it has committed nothing. */
+  async committed(groupId: string): Promise<readonly number[]> {
+    const [found] = await this.admin.fetchOffsets({ groupId, topics: [this.names.jobs] });
+    const partitions = [...(found?.partitions ?? [])].sort((a, b) => a.partition - b.partition);
+    return partitions.map(({ offset }) => Number(offset));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#reader.disconnect(), this.#producer.disconnect(), this.admin.disconnect()]);
+  }
+}
+
+function toFound(topic: string, partition: number, message: KafkaMessage): FoundRecord {
+  return {
+    topic,
+    partition,
+    offset: Number(message.offset),
+    key: message.key,
+    value: message.value,
+    headers: toHeaders(message.headers),
+  };
+}
+
+function toHeaders(headers: IHeaders | undefined): ReadonlyMap<string, readonly Buffer[]> {
+  return new Map(
+    Object.entries(headers ?? {}).map(([name, value]) => {
+      const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
+      return [name, values.map((one) => (typeof one === "string" ? Buffer.from(one, "utf8") : one))];
+    }),
+  );
+}

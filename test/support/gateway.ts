@@ -1,0 +1,204 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { createOwnDatabase } from "../../src/demo/own-database.js";
+import { gatewayConfig, groupOf, type ConfigChanges } from "./gateway-config.js";
+import type { FoundRecord, RecordToSend } from "./gateway-records.js";
+import { resultIn } from "./gateway-records.js";
+import { GatewayRouter } from "./gateway-router.js";
+import { GatewaySimulator } from "./gateway-simulator.js";
+import { GatewayTopics } from "./gateway-topics.js";
+import { freshTopicNames, servers } from "./servers.js";
+
+export interface GatewayOptions {
+  /** Says in logs and topic names which test it is. */
+  readonly name: string;
+  readonly latencyMs?: number;
+  readonly partitions?: number;
+  readonly messageBytesMax?: number;
+  readonly config?: ConfigChanges;
+  /** A Postgres server of the test's own; the shared one when left out. */
+  readonly postgresUrl?: string;
+  /** Changes the address under which the routers reach Postgres: for a proxy in between. */
+  readonly routersDatabaseUrl?: (databaseUrl: string) => Promise<string>;
+}
+
+const POLL_MS = 25;
+const WAIT_MS = 30_000;
+
+/**
+ * The whole gateway on real servers: a fresh database, fresh topics, a simulator process and routers from `dist`, and what a test needs to look
+ * at all of it from outside. `close` ends every process it started.
+ */
+export class Gateway {
+  readonly topics: GatewayTopics;
+  readonly simulator: GatewaySimulator;
+  readonly #database: pg.Pool;
+  readonly #folder: string;
+  readonly #configFile: string;
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #dropDatabase: () => Promise<void>;
+  readonly #routers: GatewayRouter[] = [];
+
+  /** Everything but a router: `startRouter` starts those. */
+  static async open(options: GatewayOptions): Promise<Gateway> {
+    const addresses = servers();
+    const database = await createOwnDatabase(
+      options.postgresUrl ?? addresses.databaseUrl,
+      `test_${randomBytes(6).toString("hex")}`,
+    );
+    const folder = await mkdtemp(join(tmpdir(), `sluice-${options.name}-`));
+    const names = freshTopicNames(options.name);
+    const [simulator, topics] = await Promise.all([
+      GatewaySimulator.start(folder, options.latencyMs ?? 0),
+      GatewayTopics.open({
+        brokers: addresses.kafkaBrokers,
+        names,
+        partitions: options.partitions ?? 1,
+        ...(options.messageBytesMax === undefined ? {} : { messageBytesMax: options.messageBytesMax }),
+      }),
+    ]);
+    const configFile = join(folder, "sluice.json");
+    await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {})));
+    const env = {
+      KAFKA_BROKERS: addresses.kafkaBrokers,
+      DATABASE_URL: database.url,
+      SCHEMA_REGISTRY_URL: addresses.registryUrl,
+      OPENAI_API_KEY: "test-key",
+    };
+    await GatewayRouter.migrate({ name: "migrate", configFile, env, logFile: join(folder, "migrate.log") });
+    const pool = new pg.Pool({ connectionString: database.url, max: 1 });
+    pool.on("error", () => undefined); // tests kill the server
+    const routersUrl = (await options.routersDatabaseUrl?.(database.url)) ?? database.url;
+    return new Gateway({
+      topics,
+      simulator,
+      pool,
+      folder,
+      configFile,
+      env: { ...env, DATABASE_URL: routersUrl },
+      drop: database.drop,
+    });
+  }
+
+  private constructor(parts: {
+    readonly topics: GatewayTopics;
+    readonly simulator: GatewaySimulator;
+    readonly pool: pg.Pool;
+    readonly folder: string;
+    readonly configFile: string;
+    readonly env: Readonly<Record<string, string>>;
+    readonly drop: () => Promise<void>;
+  }) {
+    this.topics = parts.topics;
+    this.simulator = parts.simulator;
+    this.#database = parts.pool;
+    this.#folder = parts.folder;
+    this.#configFile = parts.configFile;
+    this.#env = parts.env;
+    this.#dropDatabase = parts.drop;
+  }
+
+  async startRouter(name = `router-${String(this.#routers.length + 1)}`): Promise<GatewayRouter> {
+    const router = await GatewayRouter.start({
+      name,
+      configFile: this.#configFile,
+      env: this.#env,
+      logFile: join(this.#folder, `${name}.log`),
+    });
+    this.#routers.push(router);
+    return router;
+  }
+
+  /** Publishes one record. @returns its offset. */
+  async publish(record: RecordToSend): Promise<number> {
+    const [offset] = await this.topics.publish([record]);
+    return offset ?? Number.NaN;
+  }
+
+  async query<Row>(sql: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    return (await this.#database.query(sql, [...values])).rows as Row[]; // the test knows its own columns
+  }
+
+  /** A connection of the test's own, for a lock that is held across statements. The caller ends it. */
+  async connection(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.#env["DATABASE_URL"] });
+    client.on("error", () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  /** Results of one job, in the order of their publishing. */
+  resultsOf(jobId: string, tenant = "acme"): readonly FoundRecord[] {
+    return this.topics.results.filter((record) => {
+      const result = resultIn(record);
+      return result.jobId === jobId && result.tenant === tenant;
+    });
+  }
+
+  /** The first result of a job, once it is there. */
+  async result(jobId: string, tenant = "acme"): Promise<FoundRecord> {
+    return this.until(`a result of ${JSON.stringify(jobId)}`, () => this.resultsOf(jobId, tenant)[0] ?? null);
+  }
+
+  /** The dead letter of the record at this offset of partition 0, once it is there. */
+  async deadLetterOf(offset: number): Promise<FoundRecord> {
+    return this.until(
+      `the dead letter of offset ${String(offset)}`,
+      () =>
+        this.topics.deadLetters.find(
+          (record) => record.headers.get("__dlq.errors.offset")?.[0]?.toString() === String(offset),
+        ) ?? null,
+    );
+  }
+
+  committedOffsets(): Promise<readonly number[]> {
+    return this.topics.committed(groupOf(this.topics.names));
+  }
+
+  /** Waits for an event that can only be seen by looking. @throws Error naming what did not come, with the routers' last lines. */
+  async until<Value>(
+    what: string,
+    look: () => Value | null | false | Promise<Value | null | false>,
+    timeoutMs = WAIT_MS,
+  ): Promise<Value> {
+    const endMs = Date.now() + timeoutMs;
+    for (;;) {
+      const found = await look();
+      if (found !== null && found !== false) return found;
+      if (Date.now() > endMs)
+        throw new Error(
+          `expected ${what} within ${String(timeoutMs)} ms; the routers said last:\n${this.#lastLines()}`,
+        );
+      await sleep(POLL_MS);
+    }
+  }
+
+  #lastLines(): string {
+    return this.#routers
+      .map((router) =>
+        router
+          .log()
+          .slice(-8)
+          .map((line) => JSON.stringify(line))
+          .join("\n"),
+      )
+      .join("\n--\n");
+  }
+
+  /** Records of the jobs topic that the ledger has taken. */
+  async position(): Promise<number> {
+    const rows = await this.query<{ next: string }>("SELECT coalesce(sum(next), 0) AS next FROM inbox_position");
+    return Number(rows[0]?.next);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#routers.map((router) => router.stop()));
+    await Promise.all([this.simulator.stop(), this.topics.close(), this.#database.end().catch(() => undefined)]);
+    await this.#dropDatabase();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,43 @@
+import { attemptId } from "../../../src/domain/job/ids.js";
+import type { CheckedParts, CheckerName } from "./checkers.js";
+
+type Report = (checker: CheckerName, message: string, jobId: string | null) => void;
+
+/** Each billed row belongs to one attempt, and what the ledger says of an attempt is what was billed for it, unless it is in doubt. */
+export function checkBill({ database, books, broker }: CheckedParts, report: Report): void {
+  const billed = new Map<string, bigint>();
+  for (const row of books.bill) {
+    if (billed.has(row.attemptId)) report("ledger_equals_bill", `attempt ${row.attemptId} was billed twice`, null);
+    billed.set(row.attemptId, (billed.get(row.attemptId) ?? 0n) + row.nanoUsd);
+  }
+  const costs = [...database.costs.committed.values()];
+  for (const { intent, execution, state } of database.attempts.committed.values()) {
+    const id = attemptId(execution.day, intent.no);
+    const paid = billed.get(id) ?? 0n;
+    billed.delete(id);
+    const own = costs.filter((cost) => cost.attemptNo === intent.no);
+    const isOpen = state === "in_doubt" || state === "settled" || state === "sending";
+    const booked = own.reduce((sum, cost) => sum + (cost.nanoUsd ?? 0n), 0n);
+    const jobId =
+      [...database.jobs.committed.values()].find((job) => job.execution?.no === execution.no)?.jobId ?? null;
+    if (isOpen) {
+      if (booked !== 0n) report("ledger_equals_bill", `attempt ${id} is in doubt and has a known cost`, jobId);
+      if (paid > intent.maxNanoUsd) report("ledger_equals_bill", `attempt ${id} was billed beyond its maximum`, jobId);
+      if (state === "settled" && !own.some((cost) => cost.billing === "in_doubt"))
+        report("ledger_equals_bill", `attempt ${id} was settled without a cost record`, jobId);
+    } else if (booked !== paid) {
+      report(
+        "ledger_equals_bill",
+        `attempt ${id} (${state}): the ledger says ${String(booked)}, the bill ${String(paid)}`,
+        jobId,
+      );
+    }
+  }
+  for (const id of billed.keys()) report("ledger_equals_bill", `the bill has attempt ${id}, the ledger has not`, null);
+  const records = new Set(
+    broker.published.filter(({ record }) => record.kind === "cost").map(({ record }) => record.no),
+  );
+  for (const cost of costs)
+    if (!records.has(cost.no))
+      report("every_result_published", `cost record ${String(cost.no)} was never published`, null);
+}

@@ -1,0 +1,102 @@
+import type { CheckedParts, CheckerName } from "./checkers.js";
+import { digestOf } from "./fixture.js";
+import type { JobRow } from "./memory-rows.js";
+import type { Publication } from "./scenario.js";
+
+type Report = (checker: CheckerName, message: string, jobId: string | null) => void;
+
+/** When all is quiet: each job ended, has one result with the right answer, and everything that was to go out did. */
+export function checkResults(parts: CheckedParts, report: Report): void {
+  const jobs = [...parts.database.jobs.committed.values()];
+  for (const publication of parts.scenario.publications) {
+    const { wish, record } = publication;
+    if (wish === null) continue;
+    const job = jobs.find((other) => other.jobId === wish.jobId && other.tenant === wish.tenant);
+    if (job === undefined)
+      report(
+        "no_job_lost",
+        `offset ${String(record.offset)} of partition ${String(record.partition)} is no job in the ledger`,
+        wish.jobId,
+      );
+    else if (job.state === "active") report("no_job_lost", "the job never ended", wish.jobId);
+  }
+  for (const job of jobs) if (job.state !== "active") checkResult(parts, job, report);
+  checkRepeats(parts, jobs, report);
+  checkOutbox(parts, report);
+}
+
+function sourceOf({ record }: Publication): string {
+  return `${record.topic}:${String(record.partition)}:${String(record.offset)}`;
+}
+
+function checkResult(parts: CheckedParts, job: JobRow, report: Report): void {
+  const copies = parts.broker.published.flatMap(({ record }) => {
+    if (record.kind !== "result" && record.kind !== "repeat") return [];
+    const document = JSON.parse(record.value?.toString("utf8") ?? "{}") as ResultDocument; // written by the renderer
+    return document.jobId === job.jobId && document.tenant === job.tenant && document.generation === job.generation
+      ? [{ document, text: record.value?.toString("latin1") }]
+      : [];
+  });
+  const [first] = copies;
+  if (first === undefined) {
+    report("every_result_published", "the job ended and no result of it was published", job.jobId);
+    return;
+  }
+  if (copies.some(({ text }) => text !== first.text))
+    report("one_result", "two results of one generation differ", job.jobId);
+  if (first.document.status !== job.state)
+    report("one_result", `the result says ${first.document.status}, the ledger ${job.state}`, job.jobId);
+  if (job.state !== "succeeded") return;
+  const prompt =
+    parts.scenario.publications.find((publication) => sourceOf(publication) === job.source)?.wish?.prompt ?? "";
+  if (first.document.body?.digest !== digestOf(prompt))
+    report("right_answer", `the answer is not to "${prompt}"`, job.jobId);
+}
+
+interface ResultDocument {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly generation: number;
+  readonly status: string;
+  readonly body: { readonly digest: string } | null;
+}
+
+/** A newer record with a known id gets the result again, or a dead letter when its body is another. */
+function checkRepeats(parts: CheckedParts, jobs: readonly JobRow[], report: Report): void {
+  const { database, scenario } = parts;
+  let wanted = 0;
+  for (const publication of scenario.publications) {
+    const { wish, record } = publication;
+    const job = jobs.find((other) => other.jobId === wish?.jobId && other.tenant === wish.tenant);
+    if (wish === null || job === undefined || job.source === sourceOf(publication)) continue;
+    const first = scenario.publications.find((other) => sourceOf(other) === job.source);
+    if (first?.wish?.prompt === wish.prompt) wanted += 1;
+    else if (
+      ![...database.deadLetters.committed.values()].some(
+        (letter) =>
+          letter.code === "ID_CONFLICT" && letter.partition === record.partition && letter.offset === record.offset,
+      )
+    ) {
+      report("no_repeat_lost", "a record with a taken id has no dead letter", wish.jobId);
+    }
+  }
+  const repeats = [...database.outbox.committed.values()].filter((record) => record.kind === "repeat").length;
+  // More is allowed: a repeat that is handed over twice is answered twice, with the same bytes.
+  if (repeats < wanted)
+    report(
+      "no_repeat_lost",
+      `${String(wanted)} records named a known job, ${String(repeats)} got its result again`,
+      null,
+    );
+}
+
+function checkOutbox({ database, broker }: CheckedParts, report: Report): void {
+  const published = new Set(broker.published.map(({ record }) => `${record.kind}:${String(record.no)}`));
+  for (const [key, record] of database.outbox.committed) {
+    if (!published.has(String(key)))
+      report("every_result_published", `${record.kind} ${String(record.no)} was written and never published`, null);
+  }
+  const letters = [...database.outbox.committed.values()].filter((record) => record.kind === "dead_letter").length;
+  if (letters !== database.deadLetters.committed.size)
+    report("every_result_published", "rows of dead letters and their records differ in number", null);
+}

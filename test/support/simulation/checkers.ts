@@ -1,0 +1,199 @@
+import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
+import type { FakeBroker } from "./fake-broker.js";
+import type { ProviderBooks } from "./fake-provider.js";
+import { checkResults } from "./check-results.js";
+import { checkBill } from "./check-bill.js";
+import { JOBS_TOPIC } from "./fixture.js";
+import { positionKey } from "./memory-accept.js";
+import type { MemoryDatabase, Transaction } from "./memory-database.js";
+import type { Scenario } from "./scenario.js";
+import type { World } from "./world.js";
+
+export const CHECKERS = [
+  "no_job_lost",
+  "one_result",
+  "right_answer",
+  "every_result_published",
+  "no_repeat_lost",
+  "ledger_equals_bill",
+  "one_live_attempt",
+  "calls_only_with_intent",
+  "offsets_behind_ledger",
+  "position_skips_nothing",
+  "position_never_goes_back",
+  "doubt_is_bounded",
+  "no_stage_breaks",
+  "everything_drains",
+] as const;
+export type CheckerName = (typeof CHECKERS)[number];
+
+export interface Violation {
+  readonly checker: CheckerName;
+  readonly message: string;
+  readonly jobId: string | null;
+}
+
+export interface CheckedParts {
+  readonly world: World;
+  readonly database: MemoryDatabase;
+  readonly broker: FakeBroker;
+  readonly books: ProviderBooks;
+  readonly scenario: Scenario;
+}
+
+/** Error events that tell of a row or a group that the ledger refused: none of them may ever happen here. */
+const BUGS: ReadonlySet<string> = new Set([
+  "intake.record_refused",
+  "finish.refused",
+  "session.stage_broke",
+  "dispatch.judge_failed",
+]);
+
+/** Watches a run: some promises are checked at each commit, call and offset, the others when all is quiet. The first violation stands. */
+export class Checkers {
+  violation: Violation | null = null;
+  /** Attempts that were in the air at a kill or a stop. */
+  readonly exposed = new Set<string>();
+  readonly #parts: CheckedParts;
+  readonly #doubtful = new Set<string>();
+  readonly #positions = new Map<string | number, number>();
+
+  constructor(parts: CheckedParts) {
+    this.#parts = parts;
+    const { database, broker, books } = parts;
+    database.onCommit = (transaction) => {
+      this.#afterCommit(transaction);
+    };
+    broker.onCommitted = (partition, next) => {
+      this.#afterOffset(partition, next);
+    };
+    books.onCall = (id) => {
+      this.#atCall(id);
+    };
+  }
+
+  get inDoubt(): number {
+    return this.#doubtful.size;
+  }
+
+  report(checker: CheckerName, message: string, jobId: string | null): void {
+    this.violation ??= { checker, message, jobId };
+  }
+
+  logged(event: string, fields: Readonly<Record<string, unknown>>): void {
+    const { error } = fields;
+    if (BUGS.has(event))
+      this.report(
+        "no_stage_breaks",
+        `${event}: ${error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(fields)}`,
+        null,
+      );
+  }
+
+  #afterCommit(transaction: Transaction): void {
+    const { database } = this.#parts;
+    for (const key of transaction.touched(database.attempts)) this.#afterAttempt(Number(key));
+    for (const key of transaction.touched(database.positions)) this.#afterPosition(key);
+  }
+
+  #afterAttempt(no: number): void {
+    const { database } = this.#parts;
+    const row = database.attempts.committed.get(no);
+    if (row === undefined) return;
+    if (row.state === "in_doubt") this.#doubtful.add(attemptId(row.execution.day, no));
+    const open = [...database.attempts.committed.values()].filter(
+      (other) => other.execution.no === row.execution.no && (other.state === "sending" || other.state === "in_doubt"),
+    );
+    if (open.length > 1) {
+      const numbers = open.map(({ intent }) => String(intent.number)).join(" and ");
+      this.report(
+        "one_live_attempt",
+        `attempts ${numbers} of one execution may both be billed`,
+        this.#jobOf(row.execution.no),
+      );
+    }
+  }
+
+  #jobOf(executionNo: number): string | null {
+    return (
+      [...this.#parts.database.jobs.committed.values()].find((job) => job.execution?.no === executionNo)?.jobId ?? null
+    );
+  }
+
+  #afterPosition(key: string | number): void {
+    const { database, broker } = this.#parts;
+    const before = this.#positions.get(key) ?? 0;
+    const next = database.positions.committed.get(key)?.next ?? 0;
+    this.#positions.set(key, next);
+    if (next < before)
+      this.report("position_never_goes_back", `${String(key)} went from ${String(before)} to ${String(next)}`, null);
+    const partition = Number(String(key).split(":").at(-1));
+    for (const record of (broker.log[partition] ?? []).slice(before, next)) {
+      const publication = this.#parts.scenario.publications.find((other) => other.record === record);
+      if (publication === undefined || publication.kind === "cancel" || this.#isAccepted(publication)) continue;
+      this.report(
+        "position_skips_nothing",
+        `offset ${String(record.offset)} of ${String(key)} was passed and nothing of it is in the ledger`,
+        publication.wish?.jobId ?? null,
+      );
+    }
+  }
+
+  #isAccepted({ record, wish }: Scenario["publications"][number]): boolean {
+    const { database } = this.#parts;
+    const isLetter = [...database.deadLetters.committed.values()].some(
+      (letter) => letter.partition === record.partition && letter.offset === record.offset,
+    );
+    return (
+      isLetter ||
+      (wish !== null &&
+        [...database.jobs.committed.values()].some((job) => job.jobId === wish.jobId && job.tenant === wish.tenant))
+    );
+  }
+
+  #afterOffset(partition: number, next: number): void {
+    const position = this.#parts.database.positions.committed.get(positionKey(JOBS_TOPIC, partition))?.next ?? 0;
+    if (next > position)
+      this.report(
+        "offsets_behind_ledger",
+        `Kafka's offset of partition ${String(partition)} is ${String(next)}, the ledger accepted up to ${String(position)}`,
+        null,
+      );
+  }
+
+  #atCall(id: string): void {
+    const key = parseAttemptId(id);
+    const row = key === null ? undefined : this.#parts.database.attempts.committed.get(key.no);
+    if (row?.state === "sending") return;
+    this.report(
+      "calls_only_with_intent",
+      `a call went out for attempt ${id}, which is ${row?.state ?? "not in the ledger"}`,
+      row === undefined ? null : this.#jobOf(row.execution.no),
+    );
+  }
+
+  isDrained(): boolean {
+    const { database, broker } = this.#parts;
+    if (database.outboxReady.committed.size > 0 || database.ready.committed.size > 0) return false;
+    const read = broker.log.every(
+      (log, partition) =>
+        (database.positions.committed.get(positionKey(JOBS_TOPIC, partition))?.next ?? 0) >= log.length,
+    );
+    if (!read) return false;
+    for (const job of database.jobs.committed.values()) if (job.state === "active") return false;
+    for (const attempt of database.attempts.committed.values()) if (attempt.state === "sending") return false;
+    return true;
+  }
+
+  atTheEnd(drained: boolean): void {
+    const { books } = this.#parts;
+    const report = this.report.bind(this);
+    checkResults(this.#parts, report);
+    checkBill(this.#parts, report);
+    for (const id of this.#doubtful) {
+      if (this.exposed.has(id) || books.unclear.has(id)) continue;
+      report("doubt_is_bounded", `attempt ${id} came in doubt, and its router lived and its call ended`, null);
+    }
+    if (!drained) report("everything_drains", "work is left although nothing has been broken for minutes", null);
+  }
+}

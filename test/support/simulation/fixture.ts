@@ -1,0 +1,127 @@
+import { createHash } from "node:crypto";
+import { compileJobShapeCheck } from "../../../src/adapters/registry/job-schema.js";
+import { createAdmission, type JobAdmission } from "../../../src/domain/job/admit.js";
+import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
+import { parsePriceTable } from "../../../src/domain/cost/price-table.js";
+import type { IncomingRecord } from "../../../src/domain/job/job.js";
+import { createRenderer, type RenderSettings } from "../../../src/domain/result/render.js";
+import type { Catalog } from "../../../src/domain/route/catalog.js";
+import { createRoutePlanner } from "../../../src/domain/route/plan-routes.js";
+
+/** What the simulated gateway is configured with, and records as a producer writes them. */
+
+export const JOBS_TOPIC = "sim.jobs";
+export const RESULTS_TOPIC = "sim.results";
+export const COSTS_TOPIC = "sim.costs";
+export const DLQ_TOPIC = `${JOBS_TOPIC}.dlq`;
+/** 2026-12-01T12:00:00Z */
+export const START_MS = 1_796_126_400_000;
+export const ACCOUNTS = ["alpha", "beta"] as const;
+/** 1 and 4 US dollars per million tokens. */
+export const INPUT_NANO_PER_TOKEN = 1000n;
+export const OUTPUT_NANO_PER_TOKEN = 4000n;
+
+const MODEL = {
+  inputPerMTok: 1,
+  outputPerMTok: 4,
+  contextWindow: 100_000,
+  maxOutputTokens: 4096,
+  capabilities: ["chat"],
+};
+
+export const CATALOG: Catalog = {
+  prices: parsePriceTable({ asOf: "2026-12-01", models: { "openai/sim-alpha": MODEL, "openai/sim-beta": MODEL } }),
+  accounts: ACCOUNTS.map((name) => ({
+    name,
+    kind: "openai",
+    regions: null,
+    prices: null,
+    maxOutputTokensDefault: 256,
+    capabilities: null,
+  })),
+  aliases: [
+    {
+      name: "sim",
+      maxOutputTokensDefault: 256,
+      candidates: ACCOUNTS.map((account) => ({ account, model: `sim-${account}` })),
+    },
+  ],
+};
+
+export const PLAN_ROUTES = createRoutePlanner(CATALOG);
+export const RENDER_SETTINGS: RenderSettings = {
+  environment: "simulation",
+  cluster: "sim",
+  group: "sluice",
+  costsTopic: COSTS_TOPIC,
+};
+export const RENDER = createRenderer(RENDER_SETTINGS);
+
+const checkShape = compileJobShapeCheck();
+
+export function createSimulatedAdmission(): JobAdmission {
+  return createAdmission({
+    cluster: "sim",
+    tenantFrom: "body",
+    topicTenants: new Map(),
+    tenants: new Map([
+      ["catalogue", { tier: "standard", replyTopics: [] }],
+      ["shop", { tier: "free", replyTopics: [] }],
+    ]),
+    limits: DEFAULT_ADMISSION_LIMITS,
+    copiedHeaders: DEFAULT_COPIED_HEADER_LIMITS,
+    lifetime: { defaultTtlMs: 3_600_000, defaultTtlBatchMs: 7_200_000, maxTtlMs: 86_400_000 },
+    resultsTopic: RESULTS_TOPIC,
+    configRevision: "1",
+    checkShape,
+  });
+}
+
+export interface JobWish {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly prompt: string;
+  readonly ttlMs?: number;
+  readonly priority?: number;
+  readonly dedupe?: boolean;
+  readonly cacheRead?: boolean;
+  readonly onDoubt?: "retry" | "fail";
+}
+
+export function jobValue(wish: JobWish): Buffer {
+  const { jobId, tenant, prompt, ttlMs, priority, dedupe, cacheRead, onDoubt } = wish;
+  const document = {
+    jobId,
+    tenant,
+    format: "openai.chat",
+    body: { model: "sim", messages: [{ role: "user", content: prompt }] },
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(dedupe === undefined ? {} : { dedupe }),
+    ...(cacheRead === undefined ? {} : { cache: { read: cacheRead } }),
+    ...(onDoubt === undefined ? {} : { onDoubt }),
+  };
+  return Buffer.from(JSON.stringify(document), "utf8");
+}
+
+export function recordAt(
+  partition: number,
+  offset: number,
+  timestampMs: number,
+  value: Buffer | null,
+  cancels?: string,
+): IncomingRecord {
+  const headers =
+    cancels === undefined
+      ? []
+      : [
+          { name: "llm-action", value: Buffer.from("cancel") },
+          { name: "llm-job-id", value: Buffer.from(cancels) },
+        ];
+  return { topic: JOBS_TOPIC, partition, offset, timestampMs, key: null, value, headers };
+}
+
+/** What an honest provider puts into its answer to a prompt. */
+export function digestOf(prompt: string): string {
+  return createHash("sha256").update(prompt).digest("hex").slice(0, 16);
+}

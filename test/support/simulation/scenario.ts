@@ -1,0 +1,109 @@
+import type { IncomingRecord } from "../../../src/domain/job/job.js";
+import { jobValue, recordAt, START_MS, type JobWish } from "./fixture.js";
+import { SeededRandom } from "./seeded-random.js";
+
+/** What one seed publishes and breaks. */
+export interface Scenario {
+  readonly seed: number;
+  readonly routers: number;
+  readonly partitions: number;
+  readonly doubtPolicy: "retry" | "fail";
+  readonly publications: readonly Publication[];
+  /** Events of the world at which a router is killed. */
+  readonly kills: readonly number[];
+  /** Times at which a router is stopped for a while, longer than its session lives in most cases. */
+  readonly freezes: readonly { readonly atMs: number; readonly forMs: number }[];
+  /** Times at which a router is asked to end and another starts. */
+  readonly terms: readonly number[];
+  /** From here on nothing is broken any more. */
+  readonly calmMs: number;
+  /** How unreliable things are until then: probabilities. */
+  readonly cutLedger: number;
+  readonly providerTrouble: number;
+  readonly brokerTrouble: number;
+  /** How often a consumer believes to be further than the ledger, as after a failover that lost the ledger's tail. */
+  readonly consumerAhead: number;
+}
+
+export interface Publication {
+  readonly atMs: number;
+  readonly kind: "job" | "bad" | "cancel";
+  readonly wish: JobWish | null;
+  readonly record: IncomingRecord;
+}
+
+const BUSY_MS = 12_000;
+const CALM_AFTER_MS = 60_000;
+
+export function scenarioOf(seed: number): Scenario {
+  const random = new SeededRandom(seed * 7919 + 13);
+  const partitions = random.between(1, 3);
+  const gentle = random.chance(0.1);
+  return {
+    seed,
+    routers: random.between(1, 3),
+    partitions,
+    doubtPolicy: random.chance(0.7) ? "retry" : "fail",
+    publications: publicationsOf(random, partitions),
+    kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
+    freezes: gentle
+      ? []
+      : times(random.between(0, 2), () => ({
+          atMs: START_MS + random.between(500, 14_000),
+          forMs: random.pick([3000, 12_000, random.between(19_000, 27_000), random.between(19_000, 27_000)]),
+        })),
+    terms: random.chance(0.3) ? [START_MS + random.between(1000, 30_000)] : [],
+    calmMs: START_MS + CALM_AFTER_MS,
+    cutLedger: gentle ? 0 : random.pick([0, 0.002, 0.01]),
+    providerTrouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
+    brokerTrouble: gentle ? 0 : random.pick([0, 0.1, 0.3]),
+    consumerAhead: gentle ? 0 : random.pick([0, 0.2]),
+  };
+}
+
+function times<Item>(count: number, make: () => Item): Item[] {
+  return Array.from({ length: count }, make);
+}
+
+function publicationsOf(random: SeededRandom, partitions: number): Publication[] {
+  const jobs = random.between(5, 22);
+  const prompts = random.between(1, Math.max(1, Math.floor(jobs * 0.7)));
+  const next = Array.from({ length: partitions }, () => 0);
+  const wishes: JobWish[] = [];
+  const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: string }[] = [];
+  for (let index = 0; index < jobs; index += 1) {
+    const wish = wishOf(random, index, prompts);
+    wishes.push(wish);
+    plans.push({ kind: "job", wish });
+    if (random.chance(0.12)) plans.push({ kind: "job", wish: random.pick(wishes) }); // a producer's own retry
+    if (random.chance(0.06))
+      plans.push({ kind: "job", wish: { ...random.pick(wishes), prompt: `another ${String(index)}` } }); // an id that is taken
+    if (random.chance(0.06)) plans.push({ kind: "bad", wish: null });
+    if (random.chance(0.08)) plans.push({ kind: "cancel", wish: null, cancels: random.pick(wishes).jobId });
+  }
+  const at = plans.map(() => START_MS + random.between(0, BUSY_MS)).sort((a, b) => a - b);
+  return plans.map((plan, index): Publication => {
+    const partition = random.between(0, partitions - 1);
+    const offset = next[partition] ?? 0;
+    next[partition] = offset + 1;
+    const atMs = at[index] ?? START_MS;
+    const value =
+      plan.wish === null
+        ? Buffer.from(plan.kind === "bad" ? `{"jobId": no json ${String(index)}` : "")
+        : jobValue(plan.wish);
+    return { atMs, kind: plan.kind, wish: plan.wish, record: recordAt(partition, offset, atMs, value, plan.cancels) };
+  });
+}
+
+function wishOf(random: SeededRandom, index: number, prompts: number): JobWish {
+  return {
+    jobId: `job-${String(index)}`,
+    tenant: random.chance(0.6) ? "catalogue" : "shop",
+    prompt: `question ${String(random.between(1, prompts))}`,
+    ...(random.chance(0.15) ? { ttlMs: random.between(1000, 25_000) } : {}),
+    ...(random.chance(0.2) ? { priority: random.between(0, 9) } : {}),
+    ...(random.chance(0.1) ? { dedupe: false } : {}),
+    ...(random.chance(0.2) ? { cacheRead: false } : {}),
+    ...(random.chance(0.1) ? { onDoubt: "fail" } : {}),
+  };
+}
