@@ -3,7 +3,7 @@ import base from "./jest.config.mjs";
 
 export default {
   ...base,
-  roots: ["integration", "contract", "e2e"].map((folder) => `<rootDir>/test/${folder}`),
+  roots: ["integration", "contract"].map((folder) => `<rootDir>/test/${folder}`),
   globalSetup: "<rootDir>/test/support/global-setup.mjs",
   globalTeardown: "<rootDir>/test/support/global-teardown.mjs",
   // Real servers on a busy machine: a wait for an event may take seconds, and the event ends it early.

@@ -355,7 +355,10 @@ export class RouterSession {
     const { cluster } = this.#options;
     return Promise.all(
       this.#inbox.watched().map(async ({ topic, partition, stopped }) => {
-        const [position, { low, high }] = await Promise.all([this.#ledger.position(topic, partition), cluster.offsets(topic, partition)]);
+        const [position, { low, high }] = await Promise.all([
+          this.#ledger.position(topic, partition),
+          cluster.offsets(topic, partition),
+        ]);
         return { topic, partition, stopped, next: position?.next ?? low, logEnd: high };
       }),
     );

@@ -33,7 +33,9 @@ afterEach(async () => {
   children.clear();
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
 
 type Running = { readonly url: string; readonly child: ChildProcess; readonly lines: readonly string[] };
 
@@ -51,7 +53,9 @@ async function start(bill: string, flags: readonly string[] = []): Promise<Runni
   if (child.stdout === null) throw new Error("expected a pipe");
   const reader = createInterface({ input: child.stdout });
   const first = await new Promise<string>((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`the simulator ended with ${String(code)} before it was ready`)));
+    child.once("exit", (code) => {
+      reject(new Error(`the simulator ended with ${String(code)} before it was ready`));
+    });
     reader.on("line", (line) => {
       lines.push(line);
       resolve(line);
@@ -62,7 +66,11 @@ async function start(bill: string, flags: readonly string[] = []): Promise<Runni
 
 /** Resolves with the exit code, or the signal that ended it. */
 function ended(child: ChildProcess): Promise<number | string | null> {
-  return new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
+  return new Promise((resolve) =>
+    child.once("exit", (code, signal) => {
+      resolve(code ?? signal);
+    }),
+  );
 }
 
 function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<number | string | null> {

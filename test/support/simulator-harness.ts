@@ -11,7 +11,7 @@ import type { BillRow, Simulator, SimulatorOptions } from "../../src/simulator/s
 const pricingFile = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
 
 // `json` is what came over the wire: tests look into it freely, and a wrong shape fails them.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+
 export type Answer = { status: number; headers: Record<string, string>; text: string; json: any };
 
 let folder = "";
@@ -100,7 +100,7 @@ export function sha(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 32);
 }
 
-export async function control(path: string, method = "GET", body: unknown = undefined): Promise<Answer> {
+export async function control(path: string, method = "GET", body?: unknown): Promise<Answer> {
   return send(path, {}, body === undefined ? null : JSON.stringify(body), method);
 }
 

@@ -51,9 +51,10 @@ export class ConsumerWatchdog {
   /** Runs until the signal. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, watchdogMs } = this.#parts;
-    while (!signal.aborted) {
+    for (;;) {
       await clock.sleep(watchdogMs / LOOKS, signal);
-      if (!signal.aborted) await this.step();
+      if (signal.aborted) return;
+      await this.step();
     }
   }
 
@@ -91,7 +92,10 @@ export class ConsumerWatchdog {
     const { log, metrics, restart } = this.#parts;
     this.#standing.clear(); // the new consumer gets the whole time again
     metrics.count("sluice_consumer_restarts_total", {});
-    const place = look === null ? {} : { topic: look.topic, partition: look.partition, next: look.next, lag: look.logEnd - look.next };
+    const place =
+      look === null
+        ? {}
+        : { topic: look.topic, partition: look.partition, next: look.next, lag: look.logEnd - look.next };
     log.error("kafka.consumer_restarted", { reason, ...place });
     try {
       await restart();

@@ -84,12 +84,46 @@ export class InboxConsumer implements Inbox {
       allowAutoTopicCreation: false,
       retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 10, restartOnFailure: () => Promise.resolve(true) },
     });
-    this.#consumer.on(this.#consumer.events.GROUP_JOIN, () => {
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      if (consumer !== this.#consumer) return; // one that was given up
       this.#states.clear();
+      this.#assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
+        partitions.map((partition) => ({ topic, partition })),
+      );
     });
-    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => {
-      parts.log.error("kafka.consumer_crashed", { message: payload.error.message, restart: payload.restart });
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      log.error("kafka.consumer_crashed", { message: payload.error.message, restart: payload.restart });
+      // Some errors the client never tries again, whatever it is told; nobody would read any more.
+      if (!payload.restart && consumer === this.#consumer) this.#dead = true;
     });
+    return consumer;
+  }
+
+  /** True once the client gave up by itself. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** The assigned partitions, and whether fetching is stopped on purpose. */
+  watched(): readonly { readonly topic: string; readonly partition: number; readonly stopped: boolean }[] {
+    return this.#assigned.map(({ topic, partition }) => {
+      const key = `${topic}\0${String(partition)}`;
+      const stopped = this.#paused || this.#waiting.has(key) || this.#states.get(key)?.stopped === true;
+      return { topic, partition, stopped };
+    });
+  }
+
+  /** A new client in the place of one that reads no more; it goes on at the ledger's positions. */
+  async restart(): Promise<void> {
+    const given = this.#consumer;
+    this.#consumer = this.#open();
+    this.#assigned = [];
+    this.#states.clear();
+    this.#dead = false;
+    // A client that hangs may hang here too; its group membership ends by itself then.
+    await Promise.race([given.disconnect().catch(() => undefined), this.#parts.clock.sleep(RESTART_WAIT_MS)]);
+    await this.start();
+    if (this.#paused) this.pause();
   }
 
   async start(): Promise<void> {
