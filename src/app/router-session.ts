@@ -158,10 +158,16 @@ export class RouterSession {
         this.#notSent.push(work);
       },
     });
-    const start = (work: Work): void => {
-      this.#caller.start(work);
-    };
     const mayStart = (): boolean => this.#keeper.mayStart();
+    // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
+    const start = (work: Work): void => {
+      if (mayStart()) {
+        this.#caller.start(work);
+        return;
+      }
+      this.#slots.release(work.route.account, false);
+      this.#notSent.push(work);
+    };
     this.#dispatch = new DispatchStage({
       ...common,
       ...config.delivery,
@@ -238,10 +244,10 @@ export class RouterSession {
   async run(signal: AbortSignal): Promise<void> {
     const over = AbortSignal.any([signal, this.#over.signal]);
     await this.#publisher.connect();
+    const starting = [this.#dispatch.run(), this.#intake.run()];
     const loops = [
       this.#keeper.run(),
-      this.#dispatch.run(),
-      this.#intake.run(),
+      ...starting,
       this.#relay.runSweep(),
       this.#watchLoad(over),
       this.#sweepStragglers(over),
@@ -269,11 +275,15 @@ export class RouterSession {
           { once: true },
         );
       });
-    await this.#drain(loops, finishing);
+    await this.#drain(starting, loops, finishing);
   }
 
   /** Intake stops at once and leaves the group; calls in the air get the grace, then they are in doubt; then results go out. */
-  async #drain(loops: readonly Promise<void>[], finishing: Promise<void>): Promise<void> {
+  async #drain(
+    starting: readonly Promise<void>[],
+    loops: readonly Promise<void>[],
+    finishing: Promise<void>,
+  ): Promise<void> {
     const { config, log } = this.#options;
     const endMs = systemClock.monotonicMs() + config.shutdown.graceMs;
     const left = (): number => Math.max(0, endMs - systemClock.monotonicMs());
@@ -284,6 +294,8 @@ export class RouterSession {
       Math.min(5000, left()),
       this.#inbox.stop().catch(() => undefined),
     );
+    // A transaction that was under way may still start calls; only after it is there nothing new.
+    await within(Math.max(0, left() - DRAIN_RESERVE_MS), Promise.allSettled(starting));
     while (this.#caller.inAir > 0 && left() > DRAIN_RESERVE_MS) await systemClock.sleep(20);
     this.#caller.cut();
     while (this.#caller.inAir > 0 && left() > 0) await systemClock.sleep(20);

@@ -19,6 +19,8 @@ test("[A15] a router stopped for 40 s wakes as a zombie: its decisions are refus
     latencyMs: 4000,
     config: { callTimeoutMs: 120_000, inDoubt: { policy: "retry", graceMs: 2000 } },
   });
+  // One of the zombie's calls is refused by the provider: for it that means to fail the job, a decision that is no longer its own.
+  await gateway.simulator.setFaults([{ match: { count: 1 }, fault: { kind: "status", status: 400 } }]);
   const zombie = await gateway.startRouter("zombie");
   const jobIds = Array.from({ length: 12 }, (_unused, index) => `a15 ${String(index)}`);
   await gateway.topics.publish(jobIds.map((id) => ({ value: chatJob(id, id) })));
@@ -39,15 +41,14 @@ test("[A15] a router stopped for 40 s wakes as a zombie: its decisions are refus
   await sleep(STOPPED_MS - (Date.now() - stoppedMs)); // the fault itself lasts this long
   zombie.signal("SIGCONT");
   // The answers to its calls lay in its sockets all the time: facts, which it now brings to the ledger.
-  await gateway.until(
-    "the facts of the zombie",
-    async () =>
-      (
-        await gateway.query("SELECT 1 FROM attempts WHERE no = ANY($1) AND state = 'answered'", [
-          heldByZombie.map(({ no }) => no),
-        ])
-      ).length === heldByZombie.length,
-  );
+  const outcomes = await gateway.until("the facts of the zombie", async () => {
+    const rows = await gateway.query<{ state: string; outcome: string }>(
+      "SELECT state, outcome FROM attempts WHERE no = ANY($1) AND state IN ('answered', 'failed')",
+      [heldByZombie.map(({ no }) => no)],
+    );
+    return rows.length === heldByZombie.length ? rows : null;
+  });
+  expect(outcomes.filter(({ state }) => state === "failed")).toEqual([{ state: "failed", outcome: "refused" }]);
   await gateway.until("the end of its session", () => zombie.events("session.over").length > 0);
   // It opens a new session and is a router like any other again.
   await gateway.until("its next session", () => zombie.events("session.opened").length === 2);
@@ -63,7 +64,7 @@ test("[A15] a router stopped for 40 s wakes as a zombie: its decisions are refus
 
   // Each billed call is in the ledger once: the charge of the job it served, or waste; the doubt's record is corrected by an adjustment.
   const calls = (await gateway.simulator.bill()).length;
-  expect(calls).toBe(jobIds.length + 1 + heldByZombie.length);
+  expect(calls).toBe(jobIds.length + 1 + heldByZombie.length - 1); // the refused call is not billed
   const facts = await gateway.query<{ nano: string }>("SELECT nano_usd AS nano FROM attempts WHERE state = 'answered'");
   expect(facts).toHaveLength(calls);
   const billed = await gateway.simulator.billedNanoUsd();

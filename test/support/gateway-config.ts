@@ -9,6 +9,7 @@ export interface ConfigChanges {
   /** Merged into the section `limits`. */
   readonly limits?: Readonly<Record<string, unknown>>;
   readonly kafka?: Readonly<Record<string, unknown>>;
+  readonly registry?: Readonly<Record<string, unknown>>;
   readonly postgres?: Readonly<Record<string, unknown>>;
 }
 
@@ -18,7 +19,7 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
     environment: "test",
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: groupOf(names), ...changes.kafka },
     topics: { jobs: [names.jobs], results: names.results, costs: names.costs, events: names.events },
-    registry: { url: "${SCHEMA_REGISTRY_URL}" },
+    registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
     tenants: { acme: { tier: "standard" }, zenith: { tier: "free" } },

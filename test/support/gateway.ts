@@ -20,6 +20,8 @@ export interface GatewayOptions {
   readonly partitions?: number;
   readonly messageBytesMax?: number;
   readonly config?: ConfigChanges;
+  /** Address of the schema registry for the routers; the shared one when left out. */
+  readonly registryUrl?: string;
   /** A Postgres server of the test's own; the shared one when left out. */
   readonly postgresUrl?: string;
   /** Changes the address under which the routers reach Postgres: for a proxy in between. */
@@ -66,7 +68,7 @@ export class Gateway {
     const env = {
       KAFKA_BROKERS: addresses.kafkaBrokers,
       DATABASE_URL: database.url,
-      SCHEMA_REGISTRY_URL: addresses.registryUrl,
+      SCHEMA_REGISTRY_URL: options.registryUrl ?? addresses.registryUrl,
       OPENAI_API_KEY: "test-key",
     };
     await GatewayRouter.migrate({ name: "migrate", configFile, env, logFile: join(folder, "migrate.log") });

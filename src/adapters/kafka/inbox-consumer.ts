@@ -47,6 +47,7 @@ const NO_REGISTRY: ValueDecoding = {
     "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
 };
 const REGISTRY_RETRY_MS = 1000;
+const REWIND_RETRY_MS = 500;
 const RESTART_WAIT_MS = 5000;
 
 /**
@@ -153,12 +154,26 @@ export class InboxConsumer implements Inbox {
   }
 
   async rewind(topic: string, partition: number): Promise<void> {
-    const position = await this.#parts.position(topic, partition);
+    const position = await this.#positionWhenBack(topic, partition);
     if (position === null) return;
     const state = this.#stateOf(topic, partition);
     state.expected = position.next;
     this.#consumer.seek({ topic, partition, offset: String(position.next) });
     this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
+  }
+
+  /** Given up here, the partition would stand still until its next record. */
+  async #positionWhenBack(topic: string, partition: number): Promise<InboxPosition | null> {
+    for (;;) {
+      try {
+        return await this.#parts.position(topic, partition);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#parts.log.warn("kafka.rewind_waits_for_ledger", { topic, partition, message });
+        // Serial: the same question again.
+        await this.#parts.clock.sleep(REWIND_RETRY_MS);
+      }
+    }
   }
 
   accepted(topic: string, partition: number, next: number): void {
@@ -242,7 +257,8 @@ export class InboxConsumer implements Inbox {
         records,
         ...(decoded.size > 0 ? { decoded } : {}),
       });
-      resolveOffset(batch.lastOffset());
+      // Sought back while this waited for room: resolving would undo the seek, and the records in between would be passed over.
+      if (state.expected === upto) resolveOffset(batch.lastOffset());
     } finally {
       clearInterval(beating);
     }

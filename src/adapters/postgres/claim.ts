@@ -32,8 +32,19 @@ export async function claim(
   return transaction(
     context.pools.durable,
     (client) => claimInTransaction(client, context, request, decide, render),
-    () => Promise.resolve(null),
+    (outcome) => knownClaim(context, outcome),
   );
+}
+
+/** After a COMMIT without an answer: the intents are there exactly when it stands. Without intents, claiming again does no harm. */
+async function knownClaim(context: LedgerContext, outcome: ClaimOutcome): Promise<ClaimOutcome | null> {
+  const first = outcome.started[0];
+  if (first === undefined) return null;
+  const rows = await run(context.pools.durable, "claim-known", "SELECT 1 FROM attempts WHERE no = $1 AND day = $2", [
+    first.intent.no,
+    first.execution.key.day,
+  ]);
+  return rows.length > 0 ? outcome : null;
 }
 
 async function claimInTransaction(

@@ -109,11 +109,29 @@ export async function transaction<Result>(
       return await tryTransaction(pool, work);
     } catch (error) {
       if (error instanceof CommitUnknownWith && onCommitUnknown !== undefined) {
-        const known = await onCommitUnknown(error.result as Result); // the class below can't be generic over what it carries
+        const known = await untilAnswered(() => onCommitUnknown(error.result as Result)); // the class below can't be generic over what it carries
         if (known !== null) return known;
       } else if (!isRetryable(error) || attempt >= TRANSACTION_TRIES) {
         throw error;
       }
+    }
+  }
+}
+
+const ASK_AGAIN_MS = 200;
+
+/**
+ * Whether a transaction stands must be known before anything else is decided: taken for undone, its intents would stay with a living
+ * session and nobody would call. So this asks until PostgreSQL answers.
+ */
+async function untilAnswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isConnectionTrouble(error)) throw error;
+      // Serial: one question at a time.
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
     }
   }
 }

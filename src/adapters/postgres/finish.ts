@@ -62,7 +62,14 @@ async function finishInTransaction(
   render: Renderer,
 ): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  const recorded = await recordFacts(client, calls);
+  // Held until the end, so that the session is not declared dead in between. Nobody waits: declaring dead skips it.
+  const fence = await run(
+    client,
+    "session-fence",
+    "SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE",
+    [group.session],
+  );
+  const recorded = await recordFacts(client, calls, fence.length > 0);
   const news = calls.flatMap((call): NewCall[] => {
     const settled = recorded.get(call.attempt.no);
     return settled === undefined ? [] : [{ ...call, chargeIsFirst: !settled }];
@@ -97,8 +104,16 @@ interface JobEndReason {
   readonly failure: JobEnd["failure"];
 }
 
-/** The first outcome of an attempt stands; a second one finds no row. @returns for each recorded attempt whether it was settled before. */
-async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]): Promise<Map<number, boolean>> {
+/**
+ * The first outcome of an attempt stands; a second one finds no row. A dead session may not decide what follows a failure, so that
+ * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution.
+ * @returns for each recorded attempt whether it was settled before.
+ */
+async function recordFacts(
+  client: pg.PoolClient,
+  calls: readonly FinishedCall[],
+  alive: boolean,
+): Promise<Map<number, boolean>> {
   const stateOf = (call: FinishedCall): string =>
     call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
   const rows = await run(
@@ -108,7 +123,7 @@ async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]
        input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
      FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
        AS u(no, state, outcome, ended, request, version, input, cached, output, nano)
-     WHERE a.no = u.no AND a.day = $2 AND (a.state = 'sending' OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
+     WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND ($12 OR u.state = 'answered')) OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
      RETURNING a.no, a.settled_ms IS NOT NULL`,
     [
       int8Array(calls.map((call) => call.attempt.no)),
@@ -122,6 +137,7 @@ async function recordFacts(client: pg.PoolClient, calls: readonly FinishedCall[]
       int8Array(calls.map((call) => call.usage.cachedInputTokens)),
       int8Array(calls.map((call) => call.usage.outputTokens)),
       int8Array(calls.map((call) => call.nanoUsd)),
+      alive,
     ],
   );
   return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));

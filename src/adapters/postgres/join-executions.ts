@@ -16,7 +16,12 @@ export interface Joining {
   readonly no: number;
   readonly job: JoiningJob;
   execution: LedgerKey | null;
-  cached: { readonly answer: string; readonly gzip: boolean; readonly facts: string } | null;
+  cached: {
+    readonly answer: string;
+    readonly gzip: boolean;
+    readonly facts: string;
+    readonly answeredMs: number;
+  } | null;
 }
 
 const TRIES = 4;
@@ -52,20 +57,26 @@ export async function joinExecutions(
       throw new Error("InvariantError: a request key changed hands four times inside one intake group");
     searching = await searchOnce(client, context, searching, day, nowMs);
   }
+  // Whoever may not take the stored answer that served the opener must not join either: that execution has ended, nobody would answer it.
+  const alone: Joining[] = [];
   for (const { joining, opener } of followers) {
+    if (opener.cached !== null && !usable(joining, nowMs, opener.cached.answeredMs)) {
+      alone.push(joining);
+      continue;
+    }
     joining.execution = opener.execution ?? { no: opener.no, day };
-    if (opener.cached !== null && usable(joining, nowMs, null)) joining.cached = opener.cached;
+    joining.cached = opener.cached;
   }
+  if (alone.length > 0) await joinExecutions(client, context, alone, day, nowMs);
 }
 
 function keyOf(joining: Joining): string {
   return `${joining.job.tenant}\0${joining.job.executionKey.toString("latin1")}`;
 }
 
-function usable(joining: Joining, nowMs: number, answeredMs: number | null): boolean {
+function usable(joining: Joining, nowMs: number, answeredMs: number): boolean {
   const { cacheRead, cacheMaxAgeMs } = joining.job;
-  if (!cacheRead) return false;
-  return cacheMaxAgeMs === null || answeredMs === null || nowMs - answeredMs <= cacheMaxAgeMs;
+  return cacheRead && (cacheMaxAgeMs === null || nowMs - answeredMs <= cacheMaxAgeMs);
 }
 
 /** @returns those whose key slipped away between two statements. */
@@ -130,7 +141,7 @@ async function joinTaken(
       usable(joining, nowMs, Number(endedMs))
     ) {
       joining.execution = key;
-      joining.cached = { answer, gzip: gzip === "t", facts: facts ?? "{}" };
+      joining.cached = { answer, gzip: gzip === "t", facts: facts ?? "{}", answeredMs: Number(endedMs) };
       again.delete(joining);
     } else if (await replaceKey(client, context, joining, key, day)) {
       again.delete(joining);

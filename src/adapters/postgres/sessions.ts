@@ -71,11 +71,13 @@ export async function recoverDeadSessions(
       doubts += step;
       if (step < RECOVER_STEP) break;
     }
+    // A step skips rows that another transaction holds; should that one roll back, they are still open, and the next round takes them.
     await run(
       context.pools.durable,
       "session-recovered",
-      "UPDATE routers SET recovered_at = clock_timestamp() WHERE session_no = $1",
-      [Number(session)],
+      `UPDATE routers SET recovered_at = clock_timestamp() WHERE session_no = $1
+         AND NOT EXISTS (SELECT 1 FROM attempts WHERE no >= $2 AND session_no = $1 AND state = 'sending')`,
+      [Number(session), Number(lowMark)],
     );
   }
   return doubts;

@@ -1,0 +1,180 @@
+/** Rows C5 and C6 of the fault catalogue, and C4 in Avro: values in the registry's encoding that are no jobs. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import avro from "avsc";
+import { Gateway } from "../support/gateway.js";
+import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
+import { RegistryDoor, framed, registerSchema } from "../support/gateway-registry.js";
+import { servers } from "../support/servers.js";
+
+interface JobSchema {
+  readonly type: "record";
+  readonly name: string;
+  readonly fields: readonly { readonly name: string; readonly type: unknown }[];
+}
+const OURS = JSON.parse(readFileSync(new URL("../../schemas/job.avsc", import.meta.url), "utf8")) as JobSchema; // the published file
+const NEGATIVE_CACHE_MS = 2000;
+
+/** The published schema with one field as another producer might have it; null leaves it out. */
+function changed(name: string, type: unknown): JobSchema {
+  const fields = OURS.fields.flatMap((field) =>
+    field.name !== name ? [field] : type === null ? [] : [{ name, type }],
+  );
+  return { ...OURS, fields };
+}
+
+let gateway: Gateway;
+let door: RegistryDoor;
+let goodId: number;
+beforeAll(async () => {
+  door = await RegistryDoor.open(servers().registryUrl);
+  gateway = await Gateway.open({
+    name: "avro",
+    registryUrl: door.url,
+    config: { registry: { negativeCacheMs: NEGATIVE_CACHE_MS } },
+  });
+  goodId = await register("good", OURS);
+  await gateway.startRouter();
+});
+afterAll(async () => {
+  await gateway.close();
+  await door.close();
+});
+
+const register = (subject: string, schema: unknown, type: "AVRO" | "JSON" = "AVRO"): Promise<number> =>
+  registerSchema(servers().registryUrl, `${gateway.topics.names.jobs}-${subject}`, schema, type);
+
+const bodyJson = (prompt: string): string =>
+  JSON.stringify({ model: "cheap", messages: [{ role: "user", content: prompt }], max_tokens: 64 });
+function encoded(schema: JobSchema, fields: Readonly<Record<string, unknown>>): Buffer {
+  const type = avro.Type.forSchema(schema as avro.Schema); // a schema that was read from a file
+  const all = Object.fromEntries(schema.fields.map(({ name }) => [name, fields[name] ?? null]));
+  return type.toBuffer(all);
+}
+const goodPayload = (jobId: string): Buffer => encoded(OURS, { jobId, tenant: "acme", bodyJson: bodyJson(jobId) });
+
+async function isServed(jobId: string): Promise<void> {
+  const result = resultIn(await gateway.result(jobId));
+  expect(result.status).toBe("succeeded");
+  expect(answerDigests(result).prompt).toBe(digestOf(jobId));
+}
+
+/** Publishes the value between a JSON job and an Avro job; both are served. @returns the dead letter's message. */
+async function refusedBetweenGoodJobs(value: Buffer, code: string, name: string): Promise<string> {
+  const [before, behind] = [`before ${name}`, `behind ${name}`];
+  const offsets = await gateway.topics.publish([
+    { value: chatJob(before, before) },
+    { key: "k", value },
+    { value: framed(goodId, goodPayload(behind)) },
+  ]);
+  const letter = await gateway.deadLetterOf(offsets[1] ?? -1);
+  expect({ name, code: headerText(letter, "llm-error-code") }).toEqual({ name, code });
+  expect(letter.value).toEqual(value);
+  expect(letter.key?.toString()).toBe("k");
+  await isServed(before);
+  await isServed(behind);
+  return headerText(letter, "__dlq.errors.message") ?? "";
+}
+
+test("[C5] refuses a wrong magic byte", async () => {
+  expect(
+    await refusedBetweenGoodJobs(
+      Buffer.concat([Buffer.from([1, 0, 0, 0, 7]), goodPayload("x")]),
+      "BAD_AVRO",
+      "magic 1",
+    ),
+  ).toContain("first byte 1");
+});
+
+test("[C5] refuses the magic byte without a whole schema id", async () => {
+  await refusedBetweenGoodJobs(Buffer.from([0, 0, 1]), "BAD_AVRO", "three bytes");
+});
+
+test.each([
+  { name: "cut off", damage: (payload: Buffer) => payload.subarray(0, payload.length - 9) },
+  { name: "with bytes behind it", damage: (payload: Buffer) => Buffer.concat([payload, Buffer.from("more")]) },
+  { name: "with a length beyond its end", damage: () => Buffer.from([2, 0xfe, 0xff, 0xff, 0xff, 0x0f]) },
+])("[C5] refuses Avro $name and keeps its bytes", async ({ name, damage }) => {
+  await refusedBetweenGoodJobs(framed(goodId, damage(goodPayload("x"))), "BAD_AVRO", name);
+});
+
+test.each([
+  { name: "a lost field", field: "bodyJson", type: null, fields: { jobId: "x", tenant: "acme" } },
+  {
+    name: "a field of another type",
+    field: "priority",
+    type: "string",
+    fields: { jobId: "x", tenant: "acme", bodyJson: bodyJson("x"), priority: "5" },
+  },
+  {
+    name: "an enum in the place of text",
+    field: "mode",
+    type: { type: "enum", name: "Mode", symbols: ["direct", "batch"] },
+    fields: { jobId: "x", tenant: "acme", bodyJson: bodyJson("x"), mode: "direct" },
+  },
+])("[C5] refuses a schema with $name, naming the field", async ({ name, field, type, fields }) => {
+  const schema = changed(field, type);
+  const id = await register(field, schema);
+  expect(await refusedBetweenGoodJobs(framed(id, encoded(schema, fields)), "BAD_AVRO", name)).toContain(
+    `field ${field}`,
+  );
+});
+
+test("[C5] refuses a field that a job does not have, as in JSON", async () => {
+  const schema = { ...OURS, fields: [...OURS.fields, { name: "apiBase", type: ["null", "string"] }] };
+  const id = await register("api-base", schema);
+  const value = framed(
+    id,
+    encoded(schema, { jobId: "unknown field", tenant: "acme", bodyJson: bodyJson("x"), apiBase: "http://127.0.0.1:9" }),
+  );
+  expect(await refusedBetweenGoodJobs(value, "BAD_JOB", "apiBase")).toContain("apiBase");
+});
+
+test("[C5] refuses a schema that is not Avro", async () => {
+  const id = await register("json", { type: "object" }, "JSON");
+  await refusedBetweenGoodJobs(framed(id, Buffer.from("{}")), "BAD_AVRO", "JSON schema");
+});
+
+test("[C4] refuses text in Avro that is not UTF-8, naming the field", async () => {
+  const payload = goodPayload("aaaa");
+  const at = payload.indexOf("aaaa");
+  payload[at + 1] = 0xff;
+  expect(await refusedBetweenGoodJobs(framed(goodId, payload), "BAD_UTF8", "Avro text")).toContain("jobId");
+});
+
+test("[C6] asks a bounded number of times for an unknown schema id, remembers the answer, and asks again after a while", async () => {
+  const schema = { ...OURS, doc: "registered, but not heard of yet" };
+  const id = await register("late", schema);
+  door.hidden.add(id);
+  const payload = (jobId: string): Buffer =>
+    framed(id, encoded(OURS, { jobId, tenant: "acme", bodyJson: bodyJson(jobId) }));
+  expect(await refusedBetweenGoodJobs(payload("early 0"), "UNKNOWN_SCHEMA", "unknown id")).toContain(String(id));
+  const asked = door.asked(id);
+  expect(asked).toBeGreaterThanOrEqual(1);
+  expect(asked).toBeLessThanOrEqual(3);
+  const offsets = await gateway.topics.publish(
+    Array.from({ length: 20 }, (_unused, index) => ({ value: payload(`early ${String(index + 1)}`) })),
+  );
+  for (const offset of offsets)
+    expect(headerText(await gateway.deadLetterOf(offset), "llm-error-code")).toBe("UNKNOWN_SCHEMA");
+  expect(door.asked(id)).toBe(asked);
+  door.hidden.delete(id);
+  let tries = 0;
+  await gateway.until(
+    "the schema to be learned",
+    async () => {
+      tries += 1;
+      const jobId = `learned ${String(tries)}`;
+      const offset = await gateway.publish({ value: payload(jobId) });
+      await gateway.until(
+        "its end",
+        () =>
+          gateway.resultsOf(jobId).length > 0 ||
+          gateway.topics.deadLetters.some((letter) => headerText(letter, "__dlq.errors.offset") === String(offset)),
+      );
+      return gateway.resultsOf(jobId).length > 0;
+    },
+    NEGATIVE_CACHE_MS + 10_000,
+  );
+  await isServed(`learned ${String(tries)}`);
+});
