@@ -131,7 +131,7 @@ test("[C5] refuses a field that a job does not have, as in JSON", async () => {
 });
 
 test("[C5] refuses a schema that is not Avro", async () => {
-  const id = await register("json", { type: "object" }, "JSON");
+  const id = await register("json", { $schema: "http://json-schema.org/draft-07/schema#", type: "object" }, "JSON");
   await refusedBetweenGoodJobs(framed(id, Buffer.from("{}")), "BAD_AVRO", "JSON schema");
 });
 

@@ -30,6 +30,7 @@ export interface GatewayOptions {
 
 const POLL_MS = 25;
 const WAIT_MS = 30_000;
+const SAID_LINES = 40;
 
 /**
  * The whole gateway on real servers: a fresh database, fresh topics, a simulator process and routers from `dist`, and what a test needs to look
@@ -184,7 +185,7 @@ export class Gateway {
       .map((router) =>
         router
           .log()
-          .slice(-8)
+          .slice(-SAID_LINES)
           .map((line) => JSON.stringify(line))
           .join("\n"),
       )
