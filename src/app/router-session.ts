@@ -247,6 +247,7 @@ export class RouterSession {
     const starting = [this.#dispatch.run(), this.#intake.run()];
     const loops = [
       this.#keeper.run(),
+      this.#watchdog.run(over),
       ...starting,
       this.#relay.runSweep(),
       this.#watchLoad(over),

@@ -191,17 +191,24 @@ function isRetryable(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code !== undefined && RETRYABLE.has(error.code);
 }
 
-/** Anything that is not PostgreSQL's refusal of a statement is trouble with the connection; class 57 is the server going down. */
+/**
+ * What waiting mends, and no record is to blame for: the connection (08), no room or connections left (53), the server going down or a
+ * statement given up (57), a lock not had in time (55P03), an idle transaction ended (25P03), trouble with its files (58).
+ * Source: PostgreSQL 18 documentation, appendix A.
+ */
+const MENDABLE_STATES = /^(?:08|53|57|58)|^(?:55P03|25P03)$/;
+
+/** pg's own words for a connection that is gone or does not answer; it gives them no code (pg 8.23, lib/client.js, and pg-pool). */
+const CONNECTION_WORDS =
+  /Connection terminated|is not queryable|Query read timeout|timeout expired|timeout exceeded when trying to connect/;
+
+/** Whether PostgreSQL is to blame and not what was asked of it. A refusal taken for trouble would be repeated for ever. */
 export function isConnectionTrouble(error: unknown): boolean {
   if (error instanceof DependencyError) return true;
-  if (error instanceof pg.DatabaseError)
-    return error.code?.startsWith("57P") === true || error.code?.startsWith("08") === true;
+  if (error instanceof pg.DatabaseError) return error.code !== undefined && MENDABLE_STATES.test(error.code);
   const code = (error as { code?: unknown } | null)?.code; // Node's socket errors carry a string code
   if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return true;
-  return (
-    error instanceof Error &&
-    /Connection terminated|Query read timeout|timeout exceeded when trying to connect/.test(error.message)
-  );
+  return error instanceof Error && CONNECTION_WORDS.test(error.message);
 }
 
 function asError(error: unknown): Error {
