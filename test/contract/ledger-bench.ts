@@ -10,7 +10,7 @@ import type { AttemptIntent, WaitingExecution } from "../../src/domain/execution
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { IntakeJob, Outgoing } from "../../src/domain/result/outgoing.js";
 import { NO_USAGE } from "../../src/domain/cost/usage.js";
-import { keptHeaders, renderRefused } from "../../src/domain/result/render.js";
+import { keptHeaders, renderRefused } from "../../src/domain/result/render-refused.js";
 import {
   createSimulatedAdmission,
   digestOf,

@@ -15,7 +15,8 @@ import type { AttemptIntent, WaitingExecution } from "../../src/domain/execution
 import type { ErrorCode } from "../../src/domain/failure.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { AdmittedJob } from "../../src/domain/job/job.js";
-import { createRenderer, keptHeaders, renderRefused } from "../../src/domain/result/render.js";
+import { createRenderer } from "../../src/domain/result/render.js";
+import { keptHeaders, renderRefused } from "../../src/domain/result/render-refused.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { freshDatabase, type FreshDatabase, type FreshTopicNames } from "../support/servers.js";
 

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { AttemptIntent, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { ProviderKind } from "../../domain/route/route.js";
 import type { LedgerKey } from "../../domain/ids.js";
@@ -251,22 +252,6 @@ async function dropUnwanted(
      WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no`,
     [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))],
   );
-}
-
-export function doubtSummary(attempt: AttemptIntent, nowMs: number): AttemptSummary {
-  return {
-    number: attempt.number,
-    no: attempt.no,
-    provider: attempt.provider,
-    account: attempt.account,
-    model: attempt.model,
-    mode: "direct",
-    outcome: "in_doubt",
-    providerRequestId: null,
-    startedAtMs: attempt.startedAtMs,
-    ms: nowMs - attempt.startedAtMs,
-    maxNanoUsd: attempt.maxNanoUsd.toString(),
-  };
 }
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {

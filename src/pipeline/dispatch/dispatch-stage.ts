@@ -1,3 +1,4 @@
+import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { WaitingExecution } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
@@ -233,28 +234,10 @@ export class DispatchStage {
       history:
         execution.doubtful === null
           ? execution.history
-          : [...execution.history, doubtOf(execution, intent.startedAtMs)],
+          : [...execution.history, doubtSummary(execution.doubtful, intent.startedAtMs)],
       latestDeadlineMs: execution.latestDeadlineMs,
     };
   }
-}
-
-function doubtOf(execution: WaitingExecution, nowMs: number): WaitingExecution["history"][number] {
-  const { doubtful } = execution;
-  if (doubtful === null) throw new Error("InvariantError: no doubt to summarise");
-  return {
-    number: doubtful.number,
-    no: doubtful.no,
-    provider: doubtful.provider,
-    account: doubtful.account,
-    model: doubtful.model,
-    mode: "direct",
-    outcome: "in_doubt",
-    providerRequestId: null,
-    startedAtMs: doubtful.startedAtMs,
-    ms: nowMs - doubtful.startedAtMs,
-    maxNanoUsd: doubtful.maxNanoUsd.toString(),
-  };
 }
 
 /** An execution that came up for a deadline of one of its jobs goes back for the others, due when it was due before. */

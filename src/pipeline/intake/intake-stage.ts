@@ -1,6 +1,7 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
-import { keptHeaders, renderRefused, type RenderSettings } from "../../domain/result/render.js";
+import type { RenderSettings } from "../../domain/result/rendering.js";
+import { keptHeaders, renderRefused } from "../../domain/result/render-refused.js";
 import type { IntakeJob, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type {
   CancelRequest,

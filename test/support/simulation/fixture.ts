@@ -4,7 +4,8 @@ import { createAdmission, type JobAdmission } from "../../../src/domain/job/admi
 import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
 import { parsePriceTable } from "../../../src/domain/cost/price-table.js";
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
-import { createRenderer, type RenderSettings } from "../../../src/domain/result/render.js";
+import { createRenderer } from "../../../src/domain/result/render.js";
+import type { RenderSettings } from "../../../src/domain/result/rendering.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
 import { createRoutePlanner } from "../../../src/domain/route/plan-routes.js";
 

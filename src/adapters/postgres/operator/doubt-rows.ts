@@ -4,7 +4,7 @@ import { NO_USAGE } from "../../../domain/cost/usage.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { Renderer } from "../../../domain/result/outgoing.js";
 import type { ProviderKind } from "../../../domain/route/route.js";
-import { doubtSummary } from "../claim.js";
+import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
 import { run, transaction } from "../connection.js";
 import { insertCosts } from "../ending.js";
 import { payerOf } from "../finish.js";
