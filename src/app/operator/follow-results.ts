@@ -18,11 +18,19 @@ export interface SeenRecord {
   readonly header: (name: string) => string | null;
 }
 
-/** A reader of a group of its own that commits nothing: nobody else's positions are touched. */
-export function openReader(config: Config): Consumer {
-  const kafka = new Kafka({ ...clientOptions(config.kafka), retry: { retries: 3, initialRetryTime: 200 } });
+/** Name of a group of one reader's own, so that nobody else's positions are touched. */
+export function readerGroup(config: Config): string {
+  return `sluice-${config.environment}-reader-${randomUUID()}`;
+}
+
+/** A reader that commits nothing. */
+export function openReader(config: Config, groupId: string): Consumer {
+  const kafka = new Kafka({
+    ...clientOptions(config.kafka),
+    retry: { retries: 8, initialRetryTime: 200, maxRetryTime: 1000 },
+  });
   return kafka.consumer({
-    groupId: `sluice-${config.environment}-reader-${randomUUID()}`,
+    groupId,
     allowAutoTopicCreation: false,
     maxWaitTimeInMs: 200,
   });
@@ -50,7 +58,7 @@ export async function followResults(
   signal: AbortSignal,
   onResult: (text: string) => void,
 ): Promise<void> {
-  const consumer = openReader(config);
+  const consumer = openReader(config, readerGroup(config));
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [...resultsTopics(config)], fromBeginning });

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import kafkajs, { type Producer } from "kafkajs";
+import { untilSettled } from "../../adapters/kafka/until-settled.js";
+import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Config } from "../../config/config.js";
 import { clientOptions, withAdmin } from "../../adapters/kafka/topics.js";
 import { resultsTopics } from "./follow-results.js";
@@ -96,7 +98,11 @@ async function endsOf(config: Config, topics: readonly string[]): Promise<StartO
       // Serial: a handful of topics, through one connection.
       if (known.has(topic))
         ends.push(
-          ...(await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({ topic, partition, offset: high })),
+          ...(await untilSettled(systemClock, () => admin.fetchTopicOffsets(topic))).map(({ partition, high }) => ({
+            topic,
+            partition,
+            offset: high,
+          })),
         );
     }
     return ends;

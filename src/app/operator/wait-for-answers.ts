@@ -1,7 +1,9 @@
 import type { Config } from "../../config/config.js";
 import { ERROR_CODES } from "../../domain/failure.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
-import { openReader, runReader, type SeenRecord } from "./follow-results.js";
+import { withAdmin } from "../../adapters/kafka/topics.js";
+import { untilSettled } from "../../adapters/kafka/until-settled.js";
+import { openReader, readerGroup, runReader, type SeenRecord } from "./follow-results.js";
 
 /** First offset to read of each partition. */
 export type StartOffsets = readonly { readonly topic: string; readonly partition: number; readonly offset: string }[];
@@ -37,14 +39,15 @@ const LOOK_EVERY_MS = 50;
 export async function waitForAnswers(config: Config, wait: AnswerWait): Promise<AnswerReceipt> {
   const startedMs = systemClock.monotonicMs();
   const tally = new AnswerTally(wait.run);
-  const consumer = openReader(config);
+  const groupId = readerGroup(config);
+  await startGroupAt(config, groupId, wait.since);
+  const consumer = openReader(config, groupId);
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [...new Set(wait.since.map(({ topic }) => topic))], fromBeginning: true });
     await runReader(consumer, (record) => {
       tally.see(record);
     });
-    for (const { topic, partition, offset } of wait.since) consumer.seek({ topic, partition, offset });
     const isOver = (): boolean =>
       tally.answered >= wait.jobs || wait.signal.aborted || systemClock.monotonicMs() - startedMs > wait.waitMs;
     while (!isOver()) await systemClock.sleep(LOOK_EVERY_MS, wait.signal);
@@ -57,6 +60,22 @@ export async function waitForAnswers(config: Config, wait: AnswerWait): Promise<
     unanswered: wait.jobs - tally.answered,
     waitedMs: Math.round(systemClock.monotonicMs() - startedMs),
   };
+}
+
+/**
+ * Sets where a group begins before it has a member. A seek after `run` would come too early while the coordinator is loading: kafkajs has no
+ * group then and refuses it.
+ */
+async function startGroupAt(config: Config, groupId: string, since: StartOffsets): Promise<void> {
+  await withAdmin(config.kafka, async (admin) => {
+    for (const topic of new Set(since.map((start) => start.topic))) {
+      const partitions = since
+        .filter((start) => start.topic === topic)
+        .map(({ partition, offset }) => ({ partition, offset }));
+      // Serial: a handful of topics, through one connection.
+      await untilSettled(systemClock, () => admin.setOffsets({ groupId, topic, partitions }));
+    }
+  });
 }
 
 /** Counts answers by the correlation id that each job was sent with; a repeat counts once. */
