@@ -16,7 +16,7 @@ function slept(): { readonly waits: number[]; readonly clock: Parameters<typeof 
 
 function failing(times: number, error: unknown): () => Promise<string> {
   let left = times;
-  return () => (left-- > 0 ? Promise.reject(error as Error) : Promise.resolve("there"));
+  return () => (left-- > 0 ? Promise.reject(error) : Promise.resolve("there"));
 }
 
 const leaderless = Object.assign(new Error("not the leader"), { retriable: true });
