@@ -14,7 +14,7 @@ function slept(): { readonly waits: number[]; readonly clock: Parameters<typeof 
   return { waits, clock };
 }
 
-function failing(times: number, error: unknown): () => Promise<string> {
+function failing(times: number, error: Error): () => Promise<string> {
   let left = times;
   return () => (left-- > 0 ? Promise.reject(error) : Promise.resolve("there"));
 }
