@@ -132,7 +132,7 @@ function renderResult(
     requestHash: envelope.requestHash,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
-    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts)),
+    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts, cost)),
     decision:
       facts === null
         ? null
@@ -191,6 +191,7 @@ function attemptOf(
   attempt: AttemptSummary,
   day: number,
   facts: { readonly attempt: AttemptSummary } | null,
+  cost: RenderedCost | null,
 ): Readonly<Record<string, unknown>> {
   return {
     number: attempt.number,
@@ -203,8 +204,18 @@ function attemptOf(
     providerRequestId: attempt.providerRequestId,
     startedAt: iso(attempt.startedAtMs),
     ms: attempt.ms,
-    costId: attempt.outcome === "in_doubt" || facts?.attempt.no === attempt.no ? chargeId(attempt.no) : null,
+    costId: chargeIdOf(attempt, facts, cost),
   };
+}
+
+/** The charge's id is already there when this job carries it. */
+function chargeIdOf(
+  attempt: AttemptSummary,
+  facts: { readonly attempt: AttemptSummary } | null,
+  cost: RenderedCost | null,
+): string | null {
+  if (attempt.outcome !== "in_doubt" && facts?.attempt.no !== attempt.no) return null;
+  return cost?.row.attemptNo === attempt.no ? cost.record.costId : chargeId(attempt.no);
 }
 
 function copied(envelope: Envelope): [string, Buffer][] {
