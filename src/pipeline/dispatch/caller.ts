@@ -12,7 +12,7 @@ export interface CallerParts extends PatienceSettings {
   readonly providers: ReadonlyMap<string, Provider>;
   readonly callTimeoutMs: (account: string) => number;
   readonly judge: JudgeSettings;
-  readonly slots: Slots;
+  readonly slots: Pick<Slots, "release">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

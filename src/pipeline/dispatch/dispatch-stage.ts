@@ -15,7 +15,7 @@ import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
 export interface DispatchParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "claim">;
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly planRoutes: PlanRoutes;

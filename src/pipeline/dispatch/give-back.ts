@@ -9,8 +9,8 @@ import type { Work } from "./work.js";
 export interface GiveBackParts {
   readonly ledger: Pick<Ledger, "giveBack">;
   readonly session: SessionNo;
-  readonly slots: Slots;
-  readonly numbers: NumberSource;
+  readonly slots: Pick<Slots, "release">;
+  readonly numbers: Pick<NumberSource, "close">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -9,10 +9,10 @@ import { persist } from "../persist.js";
 import { asDoubt } from "./refused-call.js";
 
 export interface FinishParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "finish">;
   readonly session: SessionNo;
   readonly render: Renderer;
-  readonly numbers: NumberSource;
+  readonly numbers: Pick<NumberSource, "close">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
