@@ -1,6 +1,7 @@
 import type { IHeaders, Kafka, Message, Producer } from "kafkajs";
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { Publisher } from "../../ports/broker.js";
+import { installRecordEncoding } from "./record-encoding.js";
 
 export interface PublisherSettings {
   readonly sendTimeoutMs: number;
@@ -12,6 +13,7 @@ export class RecordPublisher implements Publisher {
   readonly #sendTimeoutMs: number;
 
   constructor(kafka: Kafka, settings: PublisherSettings) {
+    installRecordEncoding();
     this.#producer = kafka.producer({
       allowAutoTopicCreation: false,
       retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1000 },

@@ -118,7 +118,7 @@ async function recoverStep(
         rows.map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
       );
       // Also for an execution that a late answer has ended meanwhile: the claim that takes the row settles the doubt.
-      await insertReady(
+      insertReady(
         client,
         rows.map(([, day, execution, account, nowMs]) => ({
           no: Number(execution),
@@ -175,7 +175,7 @@ export async function giveBack(
         context,
         rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })),
       );
-      await insertReady(
+      insertReady(
         client,
         rows.map(([no, day]) => ({
           no: Number(no),

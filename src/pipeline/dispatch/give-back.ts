@@ -61,15 +61,18 @@ export class GiveBack {
   /** Writes what comes, until the signal; what is left then is for `drain`. */
   async run(stop: AbortSignal): Promise<void> {
     stop.addEventListener("abort", () => this.#wake?.(), { once: true });
-    while (!stop.aborted) {
-      if (this.#kept.length === 0)
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      this.#wake = null;
-      await this.#parts.clock.sleep(this.#waitMs(), stop);
-      if (!stop.aborted) await this.#write();
-    }
+    while (await this.#somethingIsDue(stop)) await this.#write();
+  }
+
+  /** @returns false once the signal has come. */
+  async #somethingIsDue(stop: AbortSignal): Promise<boolean> {
+    if (this.#kept.length === 0 && !stop.aborted)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    this.#wake = null;
+    await this.#parts.clock.sleep(this.#waitMs(), stop);
+    return !stop.aborted;
   }
 
   /** Tries at least once, and again until nothing is left or the time is over. What is left then ends in doubt. */
