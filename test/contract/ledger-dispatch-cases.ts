@@ -1,8 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
+import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
-import type { OutboxGroup } from "../../src/ports/ledger.js";
+import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";
 import {
@@ -118,6 +119,26 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
         { execution: { state: "ready", doubtful: null } },
       ]);
     });
+  });
+
+  test("a row that is set aside is the next claim's first; it waits until then, the others do not", async () => {
+    const { ledger } = at.bench;
+    const first = await at.bench.job({ ...WISH, priority: 9 }, false);
+    await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b", prompt: "how" }, false), first]);
+    const nowMs = at.bench.nowMs() + 60_000;
+    expect(await ledger.setAside({ pick: "expire", nowMs }, nowMs + 600_000)).toBeNull();
+    expect((await ledger.setAside({ pick: "run", nowMs }, nowMs + 600_000))?.no).toBe(first.no);
+    const intents = [await at.bench.intent(1), await at.bench.intent(1)];
+    const claimed: number[] = [];
+    const start = (waiting: WaitingExecution): ClaimVerdict => {
+      claimed.push(waiting.key.no);
+      return { kind: "start", intent: intents[claimed.length - 1]! };
+    };
+    await at.bench.claim(start);
+    expect(claimed).toHaveLength(1);
+    expect(claimed).not.toContain(first.no);
+    await at.bench.claim(start, "run", 700_000);
+    expect(claimed[1]).toBe(first.no);
   });
 
   describe("doubt", () => {

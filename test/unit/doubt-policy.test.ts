@@ -42,7 +42,7 @@ async function verdictOn(
     return Promise.resolve({ fenced: false, taken: 0, started: [], ended: [], outbox: [] });
   };
   const stage = new DispatchStage({
-    ledger: { claim },
+    ledger: { claim, setAside: () => Promise.resolve(null) },
     session: sessionNo(1),
     render: RENDER,
     planRoutes: PLAN_ROUTES,
@@ -61,6 +61,7 @@ async function verdictOn(
     idlePollMs: 1,
     retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
     doubt: () => ({ policy: account, retryMaxNanoUsd: RETRY_MAX_NANO_USD }),
+    mendable: () => false,
     mayStart: () => true,
     start: () => undefined,
     publish: () => undefined,

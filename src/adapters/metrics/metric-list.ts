@@ -64,6 +64,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["account"],
     help: "Attempts that could not even be put in doubt or taken back, so that the router's session ended. Should be 0.",
   },
+  sluice_executions_set_aside_total: {
+    kind: "counter",
+    labels: [],
+    help: "Waiting executions put off for a minute because the ledger refused to start or end them. Should be 0.",
+  },
   sluice_headers_dropped_total: {
     kind: "counter",
     labels: [],

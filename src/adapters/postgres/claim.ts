@@ -81,19 +81,36 @@ async function claimInTransaction(
   return { fenced: false, taken: keys.length, started: plan.started, ended: written.ended, outbox };
 }
 
+const DUE = {
+  run: "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
+  expire: "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
+} as const;
+
+/** The first due row alone, in a statement that touches nothing else: whatever its claim was refused for can't be in the way. */
+export async function setAside(
+  context: LedgerContext,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  untilMs: number,
+): Promise<LedgerKey | null> {
+  const [row] = await run(
+    context.pools.durable,
+    `ready-set-aside-${request.pick}`,
+    `UPDATE ready r SET run_at_ms = $3, expires_ms = $3, waits_for = 'operator' FROM (${DUE[request.pick]}) q
+     WHERE r.no = q.no RETURNING r.no, r.day`,
+    [request.nowMs, 1, untilMs],
+  );
+  return row === undefined ? null : { no: Number(row[0]), day: Number(row[1]) };
+}
+
 interface TakenRow extends LedgerKey {
   readonly runAtMs: number;
 }
 
 async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
-  const due =
-    request.pick === "run"
-      ? "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED"
-      : "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
   const rows = await run(
     client,
     `ready-take-${request.pick}`,
-    `DELETE FROM ready r USING (${due}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
+    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
     [request.nowMs, request.limit],
   );
   return rows

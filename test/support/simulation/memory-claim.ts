@@ -76,7 +76,11 @@ async function claimInTransaction(
   return { fenced: false, taken: rows.length, started: plan.started, ended: written.ended, outbox };
 }
 
-function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+function dueRows(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+): ReadyRow[] {
   const { ready } = context.database;
   const due = transaction
     .all(ready)
@@ -86,6 +90,27 @@ function takeRows(context: MemoryContext, transaction: Transaction, request: Cla
       (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) ||
       a.key.no - b.key.no,
   );
+  return due;
+}
+
+export function setAside(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  untilMs: number,
+): LedgerKey | null {
+  const { ready } = context.database;
+  const first = dueRows(context, transaction, request).find(({ key }) =>
+    transaction.tryLock(ready, key.no, "exclusive"),
+  );
+  if (first === undefined) return null;
+  transaction.update(ready, first.key.no, { runAtMs: untilMs, expiresMs: untilMs, waitsFor: "operator" });
+  return first.key;
+}
+
+function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+  const { ready } = context.database;
+  const due = dueRows(context, transaction, request);
   const taken: ReadyRow[] = [];
   for (const row of due) {
     if (taken.length === request.limit) break;
