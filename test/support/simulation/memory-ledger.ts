@@ -120,9 +120,7 @@ export class MemoryLedger implements Ledger {
   }
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
-    return this.#context.single("set-aside", (transaction) =>
-      setAside(this.#context, transaction, request, untilMs),
-    );
+    return this.#context.single("set-aside", (transaction) => setAside(this.#context, transaction, request, untilMs));
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
