@@ -43,6 +43,7 @@ export interface SessionOptions {
 
 const SLOT_WAIT_MS = 50;
 const LOAD_EVERY_MS = 1000;
+const STOPPED_EVERY_MS = 1000;
 const RELAY_RECORDS_MAX = 20_000;
 const RELAY_RECORDS_PER_SEND = 1000;
 const SEND_TIMEOUT_MS = 15_000;
@@ -251,6 +252,7 @@ export class RouterSession {
       ...starting,
       this.#relay.runSweep(),
       this.#watchLoad(over),
+      this.#watchStopped(over),
       this.#sweepStragglers(over),
       this.#prepareDays(over),
     ];
@@ -360,6 +362,18 @@ export class RouterSession {
       } catch (error) {
         log.warn("load.read_failed", { message: error instanceof Error ? error.message : String(error) });
       }
+    }
+  }
+
+  /** An operator may have adopted the log of a stopped partition. */
+  async #watchStopped(over: AbortSignal): Promise<void> {
+    while (!over.aborted) {
+      await systemClock.sleep(STOPPED_EVERY_MS, over);
+      await this.#inbox.lookAtStopped().catch((error: unknown) => {
+        this.#options.log.warn("inbox.stopped_unread", {
+          message: error instanceof Error ? error.message : String(error),
+        });
+      });
     }
   }
 

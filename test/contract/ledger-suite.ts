@@ -90,6 +90,13 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
         expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
       });
 
+      test("dead-letters another body under a known id at the same place too: the topic was made anew", async () => {
+        await bench.accept([await bench.job(WISH, true, 0)]);
+        const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true, 0)]);
+        expect(kinds).toEqual(["conflict"]);
+        expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
+      });
+
       test("publishes what became no job", async () => {
         const refused = await bench.refused(0);
         const { outbox } = await bench.accept([], {

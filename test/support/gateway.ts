@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { runCli } from "../../src/cli/run-cli.js";
 import { createOwnDatabase } from "../../src/demo/own-database.js";
 import { gatewayConfig, groupOf, type ConfigChanges } from "./gateway-config.js";
 import type { FoundRecord, RecordToSend } from "./gateway-records.js";
@@ -26,6 +27,12 @@ export interface GatewayOptions {
   readonly postgresUrl?: string;
   /** Changes the address under which the routers reach Postgres: for a proxy in between. */
   readonly routersDatabaseUrl?: (databaseUrl: string) => Promise<string>;
+}
+
+export interface CliRun {
+  readonly exitCode: number;
+  readonly data: readonly string[];
+  readonly notes: readonly string[];
 }
 
 const POLL_MS = 25;
@@ -114,6 +121,19 @@ export class Gateway {
     });
     this.#routers.push(router);
     return router;
+  }
+
+  /** A command line on this gateway's config, in this process. */
+  async cli(...args: readonly string[]): Promise<CliRun> {
+    const data: string[] = [];
+    const notes: string[] = [];
+    const exitCode = await runCli(args, {
+      data: (line) => data.push(line),
+      note: (line) => notes.push(line),
+      env: { ...this.#env, SLUICE_CONFIG: this.#configFile },
+      signal: new AbortController().signal,
+    });
+    return { exitCode, data, notes };
   }
 
   /** Publishes one record. @returns its offset. */
