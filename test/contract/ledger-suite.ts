@@ -5,6 +5,7 @@ import {
   answerTo,
   codesIn,
   costsIn,
+  eventsIn,
   failureOf,
   LedgerBench,
   recordsOf,
@@ -88,6 +89,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
         const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true)]);
         expect(kinds).toEqual(["conflict"]);
         expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
+        expect(eventsIn(outbox)).toMatchObject([{ kind: "job.id_conflict", tenant: "catalogue", jobId: "a" }]);
       });
 
       test("dead-letters another body under a known id at the same place too: the topic was made anew", async () => {

@@ -22,6 +22,10 @@ const job = (jobId: string, prompt = jobId): { readonly value: string; readonly 
   partition: 0,
 });
 
+interface Told {
+  readonly kind: string;
+}
+
 interface Adoption {
   readonly partitions: readonly {
     readonly partition: number;
@@ -59,7 +63,12 @@ describe("a topic made anew", () => {
       expect(alert).toMatchObject({ level: "error", partition: 0, ledgerNext: 3, logEnd: 1 });
       expect(gateway.resultsOf("new")).toEqual([]);
 
-      const shown = await adopt("--dry-run");
+      const [told] = await gateway.until("its event", () =>
+      gateway.topics.events.length > 0 ? gateway.topics.events : null,
+    );
+    expect(JSON.parse(told?.value?.toString() ?? "")).toMatchObject({ kind: "position.truncated", severity: "critical" });
+
+    const shown = await adopt("--dry-run");
       expect(shown.exitCode).toBe(6);
       expect(shown.partitions).toEqual([
         {
@@ -95,7 +104,10 @@ describe("a topic made anew", () => {
       expect(headerText(letter, "llm-error-code")).toBe("ID_CONFLICT");
       expect((await gateway.simulator.bill()).length).toBe(calls);
       expect((await adopt("--topic", gateway.topics.names.jobs)).exitCode).toBe(6);
-      expect(router.running).toBe(true);
+      const kinds = gateway.topics.events.map((record) => (JSON.parse(record.value?.toString() ?? "") as Told).kind);
+    // One event for the stop, however often it was said since.
+    expect(kinds.sort()).toEqual(["job.id_conflict", "operator.adopted", "position.truncated"]);
+    expect(router.running).toBe(true);
       expect(router.events("session.opened")).toHaveLength(1);
     },
     TIMEOUT_MS,

@@ -1,15 +1,15 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { runCli } from "../../src/cli/run-cli.js";
 import { createOwnDatabase } from "../../src/demo/own-database.js";
 import { gatewayConfig, groupOf, type ConfigChanges } from "./gateway-config.js";
 import type { FoundRecord, RecordToSend } from "./gateway-records.js";
 import { resultIn } from "./gateway-records.js";
-import { GatewayRouter } from "./gateway-router.js";
+import { CLI, GatewayRouter } from "./gateway-router.js";
 import { GatewaySimulator } from "./gateway-simulator.js";
 import { GatewayTopics } from "./gateway-topics.js";
 import { freshTopicNames, servers } from "./servers.js";
@@ -123,17 +123,15 @@ export class Gateway {
     return router;
   }
 
-  /** A command line on this gateway's config, in this process. */
-  async cli(...args: readonly string[]): Promise<CliRun> {
-    const data: string[] = [];
-    const notes: string[] = [];
-    const exitCode = await runCli(args, {
-      data: (line) => data.push(line),
-      note: (line) => notes.push(line),
-      env: { ...this.#env, SLUICE_CONFIG: this.#configFile },
-      signal: new AbortController().signal,
+  /** A command line from `dist` on this gateway's config. */
+  cli(...args: readonly string[]): Promise<CliRun> {
+    const env = { ...process.env, ...this.#env, SLUICE_CONFIG: this.#configFile };
+    const lines = (text: string): readonly string[] => text.split("\n").slice(0, -1);
+    return new Promise((resolve) => {
+      const child = execFile(process.execPath, [CLI, ...args], { env, timeout: WAIT_MS }, (_error, stdout, stderr) => {
+        resolve({ exitCode: child.exitCode ?? -1, data: lines(stdout), notes: lines(stderr) });
+      });
     });
-    return { exitCode, data, notes };
   }
 
   /** Publishes one record. @returns its offset. */

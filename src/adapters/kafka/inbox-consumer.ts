@@ -4,6 +4,7 @@ import type { DecodedValue, Inbox, RecordSink } from "../../ports/broker.js";
 import type { InboxPosition } from "../../ports/ledger.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
+import type { PartitionAlert } from "../../domain/event/partition-event.js";
 import { judgePosition } from "../../domain/dedupe/judge-position.js";
 import { toRecord } from "./incoming-record.js";
 
@@ -30,7 +31,7 @@ export interface InboxParts {
   readonly clock: Clock;
   readonly log: Log;
   /** A partition that can't go on by itself: truncated, or made anew. */
-  readonly alert: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly alert: (alert: PartitionAlert) => void;
 }
 
 interface PartitionState {
@@ -43,6 +44,10 @@ interface PartitionState {
   /** The ledger's position that the log does not fit; null while the partition is read. */
   stoppedAt: InboxPosition | null;
 }
+
+type StopCause =
+  | { readonly cause: "truncated"; readonly logStart: number; readonly logEnd: number }
+  | { readonly cause: "other_topic"; readonly offset: number };
 
 /** Offsets of a batch's first and last record. */
 interface BatchSpan {
@@ -355,9 +360,9 @@ export class InboxConsumer implements Inbox {
     const verdict = judgePosition(position, log, before);
     switch (verdict) {
       case "truncated":
-        return this.#stopPartition(state, position, "inbox.truncated", { logStart: log.low, logEnd: log.high });
+        return this.#stopPartition(state, position, { cause: verdict, logStart: log.low, logEnd: log.high });
       case "other_topic":
-        return this.#stopPartition(state, position, "inbox.other_topic", { offset: proof });
+        return this.#stopPartition(state, position, { cause: verdict, offset: proof });
       case "gap":
         return this.#passGap(state, position, log.low, span);
       case "unproven":
@@ -382,7 +387,7 @@ export class InboxConsumer implements Inbox {
   #passGap(state: PartitionState, { next }: InboxPosition, logStart: number, span: BatchSpan): boolean {
     const { topic, partition } = state;
     const lostAtMost = logStart - next;
-    this.#parts.alert("inbox.gap", { topic, partition, ledgerNext: next, logStart, lostAtMost });
+    this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: next, logStart, lostAtMost });
     state.expected = next;
     return span.first <= logStart || this.#seekTo(state, logStart);
   }
@@ -390,15 +395,13 @@ export class InboxConsumer implements Inbox {
   #stopPartition(
     state: PartitionState,
     position: InboxPosition,
-    event: string,
-    found: Readonly<Record<string, unknown>>,
+    found: StopCause,
   ): false {
     const { topic, partition } = state;
     state.stoppedAt = position;
     // While everything is paused this one is too; naming it alone would let the others go.
     if (!this.#paused) this.#consumer.pause([ofPartition(state)]);
-    const todo = "look what happened to the topic, then run: sluice topics adopt";
-    this.#parts.alert(event, { topic, partition, ledgerNext: position.next, ...found, todo });
+    this.#parts.alert({ topic, partition, ledgerNext: position.next, ...found });
     return false;
   }
 

@@ -1,11 +1,13 @@
 import type pg from "pg";
 import type { AttemptIntent, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import { doubtSettled } from "../../domain/event/doubt-event.js";
+import { subjectOf } from "../../domain/event/event.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { ProviderKind } from "../../domain/route/route.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { NO_USAGE } from "../../domain/cost/usage.js";
-import type { Failure } from "../../domain/failure.js";
+import type { ErrorCode, Failure } from "../../domain/failure.js";
 import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
 import { insertAttempts, insertReady } from "./accept.js";
@@ -204,10 +206,16 @@ function readWaiting(
   };
 }
 
+/** A doubt that ended by policy. `code`: what its jobs failed with; null: another attempt was started. */
+interface Settled {
+  readonly execution: WaitingExecution;
+  readonly code: ErrorCode | null;
+}
+
 interface Plan {
   readonly started: StartedExecution[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
-  readonly settled: WaitingExecution[];
+  readonly settled: Settled[];
   readonly waits: Parameters<typeof insertReady>[1][number][];
 }
 
@@ -228,7 +236,8 @@ function sortVerdicts(
       });
       continue;
     }
-    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (execution.doubtful !== null)
+      plan.settled.push({ execution, code: verdict.kind === "start" ? null : verdict.failure.code });
     if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
@@ -350,17 +359,17 @@ async function failWaiting(
   });
 }
 
-/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled. */
+/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled, and an event tells of each. */
 async function settleDoubts(
   client: pg.PoolClient,
   context: LedgerContext,
   render: Renderer,
-  settled: readonly WaitingExecution[],
+  settled: readonly Settled[],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const outgoing: Outgoing[] = [];
   const costs: CostRow[] = [];
-  for (const execution of settled) {
+  for (const { execution, code } of settled) {
     const attempt = execution.doubtful;
     if (attempt === null) continue;
     // Serial: doubts are as rare as kills.
@@ -371,8 +380,9 @@ async function settleDoubts(
       [attempt.no, execution.key.day, nowMs],
     );
     if (rows.length === 0) continue;
+    const paid = await payerOf(client, context, execution.key);
     const rendered = render.lateCost({
-      ...(await payerOf(client, context, execution.key)),
+      ...paid,
       execution: execution.key,
       attempt,
       billing: "in_doubt",
@@ -383,7 +393,8 @@ async function settleDoubts(
       no: attempt.no,
       atMs: nowMs,
     });
-    outgoing.push(rendered.outgoing);
+    const event = doubtSettled({ attempt, execution: execution.key, subject: subjectOf(paid), atMs: nowMs }, code);
+    outgoing.push(rendered.outgoing, render.event(event, context.numbers.next(), execution.key.day));
     costs.push(rendered.cost);
   }
   await insertCosts(client, context, costs);

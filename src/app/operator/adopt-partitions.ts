@@ -81,7 +81,10 @@ export function startIn(log: LogBounds, from: AdoptFrom): number | null {
 }
 
 /** @returns false when a router or another operator moved the position since it was looked at. */
-export function adopt(operator: Operator, stand: PartitionStand, start: number): Promise<boolean> {
+export async function adopt(operator: Operator, stand: PartitionStand, start: number): Promise<boolean> {
   const { cluster, topic, partition, expected } = stand;
-  return adoptPosition(operator.pools.durable, { cluster, topic, partition, expected, from: start });
+  const { context, byWhom, nowMs, render } = operator;
+  const action = { byWhom, atMs: nowMs() };
+  const session = await operator.session();
+  return adoptPosition(context, { cluster, topic, partition, expected, from: start, session, action }, render);
 }

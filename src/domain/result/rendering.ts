@@ -6,6 +6,7 @@ export interface RenderSettings {
   readonly cluster: string;
   readonly group: string;
   readonly costsTopic: string;
+  readonly eventsTopic: string;
 }
 
 /** Times leave as ISO 8601 UTC. */

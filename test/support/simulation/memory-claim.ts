@@ -1,5 +1,7 @@
 import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
-import type { Failure } from "../../../src/domain/failure.js";
+import { doubtSettled } from "../../../src/domain/event/doubt-event.js";
+import { subjectOf } from "../../../src/domain/event/event.js";
+import type { ErrorCode, Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import { NO_USAGE } from "../../../src/domain/cost/usage.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
@@ -164,7 +166,7 @@ function loadWaiting(context: MemoryContext, transaction: Transaction, row: Read
 interface Plan {
   readonly started: StartedExecution[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
-  readonly settled: WaitingExecution[];
+  readonly settled: { readonly execution: WaitingExecution; readonly code: ErrorCode | null }[];
   readonly waits: ReadyRow[];
 }
 
@@ -188,7 +190,8 @@ function sortVerdicts(
       });
       continue;
     }
-    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (execution.doubtful !== null)
+      plan.settled.push({ execution, code: verdict.kind === "start" ? null : verdict.failure.code });
     if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
@@ -308,19 +311,21 @@ async function settleDoubts(
   context: MemoryContext,
   transaction: Transaction,
   render: Renderer,
-  settled: readonly WaitingExecution[],
+  settled: Plan["settled"],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const { attempts } = context.database;
   const outgoing: Outgoing[] = [];
-  for (const { doubtful, key } of settled) {
+  for (const { execution, code } of settled) {
+    const { doubtful, key } = execution;
     if (doubtful === null) continue;
     await context.statement(transaction, "attempts-settle");
     await transaction.lock(attempts, [doubtful.no], "exclusive");
     if (transaction.get(attempts, doubtful.no)?.state !== "in_doubt") continue;
     transaction.update(attempts, doubtful.no, { state: "settled", settledMs: nowMs });
+    const paid = payerOf(context, transaction, key);
     const rendered = render.lateCost({
-      ...payerOf(context, transaction, key),
+      ...paid,
       execution: key,
       attempt: doubtful,
       billing: "in_doubt",
@@ -331,7 +336,8 @@ async function settleDoubts(
       no: doubtful.no,
       atMs: nowMs,
     });
-    outgoing.push(rendered.outgoing);
+    const event = doubtSettled({ attempt: doubtful, execution: key, subject: subjectOf(paid), atMs: nowMs }, code);
+    outgoing.push(rendered.outgoing, render.event(event, context.nextNumber(), key.day));
     insertCosts(context, transaction, [rendered.cost]);
   }
   return outgoing;

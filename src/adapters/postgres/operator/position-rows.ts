@@ -1,6 +1,12 @@
 import type pg from "pg";
+import { NO_SUBJECT } from "../../../domain/event/event.js";
+import { operatorEvent, type OperatorAction } from "../../../domain/event/operator-event.js";
+import type { SessionNo } from "../../../domain/ids.js";
+import type { Renderer } from "../../../domain/result/outgoing.js";
 import type { InboxPosition } from "../../../ports/ledger.js";
-import { run } from "../connection.js";
+import { run, transaction } from "../connection.js";
+import type { LedgerContext } from "../ledger-context.js";
+import { insertOutbox } from "../outbox-rows.js";
 import { bytesOrNull } from "../stored-body.js";
 
 /** The ledger's positions in one topic, by partition. */
@@ -30,6 +36,8 @@ export interface Adoption {
   readonly partition: number;
   readonly expected: InboxPosition;
   readonly from: number;
+  readonly session: SessionNo;
+  readonly action: OperatorAction;
 }
 
 /**
@@ -37,14 +45,27 @@ export interface Adoption {
  * does. Without a witness, since nothing before it was accepted.
  * @returns false when the position is no longer the one that was looked at; nothing was changed then.
  */
-export async function adoptPosition(pool: pg.Pool, adoption: Adoption): Promise<boolean> {
-  const { cluster, topic, partition, expected, from } = adoption;
-  const rows = await run(
-    pool,
-    "position-adopt",
-    `UPDATE inbox_position SET next = $4, witness = NULL, last_group = NULL
-     WHERE cluster = $1 AND topic = $2 AND partition = $3 AND next = $5 AND witness IS NOT DISTINCT FROM $6::bytea RETURNING 1`,
-    [cluster, topic, partition, from, expected.next, expected.witness],
-  );
-  return rows.length === 1;
+export async function adoptPosition(context: LedgerContext, adoption: Adoption, render: Renderer): Promise<boolean> {
+  const { cluster, topic, partition, expected, from, session, action } = adoption;
+  await context.numbers.reserve(8);
+  return transaction(context.pools.durable, async (client) => {
+    const rows = await run(
+      client,
+      "position-adopt",
+      `UPDATE inbox_position SET next = $4, witness = NULL, last_group = NULL
+       WHERE cluster = $1 AND topic = $2 AND partition = $3 AND next = $5 AND witness IS NOT DISTINCT FROM $6::bytea RETURNING 1`,
+      [cluster, topic, partition, from, expected.next, expected.witness],
+    );
+    if (rows.length === 0) return false;
+    const event = operatorEvent(
+      "operator.adopted",
+      action,
+      `adopted the log of partition ${String(partition)} of ${topic}: it is read from ${String(from)}, not ${String(expected.next)}`,
+      NO_SUBJECT,
+      { topic, partition: String(partition), before: String(expected.next), next: String(from) },
+    );
+    const record = render.event(event, context.numbers.next(), context.today());
+    await insertOutbox(client, context.numbers, session, action.atMs, [record]);
+    return true;
+  });
 }

@@ -1,0 +1,53 @@
+import type { AttemptIntent } from "../execution/execution.js";
+import type { ErrorCode } from "../failure.js";
+import type { EpochMs, LedgerKey } from "../ids.js";
+import { attemptId } from "../job/ids.js";
+import type { EventSubject, GatewayEvent } from "./event.js";
+
+/** The part of an attempt that an event tells of. */
+export type DoubtfulAttempt = Pick<AttemptIntent, "no" | "number" | "account" | "provider" | "model" | "maxNanoUsd">;
+
+interface Doubt {
+  readonly attempt: DoubtfulAttempt;
+  readonly execution: LedgerKey;
+  readonly subject: EventSubject;
+  readonly atMs: EpochMs;
+}
+
+/** @param why what came in between, in a few words. */
+export function doubtBegan(doubt: Doubt, why: string): GatewayEvent {
+  return doubtEvent("attempt.in_doubt", doubt, `may have been billed and its outcome is unknown: ${why}`, { why });
+}
+
+/** @param code what its jobs failed with; null: another attempt was started. */
+export function doubtSettled(doubt: Doubt, code: ErrorCode | null): GatewayEvent {
+  const followed = code === null ? "another attempt was started" : `its jobs failed with ${code}`;
+  return doubtEvent("attempt.settled", doubt, `stays in doubt and was settled by policy: ${followed}`, {
+    followed: code ?? "retried",
+  });
+}
+
+function doubtEvent(
+  kind: "attempt.in_doubt" | "attempt.settled",
+  { attempt, execution, subject, atMs }: Doubt,
+  what: string,
+  more: Readonly<Record<string, string>>,
+): GatewayEvent {
+  const { account, provider, model } = attempt;
+  return {
+    kind,
+    message: `attempt ${String(attempt.number)} at ${account}/${model} ${what}`,
+    ...subject,
+    provider,
+    account,
+    details: {
+      attemptId: attemptId(execution.day, attempt.no),
+      executionId: attemptId(execution.day, execution.no),
+      attempt: String(attempt.number),
+      model,
+      maxNanoUsd: attempt.maxNanoUsd.toString(),
+      ...more,
+    },
+    atMs,
+  };
+}
