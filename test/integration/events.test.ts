@@ -62,8 +62,13 @@ test("tells of an id that came with another body, and of what an operator does w
   const offset = await gateway.publish({ value: chatJob("taken", "the second") });
   await gateway.deadLetterOf(offset);
   expect(await event("job.id_conflict", "taken")).toMatchObject({ tenant: "acme" });
-  expect(await gateway.cli("dlq", "discard", "--where", "code = ID_CONFLICT", "--yes")).toMatchObject({ exitCode: 0, notes: [] });
-  expect((await event("operator.discarded", "taken")).message).toMatch(/^discarded dead letter \d+ \(ID_CONFLICT\), by /);
+  expect(await gateway.cli("dlq", "discard", "--where", "code = ID_CONFLICT", "--yes")).toMatchObject({
+    exitCode: 0,
+    notes: [],
+  });
+  expect((await event("operator.discarded", "taken")).message).toMatch(
+    /^discarded dead letter \d+ \(ID_CONFLICT\), by /,
+  );
 });
 
 test("tells of a cancelled job, of a replay, and of a doubt that an operator resolved", async () => {

@@ -64,11 +64,14 @@ describe("a topic made anew", () => {
       expect(gateway.resultsOf("new")).toEqual([]);
 
       const [told] = await gateway.until("its event", () =>
-      gateway.topics.events.length > 0 ? gateway.topics.events : null,
-    );
-    expect(JSON.parse(told?.value?.toString() ?? "")).toMatchObject({ kind: "position.truncated", severity: "critical" });
+        gateway.topics.events.length > 0 ? gateway.topics.events : null,
+      );
+      expect(JSON.parse(told?.value?.toString() ?? "")).toMatchObject({
+        kind: "position.truncated",
+        severity: "critical",
+      });
 
-    const shown = await adopt("--dry-run");
+      const shown = await adopt("--dry-run");
       expect(shown.exitCode).toBe(6);
       expect(shown.partitions).toEqual([
         {
@@ -105,9 +108,9 @@ describe("a topic made anew", () => {
       expect((await gateway.simulator.bill()).length).toBe(calls);
       expect((await adopt("--topic", gateway.topics.names.jobs)).exitCode).toBe(6);
       const kinds = gateway.topics.events.map((record) => (JSON.parse(record.value?.toString() ?? "") as Told).kind);
-    // One event for the stop, however often it was said since.
-    expect(kinds.sort()).toEqual(["job.id_conflict", "operator.adopted", "position.truncated"]);
-    expect(router.running).toBe(true);
+      // One event for the stop, however often it was said since.
+      expect(kinds.sort()).toEqual(["job.id_conflict", "operator.adopted", "position.truncated"]);
+      expect(router.running).toBe(true);
       expect(router.events("session.opened")).toHaveLength(1);
     },
     TIMEOUT_MS,

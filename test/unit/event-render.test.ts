@@ -142,7 +142,9 @@ describe("what events say", () => {
   });
 
   test("of an operator, by whom", () => {
-    const event = operatorEvent("operator.discarded", BY_ANN, "discarded dead letter 7", DOUBT.subject, { letter: "7" });
+    const event = operatorEvent("operator.discarded", BY_ANN, "discarded dead letter 7", DOUBT.subject, {
+      letter: "7",
+    });
     const { document, details } = rendered(event);
     expect(document["message"]).toBe("discarded dead letter 7, by ann@desk");
     expect(details).toEqual({ byWhom: "ann@desk", letter: "7" });

@@ -392,11 +392,7 @@ export class InboxConsumer implements Inbox {
     return span.first <= logStart || this.#seekTo(state, logStart);
   }
 
-  #stopPartition(
-    state: PartitionState,
-    position: InboxPosition,
-    found: StopCause,
-  ): false {
+  #stopPartition(state: PartitionState, position: InboxPosition, found: StopCause): false {
     const { topic, partition } = state;
     state.stoppedAt = position;
     // While everything is paused this one is too; naming it alone would let the others go.

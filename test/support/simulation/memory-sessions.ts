@@ -44,12 +44,7 @@ export async function recoverDeadSessions(
   return doubts;
 }
 
-function recoverSession(
-  context: MemoryContext,
-  recovery: Recovery,
-  session: number,
-  lowMark: number,
-): Promise<number> {
+function recoverSession(context: MemoryContext, recovery: Recovery, session: number, lowMark: number): Promise<number> {
   const { attempts, executions } = context.database;
   return context.transaction("recover", async (transaction) => {
     await context.statement(transaction, "attempts-to-doubt");
