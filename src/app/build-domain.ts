@@ -62,5 +62,6 @@ export function buildRenderSettings(config: Config, cluster: string): RenderSett
     cluster,
     group: config.kafka.groupId,
     costsTopic: config.topics.costs.name,
+    eventsTopic: config.topics.events.name,
   };
 }

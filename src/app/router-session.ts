@@ -1,5 +1,7 @@
 import type { Kafka } from "kafkajs";
 import type { Config } from "../config/config.js";
+import type { GatewayEvent } from "../domain/event/event.js";
+import { partitionEvent, type PartitionAlert } from "../domain/event/partition-event.js";
 import type { SessionNo } from "../domain/ids.js";
 import type { Log } from "../ports/system.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
@@ -30,6 +32,7 @@ import { IntakeStage } from "../pipeline/intake/intake-stage.js";
 import { RelayStage } from "../pipeline/relay/relay-stage.js";
 import { SessionKeeper } from "../pipeline/session/session-keeper.js";
 import { buildAdmission, buildCatalog, buildRenderSettings } from "./build-domain.js";
+import type { PartitionAlerts } from "./partition-alerts.js";
 
 export interface SessionOptions {
   readonly config: Config;
@@ -40,10 +43,13 @@ export interface SessionOptions {
   readonly cluster: ClusterFacts;
   readonly name: string;
   readonly decoder: ValueDecoder | null;
+  /** Of the process, beyond one session. */
+  readonly alerts: PartitionAlerts;
 }
 
 const SLOT_WAIT_MS = 50;
 const LOAD_EVERY_MS = 1000;
+const STOPPED_EVERY_MS = 1000;
 const RELAY_RECORDS_MAX = 20_000;
 const RELAY_RECORDS_PER_SEND = 1000;
 const SEND_TIMEOUT_MS = 15_000;
@@ -122,6 +128,7 @@ export class RouterSession {
       ...config.postgres.session,
       graceMs,
       lowMark: () => this.#numbers.lowMark(),
+      render,
       fenced,
     });
     this.#relay = new RelayStage({
@@ -203,8 +210,10 @@ export class RouterSession {
       decoder: options.decoder,
       clock: systemClock,
       log,
-      alert: (event, fields) => {
-        log.error(event, fields);
+      alert: (alert) => {
+        const event = partitionEvent(alert, systemClock.nowMs());
+        log.error(`inbox.${alert.cause}`, { ...alert, note: event.message });
+        if (options.alerts.take(alert)) void this.#publishAlert(alert, event);
       },
     });
     this.#watchdog = new ConsumerWatchdog({
@@ -255,6 +264,7 @@ export class RouterSession {
       this.#giveBack.run(over),
       this.#relay.runSweep(),
       this.#watchLoad(over),
+      this.#watchStopped(over),
       this.#sweepStragglers(over),
       this.#prepareDays(over),
     ];
@@ -348,6 +358,29 @@ export class RouterSession {
       } catch (error) {
         log.warn("load.read_failed", { message: error instanceof Error ? error.message : String(error) });
       }
+    }
+  }
+
+  /** Nobody waits for it: the partition is stopped or passed over all the same. */
+  async #publishAlert(alert: PartitionAlert, event: GatewayEvent): Promise<void> {
+    try {
+      this.#relay.add(await this.#ledger.note(this.#session, event, this.#render));
+    } catch (error) {
+      this.#options.alerts.giveBack(alert);
+      const message = error instanceof Error ? error.message : String(error);
+      this.#options.log.warn("inbox.alert_unpublished", { cause: alert.cause, message });
+    }
+  }
+
+  /** An operator may have adopted the log of a stopped partition. */
+  async #watchStopped(over: AbortSignal): Promise<void> {
+    while (!over.aborted) {
+      await systemClock.sleep(STOPPED_EVERY_MS, over);
+      await this.#inbox.lookAtStopped().catch((error: unknown) => {
+        this.#options.log.warn("inbox.stopped_unread", {
+          message: error instanceof Error ? error.message : String(error),
+        });
+      });
     }
   }
 

@@ -13,6 +13,7 @@ import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { PartitionAlerts } from "./partition-alerts.js";
 import { RouterSession } from "./router-session.js";
 
 const { Kafka } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
@@ -39,6 +40,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   const kafka = new Kafka(clientOptions(config.kafka));
   const cluster = new ClusterFacts(kafka);
   const decoder = openDecoder(config);
+  const alerts = new PartitionAlerts();
   let health: HealthServer | null = null;
   let session: RouterSession | null = null;
   try {
@@ -55,6 +57,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
         kafka,
         cluster,
         decoder,
+        alerts,
         name: options.name ?? hostname(),
       });
       await session.run(signal);

@@ -8,6 +8,8 @@ import type {
   WaitingExecution,
 } from "../domain/execution/execution.js";
 import type { Usage } from "../domain/cost/usage.js";
+import type { GatewayEvent } from "../domain/event/event.js";
+import type { OperatorAction } from "../domain/event/operator-event.js";
 import type { IntakeJob, Outgoing, RefusedRecord, Renderer } from "../domain/result/outgoing.js";
 
 /**
@@ -145,8 +147,16 @@ export interface Ledger {
   /** @param lowMark no unfinished attempt of this session has a lower number. @returns false when the session was declared dead. */
   beat(session: SessionNo, lowMark: number): Promise<boolean>;
   endSession(session: SessionNo): Promise<void>;
-  /** Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt. */
-  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number>;
+  /**
+   * Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt, with an event each,
+   * which `session`'s sweep publishes.
+   */
+  recoverDeadSessions(
+    session: SessionNo,
+    deadAfterMs: number,
+    graceMs: (account: string) => number,
+    render: Renderer,
+  ): Promise<number>;
 
   position(topic: string, partition: number): Promise<InboxPosition | null>;
   openPosition(topic: string, partition: number, next: number): Promise<void>;
@@ -169,12 +179,15 @@ export interface Ledger {
     attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
     nowMs: EpochMs,
   ): Promise<void>;
+  /** An operator's cancel; a producer's comes with its record. */
   cancel(
     session: SessionNo,
     requests: readonly CancelRequest[],
-    nowMs: EpochMs,
+    action: OperatorAction,
     render: Renderer,
   ): Promise<FinishOutcome>;
+  /** An event that belongs to no other transaction: the note is one of its own. */
+  note(session: SessionNo, event: GatewayEvent, render: Renderer): Promise<readonly OutboxGroup[]>;
   /** Ends jobs that still wait for an ended execution: more waiters than one finish takes. */
   answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
 

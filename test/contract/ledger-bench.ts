@@ -292,6 +292,23 @@ export function costsIn(outbox: readonly OutboxGroup[]): ReadCost[] {
   });
 }
 
+interface ReadEvent {
+  readonly kind: string;
+  readonly severity: string;
+  readonly tenant: string | null;
+  readonly jobId: string | null;
+  readonly generation: number | null;
+  readonly account: string | null;
+}
+
+export function eventsIn(outbox: readonly OutboxGroup[]): ReadEvent[] {
+  return recordsOf(outbox, "event").map((record) => {
+    const document = JSON.parse(record.value?.toString("utf8") ?? "") as ReadEvent; // our own
+    const { kind, severity, tenant, jobId, generation, account } = document;
+    return { kind, severity, tenant, jobId, generation, account };
+  });
+}
+
 export function codesIn(outbox: readonly OutboxGroup[]): string[] {
   return recordsOf(outbox, "dead_letter").map((record) =>
     String(record.headers.find(([name]) => name === "llm-error-code")?.[1]),

@@ -1,16 +1,18 @@
 import { describe, expect, test } from "@jest/globals";
+import type { OperatorAction } from "../../src/domain/event/operator-event.js";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
-import { digestOf, RENDER } from "../support/simulation/fixture.js";
+import { digestOf, EVENTS_TOPIC, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";
 import {
   ANSWER_NANO_USD,
   answerTo,
   codesIn,
   costsIn,
+  eventsIn,
   failureOf,
   recordsOf,
   resultsIn,
@@ -52,6 +54,9 @@ export function finishStage(bench: LedgerBench, published: OutboxGroup[], render
     },
   });
 }
+const recover = ({ ledger, session }: LedgerBench, deadAfterMs: number): Promise<number> =>
+  ledger.recoverDeadSessions(session, deadAfterMs, () => 0, RENDER);
+const action = ({ nowMs }: LedgerBench): OperatorAction => ({ byWhom: "ann@desk", atMs: nowMs() });
 
 /** Cases of the ledger's suite from the row on: claims, doubt, cancelling, the outbox. `at.bench` is new for each case. */
 export function dispatchCases(at: { readonly bench: LedgerBench }): void {
@@ -143,7 +148,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
 
   describe("doubt", () => {
     const die = async (): Promise<number> => {
-      const doubts = await at.bench.ledger.recoverDeadSessions(-1000, () => 0);
+      const doubts = await recover(at.bench, -1000);
       at.bench.session = await at.bench.ledger.openSession("next");
       return doubts;
     };
@@ -153,13 +158,45 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       const dead = at.bench.session;
       expect(await die()).toBe(1);
       expect(await at.bench.ledger.beat(dead, 0)).toBe(false);
-      expect(await at.bench.ledger.recoverDeadSessions(60_000, () => 0)).toBe(0);
+      expect(await recover(at.bench, 60_000)).toBe(0);
       const seen: unknown[] = [];
       await at.bench.claim((waiting) => {
         seen.push({ state: waiting.state, doubtful: waiting.doubtful?.no });
         return { kind: "wait", runAtMs: at.bench.nowMs() + 120_000, waitsFor: "doubt" };
       });
       expect(seen).toEqual([{ state: "in_doubt", doubtful: held.intent.no }]);
+    });
+
+    test("is told in an event that the next sweep publishes, once", async () => {
+      const held = await at.bench.start(WISH);
+      await die();
+      const taken = await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000);
+      expect(taken.map(({ topic }) => topic)).toEqual([EVENTS_TOPIC]);
+      expect(eventsIn(taken)).toEqual([
+        {
+          kind: "attempt.in_doubt",
+          severity: "warning",
+          tenant: "catalogue",
+          jobId: "a",
+          generation: 0,
+          account: "alpha",
+        },
+      ]);
+      expect(recordsOf(taken, "event").map(({ key, no }) => [key?.toString(), no])).toEqual([["a", held.intent.no]]);
+      await recover(at.bench, 60_000);
+      await at.bench.ledger.dropOutbox(taken.map(({ seq }) => seq));
+      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000)).toEqual([]);
+    });
+
+    test("after a call that broke off is told in the transaction that records it, and so is its settlement", async () => {
+      const held = await at.bench.start(WISH);
+      const cut = at.bench.ended(held, failureOf("connection_failed", "perhaps", null));
+      const begun = { tenant: "catalogue", jobId: "a", generation: 0, account: "alpha", severity: "warning" };
+      expect(eventsIn((await at.bench.finish([cut])).outbox)).toEqual([{ kind: "attempt.in_doubt", ...begun }]);
+      expect((await at.bench.finish([cut])).outbox).toEqual([]);
+      const intent = await at.bench.intent(2);
+      const { outbox } = await at.bench.claim(() => ({ kind: "start", intent }));
+      expect(eventsIn(outbox)).toEqual([{ kind: "attempt.settled", ...begun }]);
     });
 
     test("ends with a second attempt, the first one staying in the books as unknown", async () => {
@@ -237,7 +274,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       await at.bench.ledger.endSession(dead);
       await at.bench.finish([at.bench.ended(held, failure)], dead);
       at.bench.session = await at.bench.ledger.openSession("next");
-      await at.bench.ledger.recoverDeadSessions(60_000, () => 0);
+      await recover(at.bench, 60_000);
       const intent = await at.bench.intent(2);
       expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toHaveLength(1);
     });
@@ -247,7 +284,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     const OPEN = [{ kind: "charge", billing: "in_doubt", nanoUsd: null }];
     const die = async (): Promise<SessionNo> => {
       const dead = at.bench.session;
-      await at.bench.ledger.recoverDeadSessions(-1000, () => 0);
+      await recover(at.bench, -1000);
       at.bench.session = await at.bench.ledger.openSession("next");
       return dead;
     };
@@ -267,7 +304,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("is settled when all of its jobs were cancelled", async () => {
       await at.bench.start(WISH);
       await die();
-      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], action(at.bench), RENDER);
       expect(costsIn((await settle()).outbox)).toEqual(OPEN);
       expect((await at.bench.ledger.load(10)).readyRows).toBe(0);
       expect((await settle()).outbox).toEqual([]);
@@ -299,7 +336,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("is corrected by its own late answer, as every doubt", async () => {
       const held = await at.bench.start(WISH);
       const dead = await die();
-      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], action(at.bench), RENDER);
       await settle();
       const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
       expect(costsIn(outbox)).toEqual([{ kind: "adjustment", billing: "waste", nanoUsd: ANSWER_NANO_USD.toString() }]);
@@ -336,10 +373,15 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       const held = await at.bench.start(WISH);
       await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b" }, true)]);
       const request = { tenant: null, jobId: "b" };
-      expect(
-        resultsIn((await at.bench.ledger.cancel(at.bench.session, [request], at.bench.nowMs(), RENDER)).outbox),
-      ).toMatchObject([{ jobId: "b", status: "cancelled" }]);
-      expect((await at.bench.ledger.cancel(at.bench.session, [request], at.bench.nowMs(), RENDER)).ended).toEqual([]);
+      const { outbox } = await at.bench.ledger.cancel(at.bench.session, [request], action(at.bench), RENDER);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "b", status: "cancelled" }]);
+      expect(eventsIn(outbox)).toMatchObject([{ kind: "operator.cancelled", severity: "info", jobId: "b" }]);
+      expect(recordsOf(outbox, "event")[0]?.value?.toString()).toContain("ann@desk");
+      expect(await at.bench.ledger.cancel(at.bench.session, [request], action(at.bench), RENDER)).toEqual({
+        ended: [],
+        outbox: [],
+        waste: 0,
+      });
       expect(
         resultsIn((await at.bench.finish([at.bench.ended(held, answerTo("why"))])).outbox).map(({ jobId }) => jobId),
       ).toEqual(["a"]);
@@ -347,7 +389,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
 
     test("leaves the cost of a call that was out", async () => {
       const held = await at.bench.start(WISH);
-      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], action(at.bench), RENDER);
       const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
       expect(resultsIn(outbox)).toEqual([]);
       expect(costsIn(outbox)).toMatchObject([{ nanoUsd: ANSWER_NANO_USD.toString() }]);
@@ -358,6 +400,27 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       const { outbox } = await at.bench.accept([], { cancels: [{ tenant: "shop", jobId: "a" }] });
       expect(resultsIn(outbox)).toHaveLength(1);
       expect(recordsOf(outbox, "result")[0]?.value?.toString()).toContain('"tenant":"shop"');
+    });
+  });
+
+  describe("a note", () => {
+    test("is an event of its own that is published like any other", async () => {
+      const event = {
+        kind: "position.gap",
+        message: "records are gone",
+        tenant: null,
+        jobId: null,
+        generation: null,
+        provider: null,
+        account: null,
+        details: { lostAtMost: "7" },
+        atMs: at.bench.nowMs(),
+      } as const;
+      const groups = await at.bench.ledger.note(at.bench.session, event, RENDER);
+      expect(eventsIn(groups)).toMatchObject([{ kind: "position.gap", severity: "critical", jobId: null }]);
+      await at.bench.ledger.endSession(at.bench.session);
+      const next = await at.bench.ledger.openSession("next");
+      expect(await at.bench.ledger.takeOutbox(next, 10, -1000)).toEqual(groups);
     });
   });
 

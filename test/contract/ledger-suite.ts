@@ -5,6 +5,7 @@ import {
   answerTo,
   codesIn,
   costsIn,
+  eventsIn,
   failureOf,
   LedgerBench,
   recordsOf,
@@ -86,6 +87,14 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
       test("dead-letters a known id with another body, and leaves the first job alone", async () => {
         await bench.start(WISH);
         const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true)]);
+        expect(kinds).toEqual(["conflict"]);
+        expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
+        expect(eventsIn(outbox)).toMatchObject([{ kind: "job.id_conflict", tenant: "catalogue", jobId: "a" }]);
+      });
+
+      test("dead-letters another body under a known id at the same place too: the topic was made anew", async () => {
+        await bench.accept([await bench.job(WISH, true, 0)]);
+        const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true, 0)]);
         expect(kinds).toEqual(["conflict"]);
         expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
       });

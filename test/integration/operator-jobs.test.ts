@@ -12,7 +12,7 @@ afterEach(async () => {
 /** Ends the router's session and puts its calls in doubt, as another router does. */
 async function killRouter(): Promise<void> {
   await ledger.ledger.endSession(ledger.session);
-  await ledger.ledger.recoverDeadSessions(0, () => 30_000);
+  await ledger.ledger.recoverDeadSessions(ledger.session, 0, () => 30_000, ledger.render);
 }
 
 const costs = (): Promise<Record<string, unknown>[]> =>
@@ -96,7 +96,7 @@ describe("jobs", () => {
       error: { code: "CANCELLED" },
     });
     const groups = await ledger.ledger.takeOutbox(ledger.session, 10, -1000);
-    expect(groups.flatMap(({ records }) => records.map(({ kind }) => kind))).toEqual(["result"]);
+    expect(groups.flatMap(({ records }) => records.map(({ kind }) => kind))).toEqual(["result", "event"]);
     expect((await ledger.cli("jobs", "cancel", "a")).exitCode).toBe(6);
   });
 });

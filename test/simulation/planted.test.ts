@@ -30,12 +30,12 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 998,
+    near: 1707,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 190,
+    near: 219,
   },
   "the position is moved without its guard": {
     bug: {

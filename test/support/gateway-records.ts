@@ -5,6 +5,8 @@ export interface RecordToSend {
   readonly key?: Buffer | string | null;
   readonly value: Buffer | string | null;
   readonly headers?: Readonly<Record<string, Buffer | string | (Buffer | string)[]>>;
+  /** Else the key chooses. */
+  readonly partition?: number;
 }
 
 /** A record as found in a topic; headers that repeat keep all their values. */

@@ -9,7 +9,7 @@ import {
   type ProcessEnd,
 } from "../../src/demo/child-process.js";
 
-const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+export const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 export interface RouterStart {
   readonly name: string;

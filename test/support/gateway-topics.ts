@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   CompressionTypes,
   Kafka,
@@ -20,6 +21,8 @@ export interface TopicsSetup {
   /** Longest record batch that the topics take; the broker's own default when left out. */
   readonly messageBytesMax?: number;
 }
+
+const GONE_POLL_MS = 50;
 
 /** The topics of one test: a producer for jobs, and a reader that keeps everything the gateway published, from the start. */
 export class GatewayTopics {
@@ -85,7 +88,12 @@ export class GatewayTopics {
       topic: this.names.jobs,
       acks: -1,
       compression,
-      messages: records.map(({ key = null, value, headers = {} }) => ({ key, value, headers: { ...headers } })),
+      messages: records.map(({ key = null, value, headers = {}, partition }) => ({
+        key,
+        value,
+        headers: { ...headers },
+        ...(partition === undefined ? {} : { partition }),
+      })),
     });
     const base = Number(sent[0]?.baseOffset ?? Number.NaN);
     return records.map((_record, index) => base + index);
@@ -99,12 +107,25 @@ export class GatewayTopics {
     return this.#in(this.names.costs);
   }
 
+  get events(): readonly FoundRecord[] {
+    return this.#in(this.names.events);
+  }
+
   get deadLetters(): readonly FoundRecord[] {
     return this.#in(this.names.deadLetters);
   }
 
   #in(topic: string): readonly FoundRecord[] {
     return this.#found.filter((record) => record.topic === topic);
+  }
+
+  /** Deletes the jobs topic and makes it anew: its offsets begin at 0 again. */
+  async remakeJobs(partitions: number): Promise<void> {
+    await this.admin.deleteTopics({ topics: [this.names.jobs], timeout: 30_000 });
+    // The broker answers before the deletion is through.
+    while ((await this.admin.listTopics()).includes(this.names.jobs)) await sleep(GONE_POLL_MS);
+    const topic = { topic: this.names.jobs, numPartitions: partitions, replicationFactor: 1 };
+    while (!(await this.admin.createTopics({ waitForLeaders: true, topics: [topic] }))) await sleep(GONE_POLL_MS);
   }
 
   /** What the group has committed in each partition; -1 where it has committed nothing. */

@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +9,7 @@ import { createOwnDatabase } from "../../src/demo/own-database.js";
 import { gatewayConfig, groupOf, type ConfigChanges } from "./gateway-config.js";
 import type { FoundRecord, RecordToSend } from "./gateway-records.js";
 import { resultIn } from "./gateway-records.js";
-import { GatewayRouter } from "./gateway-router.js";
+import { CLI, GatewayRouter } from "./gateway-router.js";
 import { GatewaySimulator } from "./gateway-simulator.js";
 import { GatewayTopics } from "./gateway-topics.js";
 import { freshTopicNames, servers } from "./servers.js";
@@ -26,6 +27,12 @@ export interface GatewayOptions {
   readonly postgresUrl?: string;
   /** Changes the address under which the routers reach Postgres: for a proxy in between. */
   readonly routersDatabaseUrl?: (databaseUrl: string) => Promise<string>;
+}
+
+export interface CliRun {
+  readonly exitCode: number;
+  readonly data: readonly string[];
+  readonly notes: readonly string[];
 }
 
 const POLL_MS = 25;
@@ -114,6 +121,17 @@ export class Gateway {
     });
     this.#routers.push(router);
     return router;
+  }
+
+  /** A command line from `dist` on this gateway's config. */
+  cli(...args: readonly string[]): Promise<CliRun> {
+    const env = { ...process.env, ...this.#env, SLUICE_CONFIG: this.#configFile };
+    const lines = (text: string): readonly string[] => text.split("\n").slice(0, -1);
+    return new Promise((resolve) => {
+      const child = execFile(process.execPath, [CLI, ...args], { env, timeout: WAIT_MS }, (_error, stdout, stderr) => {
+        resolve({ exitCode: child.exitCode ?? -1, data: lines(stdout), notes: lines(stderr) });
+      });
+    });
   }
 
   /** Publishes one record. @returns its offset. */

@@ -117,7 +117,7 @@ describe("a call whose row the ledger refuses", () => {
     expect(told.ended).toEqual(["the outcome of a call can't be written"]);
     expect(told.counted.get("sluice_unwritten_attempts_total alpha")).toBe(1);
     await bench.ledger.endSession(bench.session);
-    expect(await bench.ledger.recoverDeadSessions(60_000, () => 0)).toBe(1);
+    expect(await bench.ledger.recoverDeadSessions(bench.session, 60_000, () => 0, RENDER)).toBe(1);
   });
 
   test("waits for a ledger that is away meanwhile, without a try less", async () => {

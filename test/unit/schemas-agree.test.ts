@@ -4,6 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import avro from "avsc";
 import type { Schema } from "avsc";
 import { parse as parseYaml } from "yaml";
+import { EVENT_KINDS } from "../../src/domain/event/event.js";
 import { REQUEST_FORMATS } from "../../src/domain/job/job.js";
 
 const directory = new URL("../../schemas/", import.meta.url);
@@ -16,6 +17,7 @@ interface JsonSchema {
   readonly required?: readonly string[];
   readonly $defs?: Readonly<Record<string, JsonSchema>>;
   readonly enum?: readonly unknown[];
+  readonly examples?: readonly unknown[];
 }
 interface AvroSchema {
   readonly fields: readonly { readonly name: string; readonly type: unknown; readonly default?: unknown }[];
@@ -114,6 +116,10 @@ describe("JSON Schemas", () => {
   });
   test("list the formats that the code knows", () => {
     expect(jsonSchema("job").properties?.["format"]?.enum).toEqual([...REQUEST_FORMATS, null]);
+  });
+  test("list the kinds of events that the code knows", () => {
+    const kinds = jsonSchema("event").properties?.["kind"]?.examples;
+    expect(kinds).toEqual(Object.keys(EVENT_KINDS));
   });
   test("take the contract's examples of a result and of a refusal", () => {
     const validate = new Ajv2020({ allowUnionTypes: true, formats: { "date-time": true } }).compile(

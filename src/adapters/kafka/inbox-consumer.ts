@@ -1,10 +1,12 @@
-import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs";
-import type { IncomingRecord, RecordHeader } from "../../domain/job/job.js";
+import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
+import type { IncomingRecord } from "../../domain/job/job.js";
 import type { DecodedValue, Inbox, RecordSink } from "../../ports/broker.js";
 import type { InboxPosition } from "../../ports/ledger.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
-import { recordWitness } from "../../domain/dedupe/record-witness.js";
+import type { PartitionAlert } from "../../domain/event/partition-event.js";
+import { judgePosition } from "../../domain/dedupe/judge-position.js";
+import { toRecord } from "./incoming-record.js";
 
 export interface InboxSettings {
   readonly groupId: string;
@@ -29,15 +31,28 @@ export interface InboxParts {
   readonly clock: Clock;
   readonly log: Log;
   /** A partition that can't go on by itself: truncated, or made anew. */
-  readonly alert: (event: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly alert: (alert: PartitionAlert) => void;
 }
 
 interface PartitionState {
+  readonly topic: string;
+  readonly partition: number;
   /** Offset of the next record to hand on; null until it was compared with the ledger in this generation. */
   expected: number | null;
   /** A seek is under way to read the witness of the record before the position. */
   provingFrom: number | null;
-  stopped: boolean;
+  /** The ledger's position that the log does not fit; null while the partition is read. */
+  stoppedAt: InboxPosition | null;
+}
+
+type StopCause =
+  | { readonly cause: "truncated"; readonly logStart: number; readonly logEnd: number }
+  | { readonly cause: "other_topic"; readonly offset: number };
+
+/** Offsets of a batch's first and last record. */
+interface BatchSpan {
+  readonly first: number;
+  readonly last: number;
 }
 
 const NO_REGISTRY: ValueDecoding = {
@@ -87,6 +102,9 @@ export class InboxConsumer implements Inbox {
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       if (consumer !== this.#consumer) return; // one that was given up
+      // Proved anew: the log may fit now, and left paused nobody would look at it in this generation.
+      const stopped = this.#stopped().map(ofPartition);
+      if (stopped.length > 0 && !this.#paused) consumer.resume(stopped);
       this.#states.clear();
       this.#assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => ({ topic, partition })),
@@ -109,7 +127,7 @@ export class InboxConsumer implements Inbox {
   watched(): readonly { readonly topic: string; readonly partition: number; readonly stopped: boolean }[] {
     return this.#assigned.map(({ topic, partition }) => {
       const key = `${topic}\0${String(partition)}`;
-      const stopped = this.#paused || this.#waiting.has(key) || this.#states.get(key)?.stopped === true;
+      const stopped = this.#paused || this.#waiting.has(key) || isStopped(this.#states.get(key));
       return { topic, partition, stopped };
     });
   }
@@ -151,6 +169,33 @@ export class InboxConsumer implements Inbox {
   resume(): void {
     this.#paused = false;
     this.#consumer.resume(this.#parts.settings.topics.map((topic) => ({ topic })));
+    // The client forgets single partitions when it resumes their topic.
+    const stopped = this.#stopped().map(ofPartition);
+    if (stopped.length > 0) this.#consumer.pause(stopped);
+  }
+
+  #stopped(): readonly PartitionState[] {
+    return [...this.#states.values()].filter(isStopped);
+  }
+
+  /**
+   * Reads the positions of stopped partitions again. One that was changed from outside (`sluice topics adopt`) is taken up from there.
+   * Rejects when the ledger can't be asked; asking again does no harm.
+   */
+  async lookAtStopped(): Promise<void> {
+    for (const state of this.#stopped()) {
+      const { topic, partition, stoppedAt } = state;
+      // Serial: stopped partitions are few, and nobody waits.
+      const position = await this.#parts.position(topic, partition);
+      if (position === null || stoppedAt === null || isSame(position, stoppedAt)) continue;
+      if (this.#states.get(`${topic}\0${String(partition)}`) !== state) continue; // a new generation proves it itself
+      state.stoppedAt = null;
+      state.expected = null;
+      state.provingFrom = null;
+      this.#consumer.seek({ topic, partition, offset: String(position.next) });
+      if (!this.#paused) this.#consumer.resume([ofPartition(state)]);
+      this.#parts.log.warn("inbox.taken_up", { topic, partition, before: stoppedAt.next, next: position.next });
+    }
   }
 
   async rewind(topic: string, partition: number): Promise<void> {
@@ -213,7 +258,7 @@ export class InboxConsumer implements Inbox {
     const key = `${topic}\0${String(partition)}`;
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    const state: PartitionState = { expected: null, provingFrom: null, stopped: false };
+    const state: PartitionState = { topic, partition, expected: null, provingFrom: null, stoppedAt: null };
     this.#states.set(key, state);
     return state;
   }
@@ -228,19 +273,21 @@ export class InboxConsumer implements Inbox {
     const { topic, partition } = batch;
     if (!isRunning() || payload.isStale()) return;
     const state = this.#stateOf(topic, partition);
-    if (state.stopped) return;
+    if (isStopped(state)) return;
+    const span = { first: Number(batch.firstOffset() ?? batch.lastOffset()), last: Number(batch.lastOffset()) };
+    // The client was out of range and went back to the beginning: the log is not the one that was proved.
+    if (state.expected !== null && span.first < state.expected) {
+      state.expected = null;
+      state.provingFrom = null;
+    }
     const beating = setInterval(() => {
       heartbeat().catch(() => undefined);
     }, this.#parts.settings.heartbeatMs);
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
-      if (
-        state.expected === null &&
-        !(await this.#prove(state, topic, partition, all, Number(batch.firstOffset() ?? batch.lastOffset())))
-      )
-        return;
+      if (state.expected === null && !(await this.#prove(state, all, span))) return;
       const since = state.expected ?? 0;
-      const upto = Number(batch.lastOffset()) + 1;
+      const upto = span.last + 1;
       if (upto <= since) {
         resolveOffset(batch.lastOffset());
         return;
@@ -300,59 +347,57 @@ export class InboxConsumer implements Inbox {
   }
 
   /**
-   * Compares the ledger's position with what the broker has. @returns false after a seek, or when the partition is stopped: the batch is
-   * then left alone.
+   * Compares the ledger's position with what the broker has. @param span the batch's own offsets, markers included.
+   * @returns false after a seek, or when the partition is stopped: the batch is then left alone.
    */
-  async #prove(
-    state: PartitionState,
-    topic: string,
-    partition: number,
-    records: readonly IncomingRecord[],
-    first: number,
-  ): Promise<boolean> {
+  async #prove(state: PartitionState, records: readonly IncomingRecord[], span: BatchSpan): Promise<boolean> {
+    const { topic, partition } = state;
     const position = await this.#openedPosition(topic, partition);
-    const { low, high } = await this.#parts.offsets(topic, partition);
-    if (high < position.next)
-      return this.#stopPartition(state, "inbox.truncated", {
-        topic,
-        partition,
-        ledgerNext: position.next,
-        logEnd: high,
-      });
-    if (low > position.next) {
-      this.#parts.alert("inbox.gap", {
-        topic,
-        partition,
-        ledgerNext: position.next,
-        logStart: low,
-        lostAtMost: low - position.next,
-      });
-      state.expected = position.next; // the gap is accepted as looked at: those records are gone
-      if (first <= low) return true;
-      this.#consumer.seek({ topic, partition, offset: String(low) });
-      return false;
-    }
+    const log = await this.#parts.offsets(topic, partition);
     const proof = position.next - 1;
-    const before = records.find((record) => record.offset === proof);
-    const canProve = position.witness !== null && position.witness.length > 0 && proof >= low;
-    if (canProve && before !== undefined && !recordWitness(before).equals(position.witness)) {
-      return this.#stopPartition(state, "inbox.other_topic", { topic, partition, offset: proof });
+    const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
+    const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);
+    const verdict = judgePosition(position, log, before);
+    switch (verdict) {
+      case "truncated":
+        return this.#stopPartition(state, position, { cause: verdict, logStart: log.low, logEnd: log.high });
+      case "other_topic":
+        return this.#stopPartition(state, position, { cause: verdict, offset: proof });
+      case "gap":
+        return this.#passGap(state, position, log.low, span);
+      case "unproven":
+        return this.#seekTo(state, proof);
+      case "fits":
+        // Sought already: the record at the position is a marker that consumers don't get.
+        if (span.first > position.next && state.provingFrom !== position.next)
+          return this.#seekTo(state, position.next);
+        state.expected = position.next;
+        return span.last >= proof || this.#seekTo(state, position.next);
     }
-    const from = canProve && before === undefined && state.provingFrom === null ? proof : position.next;
-    if (first > from) {
-      state.provingFrom = from;
-      this.#consumer.seek({ topic, partition, offset: String(from) });
-      return false;
-    }
-    state.expected = position.next;
-    return true;
   }
 
-  #stopPartition(state: PartitionState, event: string, fields: Readonly<Record<string, unknown>>): false {
-    state.stopped = true;
-    const { topic, partition } = fields as { topic: string; partition: number }; // both callers put them in
-    this.#consumer.pause([{ topic, partitions: [partition] }]);
-    this.#parts.alert(event, { ...fields, todo: "look what happened to the topic, then run: sluice topics adopt" });
+  #seekTo(state: PartitionState, offset: number): false {
+    const { topic, partition } = state;
+    state.provingFrom = offset;
+    this.#consumer.seek({ topic, partition, offset: String(offset) });
+    return false;
+  }
+
+  /** Those records are gone, so the partition goes on behind them. */
+  #passGap(state: PartitionState, { next }: InboxPosition, logStart: number, span: BatchSpan): boolean {
+    const { topic, partition } = state;
+    const lostAtMost = logStart - next;
+    this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: next, logStart, lostAtMost });
+    state.expected = next;
+    return span.first <= logStart || this.#seekTo(state, logStart);
+  }
+
+  #stopPartition(state: PartitionState, position: InboxPosition, found: StopCause): false {
+    const { topic, partition } = state;
+    state.stoppedAt = position;
+    // While everything is paused this one is too; naming it alone would let the others go.
+    if (!this.#paused) this.#consumer.pause([ofPartition(state)]);
+    this.#parts.alert({ topic, partition, ledgerNext: position.next, ...found });
     return false;
   }
 
@@ -368,27 +413,14 @@ export class InboxConsumer implements Inbox {
 /** Between two commits of the group: nobody waits for them. */
 const COMMIT_PAUSE_MS = 200;
 
-function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  return {
-    topic,
-    partition,
-    offset: Number(message.offset),
-    timestampMs: Number(message.timestamp),
-    key: message.key,
-    value: message.value,
-    headers: toHeaders(message.headers),
-  };
+function isStopped(state: PartitionState | undefined): boolean {
+  return state !== undefined && state.stoppedAt !== null;
 }
 
-const NO_HEADERS: readonly RecordHeader[] = [];
+function ofPartition({ topic, partition }: PartitionState): { topic: string; partitions: number[] } {
+  return { topic, partitions: [partition] };
+}
 
-function toHeaders(headers: KafkaMessage["headers"]): readonly RecordHeader[] {
-  if (headers === undefined) return NO_HEADERS;
-  const names = Object.keys(headers);
-  if (names.length === 0) return NO_HEADERS;
-  return names.flatMap((name) => {
-    const value = headers[name];
-    const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
-    return values.map((one) => ({ name, value: typeof one === "string" ? Buffer.from(one, "utf8") : one }));
-  });
+function isSame(one: InboxPosition, other: InboxPosition): boolean {
+  return one.next === other.next && one.witness?.toString("hex") === other.witness?.toString("hex");
 }

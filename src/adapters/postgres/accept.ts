@@ -278,11 +278,12 @@ async function placeKnown(
   outgoing: Outgoing[],
   conflicts: RefusedRecord[],
 ): Promise<void> {
-  if (existing.source === sourceOf(placing)) {
-    placing.fate = "redelivered";
-  } else if (!existing.bodyHash.equals(placing.job.bodyHash)) {
+  // The body first: in a topic that was made anew another record may lie at the same place.
+  if (!existing.bodyHash.equals(placing.job.bodyHash)) {
     placing.fate = "conflict";
     conflicts.push(render.conflict(placing.item, context.today()));
+  } else if (existing.source === sourceOf(placing)) {
+    placing.fate = "redelivered";
   } else {
     placing.fate = "repeated";
     const envelope = renderEnvelope(placing.job);

@@ -1,5 +1,7 @@
 import type pg from "pg";
 import type { AttemptIntent, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import { doubtSettled, type DoubtFollowed } from "../../domain/event/doubt-event.js";
+import { subjectOf } from "../../domain/event/event.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { ProviderKind } from "../../domain/route/route.js";
@@ -226,10 +228,18 @@ function readIntent(row: readonly (string | null)[]): AttemptIntent {
   };
 }
 
+type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
+
+/** A doubt that ended by policy, or because nobody waits any more. */
+interface Settled {
+  readonly execution: Doubt;
+  readonly followed: DoubtFollowed;
+}
+
 interface Plan {
   readonly started: StartedExecution[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
-  readonly settled: WaitingExecution[];
+  readonly settled: Settled[];
   readonly waits: Parameters<typeof insertReady>[1][number][];
 }
 
@@ -250,7 +260,8 @@ function sortVerdicts(
       });
       continue;
     }
-    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (execution.doubtful !== null)
+      plan.settled.push({ execution, followed: verdict.kind === "start" ? "retried" : verdict.failure.code });
     if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
@@ -266,7 +277,7 @@ async function dropUnwanted(
   client: pg.PoolClient,
   keys: readonly LedgerKey[],
   wanted: ReadonlySet<number>,
-): Promise<Doubt[]> {
+): Promise<Settled[]> {
   const unwanted = keys.filter((key) => !wanted.has(key.no));
   if (unwanted.length === 0) return [];
   const values = [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))];
@@ -289,10 +300,9 @@ async function dropUnwanted(
   );
   return rows
     .map(([no, day, ...intent]) => ({ key: { no: Number(no), day: Number(day) }, doubtful: readIntent(intent) }))
-    .sort((a, b) => a.key.no - b.key.no);
+    .sort((a, b) => a.key.no - b.key.no)
+    .map((execution) => ({ execution, followed: "dropped" }));
 }
-
-type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
   return execution.doubtful === null
@@ -385,17 +395,17 @@ async function failWaiting(
   });
 }
 
-/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled. */
+/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled, and an event tells of each. */
 async function settleDoubts(
   client: pg.PoolClient,
   context: LedgerContext,
   render: Renderer,
-  settled: readonly Doubt[],
+  settled: readonly Settled[],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const outgoing: Outgoing[] = [];
   const costs: CostRow[] = [];
-  for (const execution of settled) {
+  for (const { execution, followed } of settled) {
     const attempt = execution.doubtful;
     if (attempt === null) continue;
     // Serial: doubts are as rare as kills.
@@ -406,8 +416,9 @@ async function settleDoubts(
       [attempt.no, execution.key.day, nowMs],
     );
     if (rows.length === 0) continue;
+    const paid = await payerOf(client, context, execution.key);
     const rendered = render.lateCost({
-      ...(await payerOf(client, context, execution.key)),
+      ...paid,
       execution: execution.key,
       attempt,
       billing: "in_doubt",
@@ -418,7 +429,8 @@ async function settleDoubts(
       no: attempt.no,
       atMs: nowMs,
     });
-    outgoing.push(rendered.outgoing);
+    const event = doubtSettled({ attempt, execution: execution.key, subject: subjectOf(paid), atMs: nowMs }, followed);
+    outgoing.push(rendered.outgoing, render.event(event, context.numbers.next(), execution.key.day));
     costs.push(rendered.cost);
   }
   insertCosts(client, context, costs);

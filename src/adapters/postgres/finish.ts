@@ -1,11 +1,14 @@
 import type pg from "pg";
 import type { AttemptSummary, EndedState } from "../../domain/execution/execution.js";
+import { doubtBegan } from "../../domain/event/doubt-event.js";
+import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
 import { byteaArray, boolArray, int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady } from "./accept.js";
@@ -82,6 +85,8 @@ async function finishInTransaction(
   const written = await writeEnds(client, context, render, endings.items);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
   const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
+  const doubts = news.filter((call) => call.verdict.kind === "doubt");
+  if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
 }
@@ -477,6 +482,22 @@ async function writeLateCosts(
   }
   insertCosts(client, context, costs);
   return outgoing;
+}
+
+/** An event has its attempt's number: a doubt begins once. */
+async function doubtEvents(client: pg.PoolClient, render: Renderer, calls: readonly NewCall[]): Promise<Outgoing[]> {
+  const subjects = await doubtSubjects(
+    client,
+    calls.map(({ execution }) => execution),
+  );
+  return calls.map(({ attempt, execution, endedAtMs, outcome }) => {
+    const subject = subjects.get(execution.no) ?? NO_SUBJECT;
+    return render.event(
+      doubtBegan({ attempt, execution, subject, atMs: endedAtMs }, outcome),
+      attempt.no,
+      execution.day,
+    );
+  });
 }
 
 /** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */

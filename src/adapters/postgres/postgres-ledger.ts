@@ -1,7 +1,9 @@
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import type { GatewayEvent } from "../../domain/event/event.js";
+import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { Failure } from "../../domain/failure.js";
-import type { Renderer } from "../../domain/result/outgoing.js";
+import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type {
   CancelRequest,
   ClaimOutcome,
@@ -24,7 +26,7 @@ import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { finish } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
-import { insertOutbox, takeOutboxRows } from "./outbox-rows.js";
+import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
 
@@ -59,8 +61,13 @@ export class PostgresLedger implements Ledger {
     return endSession(this.#context, session);
   }
 
-  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
-    return recoverDeadSessions(this.#context, deadAfterMs, graceMs);
+  recoverDeadSessions(
+    session: SessionNo,
+    deadAfterMs: number,
+    graceMs: (account: string) => number,
+    render: Renderer,
+  ): Promise<number> {
+    return recoverDeadSessions(this.#context, { session, graceMs, render }, deadAfterMs);
   }
 
   async position(topic: string, partition: number): Promise<InboxPosition | null> {
@@ -114,17 +121,42 @@ export class PostgresLedger implements Ledger {
   async cancel(
     session: SessionNo,
     requests: readonly CancelRequest[],
-    nowMs: number,
+    action: OperatorAction,
     render: Renderer,
   ): Promise<FinishOutcome> {
     const context = this.#context;
     await context.tenants.ensure(this.#tenants);
     await context.numbers.reserve(requests.length * 2 + 16);
     return transaction(context.pools.durable, async (client) => {
-      const written = await cancelRows(client, context, requests, nowMs, render);
-      const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
-      return { ended: written.ended, outbox, waste: 0 };
+      const outgoing: Outgoing[] = [];
+      const ended: FinishOutcome["ended"][number][] = [];
+      for (const request of requests) {
+        // Serial, as the cancels themselves: one that ends nothing is no event.
+        const written = await cancelRows(client, context, [request], action.atMs, render);
+        outgoing.push(...written.outgoing);
+        ended.push(...written.ended);
+        if (written.ended.length === 0) continue;
+        const event = operatorEvent("operator.cancelled", action, "cancelled", { ...request, generation: null });
+        outgoing.push(render.event(event, context.numbers.next(), context.today()));
+      }
+      const outbox = insertOutbox(client, context.numbers, session, action.atMs, outgoing);
+      return { ended, outbox, waste: 0 };
     });
+  }
+
+  async note(session: SessionNo, event: GatewayEvent, render: Renderer): Promise<readonly OutboxGroup[]> {
+    const { numbers, pools } = this.#context;
+    await numbers.reserve(8);
+    const record = render.event(event, numbers.next(), this.#context.today());
+    return transaction(
+      pools.durable,
+      (client) => Promise.resolve(insertOutbox(client, numbers, session, event.atMs, [record])),
+      // Written once: what stands is found by its number.
+      async (groups) => {
+        const found = await loadOutgoing(pools.durable, { kinds: ["event"], nos: [record.no], days: [record.day] });
+        return found.length > 0 ? groups : null;
+      },
+    );
   }
 
   async answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {

@@ -1,13 +1,22 @@
+import type pg from "pg";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../domain/ids.js";
+import { doubtBegan } from "../../domain/event/doubt-event.js";
+import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
+import type { ProviderKind } from "../../domain/route/route.js";
 import { insertReady } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
+import { doubtSubjects } from "./doubt-subjects.js";
 import { nearestDeadlines } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
+import { insertOutbox } from "./outbox-rows.js";
 
 /** Attempts of a dead session that one transaction puts in doubt. */
 const RECOVER_STEP = 500;
+/** For the queue rows of a step's events. */
+const OUTBOX_NUMBERS = 8;
 
 export async function openSession(context: LedgerContext, name: string): Promise<SessionNo> {
   const rows = await run(
@@ -40,14 +49,21 @@ export async function endSession(context: LedgerContext, session: SessionNo): Pr
   );
 }
 
+/** Who recovers, and what the doubts it finds come to. */
+export interface Recovery {
+  readonly session: SessionNo;
+  readonly graceMs: (account: string) => number;
+  readonly render: Renderer;
+}
+
 /**
  * Declares silent sessions dead, then puts their calls in doubt in small steps. Any router may continue what another began: a
  * session is done when `recovered_at` is set.
  */
 export async function recoverDeadSessions(
   context: LedgerContext,
+  recovery: Recovery,
   deadAfterMs: number,
-  graceMs: (account: string) => number,
 ): Promise<number> {
   await run(
     context.pools.durable,
@@ -67,7 +83,7 @@ export async function recoverDeadSessions(
   for (const [session, lowMark] of dead) {
     for (;;) {
       // Serial: one step after another, so that a large recovery never holds many rows at once.
-      const step = await recoverStep(context, Number(session), Number(lowMark), graceMs);
+      const step = await recoverStep(context, recovery, Number(session), Number(lowMark));
       doubts += step;
       if (step < RECOVER_STEP) break;
     }
@@ -85,10 +101,11 @@ export async function recoverDeadSessions(
 
 async function recoverStep(
   context: LedgerContext,
+  recovery: Recovery,
   session: number,
   lowMark: number,
-  graceMs: (account: string) => number,
 ): Promise<number> {
+  await context.numbers.reserve(OUTBOX_NUMBERS);
   return transaction(
     context.pools.durable,
     async (client) => {
@@ -98,7 +115,7 @@ async function recoverStep(
         `UPDATE attempts a SET state = 'in_doubt' FROM (
            SELECT no, day FROM attempts WHERE no >= $2 AND session_no = $1 AND state = 'sending' ORDER BY no LIMIT ${String(RECOVER_STEP)} FOR UPDATE SKIP LOCKED) d
          WHERE a.no = d.no AND a.day = d.day
-         RETURNING a.no, a.day, a.execution_no, a.account, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8`,
+         RETURNING a.no, a.day, a.execution_no, a.account, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8, a.number, a.provider, a.model, a.max_nano`,
         [session, lowMark],
       );
       await run(
@@ -124,15 +141,51 @@ async function recoverStep(
           no: Number(execution),
           day: Number(day),
           priority: nearest.get(Number(execution))?.priority ?? 5,
-          runAtMs: Number(nowMs) + graceMs(account ?? ""),
+          runAtMs: Number(nowMs) + recovery.graceMs(account ?? ""),
           expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
           waitsFor: "doubt",
         })),
       );
+      await noteDoubts(client, context, recovery, rows);
       return rows.length;
     },
     () => Promise.resolve(null),
   );
+}
+
+/** An event has its attempt's number: a doubt begins once. */
+async function noteDoubts(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  { session, render }: Recovery,
+  rows: readonly (readonly (string | null)[])[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const doubts = rows.map(([no, day, execution, account, nowMs, number, provider, model, maxNano]) => ({
+    attempt: {
+      no: Number(no),
+      number: Number(number),
+      account: account ?? "",
+      provider: provider as ProviderKind, // written from a Route
+      model: model ?? "",
+      maxNanoUsd: BigInt(maxNano ?? 0),
+    },
+    execution: { no: Number(execution), day: Number(day) },
+    atMs: Number(nowMs),
+  }));
+  const subjects = await doubtSubjects(
+    client,
+    doubts.map(({ execution }) => execution),
+  );
+  const events = doubts.map((doubt) => {
+    const subject = subjects.get(doubt.execution.no) ?? NO_SUBJECT;
+    return render.event(
+      doubtBegan({ ...doubt, subject }, "its router's session ended while the call was out"),
+      doubt.attempt.no,
+      doubt.execution.day,
+    );
+  });
+  insertOutbox(client, context.numbers, session, doubts[0]?.atMs ?? 0, events);
 }
 
 /** Intents whose bytes never left: nothing can have been billed, so they wait as rows again. */

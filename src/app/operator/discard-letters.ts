@@ -1,4 +1,4 @@
-import { discardLetters } from "../../adapters/postgres/operator/letter-rows.js";
+import { discardLetters } from "../../adapters/postgres/operator/discard-letters.js";
 import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.js";
 import type { Operator } from "./open-operator.js";
 import { selectLetters } from "./select-letters.js";
@@ -11,12 +11,10 @@ export async function discardAll(
   let [discarded, selected] = [0, 0];
   for await (const page of selectLetters(operator, filter)) {
     selected += page.length;
-    discarded += (
-      await discardLetters(
-        operator.pools.durable,
-        page.map((letter) => letter.no),
-      )
-    ).length;
+    const nos = page.map((letter) => letter.no);
+    const action = { byWhom: operator.byWhom, atMs: operator.nowMs() };
+    const session = await operator.session();
+    discarded += await discardLetters(operator.context, { nos, session, action }, operator.render);
   }
   return { discarded, endedAlready: selected - discarded };
 }

@@ -98,7 +98,11 @@ async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: 
   ]);
   const nanoUsd = nano ?? 0n;
   const outcome = await withOperator(context.config(), async (operator) =>
-    resolveDoubt(operator.context, { attempt, billed, nanoUsd, session: await operator.session() }, operator.render),
+    resolveDoubt(
+      operator.context,
+      { attempt, billed, nanoUsd, byWhom: operator.byWhom, session: await operator.session() },
+      operator.render,
+    ),
   );
   if (outcome === "not_found") throw new CommandError(EXIT.notFound, `there is no attempt ${id} in the ledger`);
   context.show({ attemptId: id, as, nanoUsd, resolved: outcome === "resolved" }, () => [

@@ -179,7 +179,7 @@ async function cancel(context: CommandContext, jobId: string, tenant: string | n
     const outcome = await operator.ledger.cancel(
       await operator.session(),
       [{ tenant: job.tenant, jobId }],
-      operator.nowMs(),
+      { byWhom: operator.byWhom, atMs: operator.nowMs() },
       operator.render,
     );
     const cancelled = outcome.ended.length > 0;

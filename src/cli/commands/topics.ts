@@ -3,9 +3,12 @@ import { topicList } from "../../config/topic-list.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
 import { EXIT } from "../exit-code.js";
 import { tableLines } from "../text-table.js";
+import { addAdoptCommand } from "./topics-adopt.js";
 
 export const addTopicsCommands: CommandGroup = (program, context) => {
-  const topics = program.command("topics").description("plan or create the topics that the config names");
+  const topics = program
+    .command("topics")
+    .description("plan or create the topics that the config names; adopt one that was made anew");
   topics
     .command("plan")
     .description("say what apply would create and what differs; exit 8 when it would create something")
@@ -32,6 +35,7 @@ export const addTopicsCommands: CommandGroup = (program, context) => {
         return EXIT.done;
       }),
     );
+  addAdoptCommand(topics, context);
 };
 
 type TopicsModule = typeof import("../../adapters/kafka/topics.js");

@@ -3,6 +3,7 @@ import type { AdmittedJob } from "../job/job.js";
 import type { ErrorCode, Failure } from "../failure.js";
 import type { AttemptIntent, AttemptSummary, EndedState, ServedAnswer } from "../execution/execution.js";
 import type { Usage } from "../cost/usage.js";
+import type { GatewayEvent } from "../event/event.js";
 
 /** The original record, kept for a dead letter. Headers as JSON text: `[[name, base64], …]`. */
 export interface KeptRecord {
@@ -94,8 +95,10 @@ export interface Renderer {
   readonly lateCost: (input: LateCost) => { readonly outgoing: Outgoing; readonly cost: CostRow };
   /** The result again, for a newer record with the same id and body. */
   readonly repeat: (original: Outgoing, envelope: string, no: number, day: number) => Outgoing;
-  /** The dead letter of a record whose id is taken by another body. */
+  /** The dead letter and the event of a record whose id is taken by another body. */
   readonly conflict: (job: IntakeJob, day: number) => RefusedRecord;
+  /** What somebody must notice. `no`: a number of this event's own. */
+  readonly event: (event: GatewayEvent, no: number, day: number) => Outgoing;
 }
 
 export interface LateCost {

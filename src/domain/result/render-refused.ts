@@ -2,6 +2,8 @@ import type { IntakeJob, Outgoing, RefusedRecord } from "./outgoing.js";
 import { ERROR_CODES, type ErrorCode } from "../failure.js";
 import type { IncomingRecord, Refusal } from "../job/job.js";
 import { resultId } from "../job/ids.js";
+import type { GatewayEvent } from "../event/event.js";
+import { renderEvent } from "./render-event.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
 
 export interface DeadLetterInput {
@@ -65,7 +67,7 @@ export function renderConflict(settings: RenderSettings, item: IntakeJob, day: n
     jobId: job.jobId,
     identity: null,
   };
-  return renderRefused(settings, {
+  const refused = renderRefused(settings, {
     no: item.no,
     day,
     record: {
@@ -77,6 +79,24 @@ export function renderConflict(settings: RenderSettings, item: IntakeJob, day: n
     refusal,
     nowMs: job.submittedAtMs,
   });
+  return { ...refused, outgoing: [...refused.outgoing, conflictEvent(settings, item, day)] };
+}
+
+function conflictEvent(settings: RenderSettings, { no, job }: IntakeJob, day: number): Outgoing {
+  const { topic, partition, offset } = job.record;
+  const place = `${topic} ${String(partition)}:${String(offset)}`;
+  const event: GatewayEvent = {
+    kind: "job.id_conflict",
+    message: `the record at ${place} has a known job id and another format or body; it was dead-lettered, the first job stands`,
+    tenant: job.tenant,
+    jobId: job.jobId,
+    generation: null,
+    provider: null,
+    account: null,
+    details: { topic, partition: String(partition), offset: String(offset) },
+    atMs: job.submittedAtMs,
+  };
+  return renderEvent(settings, event, no, day);
 }
 
 export interface RefusedInput {

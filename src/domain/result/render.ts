@@ -5,6 +5,7 @@ import { NO_USAGE } from "../cost/usage.js";
 import { attemptId, resultId } from "../job/ids.js";
 import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type CostRecord } from "./cost-record.js";
 import { parseEnvelope, type Envelope } from "./envelope.js";
+import { renderEvent } from "./render-event.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
 
@@ -18,6 +19,7 @@ export function createRenderer(settings: RenderSettings): Renderer {
     lateCost: (input) => renderLateCost(settings, input),
     repeat: (original, envelope, no, day) => renderRepeat(original, parseEnvelope(envelope), no, day),
     conflict: (item, day) => renderConflict(settings, item, day),
+    event: (event, no, day) => renderEvent(settings, event, no, day),
   };
 }
 

@@ -6,13 +6,15 @@ export interface RenderSettings {
   readonly cluster: string;
   readonly group: string;
   readonly costsTopic: string;
+  readonly eventsTopic: string;
 }
 
 const SECONDS_KEPT = 64;
 const secondTexts = new Map<number, string>();
 
 /** Times leave as ISO 8601 UTC. The part down to the second is kept for a while: a group of records has a handful of them. */
-export function iso(ms: number): string {
+export function iso(timeMs: number): string {
+  const ms = Math.floor(timeMs);
   const second = Math.floor(ms / 1000);
   let text = secondTexts.get(second);
   if (text === undefined) {

@@ -1,4 +1,5 @@
 import type { SessionNo } from "../../domain/ids.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
 
@@ -11,6 +12,7 @@ export interface SessionParts {
   readonly stopAfterMs: number;
   readonly deadAfterMs: number;
   readonly graceMs: (account: string) => number;
+  readonly render: Renderer;
   readonly lowMark: () => number;
   readonly fenced: () => void;
 }
@@ -50,7 +52,7 @@ export class SessionKeeper {
   }
 
   async run(): Promise<void> {
-    const { ledger, session, clock, log, deadAfterMs, graceMs } = this.#parts;
+    const { ledger, session, clock, log, deadAfterMs, graceMs, render } = this.#parts;
     while (await this.#nextBeat()) {
       const sentMonotonicMs = clock.monotonicMs();
       const sentWallMs = clock.nowMs();
@@ -61,7 +63,7 @@ export class SessionKeeper {
         }
         this.#beatMonotonicMs = sentMonotonicMs;
         this.#beatWallMs = sentWallMs;
-        const doubts = await ledger.recoverDeadSessions(deadAfterMs, graceMs);
+        const doubts = await ledger.recoverDeadSessions(session, deadAfterMs, graceMs, render);
         if (doubts > 0) log.warn("session.recovered_dead", { callsInDoubt: doubts });
       } catch (error) {
         log.warn("session.beat_failed", { message: error instanceof Error ? error.message : String(error) });

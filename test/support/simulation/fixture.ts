@@ -14,6 +14,7 @@ import { createRoutePlanner } from "../../../src/domain/route/plan-routes.js";
 export const JOBS_TOPIC = "sim.jobs";
 export const RESULTS_TOPIC = "sim.results";
 export const COSTS_TOPIC = "sim.costs";
+export const EVENTS_TOPIC = "sim.events";
 export const DLQ_TOPIC = `${JOBS_TOPIC}.dlq`;
 /** 2026-12-01T12:00:00Z */
 export const START_MS = 1_796_126_400_000;
@@ -55,6 +56,7 @@ export const RENDER_SETTINGS: RenderSettings = {
   cluster: "sim",
   group: "sluice",
   costsTopic: COSTS_TOPIC,
+  eventsTopic: EVENTS_TOPIC,
 };
 export const RENDER = createRenderer(RENDER_SETTINGS);
 

@@ -167,11 +167,11 @@ async function takeJobKeys(
     if (winner === undefined) await transaction.lock(jobs, [existing.key.no], "share");
     const row = transaction.get(jobs, existing.key.no);
     const source = winner === undefined ? row?.source : sourceOf(winner);
-    if (source === sourceOf(placing)) placing.fate = "redelivered";
-    else if (!existing.bodyHash.equals(placing.job.bodyHash)) {
+    if (!existing.bodyHash.equals(placing.job.bodyHash)) {
       placing.fate = "conflict";
       conflicts.push(render.conflict(placing.item, context.today()));
-    } else {
+    } else if (source === sourceOf(placing)) placing.fate = "redelivered";
+    else {
       placing.fate = "repeated";
       await repeatJob(context, transaction, placing, existing.key.no, row, render, outgoing);
     }

@@ -1,4 +1,6 @@
 import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
+import { doubtSettled, type DoubtFollowed } from "../../../src/domain/event/doubt-event.js";
+import { subjectOf } from "../../../src/domain/event/event.js";
 import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import { NO_USAGE } from "../../../src/domain/cost/usage.js";
@@ -189,7 +191,10 @@ function loadWaiting(context: MemoryContext, transaction: Transaction, row: Read
 interface Plan {
   readonly started: StartedExecution[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
-  readonly settled: WaitingExecution[];
+  readonly settled: {
+    readonly execution: Pick<WaitingExecution, "key" | "doubtful">;
+    readonly followed: DoubtFollowed;
+  }[];
   readonly waits: ReadyRow[];
 }
 
@@ -213,7 +218,8 @@ function sortVerdicts(
       });
       continue;
     }
-    if (execution.doubtful !== null) plan.settled.push(execution);
+    if (execution.doubtful !== null)
+      plan.settled.push({ execution, followed: verdict.kind === "start" ? "retried" : verdict.failure.code });
     if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
@@ -225,9 +231,9 @@ function dropUnwanted(
   transaction: Transaction,
   keys: readonly ReadyRow[],
   wanted: ReadonlySet<number>,
-): Doubt[] {
+): Plan["settled"][number][] {
   const { executions, attempts } = context.database;
-  const doubts: Doubt[] = [];
+  const doubts: Plan["settled"][number][] = [];
   for (const { key } of keys) {
     const row = transaction.get(executions, key.no);
     if (wanted.has(key.no) || row === undefined) continue;
@@ -236,12 +242,11 @@ function dropUnwanted(
       forgetKey(context, transaction, row);
     }
     const attempt = transaction.get(attempts, row.attemptNo ?? -1);
-    if (attempt?.state === "in_doubt") doubts.push({ key, doubtful: attempt.intent });
+    if (attempt?.state === "in_doubt")
+      doubts.push({ execution: { key, doubtful: attempt.intent }, followed: "dropped" });
   }
   return doubts;
 }
-
-type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
   const { doubtful } = execution;
@@ -341,19 +346,21 @@ async function settleDoubts(
   context: MemoryContext,
   transaction: Transaction,
   render: Renderer,
-  settled: readonly Doubt[],
+  settled: Plan["settled"],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const { attempts } = context.database;
   const outgoing: Outgoing[] = [];
-  for (const { doubtful, key } of settled) {
+  for (const { execution, followed } of settled) {
+    const { doubtful, key } = execution;
     if (doubtful === null) continue;
     await context.statement(transaction, "attempts-settle");
     await transaction.lock(attempts, [doubtful.no], "exclusive");
     if (transaction.get(attempts, doubtful.no)?.state !== "in_doubt") continue;
     transaction.update(attempts, doubtful.no, { state: "settled", settledMs: nowMs });
+    const paid = payerOf(context, transaction, key);
     const rendered = render.lateCost({
-      ...payerOf(context, transaction, key),
+      ...paid,
       execution: key,
       attempt: doubtful,
       billing: "in_doubt",
@@ -364,7 +371,8 @@ async function settleDoubts(
       no: doubtful.no,
       atMs: nowMs,
     });
-    outgoing.push(rendered.outgoing);
+    const event = doubtSettled({ attempt: doubtful, execution: key, subject: subjectOf(paid), atMs: nowMs }, followed);
+    outgoing.push(rendered.outgoing, render.event(event, context.nextNumber(), key.day));
     insertCosts(context, transaction, [rendered.cost]);
   }
   return outgoing;

@@ -1,4 +1,6 @@
 import type { AttemptSummary, EndedState } from "../../../src/domain/execution/execution.js";
+import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
+import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../../src/ports/ledger.js";
@@ -59,6 +61,11 @@ async function finishInTransaction(
     ...written.outgoing,
     ...(await writeLateCosts(context, transaction, render, late, moved, group.nowMs)),
   ];
+  for (const { attempt, execution, endedAtMs, outcome } of news.filter((call) => call.verdict.kind === "doubt")) {
+    const subject = subjectOf(payerOf(context, transaction, execution));
+    const event = doubtBegan({ attempt, execution, subject, atMs: endedAtMs }, outcome);
+    outgoing.push(render.event(event, attempt.no, execution.day));
+  }
   const outbox = await insertOutbox(context, transaction, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
 }

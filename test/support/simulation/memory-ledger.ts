@@ -1,5 +1,7 @@
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
+import type { GatewayEvent } from "../../../src/domain/event/event.js";
+import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type {
   CancelRequest,
@@ -23,10 +25,12 @@ import {
   insertOutbox,
   LEDGER_RULES,
   MemoryContext,
+  outboxKey,
   writeEnds,
   type EndingWithReason,
   type LedgerRules,
   type LedgerWire,
+  type WrittenEnds,
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
@@ -88,8 +92,13 @@ export class MemoryLedger implements Ledger {
     });
   }
 
-  recoverDeadSessions(deadAfterMs: number, graceMs: (account: string) => number): Promise<number> {
-    return recoverDeadSessions(this.#context, deadAfterMs, graceMs);
+  recoverDeadSessions(
+    session: SessionNo,
+    deadAfterMs: number,
+    graceMs: (account: string) => number,
+    render: Renderer,
+  ): Promise<number> {
+    return recoverDeadSessions(this.#context, { session, graceMs, render }, deadAfterMs);
   }
 
   position(topic: string, partition: number): Promise<InboxPosition | null> {
@@ -138,17 +147,37 @@ export class MemoryLedger implements Ledger {
   cancel(
     session: SessionNo,
     requests: readonly CancelRequest[],
-    nowMs: number,
+    action: OperatorAction,
     render: Renderer,
   ): Promise<FinishOutcome> {
-    return this.#context.transaction("cancel", async (transaction) => {
-      const written = await cancelJobs(this.#context, transaction, requests, nowMs, render);
-      return {
-        ended: written.ended,
-        outbox: await insertOutbox(this.#context, transaction, session, nowMs, written.outgoing),
-        waste: 0,
-      };
+    const context = this.#context;
+    return context.transaction("cancel", async (transaction) => {
+      const all: WrittenEnds = { outgoing: [], ended: [] };
+      for (const request of requests) {
+        // Serial, as the cancels themselves.
+        const written = await cancelJobs(context, transaction, [request], action.atMs, render);
+        all.outgoing.push(...written.outgoing);
+        all.ended.push(...written.ended);
+        if (written.ended.length === 0) continue;
+        const event = operatorEvent("operator.cancelled", action, "cancelled", { ...request, generation: null });
+        all.outgoing.push(render.event(event, context.nextNumber(), context.today()));
+      }
+      const outbox = await insertOutbox(context, transaction, session, action.atMs, all.outgoing);
+      return { ended: all.ended, outbox, waste: 0 };
     });
+  }
+
+  note(session: SessionNo, event: GatewayEvent, render: Renderer): Promise<readonly OutboxGroup[]> {
+    const context = this.#context;
+    const record = render.event(event, context.nextNumber(), context.today());
+    return context.transaction(
+      "note",
+      (transaction) => insertOutbox(context, transaction, session, event.atMs, [record]),
+      (groups) =>
+        context.single("note-known", (transaction) =>
+          transaction.get(this.#database.outbox, outboxKey(record)) === undefined ? null : groups,
+        ),
+    );
   }
 
   answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {

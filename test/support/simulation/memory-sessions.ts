@@ -1,12 +1,22 @@
 import type { AttemptIntent } from "../../../src/domain/execution/execution.js";
+import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
+import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
-import { insertReady, nearestOf, type MemoryContext } from "./memory-context.js";
+import type { Renderer } from "../../../src/domain/result/outgoing.js";
+import { insertOutbox, insertReady, nearestOf, type MemoryContext } from "./memory-context.js";
+import { payerOf } from "./memory-finish.js";
+
+interface Recovery {
+  readonly session: number;
+  readonly graceMs: (account: string) => number;
+  readonly render: Renderer;
+}
 
 /** Declares silent sessions dead and puts their calls in doubt; any router may go on with what another began. */
 export async function recoverDeadSessions(
   context: MemoryContext,
+  recovery: Recovery,
   deadAfterMs: number,
-  graceMs: (account: string) => number,
 ): Promise<number> {
   const { database } = context;
   await context.single("sessions-declare-dead", (transaction) => {
@@ -22,7 +32,7 @@ export async function recoverDeadSessions(
   let doubts = 0;
   for (const { no, lowMark } of dead) {
     // Serial: one session after another.
-    doubts += await recoverSession(context, no, lowMark, graceMs);
+    doubts += await recoverSession(context, recovery, no, lowMark);
     await context.single("session-recovered", (transaction) => {
       // What another transaction held is still open: the next round takes it.
       const left = transaction
@@ -34,12 +44,7 @@ export async function recoverDeadSessions(
   return doubts;
 }
 
-function recoverSession(
-  context: MemoryContext,
-  session: number,
-  lowMark: number,
-  graceMs: (account: string) => number,
-): Promise<number> {
+function recoverSession(context: MemoryContext, recovery: Recovery, session: number, lowMark: number): Promise<number> {
   const { attempts, executions } = context.database;
   return context.transaction("recover", async (transaction) => {
     await context.statement(transaction, "attempts-to-doubt");
@@ -57,7 +62,7 @@ function recoverSession(
         transaction.update(executions, execution.key.no, { state: "in_doubt" });
       // Also for an execution that a late answer has ended meanwhile: the claim that takes the row settles the doubt.
       const nearest = nearestOf(context, transaction, row.execution.no);
-      const runAtMs = nowMs + graceMs(row.intent.account);
+      const runAtMs = nowMs + recovery.graceMs(row.intent.account);
       insertReady(context, transaction, [
         {
           key: row.execution,
@@ -68,6 +73,12 @@ function recoverSession(
         },
       ]);
     }
+    const events = rows.map(({ intent, execution }) => {
+      const subject = subjectOf(payerOf(context, transaction, execution));
+      const doubt = { attempt: intent, execution, subject, atMs: nowMs };
+      return recovery.render.event(doubtBegan(doubt, "its router's session ended"), intent.no, execution.day);
+    });
+    await insertOutbox(context, transaction, recovery.session, nowMs, events);
     return rows.length;
   });
 }

@@ -167,7 +167,14 @@ export class SimulatedRouter {
     const graceMs = (): number => GRACE_MS;
     const numbers = new NumberSource(() => ledger.takeNumbers());
     const slots = new Slots(new Map(ACCOUNTS.map((account) => [account, 6])));
-    const keeper = new SessionKeeper({ ...common, ...SESSION, graceMs, lowMark: () => numbers.lowMark(), fenced });
+    const keeper = new SessionKeeper({
+      ...common,
+      ...SESSION,
+      graceMs,
+      render: RENDER,
+      lowMark: () => numbers.lowMark(),
+      fenced,
+    });
     const relay = new RelayStage({ ...common, publisher, sweepAfterMs: SWEEP_MS, recordsMax: 50, recordsPerSend: 8 });
     const publish = relay.add.bind(relay);
     const groups = { groupSizeMax: 5, groupWaitMs: 5, render: RENDER };

@@ -1,8 +1,11 @@
 import type pg from "pg";
 import type { AttemptIntent, AttemptSummary } from "../../../domain/execution/execution.js";
+import { subjectOf } from "../../../domain/event/event.js";
+import { operatorEvent } from "../../../domain/event/operator-event.js";
+import { attemptId } from "../../../domain/job/ids.js";
 import { NO_USAGE } from "../../../domain/cost/usage.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
-import type { Renderer } from "../../../domain/result/outgoing.js";
+import type { LateCost, Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import type { ProviderKind } from "../../../domain/route/route.js";
 import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
 import { run, transaction } from "../connection.js";
@@ -55,6 +58,7 @@ export interface Resolution {
   /** What the provider billed, nano-dollars; 0: nothing. */
   readonly nanoUsd: bigint;
   readonly billed: boolean;
+  readonly byWhom: string;
   readonly session: SessionNo;
 }
 
@@ -71,7 +75,7 @@ export async function resolveDoubt(
   render: Renderer,
 ): Promise<ResolveOutcome> {
   await context.tenants.ensure([]);
-  await context.numbers.reserve(8);
+  await context.numbers.reserve(16);
   return transaction(
     context.pools.durable,
     (client) => resolveInTransaction(client, context, resolution, render),
@@ -101,7 +105,17 @@ async function resolveInTransaction(
     [attempt.no, attempt.execution.day, resolution.billed ? "answered" : "failed", attempt.nowMs, resolution.nanoUsd],
   );
   if (attempt.state === "in_doubt") await endGrace(client, attempt, resolution.billed);
-  await bookResolution(client, context, attempt, resolution, render);
+  const opened = await payerOf(client, context, attempt.execution);
+  const outgoing = await bookResolution(client, context, attempt, resolution, opened, render);
+  const event = operatorEvent(
+    "operator.resolved",
+    { byWhom: resolution.byWhom, atMs: attempt.nowMs },
+    `resolved attempt ${String(attempt.number)} at ${attempt.account}/${attempt.model} as ${resolution.billed ? "billed" : "not billed"}`,
+    subjectOf(opened),
+    { attemptId: attemptId(attempt.execution.day, attempt.no), nanoUsd: resolution.nanoUsd.toString() },
+  );
+  outgoing.push(render.event(event, context.numbers.next(), attempt.execution.day));
+  insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, outgoing);
   return "resolved";
 }
 
@@ -175,15 +189,16 @@ async function bookResolution(
   context: LedgerContext,
   attempt: LockedAttempt,
   resolution: Resolution,
+  opened: Pick<LateCost, "tenant" | "payer">,
   render: Renderer,
-): Promise<void> {
+): Promise<Outgoing[]> {
   const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [
     attempt.no,
     attempt.execution.day,
   ]);
-  if (earlier.length === 0 && !resolution.billed) return;
+  if (earlier.length === 0 && !resolution.billed) return [];
   const rendered = render.lateCost({
-    ...(await payerOf(client, context, attempt.execution)),
+    ...opened,
     execution: attempt.execution,
     attempt,
     billing: resolution.billed ? "waste" : "charged",
@@ -195,5 +210,5 @@ async function bookResolution(
     atMs: attempt.nowMs,
   });
   insertCosts(client, context, [rendered.cost]);
-  insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, [rendered.outgoing]);
+  return [rendered.outgoing];
 }

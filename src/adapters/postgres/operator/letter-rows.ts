@@ -168,17 +168,6 @@ export async function loadLetter(pool: pg.Pool, no: number): Promise<FullLetter 
   };
 }
 
-/** Sets the letters that are still open or parked to discarded. @returns their numbers. */
-export async function discardLetters(pool: pg.Pool, nos: readonly number[]): Promise<readonly number[]> {
-  const rows = await run(
-    pool,
-    "letters-discard",
-    "UPDATE dead_letters SET state = 'discarded' WHERE no = ANY($1::int8[]) AND state IN ('open', 'parked') RETURNING no",
-    [nos],
-  );
-  return rows.map((row) => Number(row[0]));
-}
-
 /** A stored request, for working out what a replay may cost. */
 export interface StoredRequest {
   readonly jobNo: number;

@@ -11,9 +11,11 @@ import {
 import type { ReplaySettings } from "../../../domain/dead-letter/replay-settings.js";
 import type { LetterState } from "../../../domain/dead-letter/where.js";
 import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
+import type { GatewayEvent } from "../../../domain/event/event.js";
+import { operatorEvent } from "../../../domain/event/operator-event.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { AdmittedJob, RoutePolicy } from "../../../domain/job/job.js";
-import type { Renderer } from "../../../domain/result/outgoing.js";
+import type { Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { insertReady } from "../accept.js";
 import { run, transaction } from "../connection.js";
 import { writeEnds } from "../ending.js";
@@ -119,9 +121,23 @@ async function replayInTransaction(
   await takeReplay(client, next, request.byWhom);
   const placed = await placeNext(client, context, next, request);
   await insertNext(client, next, placed);
-  if (placed.answer !== null) await endFromAnswer(client, context, next, placed, request.session, render);
+  const outgoing = placed.answer === null ? [] : await endFromAnswer(client, context, next, placed, render);
   await run(client, "letter-replayed", "UPDATE dead_letters SET state = 'replayed' WHERE no = $1", [request.letterNo]);
+  outgoing.push(render.event(replayEvent(next, request, placed.how), context.numbers.next(), next.key.day));
+  insertOutbox(client, context.numbers, request.session, old.nowMs, outgoing);
   return { kind: "replayed", job: next.key, generation: old.generation + 1, how: placed.how };
+}
+
+function replayEvent({ old }: NextJob, { letterNo, byWhom }: ReplayRequest, how: Placed["how"]): GatewayEvent {
+  const { tenant, jobId } = old;
+  const generation = old.generation + 1;
+  return operatorEvent(
+    "operator.replayed",
+    { byWhom, atMs: old.nowMs },
+    `replayed dead letter ${String(letterNo)} as generation ${String(generation)} of its job: ${how}`,
+    { tenant, jobId, generation },
+    { letter: String(letterNo), how },
+  );
 }
 
 async function lockFailedJob(
@@ -395,9 +411,8 @@ async function endFromAnswer(
   context: LedgerContext,
   next: NextJob,
   placed: Placed,
-  session: SessionNo,
   render: Renderer,
-): Promise<void> {
+): Promise<Outgoing[]> {
   const { old } = next;
   const written = await writeEnds(client, context, render, [
     {
@@ -422,5 +437,5 @@ async function endFromAnswer(
       },
     },
   ]);
-  insertOutbox(client, context.numbers, session, old.nowMs, written.outgoing);
+  return written.outgoing;
 }

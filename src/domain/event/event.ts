@@ -1,0 +1,55 @@
+import type { EpochMs } from "../ids.js";
+
+export type EventSeverity = "info" | "warning" | "critical";
+
+/** The kinds of events and how loud each is. A closed list here; readers outside must take an unknown word as "other". */
+export const EVENT_KINDS = {
+  /** A call that may have been billed and whose outcome nobody knows. */
+  "attempt.in_doubt": "warning",
+  /** Such a doubt ended by policy; the cost stays open until it is reconciled. */
+  "attempt.settled": "warning",
+  /** A record with a known job id and another body. */
+  "job.id_conflict": "warning",
+  "position.truncated": "critical",
+  "position.other_topic": "critical",
+  "position.gap": "critical",
+  "operator.cancelled": "info",
+  "operator.replayed": "info",
+  "operator.discarded": "info",
+  "operator.resolved": "info",
+  "operator.adopted": "info",
+} as const satisfies Record<string, EventSeverity>;
+export type EventKind = keyof typeof EVENT_KINDS;
+
+/** What somebody must notice. Null: unknown, or not about one. */
+export interface GatewayEvent {
+  readonly kind: EventKind;
+  /** A sentence for people; never holds a prompt or an answer. */
+  readonly message: string;
+  readonly tenant: string | null;
+  readonly jobId: string | null;
+  readonly generation: number | null;
+  readonly provider: string | null;
+  readonly account: string | null;
+  /** Facts as text: numbers decimal, times ISO 8601. */
+  readonly details: Readonly<Record<string, string>>;
+  readonly atMs: EpochMs;
+}
+
+/** The job that an event is about, as far as it is known. */
+export interface EventSubject {
+  readonly tenant: string | null;
+  readonly jobId: string | null;
+  readonly generation: number | null;
+}
+
+export const NO_SUBJECT: EventSubject = { tenant: null, jobId: null, generation: null };
+
+/** Of an execution: its tenant, and the job that opened it. */
+export function subjectOf(opened: {
+  readonly tenant: string;
+  readonly payer: { readonly jobId: string; readonly generation: number } | null;
+}): EventSubject {
+  const { tenant, payer } = opened;
+  return { tenant, jobId: payer?.jobId ?? null, generation: payer?.generation ?? null };
+}

@@ -1,0 +1,247 @@
+/** Rows B9 and B11 of the fault catalogue, on a stub of the client: partitions that stop, and how they are taken up again. */
+import { beforeEach, describe, expect, test } from "@jest/globals";
+import type { EachBatchPayload, Kafka } from "kafkajs";
+import { InboxConsumer } from "../../src/adapters/kafka/inbox-consumer.js";
+import { recordWitness } from "../../src/domain/dedupe/record-witness.js";
+import type { RecordRun } from "../../src/ports/broker.js";
+import type { InboxPosition } from "../../src/ports/ledger.js";
+
+/** A record of one incarnation of the topic. */
+const recordOf = (incarnation: string, offset: number) => ({
+  offset: String(offset),
+  timestamp: "1000",
+  key: null,
+  value: Buffer.from(`${incarnation} ${String(offset)}`),
+  attributes: 0,
+  size: 1,
+  headers: {},
+});
+const witnessOf = (incarnation: string, offset: number): Buffer =>
+  recordWitness({ offset, timestampMs: 1000, key: null, value: Buffer.from(`${incarnation} ${String(offset)}`) });
+
+/** The client as far as the inbox uses it: what it is told is kept, and batches are handed in by the test. */
+class StubClient {
+  readonly told: string[] = [];
+  readonly listeners = new Map<string, (event: unknown) => void>();
+  eachBatch: (payload: EachBatchPayload) => Promise<void> = () => Promise.reject(new Error("not running"));
+  readonly events = { GROUP_JOIN: "join", CRASH: "crash" };
+
+  on(name: string, listener: (event: unknown) => void): void {
+    this.listeners.set(name, listener);
+  }
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+  subscribe(): Promise<void> {
+    return Promise.resolve();
+  }
+  run(settings: { eachBatch: (payload: EachBatchPayload) => Promise<void> }): Promise<void> {
+    this.eachBatch = settings.eachBatch;
+    return Promise.resolve();
+  }
+  pause(partitions: readonly { readonly topic: string; readonly partitions?: readonly number[] }[]): void {
+    this.told.push(`pause ${namesOf(partitions)}`);
+  }
+  resume(partitions: readonly { readonly topic: string; readonly partitions?: readonly number[] }[]): void {
+    this.told.push(`resume ${namesOf(partitions)}`);
+  }
+  seek({ partition, offset }: { readonly partition: number; readonly offset: string }): void {
+    this.told.push(`seek ${String(partition)} to ${offset}`);
+  }
+  join(): void {
+    this.listeners.get("join")?.({ payload: { memberAssignment: { jobs: [0, 1] } } });
+  }
+
+  /** Hands over records `first` to `last` of an incarnation. @returns the offset that was resolved, if one was. */
+  async batch(incarnation: string, first: number, last: number, partition = 0): Promise<string | null> {
+    let resolved: string | null = null;
+    const messages = Array.from({ length: last - first + 1 }, (_unused, index) => recordOf(incarnation, first + index));
+    await this.eachBatch({
+      batch: {
+        topic: "jobs",
+        partition,
+        messages,
+        firstOffset: () => String(first),
+        lastOffset: () => String(last),
+      },
+      heartbeat: () => Promise.resolve(),
+      resolveOffset: (offset: string) => {
+        resolved = offset;
+      },
+      isRunning: () => true,
+      isStale: () => false,
+    } as unknown as EachBatchPayload); // what the inbox reads of it
+    return resolved;
+  }
+}
+
+function namesOf(partitions: readonly { readonly topic: string; readonly partitions?: readonly number[] }[]): string {
+  return partitions.map(({ topic, partitions: numbers }) => `${topic}:${numbers?.join() ?? "all"}`).join(" ");
+}
+
+let client: StubClient;
+let inbox: InboxConsumer;
+let position: InboxPosition;
+let log: { low: number; high: number };
+let runs: RecordRun[];
+let alerts: string[];
+
+beforeEach(async () => {
+  client = new StubClient();
+  position = { next: 3, witness: witnessOf("old", 2) };
+  log = { low: 0, high: 3 };
+  runs = [];
+  alerts = [];
+  const quiet = (): undefined => undefined;
+  inbox = new InboxConsumer({
+    kafka: { consumer: () => client } as unknown as Kafka, // the only part that is used
+    settings: {
+      groupId: "g",
+      topics: ["jobs"],
+      sessionTimeoutMs: 6000,
+      heartbeatMs: 1500,
+      maxWaitMs: 200,
+      partitionsAtOnce: 1,
+      bytesPerPartition: 1,
+    },
+    sink: {
+      offer: (run) => {
+        runs.push(run);
+        return Promise.resolve();
+      },
+    },
+    position: () => Promise.resolve(position),
+    openPosition: () => Promise.resolve(),
+    offsets: () => Promise.resolve(log),
+    decoder: null,
+    clock: { nowMs: () => 0, monotonicMs: () => 0, sleep: () => Promise.resolve() },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    alert: ({ cause }) => {
+      alerts.push(cause);
+    },
+  });
+  await inbox.start();
+  client.join();
+});
+
+const spans = (): readonly string[] => runs.map(({ since, upto }) => `${String(since)} to ${String(upto - 1)}`);
+
+describe("a partition whose log is not the one that was read", () => {
+  test("[B11] stops when the log ends before the position, and hands nothing on", async () => {
+    log = { low: 0, high: 1 };
+    expect(await client.batch("new", 0, 0)).toBeNull();
+    expect([alerts, client.told, runs]).toEqual([["truncated"], ["pause jobs:0"], []]);
+    expect(inbox.watched().map(({ stopped }) => stopped)).toEqual([true, false]);
+  });
+
+  test("[B9] stops when another record lies before the position, which it seeks when the batch does not hold it", async () => {
+    log = { low: 0, high: 9 };
+    expect(await client.batch("new", 5, 8)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 2"]);
+    expect(await client.batch("new", 2, 8)).toBeNull();
+    expect([alerts, runs]).toEqual([["other_topic"], []]);
+  });
+
+  test("[B9] seeks that record too when the batch ends before it", async () => {
+    log = { low: 0, high: 9 };
+    expect(await client.batch("new", 0, 1)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 2"]);
+  });
+
+  test("[B9] is noticed in the middle of a generation, when the broker sets the client back to the beginning", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 8);
+    expect(spans()).toEqual(["3 to 8"]);
+    position = { next: 9, witness: witnessOf("old", 8) };
+    log = { low: 0, high: 2 };
+    expect(await client.batch("new", 0, 1)).toBeNull();
+    expect([alerts, spans()]).toEqual([["truncated"], ["3 to 8"]]);
+  });
+
+  test("leaves the others alone", async () => {
+    log = { low: 0, high: 1 };
+    await client.batch("new", 0, 0);
+    position = { next: 0, witness: null };
+    expect(await client.batch("new", 0, 0, 1)).toBe("0");
+    expect(spans()).toEqual(["0 to 0"]);
+  });
+});
+
+describe("a stopped partition", () => {
+  beforeEach(async () => {
+    log = { low: 0, high: 1 };
+    await client.batch("new", 0, 0);
+    client.told.length = 0;
+  });
+
+  test("is left alone while its position is what it was", async () => {
+    await inbox.lookAtStopped();
+    expect(client.told).toEqual([]);
+    expect(await client.batch("new", 0, 0)).toBeNull();
+  });
+
+  test("is read from the position that an operator gave it", async () => {
+    position = { next: 0, witness: null };
+    await inbox.lookAtStopped();
+    expect(client.told).toEqual(["seek 0 to 0", "resume jobs:0"]);
+    expect(await client.batch("new", 0, 0)).toBe("0");
+    expect(spans()).toEqual(["0 to 0"]);
+    expect(inbox.watched().map(({ stopped }) => stopped)).toEqual([false, false]);
+  });
+
+  test("is taken up when only its witness was given up", async () => {
+    position = { next: 3, witness: null };
+    log = { low: 0, high: 3 };
+    await inbox.lookAtStopped();
+    expect(client.told).toEqual(["seek 0 to 3", "resume jobs:0"]);
+  });
+
+  test("stays paused when all topics are resumed after back-pressure", () => {
+    inbox.pause();
+    inbox.resume();
+    expect(client.told).toEqual(["pause jobs:all", "resume jobs:all", "pause jobs:0"]);
+  });
+
+  test("is not resumed under back-pressure, but with the others after it", async () => {
+    inbox.pause();
+    position = { next: 0, witness: null };
+    await inbox.lookAtStopped();
+    expect(client.told).toEqual(["pause jobs:all", "seek 0 to 0"]);
+    inbox.resume();
+    expect(client.told.slice(2)).toEqual(["resume jobs:all"]);
+  });
+
+  test("is proved anew in the next generation, and stops again", async () => {
+    client.join();
+    expect(client.told).toEqual(["resume jobs:0"]);
+    expect(await client.batch("new", 0, 0)).toBeNull();
+    expect(client.told).toEqual(["resume jobs:0", "pause jobs:0"]);
+    expect(alerts).toEqual(["truncated", "truncated"]);
+  });
+});
+
+describe("a partition whose log fits", () => {
+  test("goes on behind a record that consumers do not get, after one look for it", async () => {
+    position = { next: 3, witness: null };
+    log = { low: 0, high: 9 };
+    expect(await client.batch("old", 4, 8)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 3"]);
+    expect(await client.batch("old", 4, 8)).toBe("8");
+    expect(spans()).toEqual(["3 to 8"]);
+  });
+
+  test("is sought to its position when the group's offset is far behind", async () => {
+    position = { next: 7, witness: null };
+    log = { low: 0, high: 9 };
+    expect(await client.batch("old", 0, 2)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 7"]);
+    expect(await client.batch("old", 7, 8)).toBe("8");
+    expect([spans(), alerts]).toEqual([["7 to 8"], []]);
+  });
+
+  test("[B8] says how many records are gone when the log begins behind the position, and goes on behind the gap", async () => {
+    log = { low: 6, high: 9 };
+    expect(await client.batch("old", 6, 8)).toBe("8");
+    expect([alerts, spans()]).toEqual([["gap"], ["3 to 8"]]);
+  });
+});
