@@ -36,6 +36,8 @@ export interface ProviderFailure {
   readonly message: string;
   readonly retryAfterMs: number | null;
   readonly provider: ProviderError;
+  /** Only there when a successful answer was longer than this and was cut off there. */
+  readonly cutOffBytes?: number;
 }
 
 /** Direct calls to one provider account. Never throws for provider trouble; never retries by itself. */

@@ -161,6 +161,7 @@ export class LedgerBench {
       {
         retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
         graceMs: () => 0,
+        resultBytesMax: 1_000_000,
         answeredPrice: () => route.price,
       },
       {

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import type { AttemptSummary, EndedState } from "../../domain/execution/execution.js";
+import type { AttemptSummary, EndedState, ServedAnswer } from "../../domain/execution/execution.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
@@ -344,7 +344,7 @@ async function endWaiters(
     const isPayer = payer.no === job.key.no;
     // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
     const pays = isPayer && reason.call.chargeIsFirst;
-    if (pays) served.add(executionNo);
+    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
     return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
   });
   return { items, served };
@@ -422,7 +422,7 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
   const { call } = reason;
   const expired = status === "expired";
   return {
-    answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
+    answer: answerOf(call),
     failure: expired
       ? {
           code: "DEADLINE_EXCEEDED",
@@ -436,6 +436,11 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
     history: historyOf(call),
     endedAtMs: nowMs,
   };
+}
+
+/** What was billed; whether it serves anybody is another question. */
+function answerOf({ verdict }: NewCall): ServedAnswer | null {
+  return verdict.kind === "succeed" || verdict.kind === "fail" ? verdict.answer : null;
 }
 
 /** A billed attempt whose cost record no served job carries: nobody waited any more, or its execution had ended otherwise. */

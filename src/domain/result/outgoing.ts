@@ -96,6 +96,23 @@ export interface Renderer {
   readonly repeat: (original: Outgoing, envelope: string, no: number, day: number) => Outgoing;
   /** The dead letter of a record whose id is taken by another body. */
   readonly conflict: (job: IntakeJob, day: number) => RefusedRecord;
+  /** The dead letter about a record that its topic does not take. */
+  readonly undeliverable: (input: Undeliverable) => DeadLetterRow;
+  /** A dead letter that its topic does not take, without value and original headers; null when it goes without them already. */
+  readonly shortened: (letter: Outgoing, no: number, day: number) => Outgoing | null;
+}
+
+/** A refused record, and the job's record that led to it. */
+export interface Undeliverable {
+  readonly no: number;
+  readonly day: number;
+  readonly refused: Outgoing;
+  readonly reason: string;
+  readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
+  readonly key: Buffer | null;
+  readonly record: KeptRecord;
+  readonly attempts: number;
+  readonly generation: number;
 }
 
 export interface LateCost {

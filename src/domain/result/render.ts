@@ -6,6 +6,7 @@ import { attemptId, resultId } from "../job/ids.js";
 import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type CostRecord } from "./cost-record.js";
 import { parseEnvelope, type Envelope } from "./envelope.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
+import { renderShortened, renderUndeliverable } from "./render-undeliverable.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
 
 /**
@@ -18,6 +19,8 @@ export function createRenderer(settings: RenderSettings): Renderer {
     lateCost: (input) => renderLateCost(settings, input),
     repeat: (original, envelope, no, day) => renderRepeat(original, parseEnvelope(envelope), no, day),
     conflict: (item, day) => renderConflict(settings, item, day),
+    undeliverable: (input) => renderUndeliverable(settings, input),
+    shortened: renderShortened,
   };
 }
 
@@ -66,7 +69,8 @@ function costOf(job: EndingJob, end: JobEnd, envelope: Envelope, id: string): Re
   const served = job.status === "succeeded";
   if (end.served !== "call" && !served) return null;
   const billing = end.served === "call" ? "charged" : end.served === "coalesced" ? "shared" : "cached";
-  const facts = end.answer.facts;
+  // The list price stands on the record that served the job.
+  const facts = served ? end.answer.facts : { ...end.answer.facts, listNanoUsd: "0" };
   const record = servedCost({
     billing,
     subject: {
@@ -111,6 +115,8 @@ function renderResult(
 ): Outgoing {
   const succeeded = job.status === "succeeded";
   const facts = succeeded ? (end.answer?.facts ?? null) : null;
+  // An answer that serves nobody may have been billed all the same.
+  const billed = facts ?? (cost === null ? null : (end.answer?.facts ?? null));
   const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
   const document = {
     v: 1,
@@ -132,7 +138,7 @@ function renderResult(
     requestHash: envelope.requestHash,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
-    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts)),
+    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, billed)),
     decision:
       facts === null
         ? null
@@ -141,12 +147,12 @@ function renderResult(
             because: "the first candidate that could serve it",
             rejectedCount: 0,
           },
-    usage: facts?.usage ?? NO_USAGE,
+    usage: billed?.usage ?? NO_USAGE,
     cost: {
       nanoUsd: cost?.record.nanoUsd ?? (cost === null ? "0" : null),
       maxNanoUsd: cost?.record.maxNanoUsd ?? "0",
       listNanoUsd: cost?.record.listNanoUsd ?? "0",
-      priceVersion: facts?.priceVersion ?? null,
+      priceVersion: billed?.priceVersion ?? null,
       billing: cost?.record.billing ?? null,
       costId: cost?.record.costId ?? null,
     },
@@ -190,7 +196,7 @@ function historyOf(end: JobEnd, attempt: AttemptSummary): readonly AttemptSummar
 function attemptOf(
   attempt: AttemptSummary,
   day: number,
-  facts: { readonly attempt: AttemptSummary } | null,
+  billed: { readonly attempt: AttemptSummary } | null,
 ): Readonly<Record<string, unknown>> {
   return {
     number: attempt.number,
@@ -203,7 +209,7 @@ function attemptOf(
     providerRequestId: attempt.providerRequestId,
     startedAt: iso(attempt.startedAtMs),
     ms: attempt.ms,
-    costId: attempt.outcome === "in_doubt" || facts?.attempt.no === attempt.no ? chargeId(attempt.no) : null,
+    costId: attempt.outcome === "in_doubt" || billed?.attempt.no === attempt.no ? chargeId(attempt.no) : null,
   };
 }
 
