@@ -203,9 +203,9 @@ export class LedgerBench {
     return this.ledger.claim({ session: this.session, nowMs: this.nowMs() + aheadMs, pick, limit: 10 }, decide, RENDER);
   }
 
-  async refused(offset: number) {
+  async refused(offset: number, value = Buffer.from("{no json")) {
     this.next = Math.max(this.next, offset + 1);
-    const record = recordAt(this.partition, offset, this.nowMs(), Buffer.from("{no json"));
+    const record = recordAt(this.partition, offset, this.nowMs(), value);
     const planned = admission.admit(record, this.nowMs());
     if (planned.kind !== "refused") throw new Error("the bench wrote a good job");
     return renderRefused(RENDER_SETTINGS, {

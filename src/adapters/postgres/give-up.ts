@@ -120,7 +120,13 @@ async function standInFor(
   }
   const cause = await causeOf(client, context, record);
   if (cause === null) return null;
-  const input: Undeliverable = { ...cause.about, no: context.numbers.next(), day: context.today(), refused: record, reason };
+  const input: Undeliverable = {
+    ...cause.about,
+    no: context.numbers.next(),
+    day: context.today(),
+    refused: record,
+    reason,
+  };
   const letter = render.undeliverable(input);
   await insertLetter(client, input, cause, letter, await databaseNowMs(client));
   return { outgoing: letter.outgoing, isLetter: true };
