@@ -1,8 +1,11 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import pg from "pg";
 import { createOwnDatabase } from "../../src/demo/own-database.js";
 import { gatewayConfig, groupOf, type ConfigChanges } from "./gateway-config.js";
@@ -19,6 +22,8 @@ export interface GatewayOptions {
   readonly latencyMs?: number;
   readonly partitions?: number;
   readonly messageBytesMax?: number;
+  /** Topics that acme's results may go to, by the last word of their names; "missing" is not created. */
+  readonly replyTopics?: Readonly<Record<string, { readonly messageBytesMax?: number } | "missing">>;
   readonly config?: ConfigChanges;
   /** Address of the schema registry for the routers; the shared one when left out. */
   readonly registryUrl?: string;
@@ -28,6 +33,8 @@ export interface GatewayOptions {
   readonly routersDatabaseUrl?: (databaseUrl: string) => Promise<string>;
 }
 
+const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const execute = promisify(execFile);
 const POLL_MS = 25;
 const WAIT_MS = 30_000;
 const SAID_LINES = 40;
@@ -55,17 +62,24 @@ export class Gateway {
     );
     const folder = await mkdtemp(join(tmpdir(), `sluice-${options.name}-`));
     const names = freshTopicNames(options.name);
+    const replyTopics = Object.entries(options.replyTopics ?? {});
     const [simulator, topics] = await Promise.all([
       GatewaySimulator.start(folder, options.latencyMs ?? 0),
       GatewayTopics.open({
         brokers: addresses.kafkaBrokers,
         names,
         partitions: options.partitions ?? 1,
+        replyTopics: replyTopics.flatMap(([word, topic]) =>
+          topic === "missing"
+            ? []
+            : [{ name: `${names.results}.${word}`, messageBytesMax: topic.messageBytesMax ?? null }],
+        ),
         ...(options.messageBytesMax === undefined ? {} : { messageBytesMax: options.messageBytesMax }),
       }),
     ]);
     const configFile = join(folder, "sluice.json");
-    await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {})));
+    const allowed = replyTopics.map(([word]) => `${names.results}.${word}`);
+    await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {}, allowed)));
     const env = {
       KAFKA_BROKERS: addresses.kafkaBrokers,
       DATABASE_URL: database.url,
@@ -114,6 +128,18 @@ export class Gateway {
     });
     this.#routers.push(router);
     return router;
+  }
+
+  /** The full name of one of `replyTopics`. */
+  replyTopic(word: string): string {
+    return `${this.topics.names.results}.${word}`;
+  }
+
+  /** Runs a command of the CLI to its end. @returns what it printed as JSON. @throws Error when it exits with another code than 0. */
+  async cli(...args: readonly string[]): Promise<unknown> {
+    const env = { ...process.env, ...this.#env };
+    const { stdout } = await execute(process.execPath, [CLI, ...args, "--config", this.#configFile, "--json"], { env });
+    return JSON.parse(stdout);
   }
 
   /** Publishes one record. @returns its offset. */
