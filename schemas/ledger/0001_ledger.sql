@@ -2,7 +2,8 @@
 --
 -- Hot tables have the key (no, day): `no` is unique in the whole ledger, `day` counts days since 1970-01-01 UTC on the
 -- database's clock at intake. They are partitioned by day, so that a finished day is dropped and never deleted row by row.
--- Children carry their parent's day. There are no foreign keys between hot tables: a checker proves them instead.
+-- Each partition has its own primary key, `no` alone: with the day in an index, one that every row of a partition shares, a plan made
+-- while a table is young may walk the whole day for each group instead of looking up the group's rows. Children carry their parent's day. There are no foreign keys between hot tables: a checker proves them instead.
 -- Times are milliseconds since 1970-01-01 UTC; money is nano-dollars. No index on a column that changes, so updates stay HOT.
 
 CREATE SEQUENCE ledger_number INCREMENT BY 1000 MINVALUE 1000 START WITH 1000;
@@ -66,11 +67,9 @@ CREATE TABLE jobs (
   source text NOT NULL,
   envelope text NOT NULL,
   record_value bytea,
-  record_headers text,
-  PRIMARY KEY (no, day)
+  record_headers text
 ) PARTITION BY RANGE (day);
--- With the day, so that a search for some executions' jobs on some days has no reason to walk the primary key for the days.
-CREATE INDEX jobs_execution ON jobs (execution_no, day);
+CREATE INDEX jobs_execution ON jobs (execution_no);
 
 CREATE TABLE executions (
   day integer NOT NULL,
@@ -94,19 +93,17 @@ CREATE TABLE executions (
   answer_gzip boolean,
   answer_facts text,
   failure text,
-  ended_ms bigint,
-  PRIMARY KEY (no, day)
+  ended_ms bigint
 ) PARTITION BY RANGE (day);
 
--- The newest execution of a request key: live while `answered_ms` is null (identical requests join it), after that the
--- exact cache's pointer to its answer. Deleted when an execution ends without an answer that may be shared.
+-- The newest execution of a request key: while that is unfinished identical requests join it, after that the exact cache's pointer
+-- to its answer. Written once: which of the two it is, the execution says. Deleted when one ends without an answer that may be shared.
 CREATE TABLE execution_key (
   tenant_no integer NOT NULL,
   key bytea NOT NULL,
   lane smallint NOT NULL,
   execution_day integer NOT NULL,
   execution_no bigint NOT NULL,
-  answered_ms bigint,
   PRIMARY KEY (tenant_no, key, lane)
 ) WITH (fillfactor = 80);
 
@@ -132,8 +129,7 @@ CREATE TABLE attempts (
   input_tokens bigint,
   cached_input_tokens bigint,
   output_tokens bigint,
-  nano_usd bigint,
-  PRIMARY KEY (no, day)
+  nano_usd bigint
 ) PARTITION BY RANGE (day);
 
 -- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job.
@@ -164,7 +160,6 @@ CREATE TABLE costs (
   nano_usd bigint,
   max_nano bigint NOT NULL,
   list_nano bigint NOT NULL,
-  PRIMARY KEY (no, day),
   CHECK ((nano_usd IS NULL) = (billing IN ('in_doubt', 'suspect')))
 ) PARTITION BY RANGE (day);
 
@@ -177,8 +172,7 @@ CREATE TABLE outbox (
   partition integer,
   key bytea,
   headers text NOT NULL,
-  value bytea,
-  PRIMARY KEY (no, kind, day)
+  value bytea
 ) PARTITION BY RANGE (day);
 
 -- One row a group and topic, deleted after the acknowledgement.
@@ -281,9 +275,13 @@ BEGIN
   FOREACH hot IN ARRAY ARRAY['jobs', 'executions', 'attempts', 'costs', 'outbox'] LOOP
     FOR d IN from_day..to_day LOOP
       IF to_regclass(format('%I', hot || '_d' || d)) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s) WITH (fillfactor = 80)',
-          hot || '_d' || d, hot, d, d + 1);
-        IF hot = 'executions' THEN
+        -- Rows of ordinary size stay whole in their page: the side table for long values costs two more rows and an index entry.
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s) WITH (fillfactor = %s, toast_tuple_target = 8160)',
+          hot || '_d' || d, hot, d, d + 1, CASE WHEN hot IN ('costs', 'outbox') THEN 100 ELSE 80 END);
+        EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (%s)', hot || '_d' || d, CASE hot WHEN 'outbox' THEN 'no, kind' ELSE 'no' END);
+        IF hot = 'jobs' THEN
+          EXECUTE format('ALTER TABLE %I ALTER record_value SET STORAGE EXTERNAL', hot || '_d' || d);
+        ELSIF hot = 'executions' THEN
           EXECUTE format('ALTER TABLE %I ALTER request SET STORAGE EXTERNAL, ALTER answer SET STORAGE EXTERNAL', hot || '_d' || d);
         ELSIF hot = 'outbox' THEN
           EXECUTE format('ALTER TABLE %I ALTER value SET STORAGE EXTERNAL', hot || '_d' || d);

@@ -1,5 +1,6 @@
 /** Rows B12, B13 and G11 of the fault catalogue: results that can't be published, and topics that take nothing. */
 import { afterEach, expect, test } from "@jest/globals";
+import { ConfigResourceTypes } from "kafkajs";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn, type JobFields } from "../support/gateway-records.js";
 import type { GatewayRouter } from "../support/gateway-router.js";
@@ -83,7 +84,9 @@ test("[B13] a result beyond its topic's limit is a dead letter, its neighbours g
 
   await at.topics.admin.alterConfigs({
     validateOnly: false,
-    resources: [{ type: 2, name: small, configEntries: [{ name: "max.message.bytes", value: "65536" }] }],
+    resources: [
+      { type: ConfigResourceTypes.TOPIC, name: small, configEntries: [{ name: "max.message.bytes", value: "65536" }] },
+    ],
   });
   const replayed = await at.cli("dlq", "replay", String(job.undeliverable?.no), "--yes");
   expect(replayed).toMatchObject({ replayed: 1, how: { queued: 0, redelivered: 1 } });

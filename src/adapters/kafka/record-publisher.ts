@@ -2,6 +2,7 @@ import kafkajs, { type ICustomPartitioner, type IHeaders, type Kafka, type Messa
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { Publisher, PublishOutcome } from "../../ports/broker.js";
 import { publishRefusal } from "./publish-refusal.js";
+import { installRecordEncoding } from "./record-encoding.js";
 
 const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
 
@@ -22,6 +23,7 @@ export class RecordPublisher implements Publisher {
   #closed = false;
 
   constructor(kafka: Kafka, settings: PublisherSettings) {
+    installRecordEncoding();
     this.#kafka = kafka;
     this.#sendTimeoutMs = settings.sendTimeoutMs;
   }

@@ -4,7 +4,7 @@ import type { Accepted, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js
 import type { AnswerFacts } from "../../domain/execution/execution.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
-import { run, transaction } from "./connection.js";
+import { run, send, transaction } from "./connection.js";
 import { insertDeadLetters, loadResult, writeEnds, type EndingWithReason } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
@@ -68,9 +68,6 @@ async function acceptInTransaction(
   group: IntakeGroup,
   render: Renderer,
 ): Promise<IntakeOutcome> {
-  const nowMs = await movePositions(client, context, group);
-  context.sawDatabaseTime(nowMs);
-  const day = Math.floor(nowMs / 86_400_000);
   const placings: Placing[] = group.jobs.map((item) => ({
     item,
     no: item.no,
@@ -79,8 +76,15 @@ async function acceptInTransaction(
     execution: null,
     cached: null,
   }));
+  // Out together: a group whose positions have moved is rolled back with its keys.
+  const [nowMs, taken] = await Promise.all([
+    movePositions(client, context, group),
+    insertJobKeys(client, context, placings),
+  ]);
+  context.sawDatabaseTime(nowMs);
+  const day = Math.floor(nowMs / 86_400_000);
   const outgoing: Outgoing[] = [];
-  const conflicts = await takeJobKeys(client, context, placings, day, nowMs, render, outgoing);
+  const conflicts = await placeKnownIds(client, context, placings, taken, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   await joinExecutions(
@@ -99,15 +103,15 @@ async function acceptInTransaction(
           : placing.item.intent !== null
             ? "started"
             : "queued";
-  await insertExecutions(client, context, group, fresh, day);
-  await insertJobs(client, context, fresh, day, nowMs);
+  insertExecutions(client, context, group, fresh, day);
+  insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
   outgoing.push(...(await writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs)));
   if (group.cancels.length > 0) {
     outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
   }
-  const outbox = await insertOutbox(client, context.numbers, group.session, nowMs, outgoing);
+  const outbox = insertOutbox(client, context.numbers, group.session, nowMs, outgoing);
   return {
     kind: "accepted",
     day,
@@ -150,34 +154,41 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
   return Number(nowMs);
 }
 
-/** Job keys are the only place where an id is unique. Those that were there already are told apart here. */
-async function takeJobKeys(
+/** Job keys are the only place where an id is unique. @returns numbers of the jobs whose ids were new. */
+async function insertJobKeys(
   client: pg.PoolClient,
   context: LedgerContext,
   placings: readonly Placing[],
-  day: number,
-  nowMs: number,
-  render: Renderer,
-  outgoing: Outgoing[],
-): Promise<RefusedRecord[]> {
-  if (placings.length === 0) return [];
+): Promise<Set<number>> {
+  if (placings.length === 0) return new Set();
   const ordered = [...placings].sort((a, b) => Buffer.compare(a.job.idHash, b.job.idHash));
   const rows = await run(
     client,
     "job-key-insert",
     `INSERT INTO job_key (tenant_no, id_hash, body_hash, day, no)
-     SELECT u.t, u.h, u.b, $5, u.n FROM unnest($1::int4[], $2::bytea[], $3::bytea[], $4::int8[]) AS u(t, h, b, n)
+     SELECT u.t, u.h, u.b, floor(extract(epoch FROM now()) / 86400)::int4, u.n FROM unnest($1::int4[], $2::bytea[], $3::bytea[], $4::int8[]) AS u(t, h, b, n)
      ON CONFLICT DO NOTHING RETURNING no`,
     [
       int4Array(ordered.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(ordered.map(({ job }) => job.idHash)),
       byteaArray(ordered.map(({ job }) => job.bodyHash)),
       int8Array(ordered.map(({ no }) => no)),
-      day,
     ],
   );
-  if (rows.length === placings.length) return [];
-  const won = new Set(rows.map((row) => Number(row[0])));
+  return new Set(rows.map((row) => Number(row[0])));
+}
+
+/** Tells apart the jobs whose ids were there already: redelivered, repeated, in conflict. */
+async function placeKnownIds(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  placings: readonly Placing[],
+  won: ReadonlySet<number>,
+  day: number,
+  render: Renderer,
+  outgoing: Outgoing[],
+): Promise<RefusedRecord[]> {
+  if (won.size === placings.length) return [];
   const winners = new Map<string, Placing>();
   for (const placing of placings) if (won.has(placing.no)) winners.set(identity(placing), placing);
   const known = placings.filter((placing) => !won.has(placing.no));
@@ -289,17 +300,17 @@ async function placeKnown(
 }
 
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
-async function insertExecutions(
+function insertExecutions(
   client: pg.PoolClient,
   context: LedgerContext,
   group: IntakeGroup,
   fresh: readonly Placing[],
   day: number,
-): Promise<void> {
+): void {
   const opened = fresh.filter((placing) => placing.fate === "started" || placing.fate === "queued");
   if (opened.length === 0) return;
   const bodies = opened.map(({ job }) => toStored(job.bodyText));
-  await run(
+  send(
     client,
     "executions-insert",
     `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano)
@@ -322,7 +333,7 @@ async function insertExecutions(
       int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
     ],
   );
-  await insertAttempts(
+  insertAttempts(
     client,
     group.session,
     day,
@@ -332,7 +343,7 @@ async function insertExecutions(
   );
   const queued = opened.filter(({ fate }) => fate === "queued");
   if (queued.length === 0) return;
-  await insertReady(
+  insertReady(
     client,
     queued.map(({ no, job }) => ({
       no,
@@ -345,14 +356,14 @@ async function insertExecutions(
   );
 }
 
-export async function insertAttempts(
+export function insertAttempts(
   client: pg.PoolClient,
   session: number,
   day: number,
   intents: readonly { readonly intent: NonNullable<IntakeJob["intent"]>; readonly executionNo: number }[],
-): Promise<void> {
+): void {
   if (intents.length === 0) return;
-  await run(
+  send(
     client,
     "attempts-insert",
     `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms)
@@ -382,9 +393,9 @@ export interface ReadyRow {
   readonly waitsFor: string;
 }
 
-export async function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): Promise<void> {
+export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): void {
   if (rows.length === 0) return;
-  await run(
+  send(
     client,
     "ready-insert",
     `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for)
@@ -400,18 +411,18 @@ export async function insertReady(client: pg.PoolClient, rows: readonly ReadyRow
   );
 }
 
-async function insertJobs(
+function insertJobs(
   client: pg.PoolClient,
   context: LedgerContext,
   fresh: readonly Placing[],
   day: number,
   nowMs: number,
-): Promise<void> {
+): void {
   if (fresh.length === 0) return;
   const own = (placing: Placing): boolean => placing.fate === "started" || placing.fate === "queued";
   const stateOf = (placing: Placing): string =>
     placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active";
-  await run(
+  send(
     client,
     "jobs-insert",
     `INSERT INTO jobs (day, generation, accepted_ms, no, tenant_no, job_id, state, execution_day, execution_no, deadline_ms, ended_ms,
@@ -487,7 +498,7 @@ async function writeRefused(
   nowMs: number,
 ): Promise<Outgoing[]> {
   await context.tenants.ensure([]);
-  await insertDeadLetters(
+  insertDeadLetters(
     client,
     refused.map((record) => ({
       no: record.no,

@@ -10,7 +10,7 @@ import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.j
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
 import { insertAttempts, insertReady } from "./accept.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
-import { run, transaction } from "./connection.js";
+import { run, send, transaction } from "./connection.js";
 import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { payerOf, waiterDays } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -69,12 +69,12 @@ async function claimInTransaction(
   const plan = sortVerdicts(waiting, decide);
   const outgoing: Outgoing[] = [];
   await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
-  await startExecutions(client, request, plan.started);
-  await insertReady(client, plan.waits);
+  startExecutions(client, request, plan.started);
+  insertReady(client, plan.waits);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
   outgoing.push(...written.outgoing, ...(await settleDoubts(client, context, render, plan.settled, request.nowMs)));
-  const outbox = await insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
+  const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
   return { fenced: false, taken: keys.length, started: plan.started, ended: written.ended, outbox };
 }
 
@@ -108,7 +108,7 @@ async function expireJobs(
   await run(
     client,
     "executions-lock",
-    "SELECT 1 FROM unnest($1::int8[], $2::int4[]) AS k(no, day) JOIN executions e ON e.no = k.no AND e.day = k.day ORDER BY e.no FOR UPDATE OF e",
+    "SELECT 1 FROM unnest($1::int8[], $2::int4[]) AS k(no, day) JOIN executions e ON e.no = k.no AND e.day = k.day ORDER BY e.no + 0 FOR UPDATE OF e",
     [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day))],
   );
   const rows = await run(
@@ -154,7 +154,7 @@ async function loadWaiting(
      JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
                    WHERE j.execution_no = k.no AND j.day BETWEEN $3 AND $4 AND j.state = 'active') w ON w.latest IS NOT NULL
      LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day
-     WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no`,
+     WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no + 0`,
     [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day)), ...waiterDays(context, keys)],
   );
   const dueAt = new Map(keys.map((key) => [key.no, key.runAtMs]));
@@ -260,13 +260,13 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
     : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
-async function startExecutions(
+function startExecutions(
   client: pg.PoolClient,
   request: ClaimRequest,
   started: readonly StartedExecution[],
-): Promise<void> {
+): void {
   if (started.length === 0) return;
-  await run(
+  send(
     client,
     "executions-start",
     `UPDATE executions e SET state = 'running', session_no = $1, attempt_no = u.attempt, attempts = u.number, history = u.history
@@ -284,8 +284,7 @@ async function startExecutions(
   const byDay = new Map<number, StartedExecution[]>();
   for (const item of started) byDay.set(item.execution.key.day, [...(byDay.get(item.execution.key.day) ?? []), item]);
   for (const [day, items] of byDay) {
-    // Serial: one day is the usual case.
-    await insertAttempts(
+    insertAttempts(
       client,
       request.session,
       day,
@@ -386,6 +385,6 @@ async function settleDoubts(
     outgoing.push(rendered.outgoing);
     costs.push(rendered.cost);
   }
-  await insertCosts(client, context, costs);
+  insertCosts(client, context, costs);
   return outgoing;
 }

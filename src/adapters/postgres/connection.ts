@@ -31,7 +31,8 @@ export interface Pools {
 /**
  * Planner settings: every hot statement joins a small `unnest` list to a primary key. A generic plan made while the tables were
  * empty would otherwise choose a sequential scan or a hash join and keep it. Bitmap scans are off too: the day of a partition looks like
- * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`.
+ * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`; and an order is asked for
+ * by an expression, since the wish for an index's order would be a reason to walk all of it.
  */
 const PLANNER_OPTIONS =
   "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off";
@@ -47,6 +48,8 @@ export function createPools(settings: ConnectionSettings, log: Log): Pools {
     query_timeout: settings.statementTimeoutMs + 5000,
     idle_in_transaction_session_timeout: settings.statementTimeoutMs,
     keepAlive: true,
+    // Statements whose rows nobody waits for go out together: a transaction then costs as many round trips as it has questions.
+    pipeline: true,
   };
   const durable = new pg.Pool({
     ...common,
@@ -144,6 +147,21 @@ class CommitUnknownWith extends CommitUnknownError {
   }
 }
 
+/** Statements in the air that nobody waits for yet, by connection; there only while a transaction is open on it. */
+const unawaited = new WeakMap<pg.PoolClient, Promise<unknown>[]>();
+
+/**
+ * Sends a statement of a transaction whose rows nobody needs, without waiting. The transaction's end waits for it: when it fails, all of
+ * it is rolled back and `transaction` throws its error.
+ */
+export function send(client: pg.PoolClient, name: string, text: string, values: readonly unknown[]): void {
+  const sent = unawaited.get(client);
+  if (sent === undefined) throw new Error("InvariantError: a statement was sent outside a transaction");
+  const answered = run(client, name, text, values);
+  answered.catch(() => undefined); // looked at by the transaction's end, which may come later than the refusal
+  sent.push(answered);
+}
+
 async function tryTransaction<Result>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<Result>,
@@ -156,13 +174,12 @@ async function tryTransaction<Result>(
   };
   client.on("error", onError);
   try {
-    await client.query("BEGIN");
+    const begun = client.query("BEGIN");
+    begun.catch(() => undefined);
+    const sent: Promise<unknown>[] = [begun];
+    unawaited.set(client, sent);
     const result = await work(client);
-    try {
-      await client.query("COMMIT");
-    } catch (error) {
-      throw new CommitUnknownWith(result, error);
-    }
+    await commit(client, sent, result);
     return result;
   } catch (error) {
     if (!isConnectionTrouble(error))
@@ -174,9 +191,25 @@ async function tryTransaction<Result>(
       ? new DependencyError("postgres", "PostgreSQL went away in a transaction; it is tried again", error)
       : error;
   } finally {
+    unawaited.delete(client);
     client.off("error", onError);
     client.release(broken ?? undefined);
   }
+}
+
+/**
+ * COMMIT goes out right behind the statements that nobody waited for. If one of those was refused, PostgreSQL answers the COMMIT with a
+ * rollback, so the refusal is what is thrown; without an answer to the COMMIT nobody knows, whatever became of the others.
+ */
+async function commit(client: pg.PoolClient, sent: readonly Promise<unknown>[], result: unknown): Promise<void> {
+  const committed = client.query("COMMIT");
+  const outcomes = await Promise.allSettled([...sent, committed]);
+  const refusals = outcomes.flatMap((outcome): unknown[] => (outcome.status === "rejected" ? [outcome.reason] : []));
+  const refusal = refusals.find((error) => error instanceof pg.DatabaseError && !isConnectionTrouble(error));
+  if (refusal !== undefined) throw asError(refusal);
+  if (refusals.length > 0) throw new CommitUnknownWith(result, refusals[refusals.length - 1]);
+  if ((await committed).command !== "COMMIT")
+    throw new Error("InvariantError: PostgreSQL rolled back a transaction none of whose statements it refused");
 }
 
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {

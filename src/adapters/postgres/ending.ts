@@ -12,7 +12,7 @@ import type {
   Renderer,
 } from "../../domain/result/outgoing.js";
 import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
-import { run } from "./connection.js";
+import { run, send } from "./connection.js";
 import { bytesOf, bytesOrNull } from "./stored-body.js";
 import { loadOutgoing } from "./outbox-rows.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -78,8 +78,8 @@ export async function writeEnds(
       outgoing.push(rendered.deadLetter.outgoing);
     }
   }
-  await insertCosts(client, context, costs);
-  if (letters.length > 0) await insertJobLetters(client, context, letters);
+  insertCosts(client, context, costs);
+  if (letters.length > 0) insertJobLetters(client, context, letters);
   outgoing.push(...(await repeatResults(client, context, render, ends, outgoing)));
   return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
 }
@@ -100,13 +100,9 @@ async function keptRecords(client: pg.PoolClient, jobs: readonly EndingJob[]): P
   );
 }
 
-export async function insertCosts(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  costs: readonly CostRow[],
-): Promise<void> {
+export function insertCosts(client: pg.PoolClient, context: LedgerContext, costs: readonly CostRow[]): void {
   if (costs.length === 0) return;
-  await run(
+  send(
     client,
     "costs-insert",
     `INSERT INTO costs (day, no, kind, billing, tenant_no, job_day, job_no, attempt_no, account, model, nano_usd, max_nano, list_nano)
@@ -130,12 +126,12 @@ export async function insertCosts(
   );
 }
 
-async function insertJobLetters(
+function insertJobLetters(
   client: pg.PoolClient,
   context: LedgerContext,
   letters: readonly { readonly item: EndingWithReason; readonly rendered: RenderedEnd; readonly record: KeptRecord }[],
-): Promise<void> {
-  await insertDeadLetters(
+): void {
+  insertDeadLetters(
     client,
     letters.map(({ item, rendered, record }) => {
       const source = parseEnvelope(item.job.envelope).source;
@@ -173,9 +169,9 @@ export interface DeadLetterInsert {
 }
 
 /** A letter of a replayed job continues its count: an older letter of the same job tells how often it was replayed. */
-export async function insertDeadLetters(client: pg.PoolClient, letters: readonly DeadLetterInsert[]): Promise<void> {
+export function insertDeadLetters(client: pg.PoolClient, letters: readonly DeadLetterInsert[]): void {
   if (letters.length === 0) return;
-  await run(
+  send(
     client,
     "dead-letters-insert",
     `INSERT INTO dead_letters (no, day, tenant_no, job_id, job_no, job_day, generation, code, message, failed_ms, topic, partition,

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { AttemptSummary, EndedState, ServedAnswer } from "../../domain/execution/execution.js";
-import type { LedgerKey } from "../../domain/ids.js";
+import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
 import { byteaArray, boolArray, int4Array, int8Array, textArray } from "./binary-array.js";
@@ -62,14 +62,7 @@ async function finishInTransaction(
   render: Renderer,
 ): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  // Held until the end, so that the session is not declared dead in between. Nobody waits: declaring dead skips it.
-  const fence = await run(
-    client,
-    "session-fence",
-    "SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE",
-    [group.session],
-  );
-  const recorded = await recordFacts(client, calls, fence.length > 0);
+  const recorded = await recordFacts(client, calls, group.session);
   const news = calls.flatMap((call): NewCall[] => {
     const settled = recorded.get(call.attempt.no);
     return settled === undefined ? [] : [{ ...call, chargeIsFirst: !settled }];
@@ -89,7 +82,7 @@ async function finishInTransaction(
   const written = await writeEnds(client, context, render, endings.items);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
   const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
-  const outbox = await insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
+  const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
 }
 
@@ -106,24 +99,26 @@ interface JobEndReason {
 
 /**
  * The first outcome of an attempt stands; a second one finds no row. A dead session may not decide what follows a failure, so that
- * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution.
+ * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution. The session's
+ * row is held until the end, so that it is not declared dead in between; nobody waits, declaring dead skips it.
  * @returns for each recorded attempt whether it was settled before.
  */
 async function recordFacts(
   client: pg.PoolClient,
   calls: readonly FinishedCall[],
-  alive: boolean,
+  session: SessionNo,
 ): Promise<Map<number, boolean>> {
   const stateOf = (call: FinishedCall): string =>
     call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
   const rows = await run(
     client,
     "attempts-record",
-    `UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
+    `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $12 AND ended_at IS NULL FOR KEY SHARE)
+     UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
        input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
      FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
        AS u(no, state, outcome, ended, request, version, input, cached, output, nano)
-     WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND ($12 OR u.state = 'answered')) OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
+     WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence))) OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
      RETURNING a.no, a.settled_ms IS NOT NULL`,
     [
       int8Array(calls.map((call) => call.attempt.no)),
@@ -137,7 +132,7 @@ async function recordFacts(
       int8Array(calls.map((call) => call.usage.cachedInputTokens)),
       int8Array(calls.map((call) => call.usage.outputTokens)),
       int8Array(calls.map((call) => call.nanoUsd)),
-      alive,
+      session,
     ],
   );
   return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));
@@ -161,14 +156,11 @@ async function succeedExecutions(
        UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
        FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[]) AS u(no, answer, gzip, facts, cacheable)
        WHERE e.no = u.no AND e.day = $3 AND e.state IN ('running', 'in_doubt', 'ready')
-       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep),
-     kept AS (
-       UPDATE execution_key k SET answered_ms = $1 FROM done d
-       WHERE d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
+       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep, OLD.state AS was),
      forgotten AS (
        DELETE FROM execution_key k USING done d
        WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
-     unqueued AS (DELETE FROM ready r USING done d WHERE r.no = d.no)
+     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND r.no = d.no)
      SELECT no FROM done`,
     [
       group.nowMs,
@@ -273,7 +265,7 @@ async function waitExecutions(
     context,
     rest.map(({ call }) => call.execution),
   );
-  await insertReady(
+  insertReady(
     client,
     rest.map(({ call, runAtMs, waitsFor }) => ({
       no: call.execution.no,
@@ -482,7 +474,7 @@ async function writeLateCosts(
     outgoing.push(rendered.outgoing);
     costs.push(rendered.cost);
   }
-  await insertCosts(client, context, costs);
+  insertCosts(client, context, costs);
   return outgoing;
 }
 

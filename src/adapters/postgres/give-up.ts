@@ -58,7 +58,7 @@ async function giveUpInTransaction(
     }
   }
   const nowMs = await databaseNowMs(client);
-  const outbox = await insertOutbox(client, context.numbers, session, nowMs, outgoing);
+  const outbox = insertOutbox(client, context.numbers, session, nowMs, outgoing);
   return { outbox, letters, held };
 }
 
@@ -146,14 +146,9 @@ const EXECUTION_OF_JOB = "LEFT JOIN executions e ON e.no = j.execution_no AND e.
 
 /** @returns null when the ledger no longer knows it. */
 async function causeOf(client: pg.PoolClient, context: LedgerContext, record: Outgoing): Promise<Cause | null> {
-  switch (record.kind) {
-    case "cost":
-      return (await jobOfCost(client, record)) ?? (await jobOfAttempt(client, record));
-    case "repeat":
-      return jobOfRepeat(client, context, record);
-    default:
-      return (await jobOfResult(client, record)) ?? (await refusedRecord(client, record));
-  }
+  if (record.kind === "cost") return (await jobOfCost(client, record)) ?? (await jobOfAttempt(client, record));
+  if (record.kind === "repeat") return jobOfRepeat(client, context, record);
+  return (await jobOfResult(client, record)) ?? (await refusedRecord(client, record));
 }
 
 async function jobOfResult(client: pg.PoolClient, { no, day }: Outgoing): Promise<Cause | null> {

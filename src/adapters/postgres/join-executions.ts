@@ -118,7 +118,7 @@ async function joinTaken(
      FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS u(t, k, place)
      JOIN execution_key x ON x.tenant_no = u.t AND x.key = u.k AND x.lane = 0
      JOIN executions e ON e.no = x.execution_no AND e.day = x.execution_day
-     ORDER BY e.no FOR SHARE OF e`,
+     ORDER BY e.no + 0 FOR SHARE OF e`,
     [
       int4Array(jobs.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(jobs.map(({ job }) => job.executionKey)),
@@ -161,7 +161,7 @@ async function replaceKey(
   const rows = await run(
     client,
     "execution-key-replace",
-    `UPDATE execution_key SET execution_no = $1, execution_day = $2, answered_ms = NULL
+    `UPDATE execution_key SET execution_no = $1, execution_day = $2
      WHERE tenant_no = $3 AND key = $4 AND lane = 0 AND execution_no = $5 RETURNING 1`,
     [joining.no, day, context.tenants.noOf(joining.job.tenant), joining.job.executionKey, old.no],
   );

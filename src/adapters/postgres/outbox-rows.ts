@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
 import { bytesOrNull } from "./stored-body.js";
-import { run } from "./connection.js";
+import { run, send } from "./connection.js";
 import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
 import type { NumberBlock } from "./number-block.js";
 
@@ -19,15 +19,15 @@ function parseHeaders(text: string): (readonly [string, Buffer | string])[] {
 }
 
 /** Writes records to the outbox and one queue row a topic; returns the groups for the relay's memory. */
-export async function insertOutbox(
+export function insertOutbox(
   client: pg.PoolClient,
   numbers: NumberBlock,
   session: number,
   nowMs: number,
   outgoing: readonly Outgoing[],
-): Promise<OutboxGroup[]> {
+): OutboxGroup[] {
   if (outgoing.length === 0) return [];
-  await run(
+  send(
     client,
     "outbox-insert",
     `INSERT INTO outbox (day, no, kind, topic, partition, key, headers, value)
@@ -52,8 +52,7 @@ export async function insertOutbox(
   const groups: OutboxGroup[] = [];
   for (const [topic, records] of byTopic) {
     const seq = numbers.next();
-    // Serial: one topic is the usual case, and each insert is one row.
-    await run(
+    send(
       client,
       "outbox-ready-insert",
       `INSERT INTO outbox_ready (seq, session_no, topic, at_ms, kinds, nos, days) VALUES ($1, $2, $3, $4, $5::text[], $6::int8[], $7::int4[])`,

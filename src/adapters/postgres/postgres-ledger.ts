@@ -121,7 +121,7 @@ export class PostgresLedger implements Ledger {
     await context.numbers.reserve(requests.length * 2 + 16);
     return transaction(context.pools.durable, async (client) => {
       const written = await cancelRows(client, context, requests, nowMs, render);
-      const outbox = await insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
+      const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
       return { ended: written.ended, outbox, waste: 0 };
     });
   }
@@ -160,7 +160,7 @@ export class PostgresLedger implements Ledger {
         }
         const ends = rows.map((row): EndingWithReason => straggler(context, row, nowMs));
         const written = await writeEnds(client, context, render, ends);
-        const outbox = await insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
+        const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
         return { ended: written.ended, outbox, waste: 0 };
       },
       () => Promise.resolve(null),

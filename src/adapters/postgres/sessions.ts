@@ -118,7 +118,7 @@ async function recoverStep(
         context,
         rows.filter((row) => doubtful.has(Number(row[2]))).map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
       );
-      await insertReady(
+      insertReady(
         client,
         rows
           .filter((row) => doubtful.has(Number(row[2])))
@@ -177,7 +177,7 @@ export async function giveBack(
         context,
         rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })),
       );
-      await insertReady(
+      insertReady(
         client,
         rows.map(([no, day]) => ({
           no: Number(no),

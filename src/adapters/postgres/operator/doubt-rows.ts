@@ -194,6 +194,6 @@ async function bookResolution(
     no: earlier.length > 0 ? context.numbers.next() : attempt.no,
     atMs: attempt.nowMs,
   });
-  await insertCosts(client, context, [rendered.cost]);
-  await insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, [rendered.outgoing]);
+  insertCosts(client, context, [rendered.cost]);
+  insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, [rendered.outgoing]);
 }

@@ -264,7 +264,7 @@ async function joinOrOpen(
   }
   if (found !== null) await copyExecution(client, next, found.key, executionKey, policy);
   else if (readmitted !== null) await insertReadmitted(client, next, old.tenantNo, readmitted, executionKey, policy);
-  await insertReady(client, [
+  insertReady(client, [
     {
       ...next.key,
       priority: old.priority,
@@ -422,5 +422,5 @@ async function endFromAnswer(
       },
     },
   ]);
-  await insertOutbox(client, context.numbers, session, old.nowMs, written.outgoing);
+  insertOutbox(client, context.numbers, session, old.nowMs, written.outgoing);
 }
