@@ -71,6 +71,7 @@ export class RelayBench {
   /** What the sweep was told to leave out, each time. */
   readonly leftOut: (readonly string[])[] = [];
   answer: Answer = () => ({ kind: "acknowledged" });
+  beforeDrop: () => Promise<void> = () => Promise.resolve();
   inPlace: (refused: readonly RefusedOutgoing[]) => GivenUp = (refused) => ({
     outbox: [],
     letters: refused.length,
@@ -110,9 +111,9 @@ export class RelayBench {
 
   #ledger(): Pick<Ledger, "dropOutbox" | "giveUpOutgoing" | "takeOutbox"> {
     return {
-      dropOutbox: (seqs) => {
+      dropOutbox: async (seqs) => {
+        await this.beforeDrop();
         this.dropped.push(...seqs);
-        return Promise.resolve();
       },
       giveUpOutgoing: (_session, refused) => {
         const outcome = this.inPlace(refused);

@@ -265,6 +265,29 @@ describe("draining", () => {
     expect(bench.relay.waiting).toBe(1);
   });
 
+  test("waits until the rows of what was published are gone: the next router would publish it again", async () => {
+    const bench = new RelayBench();
+    bench.answers(() => TAKEN);
+    let drop: () => void = () => undefined;
+    bench.beforeDrop = () =>
+      new Promise((resolve) => {
+        drop = resolve;
+      });
+    bench.relay.add([groupOf(7, [recordOf(1)])]);
+    await settled();
+    let drained = false;
+    const draining = bench.relay.drain(1000).then(() => {
+      drained = true;
+    });
+    await bench.clock.advance(10);
+    expect([bench.relay.waiting, drained]).toEqual([0, false]);
+    drop();
+    await settled();
+    await bench.clock.advance(10);
+    await draining;
+    expect(bench.dropped).toEqual([7]);
+  });
+
   test("does not wait for a topic that takes nothing: its rows stay", async () => {
     const bench = new RelayBench();
     bench.answers(() => NO_TOPIC);

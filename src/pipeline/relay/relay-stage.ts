@@ -75,11 +75,14 @@ export class RelayStage {
       .map(([topic]) => topic);
   }
 
-  /** Waits until what can be published is, at most `graceMs`; the rest stays in the ledger. A topic that refuses is not waited for. */
+  /**
+   * Waits until what can be published is, and its rows are gone, at most `graceMs`; the rest stays in the ledger. A topic that takes nothing
+   * is not waited for.
+   */
   async drain(graceMs: number): Promise<void> {
     const { clock } = this.#parts;
     const endMs = clock.monotonicMs() + graceMs;
-    const busy = (): boolean => [...this.#topics.values()].some((queue) => queue.records > 0 && !queue.refused);
+    const busy = (): boolean => [...this.#topics.values()].some((queue) => queue.busy);
     while (busy() && clock.monotonicMs() < endMs) await clock.sleep(10);
     this.#stop.abort();
   }

@@ -69,6 +69,7 @@ export class TopicQueue {
   #failures = 0;
   #refused = false;
   #records = 0;
+  #drops = 0;
 
   constructor(parts: TopicQueueParts, topic: string, stop: AbortSignal, events: TopicQueueEvents) {
     this.#parts = parts;
@@ -87,9 +88,12 @@ export class TopicQueue {
     return this.#failures > 0;
   }
 
-  /** At its last send the topic took nothing, and only somebody from outside can change that. */
-  get refused(): boolean {
-    return this.#refused;
+  /**
+   * Something is under way that ends soon: a send, or the deletion of a row whose records are out. Not a topic that took nothing at its last
+   * send: only somebody from outside can change that.
+   */
+  get busy(): boolean {
+    return this.#drops > 0 || (this.#records > 0 && !this.#refused);
   }
 
   push({ seq, sinceMs, records }: OutboxGroup): void {
@@ -234,18 +238,18 @@ export class TopicQueue {
     if (over.length > 0) this.#drop(over);
   }
 
-  /** Nobody waits for the deletion; if it fails the sweep publishes the same bytes once more. */
+  /** Nobody but the drain waits for the deletion; if it fails the sweep publishes the same bytes once more. */
   #drop(seqs: readonly number[]): void {
     const { ledger, log } = this.#parts;
-    ledger.dropOutbox(seqs).then(
-      () => {
-        this.#events.released(seqs);
-      },
-      (error: unknown) => {
-        log.warn("relay.drop_failed", { message: messageOf(error) });
-        this.#events.released(seqs);
-      },
-    );
+    this.#drops += 1;
+    const released = (): void => {
+      this.#drops -= 1;
+      this.#events.released(seqs);
+    };
+    ledger.dropOutbox(seqs).then(released, (error: unknown) => {
+      log.warn("relay.drop_failed", { message: messageOf(error) });
+      released();
+    });
   }
 }
 
