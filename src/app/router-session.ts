@@ -20,6 +20,7 @@ import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
 import { Caller } from "../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../pipeline/dispatch/dispatch-stage.js";
+import { GiveBack } from "../pipeline/dispatch/give-back.js";
 import { NumberSource } from "../pipeline/dispatch/number-source.js";
 import { Slots } from "../pipeline/dispatch/slots.js";
 import type { Work } from "../pipeline/dispatch/work.js";
@@ -61,6 +62,7 @@ export class RouterSession {
   readonly #publisher: RecordPublisher;
   readonly #keeper: SessionKeeper;
   readonly #caller: Caller;
+  readonly #giveBack: GiveBack;
   readonly #dispatch: DispatchStage;
   readonly #finish: FinishStage;
   readonly #intake: IntakeStage;
@@ -68,7 +70,6 @@ export class RouterSession {
   readonly #inbox: InboxConsumer;
   readonly #watchdog: ConsumerWatchdog;
   readonly #over = new AbortController();
-  readonly #notSent: Work[] = [];
   readonly #render;
   #givenUp = false;
 
@@ -108,8 +109,11 @@ export class RouterSession {
       return account;
     };
     const graceMs = (name: string): number => accounts.get(name)?.inDoubt.graceMs ?? DEFAULT_GRACE_MS;
+    const endSession = (reason: string): void => {
+      this.#end(reason);
+    };
     const fenced = (): void => {
-      this.#end("fenced");
+      endSession("fenced");
     };
     this.#numbers = new NumberSource(() => ledger.takeNumbers());
     this.#slots = new Slots(new Map([...accounts].map(([name, account]) => [name, account.limits.concurrency])));
@@ -141,13 +145,19 @@ export class RouterSession {
       numbers: this.#numbers,
       publish,
       givenUp: () => this.#givenUp,
+      graceMs,
+      endSession,
     });
+    this.#giveBack = new GiveBack({ ...common, slots: this.#slots, numbers: this.#numbers, endSession });
+    const mayStart = (): boolean => this.#keeper.mayStart();
     this.#caller = new Caller({
       ...common,
       providers: this.#providers,
       callTimeoutMs: (name) => accountOf(name).callTimeoutMs,
+      connectTimeoutMs: (name) => accountOf(name).connectTimeoutMs,
+      sendWithinMs: config.delivery.sendWithinMs,
       slots: this.#slots,
-      numbers: this.#numbers,
+      mayStart,
       judge: {
         retry: config.delivery,
         graceMs,
@@ -161,18 +171,11 @@ export class RouterSession {
         this.#finish.add(call);
       },
       notSent: (work) => {
-        this.#notSent.push(work);
+        this.#giveBack.add(work);
       },
     });
-    const mayStart = (): boolean => this.#keeper.mayStart();
-    // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
     const start = (work: Work): void => {
-      if (mayStart()) {
-        this.#caller.start(work);
-        return;
-      }
-      this.#slots.release(work.route.account, false);
-      this.#notSent.push(work);
+      this.#caller.start(work);
     };
     this.#dispatch = new DispatchStage({
       ...common,
@@ -254,6 +257,7 @@ export class RouterSession {
       this.#keeper.run(),
       this.#watchdog.run(over),
       ...starting,
+      this.#giveBack.run(over),
       this.#relay.runSweep(),
       this.#watchLoad(over),
       this.#sweepStragglers(over),
@@ -308,7 +312,7 @@ export class RouterSession {
     this.#finish.close();
     await within(left(), finishing);
     this.#givenUp = true;
-    await this.#giveBack();
+    await this.#giveBack.drain(left() / 2);
     await this.#relay.drain(left());
     this.#keeper.stop();
     await within(1000, Promise.allSettled(loops));
@@ -320,21 +324,6 @@ export class RouterSession {
     log.info("session.ended", { session: this.#session });
   }
 
-  async #giveBack(): Promise<void> {
-    const works = this.#notSent.splice(0);
-    if (works.length === 0) return;
-    try {
-      await this.#ledger.giveBack(
-        this.#session,
-        works.map(({ execution, intent }) => ({ execution, attempt: intent })),
-        systemClock.nowMs(),
-      );
-      for (const { intent } of works) this.#numbers.close(intent.no);
-    } catch (error) {
-      this.#options.log.warn("dispatch.give_back_failed", { calls: works.length, error });
-    }
-  }
-
   /** Fetching stops at the high marks and goes on below a part of them; heartbeats never stop. */
   async #watchLoad(over: AbortSignal): Promise<void> {
     const { config, metrics, log } = this.#options;
@@ -342,7 +331,6 @@ export class RouterSession {
     let paused: boolean = false;
     while (!over.aborted) {
       await systemClock.sleep(LOAD_EVERY_MS, over);
-      await this.#giveBack();
       try {
         const load = await this.#ledger.load(jobsMax + 1);
         const pending = load.readyRows + this.#numbers.openCount;

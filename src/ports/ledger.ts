@@ -176,6 +176,11 @@ export interface Ledger {
     decide: (waiting: WaitingExecution) => ClaimVerdict,
     render: Renderer,
   ): Promise<ClaimOutcome>;
+  /**
+   * Lets the row that the next claim would take first wait until then, jobs' deadlines or not: for one whose claim is refused.
+   * @returns its execution; null when no row is due.
+   */
+  setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: EpochMs): Promise<LedgerKey | null>;
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome>;
   /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
   giveBack(

@@ -11,6 +11,10 @@ export interface ProviderCall {
   readonly maxOutputTokensDefault: number;
   /** Total time from now until the call is given up, connect and body included. */
   readonly timeoutMs: number;
+  /** A call whose first byte has not left this long from now is given up as not sent; what connects meanwhile serves a later call. */
+  readonly sendWithinMs: number;
+  /** Asked right before the first byte leaves; false: the call is given up as not sent. */
+  readonly maySend: () => boolean;
 }
 
 /** An answer in the job's own format, as JSON text, with what the ledger needs read out of it. */
@@ -40,9 +44,17 @@ export interface ProviderFailure {
   readonly cutOffBytes?: number;
 }
 
+/** A call that was given up before its first byte left: nothing can have been billed, and nothing is known of the provider. */
+export interface ProviderNotSent {
+  readonly kind: "not_sent";
+  /** `no_connection`: there was none within `sendWithinMs`; `stopped`: the signal or `maySend` said so. */
+  readonly because: "no_connection" | "stopped";
+  readonly message: string;
+}
+
 /** Direct calls to one provider account. Never throws for provider trouble; never retries by itself. */
 export interface Provider {
   readonly account: string;
-  call(call: ProviderCall, signal: AbortSignal): Promise<ProviderAnswer | ProviderFailure>;
+  call(call: ProviderCall, signal: AbortSignal): Promise<ProviderAnswer | ProviderFailure | ProviderNotSent>;
   close(): Promise<void>;
 }

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
+import type { WaitingExecution } from "../../src/domain/execution/execution.js";
+import type { SessionNo } from "../../src/domain/ids.js";
+import type { Renderer } from "../../src/domain/result/outgoing.js";
+import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
+import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
+import { logInto, metricsInto } from "../support/work.js";
 import {
   ANSWER_NANO_USD,
   answerTo,
@@ -12,6 +18,40 @@ import {
 } from "./ledger-bench.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+
+/** A renderer that can't write the end of one job. */
+function breaksOn(jobId: string): Renderer {
+  return {
+    ...RENDER,
+    end: (job, end) => {
+      if (job.jobId === jobId) throw new Error("this end can't be rendered");
+      return RENDER.end(job, end);
+    },
+  };
+}
+
+/** The stage that writes ended calls, on a bench's ledger and session. */
+export function finishStage(bench: LedgerBench, published: OutboxGroup[], render: Renderer = RENDER): FinishStage {
+  return new FinishStage({
+    ledger: bench.ledger,
+    session: bench.session,
+    render,
+    numbers: { close: () => undefined },
+    clock: { nowMs: bench.nowMs, monotonicMs: bench.nowMs, sleep: () => Promise.resolve() },
+    random: { next: () => 0 },
+    log: logInto([]),
+    metrics: metricsInto(new Map()),
+    groupSizeMax: 100,
+    groupWaitMs: 0,
+    mendable: () => false,
+    publish: (groups) => published.push(...groups),
+    givenUp: () => false,
+    graceMs: () => 0,
+    endSession: (reason) => {
+      throw new Error(`the session would end: ${reason}`);
+    },
+  });
+}
 
 /** Cases of the ledger's suite from the row on: claims, doubt, cancelling, the outbox. `at.bench` is new for each case. */
 export function dispatchCases(at: { readonly bench: LedgerBench }): void {
@@ -79,6 +119,26 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
         { execution: { state: "ready", doubtful: null } },
       ]);
     });
+  });
+
+  test("a row that is set aside is the next claim's first; it waits until then, the others do not", async () => {
+    const { ledger } = at.bench;
+    const first = await at.bench.job({ ...WISH, priority: 9 }, false);
+    await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b", prompt: "how" }, false), first]);
+    const nowMs = at.bench.nowMs() + 60_000;
+    expect(await ledger.setAside({ pick: "expire", nowMs }, nowMs + 600_000)).toBeNull();
+    expect((await ledger.setAside({ pick: "run", nowMs }, nowMs + 600_000))?.no).toBe(first.no);
+    const intents = [await at.bench.intent(1), await at.bench.intent(1)];
+    const claimed: number[] = [];
+    const start = (waiting: WaitingExecution): ClaimVerdict => {
+      claimed.push(waiting.key.no);
+      return { kind: "start", intent: intents[claimed.length - 1]! };
+    };
+    await at.bench.claim(start);
+    expect(claimed).toHaveLength(1);
+    expect(claimed).not.toContain(first.no);
+    await at.bench.claim(start, "run", 700_000);
+    expect(claimed[1]).toBe(first.no);
   });
 
   describe("doubt", () => {
@@ -180,6 +240,94 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       await at.bench.ledger.recoverDeadSessions(60_000, () => 0);
       const intent = await at.bench.intent(2);
       expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toHaveLength(1);
+    });
+  });
+
+  describe("a doubt that nothing follows any more", () => {
+    const OPEN = [{ kind: "charge", billing: "in_doubt", nanoUsd: null }];
+    const die = async (): Promise<SessionNo> => {
+      const dead = at.bench.session;
+      await at.bench.ledger.recoverDeadSessions(-1000, () => 0);
+      at.bench.session = await at.bench.ledger.openSession("next");
+      return dead;
+    };
+    const settle = () =>
+      at.bench.claim(() => {
+        throw new Error("asked about an execution that nobody waits for");
+      });
+    /** An execution whose first attempt belonged to a dead session, with a second one under way. */
+    const twice = async () => {
+      const held = await at.bench.start(WISH);
+      const dead = await die();
+      const intent = await at.bench.intent(2);
+      await at.bench.claim(() => ({ kind: "start", intent }));
+      return { held, dead, second: { ...held, intent } };
+    };
+
+    test("is settled when all of its jobs were cancelled", async () => {
+      await at.bench.start(WISH);
+      await die();
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      expect(costsIn((await settle()).outbox)).toEqual(OPEN);
+      expect((await at.bench.ledger.load(10)).readyRows).toBe(0);
+      expect((await settle()).outbox).toEqual([]);
+    });
+
+    test("is settled when the late answer of the attempt before ended the execution", async () => {
+      const { held, dead } = await twice();
+      await die();
+      const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+      const settled = await settle();
+      expect([costsIn(settled.outbox), resultsIn(settled.outbox)]).toEqual([OPEN, []]);
+    });
+
+    test("is settled when it comes after that late answer", async () => {
+      const { held, dead, second } = await twice();
+      await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      await at.bench.finish([at.bench.ended(second, failureOf("connection_failed", "perhaps", null))]);
+      expect(costsIn((await settle()).outbox)).toEqual(OPEN);
+    });
+
+    test("is settled when its session dies after that late answer", async () => {
+      const { held, dead } = await twice();
+      await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      await die();
+      expect(costsIn((await settle()).outbox)).toEqual(OPEN);
+    });
+
+    test("is corrected by its own late answer, as every doubt", async () => {
+      const held = await at.bench.start(WISH);
+      const dead = await die();
+      await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], at.bench.nowMs(), RENDER);
+      await settle();
+      const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      expect(costsIn(outbox)).toEqual([{ kind: "adjustment", billing: "waste", nanoUsd: ANSWER_NANO_USD.toString() }]);
+    });
+  });
+
+  describe("a call whose end the ledger can't store", () => {
+    test("leaves a doubt at its maximum instead, which the policy ends, and its neighbours their answers", async () => {
+      const held = await at.bench.start(WISH);
+      const other = await at.bench.start({ ...WISH, jobId: "b", prompt: "how" });
+      const published: OutboxGroup[] = [];
+      const stage = finishStage(at.bench, published, breaksOn("a"));
+      stage.add(at.bench.ended(held, answerTo("why")));
+      stage.add(at.bench.ended(other, answerTo("how")));
+      stage.close();
+      await stage.run();
+      expect(resultsIn(published)).toMatchObject([{ jobId: "b", status: "succeeded" }]);
+      const seen: unknown[] = [];
+      const { outbox } = await at.bench.claim((waiting) => {
+        seen.push({ state: waiting.state, doubtful: waiting.doubtful?.no });
+        return { kind: "fail", failure: { code: "IN_DOUBT", message: "unknown", provider: null, retryAtMs: null } };
+      });
+      expect(seen).toEqual([{ state: "in_doubt", doubtful: held.intent.no }]);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "failed", code: "IN_DOUBT" }]);
+      expect(codesIn(outbox)).toEqual(["IN_DOUBT"]);
+      expect(recordsOf(outbox, "cost").map((record) => JSON.parse(record.value?.toString("utf8") ?? ""))).toMatchObject(
+        [{ billing: "in_doubt", nanoUsd: null, maxNanoUsd: held.intent.maxNanoUsd.toString() }],
+      );
     });
   });
 

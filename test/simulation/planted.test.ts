@@ -5,7 +5,7 @@ import type { CheckerName } from "../support/simulation/checkers.js";
 
 /**
  * Ways to be wrong, put in from here; the product has no switch for them. Each must be found, and by the checker that is meant for it.
- * `near`: the first seed that finds it, counted from 1, when this was written. The search begins there, so that the usual check is quick;
+ * `near`: a seed that finds it, when this was written. The search begins there, so that the usual check is quick;
  * with SLUICE_SEEDS set it begins at 1.
  */
 const PLANTED: Readonly<
@@ -30,12 +30,12 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 269,
+    near: 998,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 74,
+    near: 190,
   },
   "the position is moved without its guard": {
     bug: {
@@ -60,7 +60,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 383,
+    near: 514,
   },
 };
 

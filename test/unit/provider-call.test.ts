@@ -80,6 +80,8 @@ const callOf = (more: Partial<ProviderCall> = {}): ProviderCall => ({
   bodyText: '{"model":"cheap","messages":[],"seed":12345678901234567890}',
   maxOutputTokensDefault: 64,
   timeoutMs: 5_000,
+  sendWithinMs: 1_000,
+  maySend: () => true,
   ...more,
 });
 
@@ -332,8 +334,8 @@ describe("giving a call up", () => {
   test("before it began sends nothing and is no cancelled job", async () => {
     const seen = await serve((response) => response.writeHead(200, JSON_TYPE).end(GOOD));
     expect(await provider(seen.baseUrl).call(callOf(), AbortSignal.abort())).toMatchObject({
-      outcome: "connection_failed",
-      sent: "no",
+      kind: "not_sent",
+      because: "stopped",
     });
     expect(seen.requests).toHaveLength(0);
   });

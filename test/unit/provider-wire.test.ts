@@ -22,6 +22,8 @@ describe("requests", () => {
     bodyText,
     maxOutputTokensDefault: 77,
     timeoutMs: 1,
+    sendWithinMs: 1,
+    maySend: () => true,
   });
 
   test.each<[string, string, string]>([

@@ -54,6 +54,21 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["account"],
     help: "Attempts whose outcome became unknown; each may be on the provider's bill.",
   },
+  sluice_refused_outcomes_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Calls whose outcome the ledger refused to store; each was put in doubt instead. Should be 0.",
+  },
+  sluice_unwritten_attempts_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Attempts that could not even be put in doubt or taken back, so that the router's session ended. Should be 0.",
+  },
+  sluice_executions_set_aside_total: {
+    kind: "counter",
+    labels: [],
+    help: "Waiting executions put off for a minute because the ledger refused to start or end them. Should be 0.",
+  },
   sluice_headers_dropped_total: {
     kind: "counter",
     labels: [],

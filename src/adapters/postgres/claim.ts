@@ -68,14 +68,38 @@ async function claimInTransaction(
   const waiting = await loadWaiting(client, context, keys);
   const plan = sortVerdicts(waiting, decide);
   const outgoing: Outgoing[] = [];
-  await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
+  const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
   startExecutions(client, request, plan.started);
   insertReady(client, plan.waits);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
-  outgoing.push(...written.outgoing, ...(await settleDoubts(client, context, render, plan.settled, request.nowMs)));
+  outgoing.push(
+    ...written.outgoing,
+    ...(await settleDoubts(client, context, render, [...plan.settled, ...dropped], request.nowMs)),
+  );
   const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
   return { fenced: false, taken: keys.length, started: plan.started, ended: written.ended, outbox };
+}
+
+const DUE = {
+  run: "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
+  expire: "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
+} as const;
+
+/** The first due row alone, in a statement that touches nothing else: whatever its claim was refused for can't be in the way. */
+export async function setAside(
+  context: LedgerContext,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  untilMs: number,
+): Promise<LedgerKey | null> {
+  const [row] = await run(
+    context.pools.durable,
+    `ready-set-aside-${request.pick}`,
+    `UPDATE ready r SET run_at_ms = $3, expires_ms = $3, waits_for = 'operator' FROM (${DUE[request.pick]}) q
+     WHERE r.no = q.no RETURNING r.no, r.day`,
+    [request.nowMs, 1, untilMs],
+  );
+  return row === undefined ? null : { no: Number(row[0]), day: Number(row[1]) };
 }
 
 interface TakenRow extends LedgerKey {
@@ -83,14 +107,10 @@ interface TakenRow extends LedgerKey {
 }
 
 async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
-  const due =
-    request.pick === "run"
-      ? "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED"
-      : "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
   const rows = await run(
     client,
     `ready-take-${request.pick}`,
-    `DELETE FROM ready r USING (${due}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
+    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
     [request.nowMs, request.limit],
   );
   return rows
@@ -148,7 +168,7 @@ async function loadWaiting(
     client,
     "executions-load-waiting",
     `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano,
-       a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms, w.latest, w.nearest, w.priority
+       w.latest, w.nearest, w.priority, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
      JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
@@ -168,21 +188,7 @@ function readWaiting(
 ): LoadedExecution {
   const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] =
     row;
-  const [attemptNo, number, account, provider, model, attemptRoute, maxNano, startedMs, latest, nearest, priority] =
-    rest;
-  const doubtful: AttemptIntent | null =
-    state !== "in_doubt"
-      ? null
-      : {
-          no: Number(attemptNo),
-          number: Number(number),
-          account: account ?? "",
-          provider: provider as ProviderKind, // written from a Route
-          model: model ?? "",
-          routeIndex: Number(attemptRoute),
-          maxNanoUsd: BigInt(maxNano ?? 0),
-          startedAtMs: Number(startedMs),
-        };
+  const [latest, nearest, priority, ...attempt] = rest;
   return {
     execution: {
       key: { no: Number(no), day: Number(day) },
@@ -194,13 +200,29 @@ function readWaiting(
       history: JSON.parse(history ?? "[]") as AttemptSummary[], // the same
       nextRouteIndex: Number(routeIndex),
       dueAtMs: dueAt.get(Number(no)) ?? 0,
-      doubtful,
+      doubtful: state === "in_doubt" ? readIntent(attempt) : null,
       latestDeadlineMs: Number(latest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
     },
     attempts: Number(attempts),
     priority: Number(priority),
     nearestDeadlineMs: Number(nearest),
+  };
+}
+
+const INTENT_COLUMNS = "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms";
+
+function readIntent(row: readonly (string | null)[]): AttemptIntent {
+  const [no, number, account, provider, model, routeIndex, maxNano, startedMs] = row;
+  return {
+    no: Number(no),
+    number: Number(number),
+    account: account ?? "",
+    provider: provider as ProviderKind, // written from a Route
+    model: model ?? "",
+    routeIndex: Number(routeIndex),
+    maxNanoUsd: BigInt(maxNano ?? 0),
+    startedAtMs: Number(startedMs),
   };
 }
 
@@ -235,14 +257,19 @@ function sortVerdicts(
   return plan;
 }
 
-/** An execution that nobody waits for is not started; its key is free for the next job. */
+/**
+ * An execution that nobody waits for is not started; its key is free for the next job.
+ * @returns the doubts of those, and of the ones that a late answer has ended: there is nothing to try again, and each may have been
+ * billed all the same.
+ */
 async function dropUnwanted(
   client: pg.PoolClient,
   keys: readonly LedgerKey[],
   wanted: ReadonlySet<number>,
-): Promise<void> {
+): Promise<Doubt[]> {
   const unwanted = keys.filter((key) => !wanted.has(key.no));
-  if (unwanted.length === 0) return;
+  if (unwanted.length === 0) return [];
+  const values = [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))];
   await run(
     client,
     "executions-drop",
@@ -250,9 +277,22 @@ async function dropUnwanted(
        WHERE e.no = u.no AND e.day = u.day AND e.state IN ('ready', 'in_doubt') RETURNING e.no, e.tenant_no, e.key, e.lane)
      DELETE FROM execution_key k USING done d
      WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no`,
-    [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))],
+    values,
   );
+  const rows = await run(
+    client,
+    "executions-left-doubts",
+    `SELECT e.no, e.day, ${INTENT_COLUMNS} FROM unnest($1::int8[], $2::int4[]) AS u(no, day)
+     JOIN executions e ON e.no = u.no AND e.day = u.day
+     JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day WHERE a.state = 'in_doubt'`,
+    values,
+  );
+  return rows
+    .map(([no, day, ...intent]) => ({ key: { no: Number(no), day: Number(day) }, doubtful: readIntent(intent) }))
+    .sort((a, b) => a.key.no - b.key.no);
 }
+
+type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
   return execution.doubtful === null
@@ -260,11 +300,7 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
     : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
-function startExecutions(
-  client: pg.PoolClient,
-  request: ClaimRequest,
-  started: readonly StartedExecution[],
-): void {
+function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly StartedExecution[]): void {
   if (started.length === 0) return;
   send(
     client,
@@ -354,7 +390,7 @@ async function settleDoubts(
   client: pg.PoolClient,
   context: LedgerContext,
   render: Renderer,
-  settled: readonly WaitingExecution[],
+  settled: readonly Doubt[],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const outgoing: Outgoing[] = [];

@@ -1,3 +1,4 @@
+import { Duplex } from "node:stream";
 import pg from "pg";
 import type { Log } from "../../ports/system.js";
 
@@ -85,6 +86,7 @@ export async function run(
   text: string,
   values: readonly unknown[],
 ): Promise<readonly (readonly (string | null)[])[]> {
+  holdTogether(client);
   const result = await client.query<(string | null)[]>({
     name,
     text,
@@ -147,6 +149,26 @@ class CommitUnknownWith extends CommitUnknownError {
   }
 }
 
+const corked = new WeakSet<object>();
+
+/** What is sent to a connection in one turn of the event loop leaves in one write: a system call costs more than copying some statements. */
+function holdTogether(client: pg.PoolClient | pg.Pool): void {
+  const stream = "connection" in client ? streamOf(client.connection) : null;
+  if (stream === null || corked.has(stream)) return;
+  corked.add(stream);
+  stream.cork();
+  process.nextTick(() => {
+    corked.delete(stream);
+    stream.uncork();
+  });
+}
+
+/** pg's connection keeps its socket under this name, which its types leave out (pg 8.23, lib/connection.js). Null: send as it comes. */
+function streamOf(connection: unknown): Duplex | null {
+  const stream = (connection as { stream?: unknown } | null)?.stream;
+  return stream instanceof Duplex ? stream : null;
+}
+
 /** Statements in the air that nobody waits for yet, by connection; there only while a transaction is open on it. */
 const unawaited = new WeakMap<pg.PoolClient, Promise<unknown>[]>();
 
@@ -174,6 +196,7 @@ async function tryTransaction<Result>(
   };
   client.on("error", onError);
   try {
+    holdTogether(client);
     const begun = client.query("BEGIN");
     begun.catch(() => undefined);
     const sent: Promise<unknown>[] = [begun];
@@ -202,6 +225,7 @@ async function tryTransaction<Result>(
  * rollback, so the refusal is what is thrown; without an answer to the COMMIT nobody knows, whatever became of the others.
  */
 async function commit(client: pg.PoolClient, sent: readonly Promise<unknown>[], result: unknown): Promise<void> {
+  holdTogether(client);
   const committed = client.query("COMMIT");
   const outcomes = await Promise.allSettled([...sent, committed]);
   const refusals = outcomes.flatMap((outcome): unknown[] => (outcome.status === "rejected" ? [outcome.reason] : []));

@@ -138,7 +138,10 @@ async function recordFacts(
   return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));
 }
 
-/** An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. */
+/**
+ * An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. When a newer attempt waits in
+ * doubt, its row stays: the claim that takes it settles that doubt.
+ */
 async function succeedExecutions(
   client: pg.PoolClient,
   group: FinishGroup,
@@ -154,13 +157,13 @@ async function succeedExecutions(
     "executions-succeed",
     `WITH done AS (
        UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
-       FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[]) AS u(no, answer, gzip, facts, cacheable)
+       FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[], $8::int8[]) AS u(no, answer, gzip, facts, cacheable, attempt)
        WHERE e.no = u.no AND e.day = $3 AND e.state IN ('running', 'in_doubt', 'ready')
-       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep, OLD.state AS was),
+       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep, OLD.state AS was, e.attempt_no = u.attempt AS newest),
      forgotten AS (
        DELETE FROM execution_key k USING done d
        WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
-     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND r.no = d.no)
+     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no)
      SELECT no FROM done`,
     [
       group.nowMs,
@@ -170,6 +173,7 @@ async function succeedExecutions(
       boolArray(bodies.map((body) => body.gzip)),
       textArray(good.map(({ answer }) => JSON.stringify(answer.facts))),
       boolArray(good.map(({ answer }) => answer.facts.cacheable)),
+      int8Array(good.map(({ call }) => call.attempt.no)),
     ],
   );
   return callsOf(
@@ -260,6 +264,8 @@ async function waitExecutions(
   );
   const done = new Set(rows.map((row) => Number(row[0])));
   const rest = waiting.filter(({ call }) => done.has(call.execution.no));
+  // An execution that has ended meanwhile is not moved, but a doubt about its attempt gets its row: a claim settles it.
+  const queued = waiting.filter(({ call, state }) => done.has(call.execution.no) || state === "in_doubt");
   const nearest = await nearestDeadlines(
     client,
     context,
@@ -267,7 +273,7 @@ async function waitExecutions(
   );
   insertReady(
     client,
-    rest.map(({ call, runAtMs, waitsFor }) => ({
+    queued.map(({ call, runAtMs, waitsFor }) => ({
       no: call.execution.no,
       day: call.execution.day,
       priority: nearest.get(call.execution.no)?.priority ?? 5,

@@ -21,7 +21,7 @@ import type {
 import { accept } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
-import { claim } from "./claim.js";
+import { claim, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { finish } from "./finish.js";
@@ -96,6 +96,10 @@ export class PostgresLedger implements Ledger {
     render: Renderer,
   ): Promise<ClaimOutcome> {
     return claim(this.#context, request, decide, render);
+  }
+
+  setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
+    return setAside(this.#context, request, untilMs);
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {

@@ -101,35 +101,33 @@ async function recoverStep(
          RETURNING a.no, a.day, a.execution_no, a.account, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8`,
         [session, lowMark],
       );
-      const moved = await run(
+      await run(
         client,
         "executions-to-doubt",
         `UPDATE executions e SET state = 'in_doubt' FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS u(no, day, attempt)
-         WHERE e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.attempt_no = u.attempt RETURNING e.no`,
+         WHERE e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.attempt_no = u.attempt`,
         [
           int8Array(rows.map((row) => Number(row[2]))),
           int4Array(rows.map((row) => Number(row[1]))),
           int8Array(rows.map((row) => Number(row[0]))),
         ],
       );
-      const doubtful = new Set(moved.map((row) => Number(row[0])));
       const nearest = await nearestDeadlines(
         client,
         context,
-        rows.filter((row) => doubtful.has(Number(row[2]))).map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
+        rows.map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
       );
+      // Also for an execution that a late answer has ended meanwhile: the claim that takes the row settles the doubt.
       insertReady(
         client,
-        rows
-          .filter((row) => doubtful.has(Number(row[2])))
-          .map(([, day, execution, account, nowMs]) => ({
-            no: Number(execution),
-            day: Number(day),
-            priority: nearest.get(Number(execution))?.priority ?? 5,
-            runAtMs: Number(nowMs) + graceMs(account ?? ""),
-            expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
-            waitsFor: "doubt",
-          })),
+        rows.map(([, day, execution, account, nowMs]) => ({
+          no: Number(execution),
+          day: Number(day),
+          priority: nearest.get(Number(execution))?.priority ?? 5,
+          runAtMs: Number(nowMs) + graceMs(account ?? ""),
+          expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
+          waitsFor: "doubt",
+        })),
       );
       return rows.length;
     },

@@ -1,5 +1,5 @@
 import type { AttemptOutcome } from "../../domain/failure.js";
-import type { Provider, ProviderAnswer, ProviderCall, ProviderFailure } from "../../ports/provider.js";
+import type { Provider, ProviderAnswer, ProviderCall, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
 import { classifyError, errorWord } from "./error-table.js";
 import type { ErrorRow, ErrorWords } from "./error-table.js";
 import { createHttpCaller, headerOf } from "./http.js";
@@ -64,7 +64,8 @@ export function createDirectProvider(settings: ProviderSettings, wire: WireForma
       const bodyText = wire.toRequest(call);
       if (bodyText === null) return notAskedFor(wire);
       const headers = headersFor(call.attemptId);
-      const reply = await http.post({ path: wire.path, headers, bodyText, timeoutMs: call.timeoutMs }, signal);
+      const { timeoutMs, sendWithinMs, maySend } = call;
+      const reply = await http.post({ path: wire.path, headers, bodyText, timeoutMs, sendWithinMs, maySend }, signal);
       if (settings.onRateLimits !== undefined) reportLimits(settings, wire, reply);
       return reply.kind === "answer" ? readAnswer(reply, wire, settings) : brokenCall(reply, wire);
     },
@@ -139,12 +140,16 @@ function errorAnswer(reply: HttpAnswer, wire: WireFormat, settings: ProviderSett
 
 type BrokenReply = Extract<HttpReply, { readonly kind: "broken" }>;
 
-function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure {
+function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure | ProviderNotSent {
+  const { because } = reply;
+  const message = `${wire.label}: ${brokenWords(reply)}`;
+  if (because === "no_connection") return { kind: "not_sent", because, message };
+  if (because === "aborted" && reply.sent === "no") return { kind: "not_sent", because: "stopped", message };
   return {
     kind: "failed",
-    outcome: brokenOutcome(reply),
+    outcome: brokenOutcome(because, reply.status),
     sent: reply.status === null ? reply.sent : "answered",
-    message: `${wire.label}: ${brokenWords(reply)}`,
+    message,
     retryAfterMs: null,
     provider: {
       status: reply.status,
@@ -154,16 +159,18 @@ function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure {
   };
 }
 
-/** Aborted before sending is no cancelled job but a call that never was: it goes back to be tried elsewhere. */
-function brokenOutcome(reply: BrokenReply): Exclude<AttemptOutcome, "succeeded"> {
-  switch (reply.because) {
+function brokenOutcome(
+  because: Exclude<BrokenReply["because"], "no_connection">,
+  status: number | null,
+): Exclude<AttemptOutcome, "succeeded"> {
+  switch (because) {
     case "aborted":
-      return reply.sent === "no" ? "connection_failed" : "in_doubt";
+      return "in_doubt";
     case "deadline":
     case "idle":
       return "timed_out";
     case "connection":
-      return reply.status === null ? "connection_failed" : "bad_response";
+      return status === null ? "connection_failed" : "bad_response";
     case "not_http":
       return "bad_response";
     case "not_built":
@@ -178,6 +185,8 @@ function brokenWords(reply: BrokenReply): string {
   switch (reply.because) {
     case "aborted":
       return `the router gave the call up ${sent}`;
+    case "no_connection":
+      return "no connection was there in time, nothing was sent";
     case "deadline":
       return `the call's time was over ${sent}`;
     case "idle":

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { Pool } from "undici";
 import type { Dispatcher } from "undici";
 import { watchAbort } from "./abort-watch.js";
+import { SocketLine } from "./socket-line.js";
 
 /**
  * One POST to a provider, with our own bounds: total deadline, idle limit, byte cap; no redirect followed, nothing sent again,
@@ -10,7 +11,11 @@ import { watchAbort } from "./abort-watch.js";
  *
  * The line that money depends on is drawn by undici's `onRequestStart`: it is called right before the first byte is written to a
  * connected socket. Trouble before it (refused, name not found, TLS, waiting for a connection) means that nothing was sent; after
- * it something may have been, also when a kept-alive socket turns out to be closed.
+ * it something may have been, also when a kept-alive socket turns out to be closed. Whether the call still may go is asked there.
+ *
+ * undici can't be asked to forget a request that waits for a connection: given up, it stays until its socket is there or fails. That
+ * has its good side, since the next call finds the socket; so such a request is refused with an exception, which keeps the socket, and
+ * not aborted, which destroys it (tried with undici 7.30). And it needs a bound: see `SocketLine`.
  *
  * `dispatch` is used instead of `request` because the body is collected here anyway, without a stream in between.
  */
@@ -18,7 +23,7 @@ import { watchAbort } from "./abort-watch.js";
 export interface HttpOptions {
   /** Scheme, host, port and path prefix, such as `https://api.openai.com/v1`. */
   readonly baseUrl: string;
-  /** Most sockets at once; further calls wait for one inside their own deadline. */
+  /** Most sockets at once; further calls wait for one inside their own limits. */
   readonly connectionsMax: number;
   readonly connectTimeoutMs: number;
   /** Longest silence before the answer's first byte and between two of them. */
@@ -34,16 +39,20 @@ export interface HttpRequest {
   readonly bodyText: string;
   /** Total time, waiting for a socket included. */
   readonly timeoutMs: number;
+  /** Longest wait for a socket. */
+  readonly sendWithinMs: number;
+  /** Asked right before the first byte: whether it may still leave. */
+  readonly maySend: () => boolean;
 }
 
 export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 export type HttpReply =
   | HttpAnswer
-  /** No whole answer came. `status` when its head did. */
+  /** No whole answer came. `status` when its head did. `no_connection`: none was there within `sendWithinMs`; `aborted`: also when `maySend` said no. */
   | {
       readonly kind: "broken";
-      readonly because: "aborted" | "deadline" | "idle" | "connection" | "not_http" | "not_built";
+      readonly because: "aborted" | "no_connection" | "deadline" | "idle" | "connection" | "not_http" | "not_built";
       readonly sent: "no" | "perhaps";
       readonly status: number | null;
       readonly headers: HttpHeaders;
@@ -83,20 +92,21 @@ export function createHttpCaller(options: HttpOptions): HttpCaller {
     bodyTimeout: options.idleTimeoutMs,
     connect: { timeout: options.connectTimeoutMs },
   });
+  const line = new SocketLine<Exchange>(options.connectionsMax, (exchange) => {
+    const { path, headers, bodyText } = exchange.request;
+    pool.dispatch({ path: prefix + path, method: "POST", headers, body: bodyText }, exchange);
+  });
   return {
     post: (request, signal) =>
       new Promise((resolve) => {
-        const exchange = new Exchange(request.timeoutMs, options.responseBytesMax, signal, resolve);
-        if (signal.aborted) {
-          exchange.giveUp("aborted");
-          return;
-        }
-        pool.dispatch(
-          { path: prefix + request.path, method: "POST", headers: request.headers, body: request.bodyText },
-          exchange,
-        );
+        const exchange = new Exchange(request, options.responseBytesMax, signal, line, resolve);
+        if (signal.aborted) exchange.giveUp("aborted");
+        else line.enter(exchange);
       }),
-    close: () => pool.destroy(),
+    close: async () => {
+      for (const exchange of line.empty()) exchange.giveUp("aborted");
+      await pool.destroy();
+    },
   };
 }
 
@@ -104,10 +114,13 @@ type Broken = Extract<HttpReply, { readonly kind: "broken" }>;
 
 /** One request on its way; settles exactly once. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly request: HttpRequest;
   readonly #responseBytesMax: number;
+  readonly #line: SocketLine<Exchange>;
   readonly #resolve: (reply: HttpReply) => void;
-  readonly #timer: NodeJS.Timeout;
+  readonly #startedMs = performance.now();
   readonly #stopWatching: () => void;
+  #timer: NodeJS.Timeout;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
   #sent = false;
@@ -116,27 +129,59 @@ class Exchange implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = [];
   #receivedBytes = 0;
 
-  constructor(timeoutMs: number, responseBytesMax: number, signal: AbortSignal, resolve: (reply: HttpReply) => void) {
+  constructor(
+    request: HttpRequest,
+    responseBytesMax: number,
+    signal: AbortSignal,
+    line: SocketLine<Exchange>,
+    resolve: (reply: HttpReply) => void,
+  ) {
+    this.request = request;
     this.#responseBytesMax = responseBytesMax;
+    this.#line = line;
     this.#resolve = resolve;
-    this.#timer = setTimeout(() => {
-      this.giveUp("deadline");
-    }, timeoutMs);
+    // One timer for both limits, since nearly all calls are over before the first: a long one sets it again.
+    this.#timer = this.#lookIn(Math.min(request.sendWithinMs, request.timeoutMs));
     this.#stopWatching = watchAbort(signal, () => {
       this.giveUp("aborted");
     });
   }
 
-  giveUp(because: "aborted" | "deadline"): void {
+  giveUp(because: "aborted" | "no_connection" | "deadline"): void {
+    if (!this.#sent) this.#line.leave(this);
     this.#settle(this.#broken(because, null));
     this.#controller?.abort(new Error(because));
   }
 
+  #lookIn(ms: number): NodeJS.Timeout {
+    return setTimeout(
+      () => {
+        this.#lookAtTime();
+      },
+      Math.max(1, ms),
+    );
+  }
+
+  #lookAtTime(): void {
+    const { timeoutMs, sendWithinMs } = this.request;
+    const leftMs = timeoutMs - this.#passedMs();
+    if (leftMs < 1) this.giveUp("deadline");
+    else if (!this.#sent && sendWithinMs < timeoutMs) this.giveUp("no_connection");
+    else this.#timer = this.#lookIn(leftMs);
+  }
+
+  #passedMs(): number {
+    return performance.now() - this.#startedMs;
+  }
+
+  /** Throwing here is before the first byte, and leaves the connection open for the next call. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // The timer may be late itself: a process that was stopped comes back here first.
+    if (!this.#settled && this.#passedMs() > this.request.sendWithinMs) this.giveUp("no_connection");
+    if (!this.#settled && !this.request.maySend()) this.giveUp("aborted");
+    if (this.#settled) throw new Error("given up before it was sent");
     this.#controller = controller;
-    // Given up while it waited for a socket: aborting here is still before the first byte.
-    if (this.#settled) controller.abort(new Error("given up"));
-    else this.#sent = true;
+    this.#sent = true;
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
@@ -158,12 +203,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#line.ended();
     const body = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks);
     if (body === undefined || !isUtf8(body)) this.#answer(null, "not_utf8");
     else this.#answer(body.toString("utf8"), null);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#line.ended();
     // The head of an error is enough to know what it means, and an error is not billed.
     if (this.#status !== null && !this.#isSuccess()) this.#answer(null, null);
     else this.#settle(this.#broken(reasonOf(error), codeOf(error)));

@@ -10,6 +10,7 @@ import type { RoutePolicy } from "../job/job.js";
 
 /** A name that is stable for ever: namespace of every UUIDv5 made here. Drawn once at random. */
 const UUID_NAMESPACE = Buffer.from("9f1d6a1e7c3b4d52a6c04be1f0d38a77", "hex");
+const VARIANT_DIGITS = "89ab";
 const ID_HASH_BYTES = 16;
 const BODY_HASH_BYTES = 16;
 
@@ -30,12 +31,14 @@ export function sha256(text: string): Buffer {
 
 /** UUIDv5 (RFC 9562, section 5.5) of a list of parts in the project's own namespace. */
 export function uuidV5(parts: readonly (string | null)[]): string {
-  const name = Buffer.from(unambiguous(parts), "utf8");
-  const digest = Buffer.from(hash("sha1", Buffer.concat([UUID_NAMESPACE, name]), "hex"), "hex");
-  digest.writeUInt8((digest.readUInt8(6) & 0x0f) | 0x50, 6);
-  digest.writeUInt8((digest.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = digest.toString("hex", 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const name = unambiguous(parts);
+  const named = Buffer.allocUnsafe(UUID_NAMESPACE.length + Buffer.byteLength(name));
+  UUID_NAMESPACE.copy(named);
+  named.write(name, UUID_NAMESPACE.length, "utf8");
+  const hex = hash("sha1", named, "hex");
+  // Version 5 is the thirteenth digit; the variant is the two highest bits of the seventeenth.
+  const variant = VARIANT_DIGITS[Number.parseInt(hex.charAt(16), 16) & 3] ?? "8";
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** 16 bytes that stand for a job id in the ledger's unique index. */

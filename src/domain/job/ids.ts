@@ -37,6 +37,8 @@ function placeParts(place: ClusterCoordinates): string[] {
 
 const DAY_DIGITS = 4;
 const DAYS_MAX = 32 ** DAY_DIGITS - 1; // until the year 4840
+const DIGIT_0 = 48;
+const LETTER_A = 97;
 const ATTEMPT_ID_FORM = /^[0-9a-v]{4}-[0-9a-v]{2,12}$/;
 
 /**
@@ -70,8 +72,9 @@ export function parseAttemptId(text: string): LedgerKey | null {
  */
 function checkDigit(digits: string): string {
   let sum = 0;
-  for (const digit of digits) {
-    sum = timesX(sum) ^ Number.parseInt(digit, 32);
+  for (let at = 0; at < digits.length; at += 1) {
+    const code = digits.charCodeAt(at);
+    sum = timesX(sum) ^ (code < LETTER_A ? code - DIGIT_0 : code - LETTER_A + 10);
   }
   return timesX(sum).toString(32);
 }

@@ -2,6 +2,7 @@ import type { AnswerFacts } from "../execution/execution.js";
 import type { LedgerKey } from "../ids.js";
 import { NO_USAGE, type Usage } from "../cost/usage.js";
 import { attemptId, costId } from "../job/ids.js";
+import { iso } from "./rendering.js";
 
 /** A cost record as it is published: flat, append-only (contract.md, "Cost record"). Amounts are decimal text. */
 export interface CostRecord {
@@ -128,6 +129,6 @@ export function servedCost(input: {
     nanoUsd: own ? facts.nanoUsd : "0",
     maxNanoUsd: own ? facts.maxNanoUsd : "0",
     listNanoUsd: facts.listNanoUsd,
-    at: new Date(input.atMs).toISOString(),
+    at: iso(input.atMs),
   };
 }

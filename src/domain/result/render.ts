@@ -138,7 +138,7 @@ function renderResult(
     requestHash: envelope.requestHash,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
-    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, billed)),
+    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, billed, cost)),
     decision:
       facts === null
         ? null
@@ -197,6 +197,7 @@ function attemptOf(
   attempt: AttemptSummary,
   day: number,
   billed: { readonly attempt: AttemptSummary } | null,
+  cost: RenderedCost | null,
 ): Readonly<Record<string, unknown>> {
   return {
     number: attempt.number,
@@ -209,8 +210,18 @@ function attemptOf(
     providerRequestId: attempt.providerRequestId,
     startedAt: iso(attempt.startedAtMs),
     ms: attempt.ms,
-    costId: attempt.outcome === "in_doubt" || billed?.attempt.no === attempt.no ? chargeId(attempt.no) : null,
+    costId: chargeIdOf(attempt, billed, cost),
   };
+}
+
+/** The charge's id is already there when this job carries it. */
+function chargeIdOf(
+  attempt: AttemptSummary,
+  billed: { readonly attempt: AttemptSummary } | null,
+  cost: RenderedCost | null,
+): string | null {
+  if (attempt.outcome !== "in_doubt" && billed?.attempt.no !== attempt.no) return null;
+  return cost?.row.attemptNo === attempt.no ? cost.record.costId : chargeId(attempt.no);
 }
 
 function copied(envelope: Envelope): [string, Buffer][] {

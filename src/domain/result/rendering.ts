@@ -8,8 +8,20 @@ export interface RenderSettings {
   readonly costsTopic: string;
 }
 
-/** Times leave as ISO 8601 UTC. */
-export const iso = (ms: number): string => new Date(ms).toISOString();
+const SECONDS_KEPT = 64;
+const secondTexts = new Map<number, string>();
+
+/** Times leave as ISO 8601 UTC. The part down to the second is kept for a while: a group of records has a handful of them. */
+export function iso(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  let text = secondTexts.get(second);
+  if (text === undefined) {
+    text = new Date(second * 1000).toISOString().slice(0, -4);
+    if (secondTexts.size >= SECONDS_KEPT) secondTexts.clear();
+    secondTexts.set(second, text);
+  }
+  return `${text}${String(ms - second * 1000).padStart(3, "0")}Z`;
+}
 
 /** The `error` of a result. */
 export function errorOf(failure: Failure): Readonly<Record<string, unknown>> {

@@ -1,5 +1,6 @@
 import type { AnswerFacts, AttemptSummary, ServedAnswer, Verdict } from "../../domain/execution/execution.js";
 import { FAILURE_POLICY, type AttemptOutcome, type Failure } from "../../domain/failure.js";
+import { answersInJson, asksForJson } from "../../domain/job/expected-json.js";
 import { chargeNanoUsd } from "../../domain/cost/charge.js";
 import type { ModelPrice } from "../../domain/cost/price.js";
 import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
@@ -117,7 +118,13 @@ function missedExpectation(work: Work, answer: ProviderAnswer): string | null {
     return "the answer is empty; the job expects text or a tool call";
   if (expect.complete && answer.finishReason === "length")
     return "the answer was cut at its output limit; the job expects a complete one";
+  if (expect.jsonSchema && answer.finishReason !== "refusal" && missesJson(work, answer))
+    return "the answer is not JSON; the job expects what its body asks for, JSON text";
   return null;
+}
+
+function missesJson(work: Work, answer: ProviderAnswer): boolean {
+  return asksForJson(work.format, work.bodyText) && !answersInJson(work.format, answer.bodyText);
 }
 
 function judgeFailure(
@@ -166,6 +173,24 @@ function judgeCutOff(work: Work, failure: ProviderFailure, cutOffBytes: number, 
       failure: answerCutOff(cutOffBytes, failure.provider),
       answer: { bodyText: "", facts },
     },
+  };
+}
+
+/** The call as a doubt, with nothing of what it brought: for one whose outcome could not be judged. */
+export function unjudgedCall(settings: JudgeSettings, work: Work, nowMs: number): FinishedCall {
+  return {
+    execution: work.execution,
+    attempt: work.intent,
+    outcome: "in_doubt",
+    endedAtMs: nowMs,
+    requestId: null,
+    modelVersion: null,
+    usage: NO_USAGE,
+    priceVersion: work.route.price.version,
+    nanoUsd: null,
+    summary: summaryOf(work, "in_doubt", null, nowMs),
+    earlier: work.history,
+    verdict: { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) },
   };
 }
 

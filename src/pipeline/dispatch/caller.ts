@@ -1,25 +1,26 @@
 import { attemptId } from "../../domain/job/ids.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
-import type { Provider, ProviderFailure } from "../../ports/provider.js";
+import type { Provider, ProviderAnswer, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
-import { judgeCall, logLevelOf, type JudgeSettings } from "./call-judge.js";
-import type { NumberSource } from "./number-source.js";
+import { judgeCall, logLevelOf, unjudgedCall, type JudgeSettings } from "./call-judge.js";
+import { SendPatience, type Patience, type PatienceSettings } from "./send-patience.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
-export interface CallerParts {
+export interface CallerParts extends PatienceSettings {
   readonly providers: ReadonlyMap<string, Provider>;
   readonly callTimeoutMs: (account: string) => number;
   readonly judge: JudgeSettings;
-  readonly slots: Slots;
-  readonly numbers: NumberSource;
+  readonly slots: Pick<Slots, "release">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Whether this session may still begin something; asked again right before the first byte of each call. */
+  readonly mayStart: () => boolean;
   readonly finished: (call: FinishedCall) => void;
-  /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. */
+  /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
 }
 
@@ -27,10 +28,12 @@ export interface CallerParts {
 export class Caller {
   readonly #parts: CallerParts;
   readonly #abort = new AbortController();
+  readonly #patience: SendPatience;
   #inAir = 0;
 
   constructor(parts: CallerParts) {
     this.#parts = parts;
+    this.#patience = new SendPatience(parts);
   }
 
   get inAir(): number {
@@ -43,16 +46,17 @@ export class Caller {
   }
 
   start(work: Work): void {
-    const { providers, clock, slots } = this.#parts;
+    const { providers, clock, mayStart } = this.#parts;
     const provider = providers.get(work.route.account);
     const timeoutMs = Math.min(this.#parts.callTimeoutMs(work.route.account), work.latestDeadlineMs - clock.nowMs());
-    if (provider === undefined || timeoutMs <= 0) {
-      slots.release(work.route.account, false);
+    // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
+    if (provider === undefined || timeoutMs <= 0 || !mayStart()) {
       this.#parts.notSent(work);
       return;
     }
     this.#inAir += 1;
     const startedMs = clock.monotonicMs();
+    const patience = this.#patience.of(work.execution.no, work.route.account);
     provider
       .call(
         {
@@ -62,20 +66,53 @@ export class Caller {
           bodyText: work.bodyText,
           maxOutputTokensDefault: work.route.maxOutputTokens,
           timeoutMs,
+          sendWithinMs: patience.withinMs,
+          maySend: mayStart,
         },
         this.#abort.signal,
       )
       .catch((error: unknown): ProviderFailure => brokenAdapter(error))
-      .then((outcome) => {
+      .then((reply) => {
         this.#inAir -= 1;
-        slots.release(work.route.account, outcome.kind === "answered");
-        const call = judgeCall(this.#parts.judge, work, outcome, clock.nowMs(), this.#parts.random.next());
-        this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, clock.monotonicMs() - startedMs);
-        this.#parts.finished(call);
+        const outcome = reply.kind === "not_sent" ? this.#notSent(work, reply, patience) : reply;
+        if (outcome !== null) this.#ended(work, outcome, clock.monotonicMs() - startedMs);
       })
       .catch((error: unknown) => {
-        this.#parts.log.error("dispatch.judge_failed", { attempt: work.intent.no, error });
+        this.#parts.log.error("dispatch.call_lost", { attempt: work.intent.no, error });
       });
+  }
+
+  /** @returns what the call came to when it is not given back once more, else null. */
+  #notSent(work: Work, reply: ProviderNotSent, patience: Patience): ProviderFailure | null {
+    const { metrics, log } = this.#parts;
+    const { account } = work.route;
+    if (reply.because === "no_connection") {
+      if (patience.last) return noConnection(reply, patience);
+      this.#patience.missed(work.execution.no);
+    }
+    metrics.count("sluice_attempts_total", { account, outcome: "not_sent" });
+    log.debug("attempt.not_sent", { attempt: attemptId(work.execution.day, work.intent.no), account, ...reply });
+    this.#parts.notSent(work);
+    return null;
+  }
+
+  #ended(work: Work, outcome: ProviderAnswer | ProviderFailure, ms: number): void {
+    this.#parts.slots.release(work.route.account, outcome.kind === "answered");
+    this.#patience.done(work.execution.no);
+    const call = this.#judge(work, outcome);
+    this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);
+    this.#parts.finished(call);
+  }
+
+  /** A call that can't be judged may have been billed all the same, and its attempt must end. */
+  #judge(work: Work, outcome: ProviderAnswer | ProviderFailure): FinishedCall {
+    const { judge, clock, random, log } = this.#parts;
+    try {
+      return judgeCall(judge, work, outcome, clock.nowMs(), random.next());
+    } catch (error) {
+      log.error("dispatch.judge_failed", { attempt: work.intent.no, error });
+      return unjudgedCall(judge, work, clock.nowMs());
+    }
   }
 
   #report(work: Work, call: FinishedCall, message: string | null, ms: number): void {
@@ -92,6 +129,18 @@ export class Caller {
       message,
     });
   }
+}
+
+/** Opening a connection had all the time there is for it. Nothing was sent, so the next route has its turn at once. */
+function noConnection(reply: ProviderNotSent, patience: Patience): ProviderFailure {
+  return {
+    kind: "failed",
+    outcome: "connection_failed",
+    sent: "no",
+    message: `${reply.message}; it had ${String(patience.withinMs)} ms`,
+    retryAfterMs: null,
+    provider: { status: null, code: null, requestId: null },
+  };
 }
 
 /** An adapter never throws for provider trouble; if it does, bytes may have left. */

@@ -1,12 +1,13 @@
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { WaitingExecution } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
+import { attemptId } from "../../domain/job/ids.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
 import type { Route } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
-import type { ClaimOutcome, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
+import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import { reportEnds } from "../finish/finish-stage.js";
@@ -15,7 +16,7 @@ import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
 export interface DispatchParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "claim" | "setAside">;
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly planRoutes: PlanRoutes;
@@ -29,6 +30,7 @@ export interface DispatchParts {
   readonly idlePollMs: number;
   readonly retry: RetryLimits;
   readonly doubt: (account: string) => { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint };
+  readonly mendable: (error: unknown) => boolean;
   readonly mayStart: () => boolean;
   readonly start: (work: Work) => void;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
@@ -38,6 +40,8 @@ export interface DispatchParts {
 const EXPIRE_EVERY_MS = 1000;
 /** A claimed execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
+/** An execution whose claim the ledger refuses is looked at again after this. */
+const SET_ASIDE_MS = 60_000;
 
 /** Takes waiting executions off their rows when they are due and a slot is free; settles doubts and deadlines on the way. */
 export class DispatchStage {
@@ -45,9 +49,13 @@ export class DispatchStage {
   readonly #stop = new AbortController();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
+  /** Most rows of a claim: fewer while one among them is refused. */
+  readonly #limits: Record<ClaimRequest["pick"], number>;
+  #last: Pick<ClaimRequest, "pick" | "limit"> = { pick: "run", limit: 1 };
 
   constructor(parts: DispatchParts) {
     this.#parts = parts;
+    this.#limits = { run: parts.claimSizeMax, expire: parts.claimSizeMax };
   }
 
   /** Whether due rows wait for a slot: then new jobs go behind them. */
@@ -70,32 +78,55 @@ export class DispatchStage {
         const more = await this.#step();
         if (!more) await clock.sleep(idlePollMs, this.#stop.signal);
       } catch (error) {
+        if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
   }
 
+  /**
+   * One row whose claim the ledger refuses must not hold all others up: claims become smaller until it is alone, then it is put off.
+   * @returns whether the next claim is worth it at once.
+   */
+  async #narrow(error: unknown): Promise<boolean> {
+    const { ledger, clock, log, metrics } = this.#parts;
+    const { pick, limit } = this.#last;
+    if (pick === "expire") this.#nextExpiryMs = 0;
+    if (limit > 1) {
+      log.warn("dispatch.claim_refused", { pick, limit, error });
+      this.#limits[pick] = Math.floor(limit / 2);
+      return true;
+    }
+    const nowMs = clock.nowMs();
+    const aside = await ledger.setAside({ pick, nowMs }, nowMs + SET_ASIDE_MS).catch(() => null);
+    if (aside === null) return false;
+    log.error("dispatch.set_aside", { execution: attemptId(aside.day, aside.no), error });
+    metrics.count("sluice_executions_set_aside_total", {});
+    return false;
+  }
+
   /** @returns whether another look is worth it at once. */
   async #step(): Promise<boolean> {
-    const { clock, slots, claimSizeMax, mayStart } = this.#parts;
+    const { clock, slots, mayStart } = this.#parts;
     if (!mayStart()) return false;
     if (clock.monotonicMs() >= this.#nextExpiryMs) {
       this.#nextExpiryMs = clock.monotonicMs() + EXPIRE_EVERY_MS;
-      await this.#claim("expire", claimSizeMax);
+      await this.#claim("expire", this.#limits.expire);
     }
     if (!slots.any()) {
       await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
       return slots.any();
     }
-    const limit = Math.min(claimSizeMax, slots.free);
+    const limit = Math.min(this.#limits.run, slots.free);
     const outcome = await this.#claim("run", limit);
     this.#backlog = outcome.taken === limit;
     return this.#backlog;
   }
 
   async #claim(pick: "run" | "expire", limit: number): Promise<ClaimOutcome> {
-    const { ledger, session, render, numbers, slots, clock, metrics } = this.#parts;
+    const { ledger, session, render, numbers, slots, clock, metrics, claimSizeMax } = this.#parts;
+    this.#last = { pick, limit };
     await numbers.reserve(limit);
     const nowMs = clock.nowMs();
     // A transaction that is tried again asks again: the same execution gets the same verdict, and one place.
@@ -111,6 +142,7 @@ export class DispatchStage {
     let started = new Set<number>();
     try {
       const outcome = await ledger.claim({ session, nowMs, pick, limit }, decide, render);
+      this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
       for (const { execution, intent } of outcome.started) this.#parts.start(this.#workOf(execution, intent));

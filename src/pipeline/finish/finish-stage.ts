@@ -6,12 +6,13 @@ import type { Clock, Log, Random } from "../../ports/system.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import { GroupQueue } from "../group-queue.js";
 import { persist } from "../persist.js";
+import { asDoubt } from "./refused-call.js";
 
 export interface FinishParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "finish">;
   readonly session: SessionNo;
   readonly render: Renderer;
-  readonly numbers: NumberSource;
+  readonly numbers: Pick<NumberSource, "close">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -22,9 +23,18 @@ export interface FinishParts {
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   /** True once waiting for the ledger any longer is pointless: the shutdown's grace is over. */
   readonly givenUp: () => boolean;
+  readonly graceMs: (account: string) => number;
+  /** The session must end: then the recovery puts in doubt what could not be written at all. */
+  readonly endSession: (reason: string) => void;
 }
 
-/** Writes what calls came to, in groups, one transaction after another. What it can't write stays `sending` and ends in doubt. */
+const DOUBT_TRIES = 3;
+const DOUBT_WAIT_MS = 100;
+
+/**
+ * Writes what calls came to, in groups, one transaction after another. A call whose row the ledger refuses is written as a doubt instead;
+ * when that is refused too, the session ends. What is not written by its end stays `sending` and ends in doubt.
+ */
 export class FinishStage {
   readonly #parts: FinishParts;
   readonly #queue: GroupQueue<FinishedCall>;
@@ -59,6 +69,21 @@ export class FinishStage {
   }
 
   async #write(calls: readonly FinishedCall[]): Promise<void> {
+    const refusal = await this.#tryWrite(calls);
+    const [first] = calls;
+    if (refusal === null || first === undefined) return;
+    if (calls.length === 1) {
+      await this.#writeAsDoubt(first, refusal.error);
+      return;
+    }
+    // One row that the database refuses must not hold its neighbours up.
+    const half = Math.ceil(calls.length / 2);
+    await this.#write(calls.slice(0, half));
+    await this.#write(calls.slice(half));
+  }
+
+  /** @returns why the ledger refused it; null when it is written, or given up because the ledger stays away. */
+  async #tryWrite(calls: readonly FinishedCall[]): Promise<{ readonly error: unknown } | null> {
     const { ledger, session, render, clock, log, numbers } = this.#parts;
     const startedMs = clock.monotonicMs();
     try {
@@ -72,18 +97,29 @@ export class FinishStage {
       for (const call of calls) numbers.close(call.attempt.no);
       this.#report(calls, outcome, clock.monotonicMs() - startedMs);
       this.#parts.publish(outcome.outbox);
+      return null;
     } catch (error) {
-      if (this.#parts.mendable(error)) {
-        log.error("finish.given_up", { calls: calls.length, error });
-      } else if (calls.length === 1) {
-        // One row that the database refuses must not hold its neighbours up; its attempt stays open and ends in doubt.
-        log.error("finish.refused", { attempt: calls[0]?.attempt.no, error });
-      } else {
-        const half = Math.ceil(calls.length / 2);
-        await this.#write(calls.slice(0, half));
-        await this.#write(calls.slice(half));
-      }
+      if (!this.#parts.mendable(error)) return { error };
+      log.error("finish.given_up", { calls: calls.length, error });
+      return null;
     }
+  }
+
+  async #writeAsDoubt(call: FinishedCall, error: unknown): Promise<void> {
+    const { clock, log, metrics, graceMs, endSession } = this.#parts;
+    const { no, account } = call.attempt;
+    log.error("finish.refused", { attempt: no, outcome: call.outcome, error });
+    metrics.count("sluice_refused_outcomes_total", { account });
+    for (let attempt = 1; ; attempt += 1) {
+      // Serial: a try only makes sense after the one before.
+      const refusal = await this.#tryWrite([asDoubt(call, clock.nowMs(), graceMs(account))]);
+      if (refusal === null) return;
+      log.error("finish.doubt_refused", { attempt: no, tries: attempt, error: refusal.error });
+      if (attempt === DOUBT_TRIES) break;
+      await clock.sleep(DOUBT_WAIT_MS * attempt);
+    }
+    metrics.count("sluice_unwritten_attempts_total", { account });
+    endSession("the outcome of a call can't be written");
   }
 
   #report(calls: readonly FinishedCall[], outcome: FinishOutcome, ms: number): void {

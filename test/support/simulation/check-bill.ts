@@ -23,6 +23,8 @@ export function checkBill({ database, books, broker }: CheckedParts, report: Rep
     if (isOpen) {
       if (booked !== 0n) report("ledger_equals_bill", `attempt ${id} is in doubt and has a known cost`, jobId);
       if (paid > intent.maxNanoUsd) report("ledger_equals_bill", `attempt ${id} was billed beyond its maximum`, jobId);
+      if (state === "in_doubt")
+        report("ledger_equals_bill", `attempt ${id} was left in doubt: nobody will settle it`, jobId);
       if (state === "settled" && !own.some((cost) => cost.billing === "in_doubt"))
         report("ledger_equals_bill", `attempt ${id} was settled without a cost record`, jobId);
     } else if (booked !== paid) {

@@ -1,6 +1,12 @@
 import { setMaxListeners } from "node:events";
 import type { AttemptOutcome } from "../../../src/domain/failure.js";
-import type { Provider, ProviderAnswer, ProviderCall, ProviderFailure } from "../../../src/ports/provider.js";
+import type {
+  Provider,
+  ProviderAnswer,
+  ProviderCall,
+  ProviderFailure,
+  ProviderNotSent,
+} from "../../../src/ports/provider.js";
 import { digestOf, INPUT_NANO_PER_TOKEN, OUTPUT_NANO_PER_TOKEN } from "./fixture.js";
 import type { Life, World } from "./world.js";
 
@@ -24,6 +30,7 @@ type Fate =
   | "rate_limited"
   | "overloaded"
   | "no_connection"
+  | "no_socket"
   | "cut_before_bill"
   | "cut_after_bill"
   | "refused";
@@ -48,14 +55,17 @@ export class FakeProvider implements Provider {
     return Promise.resolve();
   }
 
-  async call(call: ProviderCall, signal: AbortSignal): Promise<ProviderAnswer | ProviderFailure> {
+  async call(call: ProviderCall, signal: AbortSignal): Promise<ProviderAnswer | ProviderFailure | ProviderNotSent> {
     const world = this.#world;
     const { random } = world;
-    this.#books.onCall(call.attemptId);
     const fate = this.#fate();
     const calledMs = world.nowMs;
     await world.step(this.#life, "connect");
+    // A router that was stopped here may find itself declared dead; a call to nowhere may take its time too.
+    if (world.nowMs - calledMs > call.sendWithinMs || fate === "no_socket") return notSent("no_connection");
+    if (signal.aborted || !call.maySend()) return notSent("stopped");
     if (fate === "no_connection") return failure("connection_failed", "no", null, null);
+    this.#books.onCall(call.attemptId);
     const takesMs =
       fate === "slow" || fate === "slow_failure"
         ? random.between(1000, 12_000)
@@ -91,6 +101,9 @@ export class FakeProvider implements Provider {
       "rate_limited",
       "overloaded",
       "no_connection",
+      "no_socket",
+      "no_socket",
+      "no_socket",
       "cut_before_bill",
       "cut_after_bill",
       "refused",
@@ -141,6 +154,10 @@ function priceOf({ usage }: ProviderAnswer): bigint {
   return (
     BigInt(usage.inputTokens ?? 0) * INPUT_NANO_PER_TOKEN + BigInt(usage.outputTokens ?? 0) * OUTPUT_NANO_PER_TOKEN
   );
+}
+
+function notSent(because: ProviderNotSent["because"]): ProviderNotSent {
+  return { kind: "not_sent", because, message: because };
 }
 
 function failure(

@@ -62,7 +62,7 @@ async function claimInTransaction(
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row));
   const plan = sortVerdicts(context, transaction, waiting, decide);
   await context.statement(transaction, "executions-drop");
-  dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
+  const dropped = dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
   startExecutions(context, transaction, request, plan.started);
   await context.statement(transaction, "ready-insert");
   insertReady(context, transaction, plan.waits);
@@ -70,13 +70,17 @@ async function claimInTransaction(
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
   const outgoing = [
     ...written.outgoing,
-    ...(await settleDoubts(context, transaction, render, plan.settled, request.nowMs)),
+    ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return { fenced: false, taken: rows.length, started: plan.started, ended: written.ended, outbox };
 }
 
-function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+function dueRows(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+): ReadyRow[] {
   const { ready } = context.database;
   const due = transaction
     .all(ready)
@@ -86,6 +90,27 @@ function takeRows(context: MemoryContext, transaction: Transaction, request: Cla
       (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) ||
       a.key.no - b.key.no,
   );
+  return due;
+}
+
+export function setAside(
+  context: MemoryContext,
+  transaction: Transaction,
+  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  untilMs: number,
+): LedgerKey | null {
+  const { ready } = context.database;
+  const first = dueRows(context, transaction, request).find(({ key }) =>
+    transaction.tryLock(ready, key.no, "exclusive"),
+  );
+  if (first === undefined) return null;
+  transaction.update(ready, first.key.no, { runAtMs: untilMs, expiresMs: untilMs, waitsFor: "operator" });
+  return first.key;
+}
+
+function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+  const { ready } = context.database;
+  const due = dueRows(context, transaction, request);
   const taken: ReadyRow[] = [];
   for (const row of due) {
     if (taken.length === request.limit) break;
@@ -200,15 +225,23 @@ function dropUnwanted(
   transaction: Transaction,
   keys: readonly ReadyRow[],
   wanted: ReadonlySet<number>,
-): void {
-  const { executions } = context.database;
+): Doubt[] {
+  const { executions, attempts } = context.database;
+  const doubts: Doubt[] = [];
   for (const { key } of keys) {
     const row = transaction.get(executions, key.no);
-    if (wanted.has(key.no) || row === undefined || (row.state !== "ready" && row.state !== "in_doubt")) continue;
-    transaction.update(executions, key.no, { state: "dropped" });
-    forgetKey(context, transaction, row);
+    if (wanted.has(key.no) || row === undefined) continue;
+    if (row.state === "ready" || row.state === "in_doubt") {
+      transaction.update(executions, key.no, { state: "dropped" });
+      forgetKey(context, transaction, row);
+    }
+    const attempt = transaction.get(attempts, row.attemptNo ?? -1);
+    if (attempt?.state === "in_doubt") doubts.push({ key, doubtful: attempt.intent });
   }
+  return doubts;
 }
+
+type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
   const { doubtful } = execution;
@@ -308,7 +341,7 @@ async function settleDoubts(
   context: MemoryContext,
   transaction: Transaction,
   render: Renderer,
-  settled: readonly WaitingExecution[],
+  settled: readonly Doubt[],
   nowMs: number,
 ): Promise<Outgoing[]> {
   const { attempts } = context.database;

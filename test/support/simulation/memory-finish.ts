@@ -125,8 +125,11 @@ async function succeedExecutions(
     await transaction.lock(executionKeys, row.requestKey === null ? [] : [row.requestKey], "exclusive");
     if (answer.facts.cacheable && row.cacheWrite) keepKey(context, transaction, row, group.nowMs);
     else forgetKey(context, transaction, row);
-    await transaction.lock(ready, [call.execution.no], "exclusive");
-    transaction.remove(ready, call.execution.no);
+    // When a newer attempt waits in doubt, its row stays: the claim that takes it settles that doubt.
+    if (row.attemptNo === call.attempt.no) {
+      await transaction.lock(ready, [call.execution.no], "exclusive");
+      transaction.remove(ready, call.execution.no);
+    }
     done.push(call);
   }
   return done;
@@ -206,7 +209,9 @@ async function waitExecutions(
     done.push(call);
   }
   await context.statement(transaction, "ready-insert");
-  for (const { execution, verdict } of done) {
+  // An execution that has ended meanwhile is not moved, but a doubt about its attempt gets its row: a claim settles it.
+  const queued = waiting.filter((call) => done.includes(call) || call.verdict.kind === "doubt");
+  for (const { execution, verdict } of queued) {
     const nearest = nearestOf(context, transaction, execution.no);
     const runAtMs =
       verdict.kind === "again" ? verdict.runAtMs : verdict.kind === "doubt" ? verdict.settleAtMs : group.nowMs;

@@ -19,7 +19,7 @@ import type {
 } from "../../../src/ports/ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
 import { cancelJobs } from "./memory-cancel.js";
-import { claim, stragglersOf } from "./memory-claim.js";
+import { claim, setAside, stragglersOf } from "./memory-claim.js";
 import {
   endJobs,
   insertOutbox,
@@ -120,6 +120,10 @@ export class MemoryLedger implements Ledger {
     render: Renderer,
   ): Promise<ClaimOutcome> {
     return claim(this.#context, request, decide, render);
+  }
+
+  setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
+    return this.#context.single("set-aside", (transaction) => setAside(this.#context, transaction, request, untilMs));
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {

@@ -53,13 +53,14 @@ function recoverSession(
     for (const row of rows) {
       await transaction.lock(executions, [row.execution.no], "exclusive");
       const execution = transaction.get(executions, row.execution.no);
-      if (execution?.state !== "running" || execution.attemptNo !== row.intent.no) continue;
-      transaction.update(executions, execution.key.no, { state: "in_doubt" });
-      const nearest = nearestOf(context, transaction, execution.key.no);
+      if (execution?.state === "running" && execution.attemptNo === row.intent.no)
+        transaction.update(executions, execution.key.no, { state: "in_doubt" });
+      // Also for an execution that a late answer has ended meanwhile: the claim that takes the row settles the doubt.
+      const nearest = nearestOf(context, transaction, row.execution.no);
       const runAtMs = nowMs + graceMs(row.intent.account);
       insertReady(context, transaction, [
         {
-          key: execution.key,
+          key: row.execution,
           priority: nearest?.priority ?? 5,
           runAtMs,
           expiresMs: nearest?.deadlineMs ?? nowMs,

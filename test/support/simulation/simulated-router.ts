@@ -7,6 +7,7 @@ import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
 import { Caller } from "../../../src/pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../../src/pipeline/dispatch/dispatch-stage.js";
+import { GiveBack } from "../../../src/pipeline/dispatch/give-back.js";
 import { NumberSource } from "../../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../../src/pipeline/dispatch/slots.js";
 import type { Work } from "../../../src/pipeline/dispatch/work.js";
@@ -25,6 +26,9 @@ import type { Life, World } from "./world.js";
 export const SESSION = { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 } as const;
 const RETRY = { attemptsMax: 5, backoffBaseMs: 300, backoffMaxMs: 3000, retryAfterMaxMs: 60_000 } as const;
 const CALL_TIMEOUT_MS = 8000;
+/** Short enough that some of the simulated connections take longer. */
+const SEND_WITHIN_MS = 50;
+const CONNECT_TIMEOUT_MS = 1000;
 const GRACE_MS = 4000;
 const SWEEP_MS = 2000;
 const SHUTDOWN_GRACE_MS = 12_000;
@@ -86,28 +90,13 @@ export class SimulatedRouter {
     this.#term.signal.addEventListener("abort", end, { once: true });
     if (this.#term.signal.aborted) end();
     const stages = this.#buildStages(session, end);
-    const { keeper, dispatch, intake, relay, finish, caller, inbox, notSent, numbers } = stages;
-    const giveBack = async (): Promise<void> => {
-      const works = notSent.splice(0);
-      if (works.length === 0) return;
-      try {
-        await ledger.giveBack(
-          session,
-          works.map(({ execution, intent }) => ({ execution, attempt: intent })),
-          clock.nowMs(),
-        );
-        for (const { intent } of works) numbers.close(intent.no);
-      } catch (error) {
-        if (!(error instanceof LedgerAway)) throw error;
-        notSent.push(...works);
-      }
-    };
+    const { keeper, dispatch, intake, relay, finish, caller, inbox, giveBack } = stages;
     const starting = [dispatch.run(), intake.run()];
     const loops = [
       keeper.run(),
       ...starting,
       relay.runSweep(),
-      this.#everySecond(over.signal, giveBack),
+      giveBack.run(over.signal),
       this.#stragglers(session, over.signal, relay),
     ];
     const finishing = finish.run();
@@ -139,18 +128,11 @@ export class SimulatedRouter {
     finish.close();
     await Promise.race([finishing, clock.sleep(left())]);
     stages.giveUp();
-    await giveBack();
+    await giveBack.drain(left() / 2);
     await relay.drain(left());
     keeper.stop();
     await Promise.race([Promise.allSettled(loops), clock.sleep(1000)]);
     await ledger.endSession(session).catch(() => undefined);
-  }
-
-  async #everySecond(over: AbortSignal, giveBack: () => Promise<void>): Promise<void> {
-    while (!over.aborted) {
-      await this.#clock.sleep(1000, over);
-      await giveBack();
-    }
   }
 
   async #stragglers(session: SessionNo, over: AbortSignal, relay: RelayStage): Promise<void> {
@@ -198,14 +180,25 @@ export class SimulatedRouter {
     });
     const publish = relay.add.bind(relay);
     const groups = { groupSizeMax: 5, groupWaitMs: 5, render: RENDER };
-    const finish = new FinishStage({ ...common, ...groups, numbers, publish, givenUp: () => givenUp });
-    const notSent: Work[] = [];
+    const finish = new FinishStage({
+      ...common,
+      ...groups,
+      numbers,
+      publish,
+      givenUp: () => givenUp,
+      graceMs,
+      endSession: fenced,
+    });
+    const giveBack = new GiveBack({ ...common, slots, numbers, endSession: fenced });
+    const mayStart = (): boolean => keeper.mayStart();
     const caller = new Caller({
       ...common,
       providers,
       callTimeoutMs: () => CALL_TIMEOUT_MS,
+      connectTimeoutMs: () => CONNECT_TIMEOUT_MS,
+      sendWithinMs: SEND_WITHIN_MS,
       slots,
-      numbers,
+      mayStart,
       judge: {
         retry: RETRY,
         graceMs,
@@ -219,18 +212,11 @@ export class SimulatedRouter {
         finish.add(call);
       },
       notSent: (work) => {
-        notSent.push(work);
+        giveBack.add(work);
       },
     });
-    const mayStart = (): boolean => keeper.mayStart();
-    // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
     const start = (work: Work): void => {
-      if (mayStart()) {
-        caller.start(work);
-        return;
-      }
-      slots.release(work.route.account, false);
-      notSent.push(work);
+      caller.start(work);
     };
     const dispatch = new DispatchStage({
       ...common,
@@ -284,8 +270,7 @@ export class SimulatedRouter {
       finish,
       caller,
       inbox,
-      notSent,
-      numbers,
+      giveBack,
       giveUp: () => {
         givenUp = true;
       },

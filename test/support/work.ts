@@ -1,0 +1,69 @@
+import type { RoutePolicy } from "../../src/domain/job/job.js";
+import { readRequestFacts } from "../../src/domain/route/request-facts.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
+import type { Metrics } from "../../src/ports/metrics.js";
+import type { Log } from "../../src/ports/system.js";
+import { PLAN_ROUTES } from "./simulation/fixture.js";
+
+export const POLICY: RoutePolicy = {
+  model: "sim",
+  chain: "standard",
+  providers: null,
+  capabilities: [],
+  selfHostedOnly: false,
+  regions: null,
+  expect: { jsonSchema: false, notEmpty: true, complete: false },
+  onDoubt: null,
+};
+
+const BODY = '{"model":"sim","messages":[{"role":"user","content":"why"}]}';
+
+/** Work on the simulated catalog's first route; its execution and intent have this number. */
+export function workOf(no: number, nowMs: number, more: Partial<Work> = {}): Work {
+  const { routes } = PLAN_ROUTES(POLICY, readRequestFacts("openai.chat", BODY, BODY.length, null));
+  const route = routes[0]!;
+  return {
+    execution: { day: 20_000, no },
+    intent: {
+      no,
+      number: 1,
+      account: route.account,
+      provider: route.kind,
+      model: route.model,
+      routeIndex: 0,
+      maxNanoUsd: 2_000_000n,
+      startedAtMs: nowMs,
+    },
+    format: "openai.chat",
+    policy: POLICY,
+    bodyText: BODY,
+    route,
+    routes,
+    firstPrice: route.price,
+    history: [],
+    latestDeadlineMs: nowMs + 3_600_000,
+    ...more,
+  };
+}
+
+/** A log whose lines a test reads: `level event`. */
+export function logInto(lines: string[]): Log {
+  const at =
+    (level: string) =>
+    (event: string): void => {
+      lines.push(`${level} ${event}`);
+    };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Counters that a test reads, by name and labels. */
+export function metricsInto(counted: Map<string, number>): Metrics {
+  return {
+    count: (name, labels, by = 1) => {
+      const key = [name, ...Object.values(labels)].join(" ");
+      counted.set(key, (counted.get(key) ?? 0) + by);
+    },
+    set: () => undefined,
+    observe: () => undefined,
+  };
+}

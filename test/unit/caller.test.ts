@@ -1,0 +1,145 @@
+import { describe, expect, test } from "@jest/globals";
+import { NO_USAGE } from "../../src/domain/cost/usage.js";
+import { Caller } from "../../src/pipeline/dispatch/caller.js";
+import type { JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
+import { SendPatience } from "../../src/pipeline/dispatch/send-patience.js";
+import type { FinishedCall } from "../../src/ports/ledger.js";
+import type { ProviderAnswer, ProviderCall, ProviderNotSent } from "../../src/ports/provider.js";
+import { logInto, metricsInto, workOf } from "../support/work.js";
+
+const NOW_MS = 1_800_000_000_000;
+const NO_CONNECTION: ProviderNotSent = { kind: "not_sent", because: "no_connection", message: "no connection" };
+const STOPPED: ProviderNotSent = { kind: "not_sent", because: "stopped", message: "stopped" };
+const ANSWER: ProviderAnswer = {
+  kind: "answered",
+  bodyText: "{}",
+  finishReason: "stop",
+  modelVersion: null,
+  usage: { ...NO_USAGE, inputTokens: 10, outputTokens: 5 },
+  usageSuspect: false,
+  requestId: "request",
+  empty: false,
+};
+
+function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, judge: Partial<JudgeSettings> = {}) {
+  const calls: ProviderCall[] = [];
+  const finished: FinishedCall[] = [];
+  const notSent: number[] = [];
+  const released: string[] = [];
+  const lines: string[] = [];
+  const counted = new Map<string, number>();
+  const state = { mayStart: true };
+  const caller = new Caller({
+    providers: new Map([
+      [
+        "alpha",
+        {
+          account: "alpha",
+          call: (call: ProviderCall) => {
+            calls.push(call);
+            return Promise.resolve(reply(call));
+          },
+          close: () => Promise.resolve(),
+        },
+      ],
+    ]),
+    callTimeoutMs: () => 60_000,
+    connectTimeoutMs: () => 10_000,
+    sendWithinMs: 250,
+    judge: {
+      retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
+      graceMs: () => 30_000,
+      resultBytesMax: 1_000_000,
+      answeredPrice: (work) => work.route.price,
+      ...judge,
+    },
+    slots: { release: (account, answered) => released.push(`${account} ${String(answered)}`) },
+    clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
+    random: { next: () => 0 },
+    log: logInto(lines),
+    metrics: metricsInto(counted),
+    mayStart: () => state.mayStart,
+    finished: (call) => finished.push(call),
+    notSent: (work) => notSent.push(work.intent.no),
+  });
+  const start = async (no: number): Promise<void> => {
+    caller.start(workOf(no, NOW_MS));
+    while (caller.inAir > 0) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { start, calls, finished, notSent, released, lines, counted, state };
+}
+
+describe("a call that was not sent", () => {
+  test("is given back with its place still taken, and counts as no attempt that failed", async () => {
+    const one = bench(() => NO_CONNECTION);
+    await one.start(1);
+    expect([one.notSent, one.finished, one.released]).toEqual([[1], [], []]);
+    expect(one.counted.get("sluice_attempts_total alpha not_sent")).toBe(1);
+  });
+
+  test("gets the time of a connect after four tries; without a connection that is then a failed attempt", async () => {
+    const one = bench(() => NO_CONNECTION);
+    for (let round = 0; round < 5; round += 1) await one.start(1);
+    expect(one.calls.map(({ sendWithinMs }) => sendWithinMs)).toEqual([250, 250, 250, 250, 10_000]);
+    expect(one.notSent).toEqual([1, 1, 1, 1]);
+    expect(one.finished).toMatchObject([
+      { outcome: "connection_failed", nanoUsd: 0n, verdict: { kind: "again", routeIndex: 1 } },
+    ]);
+    expect(one.released).toEqual(["alpha false"]);
+  });
+
+  test("has its tries counted by execution, and anew once a call came to something", async () => {
+    let sends = false;
+    const one = bench(() => (sends ? ANSWER : NO_CONNECTION));
+    for (const no of [1, 1, 1, 2, 1]) await one.start(no);
+    sends = true;
+    await one.start(1);
+    sends = false;
+    await one.start(1);
+    await one.start(2);
+    expect(one.calls.map(({ sendWithinMs }) => sendWithinMs)).toEqual([250, 250, 250, 250, 250, 10_000, 250, 250]);
+  });
+
+  test("because the router stops is given back however often, and says nothing about connections", async () => {
+    const one = bench(() => STOPPED);
+    for (let round = 0; round < 6; round += 1) await one.start(1);
+    expect([one.notSent.length, one.finished]).toEqual([6, []]);
+    expect(one.calls.map(({ sendWithinMs }) => sendWithinMs)).toEqual(Array.from({ length: 6 }, () => 250));
+  });
+
+  test("is not even begun by a session that may start nothing, and asks it again before the first byte", async () => {
+    const one = bench((call) => (call.maySend() ? ANSWER : STOPPED));
+    one.state.mayStart = false;
+    await one.start(1);
+    expect([one.calls, one.notSent]).toEqual([[], [1]]);
+    one.state.mayStart = true;
+    await one.start(2);
+    expect(one.finished).toHaveLength(1);
+  });
+});
+
+test("a call that can't be judged is in doubt, at its maximum", async () => {
+  const one = bench(() => ANSWER, {
+    answeredPrice: () => {
+      throw new Error("no such price");
+    },
+  });
+  await one.start(1);
+  expect(one.lines).toContain("error dispatch.judge_failed");
+  expect(one.finished).toMatchObject([
+    {
+      attempt: { no: 1, maxNanoUsd: 2_000_000n },
+      outcome: "in_doubt",
+      nanoUsd: null,
+      verdict: { kind: "doubt", settleAtMs: NOW_MS + 30_000 },
+    },
+  ]);
+});
+
+test("patience remembers 10,000 executions and forgets the oldest", () => {
+  const patience = new SendPatience({ sendWithinMs: 250, connectTimeoutMs: () => 10_000 });
+  for (let round = 0; round < 4; round += 1) for (let no = 0; no < 10_000; no += 1) patience.missed(no);
+  expect([patience.of(0, "alpha").last, patience.of(9_999, "alpha").last]).toEqual([true, true]);
+  patience.missed(10_000);
+  expect([patience.of(0, "alpha").last, patience.of(1, "alpha").last]).toEqual([false, true]);
+});

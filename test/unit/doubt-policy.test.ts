@@ -1,0 +1,92 @@
+import { expect, test } from "@jest/globals";
+import type { WaitingExecution } from "../../src/domain/execution/execution.js";
+import { sessionNo } from "../../src/domain/ids.js";
+import { DispatchStage } from "../../src/pipeline/dispatch/dispatch-stage.js";
+import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
+import { Slots } from "../../src/pipeline/dispatch/slots.js";
+import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
+import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
+import { logInto, metricsInto, POLICY, workOf } from "../support/work.js";
+
+const NOW_MS = 1_800_000_000_000;
+const RETRY_MAX_NANO_USD = 2_000_000n;
+
+/** What dispatch says about an execution in doubt: its job's word, its account's, and what the doubtful call may have cost. */
+async function verdictOn(
+  job: "retry" | "fail" | null,
+  account: "retry" | "fail",
+  maxNanoUsd: bigint,
+): Promise<ClaimVerdict> {
+  const { intent, format, bodyText, latestDeadlineMs } = workOf(7, NOW_MS);
+  const waiting: WaitingExecution = {
+    key: { day: 20_000, no: 7 },
+    tenant: "catalogue",
+    state: "in_doubt",
+    format,
+    policy: { ...POLICY, onDoubt: job },
+    bodyText,
+    history: [],
+    nextRouteIndex: 0,
+    dueAtMs: NOW_MS,
+    doubtful: { ...intent, maxNanoUsd },
+    latestDeadlineMs,
+    maxCostNanoUsd: null,
+  };
+  const stop = { now: (): void => undefined };
+  const verdicts: ClaimVerdict[] = [];
+  const claim: Ledger["claim"] = (request, decide) => {
+    if (request.pick === "run") {
+      verdicts.push(decide(waiting));
+      stop.now();
+    }
+    return Promise.resolve({ fenced: false, taken: 0, started: [], ended: [], outbox: [] });
+  };
+  const stage = new DispatchStage({
+    ledger: { claim, setAside: () => Promise.resolve(null) },
+    session: sessionNo(1),
+    render: RENDER,
+    planRoutes: PLAN_ROUTES,
+    numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
+    slots: new Slots(
+      new Map([
+        ["alpha", 4],
+        ["beta", 4],
+      ]),
+    ),
+    clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
+    random: { next: () => 0 },
+    log: logInto([]),
+    metrics: metricsInto(new Map()),
+    claimSizeMax: 10,
+    idlePollMs: 1,
+    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
+    doubt: () => ({ policy: account, retryMaxNanoUsd: RETRY_MAX_NANO_USD }),
+    mendable: () => false,
+    mayStart: () => true,
+    start: () => undefined,
+    publish: () => undefined,
+    fenced: () => undefined,
+  });
+  stop.now = () => {
+    stage.stop();
+  };
+  await stage.run();
+  return verdicts[0]!;
+}
+
+test.each<["retry" | "fail" | null, "retry" | "fail", bigint, string]>([
+  [null, "retry", 2_000_000n, "start"],
+  [null, "fail", 2_000_000n, "IN_DOUBT"],
+  ["retry", "retry", 2_000_000n, "start"],
+  ["retry", "fail", 2_000_000n, "IN_DOUBT"],
+  ["retry", "retry", 2_000_001n, "IN_DOUBT"],
+  ["fail", "retry", 2_000_000n, "IN_DOUBT"],
+  ["fail", "fail", 2_000_000n, "IN_DOUBT"],
+])(
+  "a doubt where the job says %s, the account %s and the call may have cost %s ends with %s",
+  async (job, account, maxNanoUsd, then) => {
+    const verdict = await verdictOn(job, account, maxNanoUsd);
+    if (then === "start") expect(verdict).toMatchObject({ kind: "start", intent: { number: 2, account: "beta" } });
+    else expect(verdict).toMatchObject({ kind: "fail", failure: { code: then } });
+  },
+);
