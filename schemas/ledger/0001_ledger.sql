@@ -180,7 +180,10 @@ CREATE TABLE outbox_ready (
   seq bigint PRIMARY KEY,
   session_no bigint NOT NULL,
   topic text NOT NULL,
+  -- When its records were written; never changed, since it bounds how long they wait for a topic that does not take them.
   at_ms bigint NOT NULL,
+  -- The sweep leaves the row alone until then: a router has just taken it over, or its record is held back.
+  after_ms bigint NOT NULL DEFAULT 0,
   kinds text[] NOT NULL,
   nos bigint[] NOT NULL,
   days integer[] NOT NULL
@@ -219,9 +222,14 @@ CREATE TABLE dead_letters (
   replay_count integer NOT NULL DEFAULT 0,
   record_value bytea,
   record_headers text NOT NULL,
+  -- The record in the outbox that its topic does not take; only with REPLY_UNDELIVERABLE.
+  outbox_kind text,
+  outbox_no bigint,
+  outbox_day integer,
   PRIMARY KEY (no)
 );
 CREATE INDEX dead_letters_open ON dead_letters (failed_ms);
+CREATE INDEX dead_letters_undeliverable ON dead_letters (outbox_no) WHERE outbox_no IS NOT NULL;
 
 -- A replay exists once for each generation it ended, whoever asks.
 CREATE TABLE replays (

@@ -52,6 +52,8 @@ const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
 const RELAY_RECORDS_MAX = 20_000;
 const RELAY_RECORDS_PER_SEND = 1000;
+/** Below Kafka's default limit of a record batch, since all records of a send may go to one partition. */
+const RELAY_BYTES_PER_SEND = 1_000_000;
 const SEND_TIMEOUT_MS = 15_000;
 const DAYS_EVERY_MS = 3_600_000;
 
@@ -133,10 +135,13 @@ export class RouterSession {
     });
     this.#relay = new RelayStage({
       ...common,
+      render,
       publisher: this.#publisher,
       sweepAfterMs: config.delivery.sweepAfterMs,
+      undeliverableAfterMs: config.delivery.undeliverableAfterMs,
       recordsMax: RELAY_RECORDS_MAX,
       recordsPerSend: RELAY_RECORDS_PER_SEND,
+      bytesPerSend: RELAY_BYTES_PER_SEND,
     });
     const publish = this.#relay.add.bind(this.#relay);
     const groups = { groupSizeMax: config.limits.groups.sizeMax, groupWaitMs: config.limits.groups.waitMs };
@@ -163,6 +168,7 @@ export class RouterSession {
       judge: {
         retry: config.delivery,
         graceMs,
+        resultBytesMax: config.results.valueBytesMax,
         answeredPrice: (work, version) => {
           const account = catalog.accounts.find(({ name }) => name === work.route.account);
           return account === undefined ? null : answeredPrice(account, work.route, version, catalog.prices);
@@ -255,7 +261,6 @@ export class RouterSession {
   /** Runs until the signal or until the session is declared dead, then drains. */
   async run(signal: AbortSignal): Promise<void> {
     const over = AbortSignal.any([signal, this.#over.signal]);
-    await this.#publisher.connect();
     const starting = [this.#dispatch.run(), this.#intake.run()];
     const loops = [
       this.#keeper.run(),

@@ -116,7 +116,7 @@ export const PROVIDERS = named(
       min: KIB,
       max: 512 * MIB,
       default: 32 * MIB,
-      why: "A longer answer is cut off and counts as bad; far above any real text answer.",
+      why: "A longer answer is cut off, and its job ends with RESULT_TOO_LARGE; far above any real text answer.",
     }),
     maxOutputTokensDefault: integer({
       min: 1,

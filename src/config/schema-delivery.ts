@@ -82,6 +82,12 @@ export const DELIVERY = optionalSection(
       default: 2 * SECOND_MS,
       why: "Outgoing records this old are published by the sweep, whoever left them.",
     }),
+    undeliverableAfterMs: integer({
+      min: SECOND_MS,
+      max: 7 * DAY_MS,
+      default: DAY_MS,
+      why: "How long a result or cost record waits for a topic that is missing or not authorised before it becomes a dead letter; a day leaves time to mend it.",
+    }),
   },
   "Deadlines, retries and the pace of the stages.",
 );
@@ -201,10 +207,10 @@ export const CACHE = optionalSection(
 export const RESULTS = optionalSection(
   {
     valueBytesMax: integer({
-      min: KIB,
+      min: 64 * KIB,
       max: 64 * MIB,
       default: 1_000_000,
-      why: "Longest result record; a little below Kafka's default limit of 1 MiB, which counts headers too.",
+      why: "Longest result record, 16 KiB of it for all but the answer; a longer answer is RESULT_TOO_LARGE. A little below Kafka's default limit of 1 MiB, which counts headers too.",
     }),
   },
   "Results.",

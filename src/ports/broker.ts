@@ -32,7 +32,21 @@ export interface Inbox {
   accepted(topic: string, partition: number, next: number): void;
 }
 
-/** Publishes to the broker with acks=all. Rejects when not all of the records are acknowledged; publishing again is harmless. */
+export type PublishOutcome = { readonly kind: "acknowledged" } | PublishRefusal;
+
+/** The brokers answered, and will answer the same again. */
+export interface PublishRefusal {
+  readonly kind: "refused";
+  /** `records`: one of them, or all of them at once; alone the others may be taken. `topic`: nothing is taken until somebody mends it. */
+  readonly of: "records" | "topic";
+  /** The broker's word and what it means. */
+  readonly reason: string;
+}
+
+/**
+ * Publishes to the broker with acks=all. Of refused records some may have been written: brokers answer by partition. Rejects on trouble that
+ * waiting mends (connection, leader, replicas, time), when not all are acknowledged. Publishing again is harmless: records have stable ids.
+ */
 export interface Publisher {
-  publish(topic: string, records: readonly Outgoing[]): Promise<void>;
+  publish(topic: string, records: readonly Outgoing[]): Promise<PublishOutcome>;
 }

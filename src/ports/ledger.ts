@@ -103,11 +103,30 @@ export interface FinishOutcome {
   readonly waste: number;
 }
 
-/** Records of one topic that one transaction wrote; published together, then dropped together. */
+/** Records of one topic that one transaction wrote; dropped together when all are published. */
 export interface OutboxGroup {
   readonly seq: number;
   readonly topic: string;
   readonly records: readonly Outgoing[];
+  /** When they were written. */
+  readonly sinceMs: EpochMs;
+}
+
+/** A record that its topic does not take. */
+export interface RefusedOutgoing {
+  /** Of its group. */
+  readonly seq: number;
+  readonly record: Outgoing;
+  readonly reason: string;
+}
+
+export interface GivenUp {
+  /** What goes out in their place. */
+  readonly outbox: readonly OutboxGroup[];
+  /** Dead letters `REPLY_UNDELIVERABLE` that were written. */
+  readonly letters: number;
+  /** Records that nothing can stand for. They keep a row of their own, and `takeOutbox` gives them out again after a while. */
+  readonly held: number;
 }
 
 export interface ClaimRequest {
@@ -191,9 +210,19 @@ export interface Ledger {
   /** Ends jobs that still wait for an ended execution: more waiters than one finish takes. */
   answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
 
-  /** Groups that no living router has in memory, oldest first. They become this session's. */
-  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]>;
+  /** Groups that no living router has in memory, oldest first. They become this session's. @param butNot topics that are left alone. */
+  takeOutbox(
+    session: SessionNo,
+    limit: number,
+    olderThanMs: number,
+    butNot: readonly string[],
+  ): Promise<readonly OutboxGroup[]>;
   dropOutbox(seqs: readonly number[]): Promise<void>;
+  /**
+   * Takes refused records out of their groups. A result, repeat or cost record ends as a dead letter, its job's status stays; a dead letter
+   * goes out again without its value; what is refused even then is held. A record that is no longer in its group was given up before: no-op.
+   */
+  giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp>;
   /** Makes sure that the tables for the coming days are there; called at start and hourly. */
   prepareDays(): Promise<void>;
   /** @param limit counting stops there. */

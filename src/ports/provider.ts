@@ -40,6 +40,8 @@ export interface ProviderFailure {
   readonly message: string;
   readonly retryAfterMs: number | null;
   readonly provider: ProviderError;
+  /** Only there when a successful answer was longer than this and was cut off there. */
+  readonly cutOffBytes?: number;
 }
 
 /** A call that was given up before its first byte left: nothing can have been billed, and nothing is known of the provider. */

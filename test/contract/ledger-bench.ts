@@ -161,6 +161,7 @@ export class LedgerBench {
       {
         retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
         graceMs: () => 0,
+        resultBytesMax: 1_000_000,
         answeredPrice: () => route.price,
       },
       {
@@ -202,9 +203,9 @@ export class LedgerBench {
     return this.ledger.claim({ session: this.session, nowMs: this.nowMs() + aheadMs, pick, limit: 10 }, decide, RENDER);
   }
 
-  async refused(offset: number) {
+  async refused(offset: number, value = Buffer.from("{no json")) {
     this.next = Math.max(this.next, offset + 1);
-    const record = recordAt(this.partition, offset, this.nowMs(), Buffer.from("{no json"));
+    const record = recordAt(this.partition, offset, this.nowMs(), value);
     const planned = admission.admit(record, this.nowMs());
     if (planned.kind !== "refused") throw new Error("the bench wrote a good job");
     return renderRefused(RENDER_SETTINGS, {

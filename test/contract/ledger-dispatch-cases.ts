@@ -170,7 +170,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("is told in an event that the next sweep publishes, once", async () => {
       const held = await at.bench.start(WISH);
       await die();
-      const taken = await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000);
+      const taken = await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000, []);
       expect(taken.map(({ topic }) => topic)).toEqual([EVENTS_TOPIC]);
       expect(eventsIn(taken)).toEqual([
         {
@@ -185,7 +185,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(recordsOf(taken, "event").map(({ key, no }) => [key?.toString(), no])).toEqual([["a", held.intent.no]]);
       await recover(at.bench, 60_000);
       await at.bench.ledger.dropOutbox(taken.map(({ seq }) => seq));
-      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000)).toEqual([]);
+      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, -1000, [])).toEqual([]);
     });
 
     test("after a call that broke off is told in the transaction that records it, and so is its settlement", async () => {
@@ -420,7 +420,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(eventsIn(groups)).toMatchObject([{ kind: "position.gap", severity: "critical", jobId: null }]);
       await at.bench.ledger.endSession(at.bench.session);
       const next = await at.bench.ledger.openSession("next");
-      expect(await at.bench.ledger.takeOutbox(next, 10, -1000)).toEqual(groups);
+      expect(await at.bench.ledger.takeOutbox(next, 10, -1000, [])).toEqual(groups);
     });
   });
 
@@ -428,19 +428,19 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("keeps a group until it is dropped, byte for byte, and gives a dead router's to another", async () => {
       const { outbox } = await at.bench.finish([at.bench.ended(await at.bench.start(WISH), answerTo("why"))]);
       const written = [...outbox].sort((a, b) => a.seq - b.seq);
-      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, 60_000)).toEqual([]);
+      expect(await at.bench.ledger.takeOutbox(at.bench.session, 10, 60_000, [])).toEqual([]);
       await at.bench.ledger.endSession(at.bench.session);
       const next = await at.bench.ledger.openSession("next");
-      const taken = [...(await at.bench.ledger.takeOutbox(next, 10, -1000))].sort((a, b) => a.seq - b.seq);
+      const taken = [...(await at.bench.ledger.takeOutbox(next, 10, -1000, []))].sort((a, b) => a.seq - b.seq);
       expect(taken).toEqual(written);
       await at.bench.ledger.dropOutbox(taken.map(({ seq }) => seq));
-      expect(await at.bench.ledger.takeOutbox(next, 10, -1000)).toEqual([]);
+      expect(await at.bench.ledger.takeOutbox(next, 10, -1000, [])).toEqual([]);
     });
 
     test("of a living router is not given to another", async () => {
       await at.bench.finish([at.bench.ended(await at.bench.start(WISH), answerTo("why"))]);
       const other = await at.bench.ledger.openSession("other");
-      expect(await at.bench.ledger.takeOutbox(other, 10, -1000)).toEqual([]);
+      expect(await at.bench.ledger.takeOutbox(other, 10, -1000, [])).toEqual([]);
     });
   });
 }

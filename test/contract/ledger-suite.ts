@@ -12,6 +12,7 @@ import {
   resultsIn,
   type OpenLedger,
 } from "./ledger-bench.js";
+import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 
@@ -258,6 +259,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
     });
 
     dispatchCases(at);
+    deliveryCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

@@ -95,7 +95,7 @@ describe("jobs", () => {
       status: "cancelled",
       error: { code: "CANCELLED" },
     });
-    const groups = await ledger.ledger.takeOutbox(ledger.session, 10, -1000);
+    const groups = await ledger.ledger.takeOutbox(ledger.session, 10, -1000, []);
     expect(groups.flatMap(({ records }) => records.map(({ kind }) => kind))).toEqual(["result", "event"]);
     expect((await ledger.cli("jobs", "cancel", "a")).exitCode).toBe(6);
   });

@@ -21,7 +21,7 @@ const PLANTED: Readonly<
       publisher: (real) => ({
         publish: (topic, records) => {
           real.publish(topic, records).catch(() => undefined);
-          return Promise.resolve();
+          return Promise.resolve({ kind: "acknowledged" });
         },
       }),
     },

@@ -11,10 +11,19 @@ export interface ConfigChanges {
   readonly kafka?: Readonly<Record<string, unknown>>;
   readonly registry?: Readonly<Record<string, unknown>>;
   readonly postgres?: Readonly<Record<string, unknown>>;
+  readonly delivery?: Readonly<Record<string, unknown>>;
+  readonly results?: Readonly<Record<string, unknown>>;
+  /** Merged into the account. */
+  readonly account?: Readonly<Record<string, unknown>>;
 }
 
 /** The gateway's config document: two tenants, one account at the simulator, one alias. Addresses and the key stay references. */
-export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, changes: ConfigChanges): unknown {
+export function gatewayConfig(
+  names: FreshTopicNames,
+  simulatorUrl: string,
+  changes: ConfigChanges,
+  replyTopics: readonly string[] = [],
+): unknown {
   return {
     environment: "test",
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: groupOf(names), ...changes.kafka },
@@ -22,7 +31,7 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
     registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
-    tenants: { acme: { tier: "standard" }, zenith: { tier: "free" } },
+    tenants: { acme: { tier: "standard", replyTopics }, zenith: { tier: "free" } },
     providers: {
       "openai-main": {
         kind: "openai",
@@ -31,12 +40,15 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
         limits: { concurrency: changes.concurrency ?? 32 },
         callTimeoutMs: changes.callTimeoutMs ?? 30_000,
         inDoubt: changes.inDoubt ?? { policy: "retry", graceMs: 2000 },
+        ...changes.account,
       },
     },
     models: {
       cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "openai-main", model: "gpt-4.1-mini" }] },
     },
     limits: changes.limits ?? {},
+    delivery: changes.delivery ?? {},
+    results: changes.results ?? {},
     shutdown: { graceMs: changes.shutdownGraceMs ?? 10_000 },
     http: { port: 0 },
   };

@@ -20,6 +20,8 @@ export interface TopicsSetup {
   readonly partitions: number;
   /** Longest record batch that the topics take; the broker's own default when left out. */
   readonly messageBytesMax?: number;
+  /** Further topics that results may go to; null: the broker's own default. */
+  readonly replyTopics: readonly { readonly name: string; readonly messageBytesMax: number | null }[];
 }
 
 const GONE_POLL_MS = 50;
@@ -57,19 +59,24 @@ export class GatewayTopics {
     });
   }
 
-  async #start({ names, partitions, messageBytesMax }: TopicsSetup): Promise<void> {
+  async #start({ names, partitions, messageBytesMax, replyTopics }: TopicsSetup): Promise<void> {
     await Promise.all([this.admin.connect(), this.#producer.connect(), this.#reader.connect()]);
-    const configEntries =
-      messageBytesMax === undefined ? [] : [{ name: "max.message.bytes", value: String(messageBytesMax) }];
+    const configEntries = messageBytesEntries(messageBytesMax ?? null);
     const written = [names.results, names.costs, names.deadLetters, names.events];
     await this.admin.createTopics({
       waitForLeaders: true,
       topics: [
         { topic: names.jobs, numPartitions: partitions, replicationFactor: 1, configEntries },
         ...written.map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1, configEntries })),
+        ...replyTopics.map(({ name, messageBytesMax: bytes }) => ({
+          topic: name,
+          numPartitions: 1,
+          replicationFactor: 1,
+          configEntries: messageBytesEntries(bytes),
+        })),
       ],
     });
-    await this.#reader.subscribe({ topics: written, fromBeginning: true });
+    await this.#reader.subscribe({ topics: [...written, ...replyTopics.map(({ name }) => name)], fromBeginning: true });
     await this.#reader.run({
       autoCommit: false,
       eachBatch: ({ batch }) => {
@@ -100,22 +107,22 @@ export class GatewayTopics {
   }
 
   get results(): readonly FoundRecord[] {
-    return this.#in(this.names.results);
+    return this.in(this.names.results);
   }
 
   get costs(): readonly FoundRecord[] {
-    return this.#in(this.names.costs);
+    return this.in(this.names.costs);
   }
 
   get events(): readonly FoundRecord[] {
-    return this.#in(this.names.events);
+    return this.in(this.names.events);
   }
 
   get deadLetters(): readonly FoundRecord[] {
-    return this.#in(this.names.deadLetters);
+    return this.in(this.names.deadLetters);
   }
 
-  #in(topic: string): readonly FoundRecord[] {
+  in(topic: string): readonly FoundRecord[] {
     return this.#found.filter((record) => record.topic === topic);
   }
 
@@ -138,6 +145,10 @@ export class GatewayTopics {
   async close(): Promise<void> {
     await Promise.all([this.#reader.disconnect(), this.#producer.disconnect(), this.admin.disconnect()]);
   }
+}
+
+function messageBytesEntries(bytes: number | null): { readonly name: string; readonly value: string }[] {
+  return bytes === null ? [] : [{ name: "max.message.bytes", value: String(bytes) }];
 }
 
 function toFound(topic: string, partition: number, message: KafkaMessage): FoundRecord {

@@ -20,6 +20,8 @@ export interface GatewayOptions {
   readonly latencyMs?: number;
   readonly partitions?: number;
   readonly messageBytesMax?: number;
+  /** Topics that acme's results may go to, by the last word of their names; "missing" is not created. */
+  readonly replyTopics?: Readonly<Record<string, { readonly messageBytesMax?: number } | "missing">>;
   readonly config?: ConfigChanges;
   /** Address of the schema registry for the routers; the shared one when left out. */
   readonly registryUrl?: string;
@@ -62,17 +64,24 @@ export class Gateway {
     );
     const folder = await mkdtemp(join(tmpdir(), `sluice-${options.name}-`));
     const names = freshTopicNames(options.name);
+    const replyTopics = Object.entries(options.replyTopics ?? {});
     const [simulator, topics] = await Promise.all([
       GatewaySimulator.start(folder, options.latencyMs ?? 0),
       GatewayTopics.open({
         brokers: addresses.kafkaBrokers,
         names,
         partitions: options.partitions ?? 1,
+        replyTopics: replyTopics.flatMap(([word, topic]) =>
+          topic === "missing"
+            ? []
+            : [{ name: `${names.results}.${word}`, messageBytesMax: topic.messageBytesMax ?? null }],
+        ),
         ...(options.messageBytesMax === undefined ? {} : { messageBytesMax: options.messageBytesMax }),
       }),
     ]);
     const configFile = join(folder, "sluice.json");
-    await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {})));
+    const allowed = replyTopics.map(([word]) => `${names.results}.${word}`);
+    await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {}, allowed)));
     const env = {
       KAFKA_BROKERS: addresses.kafkaBrokers,
       DATABASE_URL: database.url,
@@ -121,6 +130,18 @@ export class Gateway {
     });
     this.#routers.push(router);
     return router;
+  }
+
+  /** The full name of one of `replyTopics`. */
+  replyTopic(word: string): string {
+    return `${this.topics.names.results}.${word}`;
+  }
+
+  /** Runs a command to its end. @returns what it printed as JSON. @throws Error when it exits with another code than 0. */
+  async cliJson(...args: readonly string[]): Promise<unknown> {
+    const { exitCode, data, notes } = await this.cli(...args, "--json");
+    if (exitCode !== 0) throw new Error(`exit ${String(exitCode)}: ${notes.join("; ")}`);
+    return JSON.parse(data.join("\n"));
   }
 
   /** A command line from `dist` on this gateway's config. */

@@ -14,6 +14,7 @@ function judge(expected: Partial<ExpectedAnswer>, bodyText: string, answer: Part
     {
       retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
       graceMs: () => 0,
+      resultBytesMax: 1_000_000,
       answeredPrice: () => work.route.price,
     },
     work,
@@ -62,6 +63,7 @@ describe("an answer to a job that expects JSON", () => {
       {
         retry: { attemptsMax: 1, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
         graceMs: () => 0,
+        resultBytesMax: 1_000_000,
         answeredPrice: () => null,
       },
       workOf(1, NOW_MS, { policy: { ...POLICY, expect: { ...POLICY.expect, jsonSchema: true } }, bodyText: SCHEMA }),

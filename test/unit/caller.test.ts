@@ -49,6 +49,7 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
     judge: {
       retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
       graceMs: () => 30_000,
+      resultBytesMax: 1_000_000,
       answeredPrice: (work) => work.route.price,
       ...judge,
     },

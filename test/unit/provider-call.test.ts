@@ -209,6 +209,14 @@ describe("an answer of status 200 that is none", () => {
     expect(seen.requests).toHaveLength(1);
   });
 
+  test("a body longer than the cap says what the cap is, since a whole answer was billed; an error's body does not", async () => {
+    const long = `{"x":"${"y".repeat(100_000)}"}`;
+    const answered = await serve((response) => response.writeHead(200, JSON_TYPE).end(long));
+    expect(await provider(answered.baseUrl).call(callOf(), NEVER)).toMatchObject({ cutOffBytes: 10_000 });
+    const refused = await serve((response) => response.writeHead(503, JSON_TYPE).end(long));
+    expect(await provider(refused.baseUrl).call(callOf(), NEVER)).not.toHaveProperty("cutOffBytes");
+  });
+
   test("a body that breaks off is a bad response with the bytes it had", async () => {
     const seen = await serve((response, socket) => {
       response.writeHead(200, { ...JSON_TYPE, "content-length": "500" });

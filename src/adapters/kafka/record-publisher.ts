@@ -1,36 +1,54 @@
-import type { IHeaders, Kafka, Message, Producer } from "kafkajs";
+import kafkajs, { type ICustomPartitioner, type IHeaders, type Kafka, type Message, type Producer } from "kafkajs";
 import type { Outgoing } from "../../domain/result/outgoing.js";
-import type { Publisher } from "../../ports/broker.js";
+import type { Publisher, PublishOutcome } from "../../ports/broker.js";
+import { publishRefusal } from "./publish-refusal.js";
 import { installRecordEncoding } from "./record-encoding.js";
+
+const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
 
 export interface PublisherSettings {
   readonly sendTimeoutMs: number;
 }
 
-/** Publishes with acks=all. A send that is not answered in time counts as failed and is made again: records have stable ids. */
+/**
+ * Publishes with acks=all. A send that is not answered in time counts as failed and is made again: records have stable ids.
+ *
+ * Each topic has a producer of its own, opened with its first record: a kafkajs producer asks for all topics it ever sent to at once, and
+ * when one of them has been deleted the others get that topic's error. There are as many as the config names topics.
+ */
 export class RecordPublisher implements Publisher {
-  readonly #producer: Producer;
+  readonly #kafka: Kafka;
   readonly #sendTimeoutMs: number;
+  readonly #producers = new Map<string, Promise<Producer>>();
+  #closed = false;
 
   constructor(kafka: Kafka, settings: PublisherSettings) {
     installRecordEncoding();
-    this.#producer = kafka.producer({
-      allowAutoTopicCreation: false,
-      retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1000 },
-    });
+    this.#kafka = kafka;
     this.#sendTimeoutMs = settings.sendTimeoutMs;
   }
 
-  async connect(): Promise<void> {
-    await this.#producer.connect();
-  }
-
   async close(): Promise<void> {
-    await this.#producer.disconnect();
+    this.#closed = true;
+    const opened = [...this.#producers.values()];
+    this.#producers.clear();
+    await Promise.allSettled(opened.map(async (producer) => (await producer).disconnect()));
   }
 
-  async publish(topic: string, records: readonly Outgoing[]): Promise<void> {
-    const sending = this.#producer.send({
+  async publish(topic: string, records: readonly Outgoing[]): Promise<PublishOutcome> {
+    try {
+      await this.#send(topic, records);
+      return { kind: "acknowledged" };
+    } catch (error) {
+      const refusal = publishRefusal(error);
+      if (refusal === null) throw error;
+      return refusal;
+    }
+  }
+
+  async #send(topic: string, records: readonly Outgoing[]): Promise<void> {
+    const producer = await this.#producerOf(topic);
+    const sending = producer.send({
       topic,
       acks: -1,
       timeout: this.#sendTimeoutMs,
@@ -49,7 +67,45 @@ export class RecordPublisher implements Publisher {
       sending.catch(() => undefined);
     }
   }
+
+  async #producerOf(topic: string): Promise<Producer> {
+    if (this.#closed) throw new Error("the publisher is closed");
+    const known = this.#producers.get(topic);
+    if (known !== undefined) return known;
+    const opening = this.#open();
+    this.#producers.set(topic, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#producers.delete(topic);
+      throw error;
+    }
+  }
+
+  async #open(): Promise<Producer> {
+    const producer = this.#kafka.producer({
+      allowAutoTopicCreation: false,
+      createPartitioner: createExistingPartitioner,
+      retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1000 },
+    });
+    await producer.connect();
+    return producer;
+  }
 }
+
+/**
+ * The usual partitioner, which honours a record's partition only if the topic has it. kafkajs leaves out records of other partitions and
+ * says that they were sent (2.2.4, findLeaderForPartitions): a reply for partition 99 of 12 would be lost.
+ */
+export const createExistingPartitioner: ICustomPartitioner = () => {
+  const usual = Partitioners.DefaultPartitioner();
+  return (args) => {
+    const { partition, ...rest } = args.message;
+    if (partition === undefined || args.partitionMetadata.some(({ partitionId }) => partitionId === partition))
+      return usual(args);
+    return usual({ ...args, message: rest });
+  };
+};
 
 function toMessage(record: Outgoing): Message {
   const message: Message = { key: record.key, value: record.value, headers: toHeaders(record.headers) };

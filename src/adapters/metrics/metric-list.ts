@@ -82,7 +82,7 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
   sluice_relay_failures_total: {
     kind: "counter",
     labels: ["topic"],
-    help: "Groups of outgoing records that the brokers did not take; they are sent again.",
+    help: "Sends of outgoing records that the brokers did not take: sent again, halved, or given up.",
   },
 };
 

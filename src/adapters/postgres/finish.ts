@@ -1,5 +1,5 @@
 import type pg from "pg";
-import type { AttemptSummary, EndedState } from "../../domain/execution/execution.js";
+import type { AttemptSummary, EndedState, ServedAnswer } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
@@ -347,7 +347,7 @@ async function endWaiters(
     const isPayer = payer.no === job.key.no;
     // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
     const pays = isPayer && reason.call.chargeIsFirst;
-    if (pays) served.add(executionNo);
+    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
     return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
   });
   return { items, served };
@@ -425,7 +425,7 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
   const { call } = reason;
   const expired = status === "expired";
   return {
-    answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
+    answer: answerOf(call),
     failure: expired
       ? {
           code: "DEADLINE_EXCEEDED",
@@ -439,6 +439,11 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
     history: historyOf(call),
     endedAtMs: nowMs,
   };
+}
+
+/** What was billed; whether it serves anybody is another question. */
+function answerOf({ verdict }: NewCall): ServedAnswer | null {
+  return verdict.kind === "succeed" || verdict.kind === "fail" ? verdict.answer : null;
 }
 
 /** A billed attempt whose cost record no served job carries: nobody waited any more, or its execution had ended otherwise. */

@@ -66,42 +66,46 @@ export function insertOutbox(
         int4Array(records.map((record) => record.day)),
       ],
     );
-    groups.push({ seq, topic, records });
+    groups.push({ seq, topic, records, sinceMs: nowMs });
   }
   return groups;
 }
 
+export interface OutboxTake {
+  readonly session: number;
+  readonly limit: number;
+  readonly olderThanMs: number;
+  readonly silentAfterMs: number;
+  readonly butNot: readonly string[];
+}
+
 /** Takes queue rows over from routers that are gone, or that this one no longer has in memory. */
-export async function takeOutboxRows(
-  client: pg.PoolClient,
-  session: number,
-  limit: number,
-  olderThanMs: number,
-  silentAfterMs: number,
-): Promise<OutboxGroup[]> {
+export async function takeOutboxRows(client: pg.PoolClient, take: OutboxTake): Promise<OutboxGroup[]> {
   const rows = await run(
     client,
     "outbox-take",
-    `UPDATE outbox_ready o SET session_no = $1, at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+    `UPDATE outbox_ready o SET session_no = $1, after_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $3
      FROM (SELECT q.seq FROM outbox_ready q
            WHERE q.at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $3
+             AND q.after_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint AND q.topic <> ALL($5::text[])
              AND (q.session_no = $1 OR NOT EXISTS (
                SELECT 1 FROM routers r WHERE r.session_no = q.session_no AND r.ended_at IS NULL
                  AND r.beat_at > clock_timestamp() - make_interval(secs => $4::float8 / 1000)))
            ORDER BY q.seq LIMIT $2 FOR UPDATE SKIP LOCKED) due
      WHERE o.seq = due.seq
-     RETURNING o.seq, o.topic, array_to_json(o.kinds), array_to_json(o.nos), array_to_json(o.days)`,
-    [session, limit, olderThanMs, silentAfterMs],
+     RETURNING o.seq, o.topic, array_to_json(o.kinds), array_to_json(o.nos), array_to_json(o.days), o.at_ms`,
+    [take.session, take.limit, take.olderThanMs, take.silentAfterMs, textArray(take.butNot)],
   );
   const groups: OutboxGroup[] = [];
-  for (const [seq, topic, kinds, nos, days] of rows) {
+  for (const [seq, topic, kinds, nos, days, sinceMs] of rows) {
     const keys = {
       kinds: JSON.parse(kinds ?? "[]") as string[],
       nos: JSON.parse(nos ?? "[]") as number[],
       days: JSON.parse(days ?? "[]") as number[],
     };
     // Serial: the sweep is off the usual path and must not take every connection.
-    groups.push({ seq: Number(seq), topic: topic ?? "", records: await loadOutgoing(client, keys) });
+    const records = await loadOutgoing(client, keys);
+    groups.push({ seq: Number(seq), topic: topic ?? "", records, sinceMs: Number(sinceMs) });
   }
   return groups;
 }

@@ -11,12 +11,14 @@ import type {
   ClaimVerdict,
   FinishGroup,
   FinishOutcome,
+  GivenUp,
   InboxPosition,
   IntakeGroup,
   IntakeOutcome,
   Ledger,
   LedgerLoad,
   OutboxGroup,
+  RefusedOutgoing,
 } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
@@ -25,6 +27,7 @@ import { claim, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { finish } from "./finish.js";
+import { giveUpOutgoing } from "./give-up.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
@@ -200,10 +203,16 @@ export class PostgresLedger implements Ledger {
     );
   }
 
-  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]> {
+  takeOutbox(
+    session: SessionNo,
+    limit: number,
+    olderThanMs: number,
+    butNot: readonly string[],
+  ): Promise<readonly OutboxGroup[]> {
+    const take = { session, limit, olderThanMs, silentAfterMs: OUTBOX_SILENT_AFTER_MS, butNot };
     return transaction(
       this.#context.pools.durable,
-      (client) => takeOutboxRows(client, session, limit, olderThanMs, OUTBOX_SILENT_AFTER_MS),
+      (client) => takeOutboxRows(client, take),
       () => Promise.resolve(null),
     );
   }
@@ -212,6 +221,10 @@ export class PostgresLedger implements Ledger {
     await run(this.#context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [
       int8Array(seqs),
     ]);
+  }
+
+  giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp> {
+    return giveUpOutgoing(this.#context, session, refused, render);
   }
 
   async prepareDays(): Promise<void> {

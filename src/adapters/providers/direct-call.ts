@@ -88,7 +88,10 @@ function reportLimits(settings: ProviderSettings, wire: WireFormat, reply: HttpR
 function readAnswer(reply: HttpAnswer, wire: WireFormat, settings: ProviderSettings): ProviderAnswer | ProviderFailure {
   if (reply.status < 200 || reply.status >= 400) return errorAnswer(reply, wire, settings);
   const because = problemOf(reply);
-  if (because !== null) return badResponse(reply, wire, because);
+  if (because !== null) {
+    const bad = badResponse(reply, wire, because);
+    return reply.problem === "too_long" ? { ...bad, cutOffBytes: settings.responseBytesMax } : bad;
+  }
   const bodyText = reply.bodyText ?? "";
   const read = wire.fromResponse(bodyText);
   if ("kind" in read) return badResponse(reply, wire, read.because);

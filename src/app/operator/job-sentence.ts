@@ -36,11 +36,22 @@ function afterText({ attempts }: JobView): string {
   return `, after attempt ${String(last.number)} at ${last.account}/${last.model} was ${last.outcome}`;
 }
 
-function deliveryText({ delivery }: JobView): string {
-  return delivery === "pending" ? "not yet published" : delivery === "published" ? "published" : "none";
+function deliveryText({ delivery, undeliverable }: JobView): string {
+  switch (delivery) {
+    case "none":
+      return "none";
+    case "pending":
+      return "not yet published";
+    case "published":
+      return "published";
+    case "undeliverable":
+      return undeliverable === null
+        ? "undeliverable"
+        : `undeliverable: ${undeliverable.message}${letterText({ letter: undeliverable })}`;
+  }
 }
 
-function letterText({ letter }: JobView): string {
+function letterText({ letter }: Pick<JobView, "letter">): string {
   return letter === null
     ? ""
     : `, dead letter ${String(letter.no)} is ${letter.state}${letter.state === "open" ? `; sluice dlq replay ${String(letter.no)}` : ""}`;

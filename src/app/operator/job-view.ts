@@ -4,12 +4,14 @@ import {
   deliveryOf,
   findJobs,
   letterOfJob,
+  letterOfResult,
   loadAttempts,
   loadCosts,
   type AttemptLine,
   type CostLine,
   type Delivery,
   type JobDetail,
+  type JobLetter,
   type SeenState,
 } from "../../adapters/postgres/operator/job-rows.js";
 import type { Operator } from "./open-operator.js";
@@ -39,6 +41,8 @@ export interface JobView {
   readonly attempts: readonly (AttemptLine & { readonly attemptId: string })[];
   readonly costs: readonly CostLine[];
   readonly letter: { readonly no: number; readonly state: string } | null;
+  /** Why the result is not delivered; null unless `delivery` is `undeliverable`. */
+  readonly undeliverable: JobLetter | null;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -52,11 +56,12 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
   const pool = operator.pools.durable;
   const nos = attemptNos(job);
   const day = job.execution?.day ?? job.key.day;
-  const [attempts, costs, delivery, letter] = await Promise.all([
+  const [attempts, costs, delivery, letter, refusal] = await Promise.all([
     loadAttempts(pool, day, nos),
     loadCosts(pool, job.key, job.execution, nos),
     deliveryOf(pool, job.key),
     letterOfJob(pool, job.key),
+    letterOfResult(pool, job.key),
   ]);
   return {
     jobId: job.jobId,
@@ -78,6 +83,7 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     attempts: attempts.map((attempt) => ({ ...attempt, attemptId: attemptId(attempt.key.day, attempt.key.no) })),
     costs,
     letter: letter === null ? null : { no: letter.no, state: letter.state },
+    undeliverable: delivery === "undeliverable" ? refusal : null,
     labels: parseEnvelope(job.envelope).labels,
   };
 }

@@ -1,4 +1,4 @@
-import { refusalOf, type ReplayRefusal } from "../../domain/dead-letter/replay.js";
+import { isAboutDelivery, refusalOf, type ReplayRefusal } from "../../domain/dead-letter/replay.js";
 import type { LetterState } from "../../domain/dead-letter/where.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import { createRoutePlanner, routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
@@ -50,7 +50,8 @@ export async function planReplay(operator: Operator, filter: LetterFilter, parke
       const group = groups.get(name) ?? { code: letter.code, tenant: letter.tenant, state: letter.state, count: 0 };
       groups.set(name, { ...group, count: group.count + 1 });
     }
-    const cost = await costOf(operator, planRoutes, good);
+    const calling = good.filter(({ code }) => !isAboutDelivery(code));
+    const cost = await costOf(operator, planRoutes, calling);
     count += good.length;
     maxCostNanoUsd += cost.maxNanoUsd;
     unknownCost += cost.unknown;

@@ -1,3 +1,4 @@
+import { isAboutDelivery } from "../../domain/dead-letter/replay.js";
 import type { ReplaySettings } from "../../domain/dead-letter/replay-settings.js";
 import type { AdmittedJob } from "../../domain/job/job.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
@@ -5,6 +6,7 @@ import { parseEnvelope } from "../../domain/result/envelope.js";
 import { isRegistryFramed, type ValueDecoder } from "../../ports/value-decoder.js";
 import { loadLetter, type Letter } from "../../adapters/postgres/operator/letter-rows.js";
 import { envelopeOf } from "../../adapters/postgres/operator/job-rows.js";
+import { redeliverLetter, type RedeliverOutcome } from "../../adapters/postgres/operator/redeliver-letter.js";
 import { replayLetter, type ReplayOutcome } from "../../adapters/postgres/operator/replay-letter.js";
 import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.js";
 import { createAvroDecoder } from "../../adapters/registry/avro-decoder.js";
@@ -27,7 +29,13 @@ export interface ReplayOptions {
 
 export interface ReplayReport {
   readonly replayed: number;
-  readonly how: { readonly queued: number; readonly joined: number; readonly cached: number };
+  /** `redelivered`: a record that its topic had not taken goes out again. */
+  readonly how: {
+    readonly queued: number;
+    readonly joined: number;
+    readonly cached: number;
+    readonly redelivered: number;
+  };
   /** Somebody else replayed or discarded these after they were selected. */
   readonly endedMeanwhile: number;
   readonly refused: ReplayPlan["refused"];
@@ -38,14 +46,15 @@ export interface ReplayReport {
 export async function replayLetters(operator: Operator, options: ReplayOptions): Promise<ReplayReport> {
   const replayer = new Replayer(operator, options);
   const refused = new RefusedCounts();
-  const how = { queued: 0, joined: 0, cached: 0 };
+  const how = { queued: 0, joined: 0, cached: 0, redelivered: 0 };
   let endedMeanwhile = 0;
   for await (const page of selectLetters(operator, options.filter)) {
     for (const letter of page) {
       if (options.signal.aborted) return reportOf(how, endedMeanwhile, refused, true);
       // Serial: the pace is a promise, and one transaction a letter keeps locks short.
       const outcome = await replayer.replay(letter);
-      if (outcome.kind === "replayed") how[outcome.how] += 1;
+      if (outcome.kind === "redelivered") how.redelivered += 1;
+      else if (outcome.kind === "replayed") how[outcome.how] += 1;
       else if (
         letter.state !== "replayed" &&
         letter.state !== "discarded" &&
@@ -64,7 +73,13 @@ function reportOf(
   refused: RefusedCounts,
   stopped: boolean,
 ): ReplayReport {
-  return { replayed: how.queued + how.joined + how.cached, how, endedMeanwhile, refused: refused.all, stopped };
+  return {
+    replayed: how.queued + how.joined + how.cached + how.redelivered,
+    how,
+    endedMeanwhile,
+    refused: refused.all,
+    stopped,
+  };
 }
 
 class Replayer {
@@ -90,8 +105,12 @@ class Replayer {
           );
   }
 
-  async replay(letter: Letter): Promise<ReplayOutcome> {
+  async replay(letter: Letter): Promise<ReplayOutcome | RedeliverOutcome> {
     await this.#keepPace();
+    if (isAboutDelivery(letter.code)) {
+      const { context } = this.#operator;
+      return redeliverLetter(context, letter.no, await this.#operator.session());
+    }
     const first = await this.#once(letter, null);
     if (first.kind === "replayed" || first.why !== "no_request") return first;
     const readmitted = await this.#readmit(letter);

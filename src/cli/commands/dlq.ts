@@ -66,7 +66,9 @@ function addLook(dlq: Command, context: CommandContext): void {
 function addReplay(dlq: Command, context: CommandContext): void {
   dlq
     .command("replay")
-    .description("give failed or expired jobs a new generation; exit 6 when some of the letters can't be replayed")
+    .description(
+      "give failed or expired jobs a new generation, send undeliverable records again; exit 6 when some of the letters can't be replayed",
+    )
     .argument("[letters...]", "numbers of letters; else --where")
     .option("--where <conditions>", WHERE_HELP)
     .option("--set <changes>", "as in: deadline=+2h,chain=standard; else the original time to live anew")
@@ -267,9 +269,10 @@ function showPlan(context: CommandContext, plan: ReplayPlan): ExitCode {
 }
 
 function showReport(context: CommandContext, report: ReplayReport, filter: LetterFilter): ExitCode {
-  const { queued, joined, cached } = report.how;
+  const { queued, joined, cached, redelivered } = report.how;
+  const again = redelivered === 0 ? "" : `, ${String(redelivered)} records go out again`;
   context.show({ dryRun: false, ...report, refused: refusedJson(report.refused) }, () => [
-    `replayed ${String(report.replayed)} dead letters: ${String(queued)} will be called, ${String(joined)} joined an equal job, ${String(cached)} were answered at once`,
+    `replayed ${String(report.replayed)} dead letters: ${String(queued)} will be called, ${String(joined)} joined an equal job, ${String(cached)} were answered at once${again}`,
   ]);
   if (report.endedMeanwhile > 0)
     context.note(`${String(report.endedMeanwhile)} were replayed or discarded by somebody else meanwhile`);

@@ -16,6 +16,7 @@ export const REPLAY_REFUSALS = {
   job_not_failed: "its job did not fail or expire",
   id_forgotten: "the ledger no longer remembers its id, or a newer generation has it: send the record again",
   no_lifetime: "its deadline lay before its own record; give --set deadline=+2h",
+  record_forgotten: "the record that could not be delivered is no longer in the ledger",
   no_request: "its request is no longer in the ledger and its record is not accepted any more: send it again",
 } as const satisfies Record<string, string>;
 export type ReplayRefusal = keyof typeof REPLAY_REFUSALS;
@@ -31,9 +32,15 @@ export interface LetterFacts {
 export function refusalOf(letter: LetterFacts, parked: boolean): ReplayRefusal | null {
   if (letter.state === "replayed") return "replayed_already";
   if (letter.state === "discarded") return "discarded";
+  if (isAboutDelivery(letter.code)) return null;
   if (!letter.hasJob) return "no_job";
   if (!isReplayable(letter.code)) return "not_replayable";
   return letter.state === "parked" && !parked ? "parked" : null;
+}
+
+/** A replay of such a letter sends the record out again; its job, if there is one, is left as it is. */
+export function isAboutDelivery(code: string): boolean {
+  return code === "REPLY_UNDELIVERABLE";
 }
 
 /** A code that this build does not know is left to the build that wrote it. */

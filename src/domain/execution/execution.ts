@@ -119,5 +119,6 @@ export interface WaitingExecution {
 export type Verdict =
   | { readonly kind: "succeed"; readonly answer: ServedAnswer }
   | { readonly kind: "again"; readonly runAtMs: EpochMs; readonly routeIndex: number; readonly waitsFor: string }
-  | { readonly kind: "fail"; readonly failure: Failure }
+  /** `answer`: it serves nobody, and was billed all the same; null: nothing was. */
+  | { readonly kind: "fail"; readonly failure: Failure; readonly answer: ServedAnswer | null }
   | { readonly kind: "doubt"; readonly settleAtMs: EpochMs };

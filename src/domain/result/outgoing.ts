@@ -99,6 +99,23 @@ export interface Renderer {
   readonly conflict: (job: IntakeJob, day: number) => RefusedRecord;
   /** What somebody must notice. `no`: a number of this event's own. */
   readonly event: (event: GatewayEvent, no: number, day: number) => Outgoing;
+  /** The dead letter about a record that its topic does not take. */
+  readonly undeliverable: (input: Undeliverable) => DeadLetterRow;
+  /** A dead letter that its topic does not take, without value and original headers; null when it goes without them already. */
+  readonly shortened: (letter: Outgoing, no: number, day: number) => Outgoing | null;
+}
+
+/** A refused record, and the job's record that led to it. */
+export interface Undeliverable {
+  readonly no: number;
+  readonly day: number;
+  readonly refused: Outgoing;
+  readonly reason: string;
+  readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
+  readonly key: Buffer | null;
+  readonly record: KeptRecord;
+  readonly attempts: number;
+  readonly generation: number;
 }
 
 export interface LateCost {

@@ -23,6 +23,9 @@ export interface DeadLetterInput {
 /** Value and headers of a dead letter on its topic; a little below Kafka's own default limit of a message, 1,048,588 bytes. */
 const DEAD_LETTER_BYTES_MAX = 1_000_000;
 
+/** On a dead letter that goes without its value: how long the value is. */
+export const OMITTED_BYTES_HEADER = "llm-value-omitted-bytes";
+
 /**
  * The original bytes with error headers. What no broker would take goes without value and original headers, and says how long the value
  * is: a record that can't be published would hold up all others of its topic. The ledger's row keeps the bytes.
@@ -31,7 +34,7 @@ export function deadLetterOutgoing(settings: RenderSettings, input: DeadLetterIn
   const valueBytes = input.value?.length ?? 0;
   const fits = valueBytes + input.headersText.length <= DEAD_LETTER_BYTES_MAX;
   const original = fits ? (JSON.parse(input.headersText) as [string, string][]) : []; // written by keptHeaders
-  const omitted: [string, string][] = fits ? [] : [["llm-value-omitted-bytes", String(valueBytes)]];
+  const omitted: [string, string][] = fits ? [] : [[OMITTED_BYTES_HEADER, String(valueBytes)]];
   return {
     kind: "dead_letter",
     no: input.no,

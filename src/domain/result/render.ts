@@ -7,6 +7,7 @@ import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type Co
 import { parseEnvelope, type Envelope } from "./envelope.js";
 import { renderEvent } from "./render-event.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
+import { renderShortened, renderUndeliverable } from "./render-undeliverable.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
 
 /**
@@ -20,6 +21,8 @@ export function createRenderer(settings: RenderSettings): Renderer {
     repeat: (original, envelope, no, day) => renderRepeat(original, parseEnvelope(envelope), no, day),
     conflict: (item, day) => renderConflict(settings, item, day),
     event: (event, no, day) => renderEvent(settings, event, no, day),
+    undeliverable: (input) => renderUndeliverable(settings, input),
+    shortened: renderShortened,
   };
 }
 
@@ -68,7 +71,8 @@ function costOf(job: EndingJob, end: JobEnd, envelope: Envelope, id: string): Re
   const served = job.status === "succeeded";
   if (end.served !== "call" && !served) return null;
   const billing = end.served === "call" ? "charged" : end.served === "coalesced" ? "shared" : "cached";
-  const facts = end.answer.facts;
+  // The list price stands on the record that served the job.
+  const facts = served ? end.answer.facts : { ...end.answer.facts, listNanoUsd: "0" };
   const record = servedCost({
     billing,
     subject: {
@@ -113,6 +117,8 @@ function renderResult(
 ): Outgoing {
   const succeeded = job.status === "succeeded";
   const facts = succeeded ? (end.answer?.facts ?? null) : null;
+  // An answer that serves nobody may have been billed all the same.
+  const billed = facts ?? (cost === null ? null : (end.answer?.facts ?? null));
   const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
   const document = {
     v: 1,
@@ -134,7 +140,7 @@ function renderResult(
     requestHash: envelope.requestHash,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
-    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, facts, cost)),
+    attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, billed, cost)),
     decision:
       facts === null
         ? null
@@ -143,12 +149,12 @@ function renderResult(
             because: "the first candidate that could serve it",
             rejectedCount: 0,
           },
-    usage: facts?.usage ?? NO_USAGE,
+    usage: billed?.usage ?? NO_USAGE,
     cost: {
       nanoUsd: cost?.record.nanoUsd ?? (cost === null ? "0" : null),
       maxNanoUsd: cost?.record.maxNanoUsd ?? "0",
       listNanoUsd: cost?.record.listNanoUsd ?? "0",
-      priceVersion: facts?.priceVersion ?? null,
+      priceVersion: billed?.priceVersion ?? null,
       billing: cost?.record.billing ?? null,
       costId: cost?.record.costId ?? null,
     },
@@ -192,7 +198,7 @@ function historyOf(end: JobEnd, attempt: AttemptSummary): readonly AttemptSummar
 function attemptOf(
   attempt: AttemptSummary,
   day: number,
-  facts: { readonly attempt: AttemptSummary } | null,
+  billed: { readonly attempt: AttemptSummary } | null,
   cost: RenderedCost | null,
 ): Readonly<Record<string, unknown>> {
   return {
@@ -206,17 +212,17 @@ function attemptOf(
     providerRequestId: attempt.providerRequestId,
     startedAt: iso(attempt.startedAtMs),
     ms: attempt.ms,
-    costId: chargeIdOf(attempt, facts, cost),
+    costId: chargeIdOf(attempt, billed, cost),
   };
 }
 
 /** The charge's id is already there when this job carries it. */
 function chargeIdOf(
   attempt: AttemptSummary,
-  facts: { readonly attempt: AttemptSummary } | null,
+  billed: { readonly attempt: AttemptSummary } | null,
   cost: RenderedCost | null,
 ): string | null {
-  if (attempt.outcome !== "in_doubt" && facts?.attempt.no !== attempt.no) return null;
+  if (attempt.outcome !== "in_doubt" && billed?.attempt.no !== attempt.no) return null;
   return cost?.row.attemptNo === attempt.no ? cost.record.costId : chargeId(attempt.no);
 }
 

@@ -1,9 +1,10 @@
-import type { AnswerFacts, AttemptSummary, Verdict } from "../../domain/execution/execution.js";
+import type { AnswerFacts, AttemptSummary, ServedAnswer, Verdict } from "../../domain/execution/execution.js";
 import { FAILURE_POLICY, type AttemptOutcome, type Failure } from "../../domain/failure.js";
 import { answersInJson, asksForJson } from "../../domain/job/expected-json.js";
 import { chargeNanoUsd } from "../../domain/cost/charge.js";
 import type { ModelPrice } from "../../domain/cost/price.js";
 import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
+import { answerCutOff, answerTooLarge } from "../../domain/result/result-size.js";
 import { decideAfter, type RetryLimits } from "../../domain/route/next-attempt.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import type { ProviderAnswer, ProviderFailure } from "../../ports/provider.js";
@@ -12,6 +13,8 @@ import type { Work } from "./work.js";
 export interface JudgeSettings {
   readonly retry: RetryLimits;
   readonly graceMs: (account: string) => number;
+  /** Longest value of a result record. */
+  readonly resultBytesMax: number;
   /** Price of the model that answered; null when it has none. */
   readonly answeredPrice: (work: Work, modelVersion: string | null) => ModelPrice | null;
 }
@@ -39,9 +42,50 @@ function judgeAnswer(
   const price = settings.answeredPrice(work, answer.modelVersion);
   const charge = price === null || answer.usageSuspect ? null : chargeNanoUsd(answer.usage, price);
   const nanoUsd = charge?.kind === "charged" ? charge.nanoUsd : null;
+  const provider = { status: 200, code: null, requestId: answer.requestId };
   const bad = missedExpectation(work, answer);
-  const attempt = summaryOf(work, bad === null ? "succeeded" : "bad_answer", answer.requestId, nowMs);
-  const facts: AnswerFacts = {
+  const tooLarge = answerTooLarge(answer.bodyText, settings.resultBytesMax, provider);
+  const outcome = bad === null && tooLarge === null ? "succeeded" : "bad_answer";
+  const attempt = summaryOf(work, outcome, answer.requestId, nowMs);
+  const facts = factsOf(work, answer, { nanoUsd, priceVersion: price?.version ?? null }, attempt);
+  const served = { bodyText: answer.bodyText, facts };
+  const badAnswer = (message: string): Verdict => {
+    const failure: FailureFacts = { ...BAD_ANSWER, message, provider };
+    return followUp(settings, work, failure, served, nowMs, random);
+  };
+  return {
+    execution: work.execution,
+    attempt: work.intent,
+    outcome,
+    endedAtMs: nowMs,
+    requestId: answer.requestId,
+    modelVersion: answer.modelVersion,
+    usage: answer.usage,
+    priceVersion: facts.priceVersion,
+    nanoUsd,
+    summary: attempt,
+    earlier: work.history,
+    // Asking again or elsewhere would be paid again, and the answer would hardly be shorter.
+    verdict:
+      tooLarge !== null
+        ? { kind: "fail", failure: tooLarge, answer: served }
+        : bad !== null
+          ? badAnswer(bad)
+          : { kind: "succeed", answer: served },
+  };
+}
+
+const BAD_ANSWER = { outcome: "bad_answer", sent: "answered", httpStatus: 200, retryAfterMs: null } as const;
+
+/** What is stored beside an answer. `nanoUsd` null: its cost is not known, at most that of the attempt. */
+function factsOf(
+  work: Work,
+  answer: Pick<ProviderAnswer, "finishReason" | "modelVersion" | "usage">,
+  charge: { readonly nanoUsd: bigint | null; readonly priceVersion: string | null },
+  attempt: AttemptSummary,
+): AnswerFacts {
+  const { nanoUsd } = charge;
+  return {
     finishReason: answer.finishReason,
     provider: work.route.kind,
     account: work.route.account,
@@ -51,44 +95,13 @@ function judgeAnswer(
     nanoUsd: nanoUsd === null ? null : nanoUsd.toString(),
     maxNanoUsd: nanoUsd === null ? work.intent.maxNanoUsd.toString() : nanoUsd.toString(),
     listNanoUsd: listPrice(work, answer.usage, nanoUsd).toString(),
-    priceVersion: price?.version ?? work.route.price.version,
+    priceVersion: charge.priceVersion ?? work.route.price.version,
     attempt,
     cacheable:
       nanoUsd !== null &&
       answer.finishReason !== "refusal" &&
       answer.finishReason !== "length" &&
       answer.finishReason !== "content_filter",
-  };
-  const verdict: Verdict =
-    bad === null
-      ? { kind: "succeed", answer: { bodyText: answer.bodyText, facts } }
-      : followUp(
-          settings,
-          work,
-          {
-            outcome: "bad_answer",
-            sent: "answered",
-            httpStatus: 200,
-            retryAfterMs: null,
-            message: bad,
-            provider: { status: 200, code: null, requestId: answer.requestId },
-          },
-          nowMs,
-          random,
-        );
-  return {
-    execution: work.execution,
-    attempt: work.intent,
-    outcome: bad === null ? "succeeded" : "bad_answer",
-    endedAtMs: nowMs,
-    requestId: answer.requestId,
-    modelVersion: answer.modelVersion,
-    usage: answer.usage,
-    priceVersion: facts.priceVersion,
-    nanoUsd,
-    summary: attempt,
-    earlier: work.history,
-    verdict,
   };
 }
 
@@ -121,6 +134,7 @@ function judgeFailure(
   nowMs: number,
   random: number,
 ): FinishedCall {
+  if (failure.cutOffBytes !== undefined) return judgeCutOff(work, failure, failure.cutOffBytes, nowMs);
   return {
     execution: work.execution,
     attempt: work.intent,
@@ -133,7 +147,32 @@ function judgeFailure(
     nanoUsd: 0n,
     summary: summaryOf(work, failure.outcome, failure.provider.requestId, nowMs),
     earlier: work.history,
-    verdict: followUp(settings, work, { ...failure, httpStatus: failure.provider.status }, nowMs, random),
+    verdict: followUp(settings, work, { ...failure, httpStatus: failure.provider.status }, null, nowMs, random),
+  };
+}
+
+/** An answer beyond the account's cap: billed as a whole without a doubt that could be looked up, and asked again it would be again. */
+function judgeCutOff(work: Work, failure: ProviderFailure, cutOffBytes: number, nowMs: number): FinishedCall {
+  const attempt = summaryOf(work, failure.outcome, failure.provider.requestId, nowMs);
+  const answer = { finishReason: "other", modelVersion: null, usage: NO_USAGE } as const;
+  const facts = factsOf(work, answer, { nanoUsd: null, priceVersion: null }, attempt);
+  return {
+    execution: work.execution,
+    attempt: work.intent,
+    outcome: failure.outcome,
+    endedAtMs: nowMs,
+    requestId: failure.provider.requestId,
+    modelVersion: null,
+    usage: NO_USAGE,
+    priceVersion: facts.priceVersion,
+    nanoUsd: null,
+    summary: attempt,
+    earlier: work.history,
+    verdict: {
+      kind: "fail",
+      failure: answerCutOff(cutOffBytes, failure.provider),
+      answer: { bodyText: "", facts },
+    },
   };
 }
 
@@ -164,7 +203,14 @@ interface FailureFacts {
   readonly provider: Failure["provider"];
 }
 
-function followUp(settings: JudgeSettings, work: Work, failure: FailureFacts, nowMs: number, random: number): Verdict {
+function followUp(
+  settings: JudgeSettings,
+  work: Work,
+  failure: FailureFacts,
+  answer: ServedAnswer | null,
+  nowMs: number,
+  random: number,
+): Verdict {
   const next = decideAfter(
     {
       outcome: failure.outcome,
@@ -195,6 +241,7 @@ function followUp(settings: JudgeSettings, work: Work, failure: FailureFacts, no
       return {
         kind: "fail",
         failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null },
+        answer,
       };
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import type { Outgoing } from "../../../src/domain/result/outgoing.js";
-import type { Publisher } from "../../../src/ports/broker.js";
+import type { Publisher, PublishOutcome } from "../../../src/ports/broker.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { Life, World } from "./world.js";
 
@@ -96,7 +96,7 @@ export class FakePublisher implements Publisher {
     this.#trouble = trouble;
   }
 
-  async publish(topic: string, records: readonly Outgoing[]): Promise<void> {
+  async publish(topic: string, records: readonly Outgoing[]): Promise<PublishOutcome> {
     const { random } = this.#world;
     await this.#world.step(this.#life, `publish ${topic}`);
     const roll = random.next() / Math.max(this.#trouble(), 1e-9);
@@ -109,6 +109,7 @@ export class FakePublisher implements Publisher {
     });
     await this.#world.wait(this.#life, "ack", 4 + random.next() * (random.chance(0.1) ? 400 : 4));
     if (roll < 1) throw new Error("the acknowledgement did not come");
+    return { kind: "acknowledged" };
   }
 }
 

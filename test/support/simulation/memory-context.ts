@@ -264,8 +264,15 @@ export async function insertOutbox(
   for (const topic of new Set(outgoing.map((record) => record.topic))) {
     const records = outgoing.filter((record) => record.topic === topic);
     const seq = context.nextNumber();
-    transaction.insert(outboxReady, seq, { seq, session, topic, atMs: nowMs, keys: records.map(outboxKey) });
-    groups.push({ seq, topic, records });
+    transaction.insert(outboxReady, seq, {
+      seq,
+      session,
+      topic,
+      atMs: nowMs,
+      afterMs: 0,
+      keys: records.map(outboxKey),
+    });
+    groups.push({ seq, topic, records, sinceMs: nowMs });
   }
   return groups;
 }

@@ -1,4 +1,4 @@
-import type { AttemptSummary, EndedState } from "../../../src/domain/execution/execution.js";
+import type { AttemptSummary, EndedState, ServedAnswer } from "../../../src/domain/execution/execution.js";
 import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
@@ -277,7 +277,7 @@ async function endWaiters(
     const own = jobs.filter((other) => other.execution?.no === executionNo);
     const payer = own.find((other) => other.key.no === executionNo) ?? own[0] ?? job;
     const pays = payer.key.no === job.key.no && reason.call.chargeIsFirst;
-    if (pays) served.add(executionNo);
+    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
     return { job, end: endOf(job.status, reason, payer.key, pays, nowMs) };
   });
   return { items, served };
@@ -292,13 +292,17 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
     retryAtMs: null,
   } as const;
   return {
-    answer: call.verdict.kind === "succeed" ? call.verdict.answer : null,
+    answer: answerOf(call),
     failure: status === "expired" ? late : reason.failure,
     served: pays ? "call" : "coalesced",
     payer,
     history: historyOf(call),
     endedAtMs: nowMs,
   };
+}
+
+function answerOf({ verdict }: NewCall): ServedAnswer | null {
+  return verdict.kind === "succeed" || verdict.kind === "fail" ? verdict.answer : null;
 }
 
 function owesLateCost(call: NewCall, moved: boolean, served: boolean): boolean {

@@ -10,12 +10,14 @@ import type {
   ClaimVerdict,
   FinishGroup,
   FinishOutcome,
+  GivenUp,
   InboxPosition,
   IntakeGroup,
   IntakeOutcome,
   Ledger,
   LedgerLoad,
   OutboxGroup,
+  RefusedOutgoing,
 } from "../../../src/ports/ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
 import { cancelJobs } from "./memory-cancel.js";
@@ -34,6 +36,7 @@ import {
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
+import { giveUpOutgoing } from "./memory-give-up.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -226,7 +229,12 @@ export class MemoryLedger implements Ledger {
     });
   }
 
-  takeOutbox(session: SessionNo, limit: number, olderThanMs: number): Promise<readonly OutboxGroup[]> {
+  takeOutbox(
+    session: SessionNo,
+    limit: number,
+    olderThanMs: number,
+    butNot: readonly string[],
+  ): Promise<readonly OutboxGroup[]> {
     const { outbox, outboxReady, routers, nowMs } = this.#database;
     return this.#context.transaction("outbox-take", async (transaction) => {
       await this.#context.statement(transaction, "outbox-take");
@@ -236,15 +244,17 @@ export class MemoryLedger implements Ledger {
       };
       const due = transaction
         .all(outboxReady)
-        .filter((row) => row.atMs < nowMs() - olderThanMs && (row.session === session || dead(row.session)));
+        .filter((row) => row.atMs < nowMs() - olderThanMs && row.afterMs <= nowMs() && !butNot.includes(row.topic))
+        .filter((row) => row.session === session || dead(row.session));
       const taken = due
         .sort((a, b) => a.seq - b.seq)
         .slice(0, limit)
         .filter((row) => transaction.tryLock(outboxReady, row.seq, "exclusive"));
-      for (const row of taken) transaction.update(outboxReady, row.seq, { session, atMs: nowMs() });
-      return taken.map(({ seq, topic, keys }) => ({
+      for (const row of taken) transaction.update(outboxReady, row.seq, { session, afterMs: nowMs() + olderThanMs });
+      return taken.map(({ seq, topic, atMs, keys }) => ({
         seq,
         topic,
+        sinceMs: atMs,
         records: keys.flatMap((key) => transaction.get(outbox, key) ?? []),
       }));
     });
@@ -257,6 +267,10 @@ export class MemoryLedger implements Ledger {
       await transaction.lock(outboxReady, seqs, "exclusive");
       for (const seq of seqs) transaction.remove(outboxReady, seq);
     });
+  }
+
+  giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp> {
+    return giveUpOutgoing(this.#context, session, refused, render);
   }
 
   prepareDays(): Promise<void> {

@@ -98,6 +98,7 @@ export interface OutboxReadyRow {
   readonly session: number;
   readonly topic: string;
   readonly atMs: number;
+  readonly afterMs: number;
   readonly keys: readonly string[];
 }
 

@@ -175,7 +175,16 @@ export class SimulatedRouter {
       lowMark: () => numbers.lowMark(),
       fenced,
     });
-    const relay = new RelayStage({ ...common, publisher, sweepAfterMs: SWEEP_MS, recordsMax: 50, recordsPerSend: 8 });
+    const relay = new RelayStage({
+      ...common,
+      render: RENDER,
+      publisher,
+      sweepAfterMs: SWEEP_MS,
+      undeliverableAfterMs: 86_400_000,
+      recordsMax: 50,
+      recordsPerSend: 8,
+      bytesPerSend: 20_000,
+    });
     const publish = relay.add.bind(relay);
     const groups = { groupSizeMax: 5, groupWaitMs: 5, render: RENDER };
     const finish = new FinishStage({
@@ -200,6 +209,7 @@ export class SimulatedRouter {
       judge: {
         retry: RETRY,
         graceMs,
+        resultBytesMax: 1_000_000,
         answeredPrice: (work, version) => {
           const account = CATALOG.accounts.find(({ name }) => name === work.route.account);
           return account === undefined ? null : answeredPrice(account, work.route, version, CATALOG.prices);

@@ -206,28 +206,36 @@ export async function loadCosts(
   }));
 }
 
-export type Delivery = "none" | "pending" | "published";
+export type Delivery = "none" | "pending" | "published" | "undeliverable";
 
-/** `pending` while a queue row still holds the result; the row goes after the broker's acknowledgement. */
+/**
+ * `pending` while a queue row still holds the result; the row goes after the broker's acknowledgement. `undeliverable`: its topic does not
+ * take it, and a dead letter says why.
+ */
 export async function deliveryOf(pool: pg.Pool, job: LedgerKey): Promise<Delivery> {
   const rows = await run(
     pool,
     "result-delivery",
     `SELECT EXISTS (SELECT 1 FROM outbox WHERE no = $1 AND kind = 'result' AND day = $2),
        EXISTS (SELECT 1 FROM outbox_ready q CROSS JOIN LATERAL unnest(q.nos, q.kinds, q.days) AS u(no, kind, day)
-               WHERE $1 = ANY(q.nos) AND u.no = $1 AND u.kind = 'result' AND u.day = $2)`,
+               WHERE $1 = ANY(q.nos) AND u.no = $1 AND u.kind = 'result' AND u.day = $2),
+       EXISTS (SELECT 1 FROM dead_letters WHERE outbox_no = $1 AND outbox_kind = 'result' AND outbox_day = $2 AND state <> 'replayed')`,
     [job.no, job.day],
   );
-  const [rendered, waiting] = rows[0] ?? [];
+  const [rendered, waiting, refused] = rows[0] ?? [];
   if (rendered !== "t") return "none";
-  return waiting === "t" ? "pending" : "published";
+  if (waiting === "t") return "pending";
+  return refused === "t" ? "undeliverable" : "published";
+}
+
+export interface JobLetter {
+  readonly no: number;
+  readonly state: string;
+  readonly message: string;
 }
 
 /** The dead letter of a generation; null when it has none. */
-export async function letterOfJob(
-  pool: pg.Pool,
-  job: LedgerKey,
-): Promise<{ readonly no: number; readonly state: string; readonly message: string } | null> {
+export async function letterOfJob(pool: pg.Pool, job: LedgerKey): Promise<JobLetter | null> {
   // A job's letter has the job's number.
   const rows = await run(
     pool,
@@ -235,8 +243,24 @@ export async function letterOfJob(
     "SELECT no, state, message FROM dead_letters WHERE no = $1 AND job_no = $1",
     [job.no],
   );
-  const [no, state, message] = rows[0] ?? [];
-  return no === undefined ? null : { no: Number(no), state: state ?? "", message: message ?? "" };
+  return readJobLetter(rows[0]);
+}
+
+/** The newest dead letter that says why the generation's result is not delivered; null when there is none. */
+export async function letterOfResult(pool: pg.Pool, job: LedgerKey): Promise<JobLetter | null> {
+  const rows = await run(
+    pool,
+    "letter-of-result",
+    "SELECT no, state, message FROM dead_letters WHERE outbox_no = $1 AND outbox_kind = 'result' AND outbox_day = $2 ORDER BY no DESC LIMIT 1",
+    [job.no, job.day],
+  );
+  return readJobLetter(rows[0]);
+}
+
+function readJobLetter(row: Row | undefined): JobLetter | null {
+  if (row === undefined) return null;
+  const [no, state, message] = row;
+  return { no: Number(no), state: state ?? "", message: message ?? "" };
 }
 
 /** The envelope of one generation; null when its day was dropped. */

@@ -1,0 +1,89 @@
+import { createRequire } from "node:module";
+import { describe, expect, test } from "@jest/globals";
+import { KafkaJSConnectionError, Partitioners } from "kafkajs";
+import { publishRefusal } from "../../src/adapters/kafka/publish-refusal.js";
+import { createExistingPartitioner } from "../../src/adapters/kafka/record-publisher.js";
+
+// The client's own code, which its types do not tell of: errors as it makes them from the number in a broker's answer, and its retrier.
+const require = createRequire(import.meta.url);
+const { createErrorFromCode } = require("kafkajs/src/protocol/error.js") as {
+  readonly createErrorFromCode: (code: number) => Error;
+};
+const createRetry = require("kafkajs/src/retry/index.js") as (options: {
+  readonly retries: number;
+  readonly initialRetryTime: number;
+}) => (work: () => Promise<never>) => Promise<never>;
+
+/** The error as it comes out of the client after its own tries. */
+async function wrapped(error: Error): Promise<unknown> {
+  const retry = createRetry({ retries: 1, initialRetryTime: 1 });
+  return retry(() => Promise.reject(error)).catch((outer: unknown) => outer);
+}
+
+describe("a broker's error", () => {
+  // Numbers of https://kafka.apache.org/protocol.html#protocol_error_codes.
+  test.each([
+    [2, "records", "CORRUPT_MESSAGE"],
+    [10, "records", "MESSAGE_TOO_LARGE"],
+    [18, "records", "RECORD_LIST_TOO_LARGE"],
+    [32, "records", "INVALID_TIMESTAMP"],
+    [43, "records", "UNSUPPORTED_FOR_MESSAGE_FORMAT"],
+    [87, "records", "INVALID_RECORD"],
+    [3, "topic", "UNKNOWN_TOPIC_OR_PARTITION"],
+    [17, "topic", "INVALID_TOPIC_EXCEPTION"],
+    [29, "topic", "TOPIC_AUTHORIZATION_FAILED"],
+  ])("%i refuses the %s: %s, however the client wrapped it", async (code, of, name) => {
+    for (const error of [createErrorFromCode(code), await wrapped(createErrorFromCode(code))])
+      expect(publishRefusal(error)).toEqual({
+        kind: "refused",
+        of,
+        reason: expect.stringMatching(new RegExp(`^${name}: .{10}`)) as unknown,
+      });
+  });
+
+  test.each([-1, 5, 6, 7, 8, 9, 13, 19, 20, 31, 41, 47, 56, 58, 74, 77, 89, 32_000])(
+    "%i is trouble: waiting mends it, or somebody",
+    async (code) => {
+      expect(publishRefusal(createErrorFromCode(code))).toBeNull();
+      expect(publishRefusal(await wrapped(createErrorFromCode(code)))).toBeNull();
+    },
+  );
+
+  test("is none when the client broke off by itself", () => {
+    expect(publishRefusal(new KafkaJSConnectionError("refused"))).toBeNull();
+    expect(publishRefusal(new Error("no acknowledgement"))).toBeNull();
+    expect(publishRefusal(new TypeError("undefined is not a function"))).toBeNull();
+    expect(publishRefusal(Object.assign(new Error("x"), { type: "toString" }))).toBeNull();
+    expect(publishRefusal("text")).toBeNull();
+  });
+});
+
+describe("the partition that a record asks for", () => {
+  const metadata = [0, 1, 2].map((partitionId) => ({
+    partitionErrorCode: 0,
+    partitionId,
+    leader: 1,
+    replicas: [1],
+    isr: [1],
+    offlineReplicas: [],
+  }));
+  const place = createExistingPartitioner();
+  const usual = Partitioners.DefaultPartitioner();
+  const of = (key: string, partition?: number): Parameters<typeof place>[0] => ({
+    topic: "replies",
+    partitionMetadata: metadata,
+    message: { key, value: "v", ...(partition === undefined ? {} : { partition }) },
+  });
+
+  test("is honoured if the topic has it", () => {
+    expect([0, 1, 2].map((partition) => place(of("k", partition)))).toEqual([0, 1, 2]);
+  });
+
+  test("is ignored if not: the key decides, as for a record that asks for none", () => {
+    for (const key of ["a", "b", "c", "d", "e"]) {
+      expect([0, 1, 2]).toContain(place(of(key, 99)));
+      expect(place(of(key, 99))).toBe(usual(of(key)));
+      expect(place(of(key, -1))).toBe(usual(of(key)));
+    }
+  });
+});
