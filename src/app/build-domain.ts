@@ -4,7 +4,7 @@ import type { Config } from "../config/config.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import { parsePriceTable } from "../domain/cost/price-table.js";
 import type { Catalog } from "../domain/route/catalog.js";
-import type { RenderSettings } from "../domain/result/rendering.js";
+import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
 /** Accounts, aliases and prices as routing needs them. @throws PriceTableError when the price file can't be used. */
@@ -56,8 +56,9 @@ function routesRevision(config: Config): string {
     .slice(0, 12);
 }
 
-export function buildRenderSettings(config: Config, cluster: string): RenderSettings {
+export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {
   return {
+    ...(encoders === undefined ? {} : { encoders }),
     environment: config.environment,
     cluster,
     group: config.kafka.groupId,

@@ -8,6 +8,7 @@ import type { Provider } from "../ports/provider.js";
 import { answeredPrice } from "../domain/route/catalog.js";
 import { createRoutePlanner } from "../domain/route/plan-routes.js";
 import { createRenderer } from "../domain/result/render.js";
+import type { ValueEncoders } from "../domain/result/rendering.js";
 import { ConsumerWatchdog, type PartitionLook } from "../adapters/kafka/consumer-watchdog.js";
 import { InboxConsumer } from "../adapters/kafka/inbox-consumer.js";
 import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
@@ -39,6 +40,7 @@ export interface SessionOptions {
   readonly cluster: ClusterFacts;
   readonly name: string;
   readonly decoder: ValueDecoder | null;
+  readonly encoders: ValueEncoders;
 }
 
 const SLOT_WAIT_MS = 50;
@@ -94,7 +96,7 @@ export class RouterSession {
       metrics,
       mendable: isConnectionTrouble,
     };
-    const renderSettings = buildRenderSettings(config, cluster.id);
+    const renderSettings = buildRenderSettings(config, cluster.id, options.encoders);
     const render = createRenderer(renderSettings);
     this.#render = render;
     const catalog = buildCatalog(config);

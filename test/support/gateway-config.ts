@@ -2,6 +2,10 @@ import type { FreshTopicNames } from "./servers.js";
 
 /** What a test changes in the gateway's config; times in milliseconds. */
 export interface ConfigChanges {
+  /** Of results and cost records; JSON when left out. */
+  readonly encoding?: "avro";
+  /** Topics of tenant acme's own. */
+  readonly replyTopics?: readonly string[];
   readonly concurrency?: number;
   readonly callTimeoutMs?: number;
   readonly inDoubt?: { readonly policy: "retry" | "fail"; readonly graceMs: number };
@@ -18,11 +22,16 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
   return {
     environment: "test",
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: groupOf(names), ...changes.kafka },
-    topics: { jobs: [names.jobs], results: names.results, costs: names.costs, events: names.events },
+    topics: {
+      jobs: [names.jobs],
+      results: writtenTopic(names.results, changes),
+      costs: writtenTopic(names.costs, changes),
+      events: names.events,
+    },
     registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
-    tenants: { acme: { tier: "standard" }, zenith: { tier: "free" } },
+    tenants: { acme: { tier: "standard", replyTopics: changes.replyTopics ?? [] }, zenith: { tier: "free" } },
     providers: {
       "openai-main": {
         kind: "openai",
@@ -40,6 +49,10 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
     shutdown: { graceMs: changes.shutdownGraceMs ?? 10_000 },
     http: { port: 0 },
   };
+}
+
+function writtenTopic(name: string, { encoding }: ConfigChanges): unknown {
+  return encoding === undefined ? name : { name, encoding };
 }
 
 export function groupOf(names: FreshTopicNames): string {

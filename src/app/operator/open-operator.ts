@@ -11,6 +11,7 @@ import { PostgresLedger } from "../../adapters/postgres/postgres-ledger.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Log } from "../../ports/system.js";
 import { buildRenderSettings } from "../build-domain.js";
+import { openEncoders } from "../open-encoders.js";
 
 /** What an operator's command works with: the ledger without a router, a broker or a provider. */
 export interface Operator {
@@ -18,7 +19,8 @@ export interface Operator {
   readonly pools: Pools;
   readonly context: LedgerContext;
   readonly ledger: PostgresLedger;
-  readonly render: Renderer;
+  /** Asks the registry for schemas when first used, if a topic is in Avro: most commands render nothing. */
+  readonly render: () => Promise<Renderer>;
   /** Who asks, for the ledger's records. */
   readonly byWhom: string;
   readonly nowMs: () => number;
@@ -55,16 +57,21 @@ function operatorOf(config: Config, pools: Pools): Operator {
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   const byWhom = whoAsks();
   let session: Promise<SessionNo> | null = null;
+  let render: Promise<Renderer> | null = null;
   return {
     config,
     pools,
     context,
     ledger,
-    render: createRenderer(buildRenderSettings(config, "")),
+    render: () => (render ??= openRenderer(config)),
     byWhom,
     nowMs,
     session: () => (session ??= openSession(ledger, context, byWhom)),
   };
+}
+
+async function openRenderer(config: Config): Promise<Renderer> {
+  return createRenderer(buildRenderSettings(config, "", await openEncoders(config)));
 }
 
 async function openSession(ledger: PostgresLedger, context: LedgerContext, byWhom: string): Promise<SessionNo> {

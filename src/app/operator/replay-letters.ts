@@ -99,8 +99,9 @@ class Replayer {
   }
 
   async #once(letter: Letter, readmitted: AdmittedJob | null): Promise<ReplayOutcome> {
-    const { context, byWhom, render } = this.#operator;
+    const { context, byWhom } = this.#operator;
     const { settings, parked } = this.#options;
+    const render = await this.#operator.render();
     const session = await this.#operator.session();
     return replayLetter(context, { letterNo: letter.no, byWhom, session, settings, parked, readmitted }, render);
   }

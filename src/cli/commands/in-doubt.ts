@@ -97,9 +97,10 @@ async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: 
     import("../../adapters/postgres/operator/doubt-rows.js"),
   ]);
   const nanoUsd = nano ?? 0n;
-  const outcome = await withOperator(context.config(), async (operator) =>
-    resolveDoubt(operator.context, { attempt, billed, nanoUsd, session: await operator.session() }, operator.render),
-  );
+  const outcome = await withOperator(context.config(), async (operator) => {
+    const render = await operator.render();
+    return resolveDoubt(operator.context, { attempt, billed, nanoUsd, session: await operator.session() }, render);
+  });
   if (outcome === "not_found") throw new CommandError(EXIT.notFound, `there is no attempt ${id} in the ledger`);
   context.show({ attemptId: id, as, nanoUsd, resolved: outcome === "resolved" }, () => [
     outcome === "resolved"

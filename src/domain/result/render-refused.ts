@@ -3,6 +3,8 @@ import { ERROR_CODES, type ErrorCode } from "../failure.js";
 import type { IncomingRecord, Refusal } from "../job/job.js";
 import { resultId } from "../job/ids.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
+import type { ResultDocument } from "./result-document.js";
+import { resultValue } from "./value.js";
 
 export interface DeadLetterInput {
   readonly no: number;
@@ -141,7 +143,7 @@ function refusedResult(
     partition: record.partition,
     offset: record.offset,
   });
-  const document = {
+  const document: ResultDocument = {
     v: 1,
     resultId: id,
     jobId: identity.jobId,
@@ -177,6 +179,6 @@ function refusedResult(
       ...cloudEvent(settings, id, "sluice.result.v1", input.nowMs, identity.jobId),
       ...identity.reply.headers.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),
     ],
-    value: Buffer.from(JSON.stringify(document), "utf8"),
+    value: resultValue(settings, identity.reply.topic, document, null),
   };
 }

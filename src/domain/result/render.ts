@@ -6,7 +6,9 @@ import { attemptId, resultId } from "../job/ids.js";
 import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type CostRecord } from "./cost-record.js";
 import { parseEnvelope, type Envelope } from "./envelope.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
-import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
+import { cloudEvent, contentTypeHeader, errorOf, iso, type RenderSettings } from "./rendering.js";
+import type { ResultAttempt, ResultDocument } from "./result-document.js";
+import { costValue, resultValue } from "./value.js";
 
 /**
  * Renders what leaves: results, cost records, dead letters. Pure, and called once a record: what was rendered is stored, so a repeat
@@ -112,7 +114,7 @@ function renderResult(
   const succeeded = job.status === "succeeded";
   const facts = succeeded ? (end.answer?.facts ?? null) : null;
   const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
-  const document = {
+  const document: ResultDocument = {
     v: 1,
     resultId: id,
     jobId: job.jobId,
@@ -159,10 +161,7 @@ function renderResult(
     },
     labels: envelope.labels,
   };
-  const text = JSON.stringify(document);
-  // The answer goes in as the provider sent it: parsing and writing it again could change numbers.
-  const body = succeeded && end.answer !== null ? end.answer.bodyText : null;
-  const value = body === null ? text : text.replace('"body":null', () => `"body":${body}`);
+  const bodyText = succeeded && end.answer !== null ? end.answer.bodyText : null;
   return {
     kind: "result",
     no: job.key.no,
@@ -179,7 +178,7 @@ function renderResult(
       ...cloudEvent(settings, id, "sluice.result.v1", end.endedAtMs, job.jobId),
       ...copied(envelope),
     ],
-    value: Buffer.from(value, "utf8"),
+    value: resultValue(settings, envelope.reply.topic, document, bodyText),
   };
 }
 
@@ -191,7 +190,7 @@ function attemptOf(
   attempt: AttemptSummary,
   day: number,
   facts: { readonly attempt: AttemptSummary } | null,
-): Readonly<Record<string, unknown>> {
+): ResultAttempt {
   return {
     number: attempt.number,
     attemptId: attemptId(day, attempt.no),
@@ -225,9 +224,9 @@ function costOutgoing(settings: RenderSettings, record: CostRecord, no: number, 
       ["ce_source", `/sluice/${settings.environment}`],
       ["ce_type", "sluice.cost.v1"],
       ["ce_time", record.at],
-      ["content-type", "application/json"],
+      contentTypeHeader(settings.encoders?.cost),
     ],
-    value: Buffer.from(JSON.stringify(record), "utf8"),
+    value: costValue(settings, record),
   };
 }
 
