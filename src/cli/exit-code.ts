@@ -46,6 +46,7 @@ const NOT_PERMITTED_CODES = new Set(["28P01", "28000", "42501"]);
 const UNREACHABLE_NAMES = new Set([
   "DependencyError",
   "RegistryUnavailableError",
+  "ServerUnreachableError",
   "KafkaJSConnectionError",
   "KafkaJSRequestTimeoutError",
   "KafkaJSBrokerNotFound",
