@@ -29,7 +29,7 @@ import { IntakePlanner } from "../pipeline/intake/intake-planner.js";
 import { IntakeStage } from "../pipeline/intake/intake-stage.js";
 import { RelayStage } from "../pipeline/relay/relay-stage.js";
 import { SessionKeeper } from "../pipeline/session/session-keeper.js";
-import { buildAdmission, buildCatalog, buildRenderSettings } from "./build-domain.js";
+import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
 
 export interface SessionOptions {
   readonly config: Config;
@@ -74,7 +74,7 @@ export class RouterSession {
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, pools, cluster, name } = options;
-    const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs());
+    const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
     const ledger = new PostgresLedger(context, Object.keys(config.tenants));
     await ledger.prepareDays();
     const session = await ledger.openSession(name);
@@ -193,6 +193,7 @@ export class RouterSession {
         heartbeatMs: config.kafka.heartbeatMs,
         maxWaitMs: config.kafka.maxWaitMs,
         partitionsAtOnce: PARTITIONS_AT_ONCE,
+        bytesMax: config.kafka.fetchBytesMax,
         bytesPerPartition: config.kafka.fetchBytesPerPartitionMax,
       },
       sink: { offer: (run) => this.#intake.offer(run) },

@@ -15,6 +15,8 @@ export interface ConfigChanges {
   readonly kafka?: Readonly<Record<string, unknown>>;
   readonly registry?: Readonly<Record<string, unknown>>;
   readonly postgres?: Readonly<Record<string, unknown>>;
+  /** Whole sections that are not there otherwise. */
+  readonly sections?: Readonly<Record<string, unknown>>;
 }
 
 /** The gateway's config document: two tenants, one account at the simulator, one alias. Addresses and the key stay references. */
@@ -48,6 +50,7 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
     limits: changes.limits ?? {},
     shutdown: { graceMs: changes.shutdownGraceMs ?? 10_000 },
     http: { port: 0 },
+    ...changes.sections,
   };
 }
 

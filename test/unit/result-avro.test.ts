@@ -127,7 +127,7 @@ describe.each(renderedCases(ENCODERS))("$name", ({ name, outgoing }) => {
       const expected =
         kindOf(record) === "cost"
           ? flatCost(document)
-          : flattened(document, document.body === null ? null : ANSWER_TEXT);
+          : flattened(document, document["body"] === null ? null : ANSWER_TEXT);
       expect(read(kindOf(record), record.value)).toEqual(expected);
     });
   });

@@ -10,7 +10,7 @@ import { openOperatorSession } from "../../adapters/postgres/operator/operator-s
 import { PostgresLedger } from "../../adapters/postgres/postgres-ledger.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Log } from "../../ports/system.js";
-import { buildRenderSettings } from "../build-domain.js";
+import { buildLedgerSettings, buildRenderSettings } from "../build-domain.js";
 import { openEncoders } from "../open-encoders.js";
 
 /** What an operator's command works with: the ledger without a router, a broker or a provider. */
@@ -53,7 +53,7 @@ export async function withOperator<Result>(
 function operatorOf(config: Config, pools: Pools): Operator {
   const nowMs = (): number => systemClock.nowMs();
   // No cluster: it names positions and ids of refused records, and a command writes neither.
-  const context = new LedgerContext(pools, "", nowMs);
+  const context = new LedgerContext(pools, "", nowMs, buildLedgerSettings(config));
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   const byWhom = whoAsks();
   let session: Promise<SessionNo> | null = null;
