@@ -1,16 +1,18 @@
 /** Results and cost records in Avro (`topics.<name>.encoding: avro`), read as any consumer reads them: through the registry's own client. */
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { SchemaRegistry } from "@kafkajs/confluent-schema-registry";
 import { Gateway } from "../support/gateway.js";
 import { chatJob, digestOf, headerText, type FoundRecord } from "../support/gateway-records.js";
 import { servers } from "../support/servers.js";
 
-const OWN_TOPIC = "results-avro.etl.answers";
+const OWN_TOPIC = `results-avro.${randomUUID()}.answers`;
 
 let gateway: Gateway;
 let registry: SchemaRegistry;
 beforeAll(async () => {
-  gateway = await Gateway.open({ name: "results-avro", config: { encoding: "avro", replyTopics: [OWN_TOPIC] } });
+  const tenants = { acme: { tier: "standard", replyTopics: [OWN_TOPIC] } };
+  gateway = await Gateway.open({ name: "results-avro", config: { encoding: "avro", sections: { tenants } } });
   registry = new SchemaRegistry({ host: servers().registryUrl });
 });
 afterAll(async () => {

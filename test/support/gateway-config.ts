@@ -4,8 +4,8 @@ import type { FreshTopicNames } from "./servers.js";
 export interface ConfigChanges {
   /** Of results and cost records; JSON when left out. */
   readonly encoding?: "avro";
-  /** Topics of tenant acme's own. */
-  readonly replyTopics?: readonly string[];
+  /** Whole sections in the place of what stands here. */
+  readonly sections?: Readonly<Record<string, unknown>>;
   readonly concurrency?: number;
   readonly callTimeoutMs?: number;
   readonly inDoubt?: { readonly policy: "retry" | "fail"; readonly graceMs: number };
@@ -15,8 +15,6 @@ export interface ConfigChanges {
   readonly kafka?: Readonly<Record<string, unknown>>;
   readonly registry?: Readonly<Record<string, unknown>>;
   readonly postgres?: Readonly<Record<string, unknown>>;
-  /** Whole sections that are not there otherwise. */
-  readonly sections?: Readonly<Record<string, unknown>>;
 }
 
 /** The gateway's config document: two tenants, one account at the simulator, one alias. Addresses and the key stay references. */
@@ -33,7 +31,7 @@ export function gatewayConfig(names: FreshTopicNames, simulatorUrl: string, chan
     registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
-    tenants: { acme: { tier: "standard", replyTopics: changes.replyTopics ?? [] }, zenith: { tier: "free" } },
+    tenants: { acme: { tier: "standard" }, zenith: { tier: "free" } },
     providers: {
       "openai-main": {
         kind: "openai",

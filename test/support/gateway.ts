@@ -118,13 +118,6 @@ export class Gateway {
     return router;
   }
 
-  /** Runs an operator's command on this gateway's config. @returns its stdout. @throws Error with its log unless it exits with 0. */
-  command(...args: readonly string[]): Promise<string> {
-    const [name = "command"] = args;
-    const logFile = join(this.#folder, `${name}.log`);
-    return GatewayRouter.command({ name, configFile: this.#configFile, env: this.#env, logFile }, args);
-  }
-
   /** Publishes one record. @returns its offset. */
   async publish(record: RecordToSend): Promise<number> {
     const [offset] = await this.topics.publish([record]);
@@ -199,6 +192,13 @@ export class Gateway {
           .join("\n"),
       )
       .join("\n--\n");
+  }
+
+  /** Runs an operator's command on this gateway's config. @returns its stdout. @throws Error with its log unless it exits with 0. */
+  command(...args: readonly string[]): Promise<string> {
+    const [name = "command"] = args;
+    const logFile = join(this.#folder, `${name}.log`);
+    return GatewayRouter.command({ name, configFile: this.#configFile, env: this.#env, logFile }, args);
   }
 
   /** Records of the jobs topic that the ledger has taken. */

@@ -1,8 +1,6 @@
 import { labelFields, type CostRecord } from "./cost-record.js";
+import type { FlatRecord } from "./rendering.js";
 import type { ResultDocument } from "./result-document.js";
-
-/** A record as schemas/result.avsc and cost.avsc lay it out: one level, whole numbers, times in milliseconds, JSON text for the rest. */
-export type FlatRecord = Readonly<Record<string, string | number | bigint | boolean | null>>;
 
 /** @param bodyText the answer as JSON text, as the provider sent it. */
 export function flatResult(document: ResultDocument, bodyText: string | null): FlatRecord {

@@ -1,6 +1,4 @@
-import { ERROR_CODES, type Failure } from "../failure.js";
-import type { FlatRecord } from "./flat-record.js";
-import type { ResultError } from "./result-document.js";
+import { ERROR_CODES, type ErrorClass, type ErrorCode, type Failure, type ProviderError } from "../failure.js";
 
 /** What rendered records say of this installation. */
 export interface RenderSettings {
@@ -17,6 +15,9 @@ export interface ValueEncoders {
   readonly result: ValueEncoder | null;
   readonly cost: ValueEncoder | null;
 }
+
+/** A record as schemas/result.avsc and cost.avsc lay it out: one level, whole numbers, times in milliseconds, JSON text for the rest. */
+export type FlatRecord = Readonly<Record<string, string | number | bigint | boolean | null>>;
 
 /** Turns a flat record into the bytes of a value. */
 export interface ValueEncoder {
@@ -36,6 +37,15 @@ export function contentTypeHeader(encoder: ValueEncoder | null | undefined): [st
 /** Times leave as ISO 8601 UTC. */
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
+export interface ResultError {
+  readonly code: ErrorCode;
+  readonly class: ErrorClass;
+  readonly message: string;
+  readonly replayable: boolean;
+  readonly retryAt: string | null;
+  readonly provider: ProviderError | null;
+}
+
 /** The `error` of a result. */
 export function errorOf(failure: Failure): ResultError {
   const facts = ERROR_CODES[failure.code];
@@ -49,7 +59,9 @@ export function errorOf(failure: Failure): ResultError {
   };
 }
 
-/** CloudEvents headers of a result, in binary mode. */
+const RESULT_TYPE = "sluice.result.v1";
+
+/** CloudEvents headers in binary mode; only a result's value may be other than JSON here. */
 export function cloudEvent(
   settings: RenderSettings,
   id: string,
@@ -64,6 +76,6 @@ export function cloudEvent(
     ["ce_type", type],
     ["ce_time", iso(atMs)],
     ["ce_subject", subject],
-    contentTypeHeader(settings.encoders?.result),
+    contentTypeHeader(type === RESULT_TYPE ? settings.encoders?.result : null),
   ];
 }

@@ -1,10 +1,11 @@
-import type { AttemptOutcome, ErrorClass, ErrorCode, ProviderError } from "../failure.js";
+import type { AttemptOutcome } from "../failure.js";
 import type { EndedState } from "../execution/execution.js";
 import type { Usage } from "../cost/usage.js";
 import type { RequestFormat, Tier } from "../job/job.js";
 import type { ProviderKind } from "../route/route.js";
 import type { CostRecord } from "./cost-record.js";
 import type { Served } from "./outgoing.js";
+import type { ResultError } from "./rendering.js";
 
 /** A result as schemas/result.schema.json says it, but for `body`, which goes in as text. Members that may be absent mean null then. */
 export interface ResultDocument {
@@ -39,15 +40,6 @@ export interface ResultDocument {
     readonly deadline: string | null;
   };
   readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface ResultError {
-  readonly code: ErrorCode;
-  readonly class: ErrorClass;
-  readonly message: string;
-  readonly replayable: boolean;
-  readonly retryAt: string | null;
-  readonly provider: ProviderError | null;
 }
 
 export interface ResultAttempt {
