@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.js";
+import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import { parsePriceTable } from "../domain/cost/price-table.js";
 import type { Catalog } from "../domain/route/catalog.js";
-import type { RenderSettings } from "../domain/result/rendering.js";
+import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
+import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
 /** Accounts, aliases and prices as routing needs them. @throws PriceTableError when the price file can't be used. */
@@ -17,7 +19,7 @@ export function buildCatalog(config: Config): Catalog {
       kind: account.kind,
       regions: account.regions,
       prices: account.prices,
-      maxOutputTokensDefault: MAX_OUTPUT_TOKENS_DEFAULT,
+      maxOutputTokensDefault: account.maxOutputTokensDefault,
       capabilities: account.capabilities,
     })),
     aliases: Object.entries(config.models).map(([name, model]) => ({
@@ -27,9 +29,6 @@ export function buildCatalog(config: Config): Catalog {
     })),
   };
 }
-
-/** Sent for a model that is named without an alias and whose job sets no cap; the same as an alias's own default. */
-const MAX_OUTPUT_TOKENS_DEFAULT = 4096;
 
 export function buildAdmission(config: Config, cluster: string): JobAdmission {
   const { intake } = config.limits;
@@ -41,23 +40,36 @@ export function buildAdmission(config: Config, cluster: string): JobAdmission {
     limits: intake,
     copiedHeaders: { countMax: config.headers.copiedMax, bytesMax: config.headers.copiedBytesMax },
     lifetime: config.delivery,
+    reuse: buildReuse(config),
     resultsTopic: config.topics.results.name,
     configRevision: routesRevision(config),
     checkShape: compileJobShapeCheck(),
   });
 }
 
+export function buildReuse({ dedupe, cache }: Config): ReuseSettings {
+  return { dedupe: dedupe.enabled, cache: cache.enabled, cacheMaxAgeMs: cache.maxAgeMs };
+}
+
 /** Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it. */
 function routesRevision(config: Config): string {
-  const accounts = Object.entries(config.providers).map(([name, { kind, baseUrl }]) => ({ name, kind, baseUrl }));
+  const accounts = Object.entries(config.providers).map(([name, account]) => {
+    const { kind, baseUrl, maxOutputTokensDefault } = account;
+    return { name, kind, baseUrl, maxOutputTokensDefault };
+  });
   return createHash("sha256")
     .update(JSON.stringify({ accounts, models: config.models }))
     .digest("hex")
     .slice(0, 12);
 }
 
-export function buildRenderSettings(config: Config, cluster: string): RenderSettings {
+export function buildLedgerSettings({ limits, storage }: Config): LedgerSettings {
+  return { waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes };
+}
+
+export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {
   return {
+    ...(encoders === undefined ? {} : { encoders }),
     environment: config.environment,
     cluster,
     group: config.kafka.groupId,

@@ -10,6 +10,7 @@ import type { Provider } from "../ports/provider.js";
 import { answeredPrice } from "../domain/route/catalog.js";
 import { createRoutePlanner } from "../domain/route/plan-routes.js";
 import { createRenderer } from "../domain/result/render.js";
+import type { ValueEncoders } from "../domain/result/rendering.js";
 import { ConsumerWatchdog, type PartitionLook } from "../adapters/kafka/consumer-watchdog.js";
 import { InboxConsumer } from "../adapters/kafka/inbox-consumer.js";
 import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
@@ -31,7 +32,7 @@ import { IntakePlanner } from "../pipeline/intake/intake-planner.js";
 import { IntakeStage } from "../pipeline/intake/intake-stage.js";
 import { RelayStage } from "../pipeline/relay/relay-stage.js";
 import { SessionKeeper } from "../pipeline/session/session-keeper.js";
-import { buildAdmission, buildCatalog, buildRenderSettings } from "./build-domain.js";
+import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 
 export interface SessionOptions {
@@ -45,6 +46,7 @@ export interface SessionOptions {
   readonly decoder: ValueDecoder | null;
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
+  readonly encoders: ValueEncoders;
 }
 
 const SLOT_WAIT_MS = 50;
@@ -81,7 +83,7 @@ export class RouterSession {
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, pools, cluster, name } = options;
-    const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs());
+    const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
     const ledger = new PostgresLedger(context, Object.keys(config.tenants));
     await ledger.prepareDays();
     const session = await ledger.openSession(name);
@@ -103,7 +105,7 @@ export class RouterSession {
       metrics,
       mendable: isConnectionTrouble,
     };
-    const renderSettings = buildRenderSettings(config, cluster.id);
+    const renderSettings = buildRenderSettings(config, cluster.id, options.encoders);
     const render = createRenderer(renderSettings);
     this.#render = render;
     const catalog = buildCatalog(config);
@@ -207,6 +209,7 @@ export class RouterSession {
         heartbeatMs: config.kafka.heartbeatMs,
         maxWaitMs: config.kafka.maxWaitMs,
         partitionsAtOnce: PARTITIONS_AT_ONCE,
+        bytesMax: config.kafka.fetchBytesMax,
         bytesPerPartition: config.kafka.fetchBytesPerPartitionMax,
       },
       sink: { offer: (run) => this.#intake.offer(run) },

@@ -13,6 +13,7 @@ import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { openEncoders } from "./open-encoders.js";
 import { PartitionAlerts } from "./partition-alerts.js";
 import { RouterSession } from "./router-session.js";
 
@@ -27,13 +28,15 @@ export interface RouterOptions {
 
 /**
  * Runs a router until the signal: sessions one after another, since a session that was declared dead while this process was paused can
- * decide nothing any more. @throws when the ledger's schema is not current, or a server can't be reached at start.
+ * decide nothing any more. @throws when the ledger's schema is not current, a schema of a topic in Avro is not registered, or a server
+ * can't be reached at start.
  */
 export async function runRouter(config: Config, options: RouterOptions): Promise<void> {
   const { log, signal } = options;
   if (config.auth.tenantFrom === "body")
     log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
   await requireSchema(config.postgres.url);
+  const encoders = await openEncoders(config);
   const metrics = createMetrics({ processMetrics: true });
   const pools = createPools(config.postgres, log);
   readHeadersInLinearTime();
@@ -58,6 +61,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
         cluster,
         decoder,
         alerts,
+        encoders,
         name: options.name ?? hostname(),
       });
       await session.run(signal);

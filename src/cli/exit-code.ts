@@ -45,11 +45,14 @@ const UNREACHABLE_CODES = new Set([
 const NOT_PERMITTED_CODES = new Set(["28P01", "28000", "42501"]);
 const UNREACHABLE_NAMES = new Set([
   "DependencyError",
+  "RegistryUnavailableError",
+  "ServerUnreachableError",
   "KafkaJSConnectionError",
   "KafkaJSRequestTimeoutError",
   "KafkaJSBrokerNotFound",
   "KafkaJSConnectionClosedError",
 ]);
+const SCHEMA_NAMES = new Set(["SchemaMissingError"]);
 const NOT_PERMITTED_NAMES = new Set(["KafkaJSSASLAuthenticationError"]);
 const NOT_PERMITTED_KAFKA_TYPE = /_AUTHORIZATION_FAILED$/;
 const CAUSES_MAX = 10;
@@ -63,6 +66,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     const code = stringField(cause, "code") ?? "";
     if (NOT_PERMITTED_CODES.has(code) || NOT_PERMITTED_NAMES.has(name)) return EXIT.notPermitted;
     if (NOT_PERMITTED_KAFKA_TYPE.test(stringField(cause, "type") ?? "")) return EXIT.notPermitted;
+    if (SCHEMA_NAMES.has(name)) return EXIT.config;
     if (UNREACHABLE_CODES.has(code) || UNREACHABLE_NAMES.has(name)) return EXIT.unreachable;
   }
   return EXIT.failed;

@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import type { Config } from "./config.js";
-import { ConfigError } from "./config-error.js";
+import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Environment } from "./interpolate.js";
+import { unusedKeys } from "./not-used.js";
 import { parseConfig } from "./parse.js";
 
 const CONFIG_BYTES_MAX = 4_194_304;
@@ -18,6 +19,11 @@ export function loadConfig(file: string, env: Environment): Config {
   const { prices } = outcome.config;
   if (prices.file === null || isAbsolute(prices.file)) return outcome.config;
   return Object.freeze({ ...outcome.config, prices: Object.freeze({ file: resolve(dirname(file), prices.file) }) });
+}
+
+/** What the file says that has no effect yet. @throws `ConfigError` when it can't be read. */
+export function unusedKeysOf(file: string): readonly ConfigProblem[] {
+  return unusedKeys(readConfigText(file));
 }
 
 function readConfigText(file: string): string {

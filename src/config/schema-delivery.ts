@@ -185,7 +185,7 @@ export const DEDUPE = optionalSection(
   {
     enabled: toggle(
       true,
-      "Equal jobs of a tenant share one call while it is unfinished, unless the job says otherwise.",
+      "Equal jobs of a tenant share one call while it is unfinished, unless the job says otherwise. False: every job has a call of its own, and the cache is off too.",
     ),
   },
   "Sharing of calls.",
@@ -193,7 +193,10 @@ export const DEDUPE = optionalSection(
 
 export const CACHE = optionalSection(
   {
-    enabled: toggle(true, "Finished answers serve equal later jobs, unless the job says otherwise."),
+    enabled: toggle(
+      true,
+      "Finished answers serve equal later jobs, unless the job says otherwise. False: none does, whatever the job says.",
+    ),
     maxAgeMs: integer({
       min: 0,
       max: 365 * DAY_MS,

@@ -14,7 +14,6 @@ export interface ListedTopic {
 /** Every topic that the gateway reads or writes: jobs, their dead letters, results, costs, events, and the tenants' reply topics. */
 export function topicList(config: Config): readonly ListedTopic[] {
   const { topics } = config;
-  const replyTopics = [...new Set(Object.values(config.tenants).flatMap((tenant) => tenant.replyTopics))];
   const listed = [
     ...topics.jobs.map((topic) => listedTopic(topic.name, topic)),
     ...topics.jobs.map((topic) => listedTopic(topic.deadLetterTopic, topics.deadLetters)),
@@ -25,8 +24,17 @@ export function topicList(config: Config): readonly ListedTopic[] {
   const known = new Set(listed.map(({ name }) => name));
   return [
     ...listed,
-    ...replyTopics.filter((name) => !known.has(name)).map((name) => listedTopic(name, topics.results)),
+    ...ownReplyTopics(config)
+      .filter((name) => !known.has(name))
+      .map((name) => listedTopic(name, topics.results)),
   ];
+}
+
+/** Topics of the tenants' own that results may go to, beside the common one. */
+export function ownReplyTopics(config: Config): readonly string[] {
+  const names = new Set(Object.values(config.tenants).flatMap((tenant) => tenant.replyTopics));
+  names.delete(config.topics.results.name);
+  return [...names];
 }
 
 function listedTopic(name: string, settings: TopicSettings): ListedTopic {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { startStack } from "../stack/stack.js";
+import { ServerUnreachableError, startStack } from "../stack/stack.js";
 import type { Stack } from "../stack/stack.js";
 import { runProcess } from "./child-process.js";
 import { CleanupStack } from "./cleanup-stack.js";
@@ -62,7 +62,8 @@ const LOOK_EVERY_MS = 100;
 /**
  * Runs the gateway's main job from end to end on real servers and prints a receipt on stdout; everything else goes to stderr.
  * Stops all it started, also after an error, SIGINT or SIGTERM.
- * @returns the exit code: 0 only when every promise held, 1 otherwise, 130 after SIGINT, 143 after SIGTERM.
+ * @returns the exit code: 0 only when every promise held, 1 otherwise, 4 when a server that the environment names does not answer,
+ * 130 after SIGINT, 143 after SIGTERM.
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const stopping = new AbortController();
@@ -79,13 +80,21 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     // A failure that follows from our own stopping is not the reason for it.
     const reason: unknown = stopping.signal.aborted ? stopping.signal.reason : error;
     progress.say(`demo: ${reason instanceof Error ? reason.message : String(reason)}`);
-    return reason instanceof Interrupted ? reason.exitCode : 1;
+    return exitCodeOf(reason);
   } finally {
     await cleanup.run((line) => {
       progress.say(line);
     });
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
+}
+
+const FAILED = 1;
+const UNREACHABLE = 4;
+
+function exitCodeOf(reason: unknown): number {
+  if (reason instanceof Interrupted) return reason.exitCode;
+  return reason instanceof ServerUnreachableError ? UNREACHABLE : FAILED;
 }
 
 /** Everything of a run that its steps share. */

@@ -6,6 +6,11 @@ import type { RunningServer, Stack, StackOptions } from "./stack-types.js";
 export type { ServerName } from "./server-kind.js";
 export type { RunningServer, ServerOrigin, Stack, StackAddresses, StackOptions } from "./stack-types.js";
 
+/** A server that the environment names does not answer. */
+export class ServerUnreachableError extends Error {
+  override readonly name = "ServerUnreachableError";
+}
+
 interface FoundServer {
   readonly name: ServerName;
   readonly address: string;
@@ -17,7 +22,8 @@ interface FoundServer {
  * (KAFKA_BROKERS, DATABASE_URL, SCHEMA_REGISTRY_URL, REDIS_URL); a Docker engine that has an image already; a program of
  * our own (Kafka and the registry through Maven, PostgreSQL through npm, Redis through Maven or the path).
  * What was started ends with this process, however that ends, unless `detach` was called.
- * @throws Error that says for a server that can't be had what was tried; what was started before is ended again.
+ * @throws ServerUnreachableError for an address of the environment where nothing answers; Error that says for a server that can't be had
+ * what was tried. What was started before is ended again.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const names = [...new Set(options.servers)];
@@ -59,7 +65,9 @@ async function findInEnvironment(name: ServerName): Promise<FoundServer> {
   const address = environmentAddress(name);
   // An address that was given is meant: when it does not answer, starting something else would hide the mistake.
   await kind.check(address).catch((error: unknown) => {
-    throw new Error(`${name}: ${kind.environmentVariable} is set, but nothing answers there: ${messageOf(error)}`);
+    throw new ServerUnreachableError(
+      `${name}: ${kind.environmentVariable} is set, but nothing answers there: ${messageOf(error)}`,
+    );
   });
   const refuse = (): Promise<never> =>
     Promise.reject(new Error(`${name} comes from ${kind.environmentVariable}; it is not ours to stop`));

@@ -12,7 +12,10 @@ const LOG: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 ledgerSuite("the ledger on PostgreSQL", async () => {
   const database = await freshDatabase();
   await migrate(database.url, { plan: false });
-  const pools = createPools({ url: database.url, connectionsMax: 8, statementTimeoutMs: 10_000 }, LOG);
+  const pools = createPools(
+    { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
+    LOG,
+  );
   const nowMs = (): number => Date.now();
   return {
     ledger: new PostgresLedger(new LedgerContext(pools, "sim", nowMs), ["catalogue", "shop"]),

@@ -17,7 +17,10 @@ let bench: LedgerBench;
 beforeAll(async () => {
   database = await freshDatabase();
   await migrate(database.url, { plan: false });
-  pools = createPools({ url: database.url, connectionsMax: 8, statementTimeoutMs: 10_000 }, logInto([]));
+  pools = createPools(
+    { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
+    logInto([]),
+  );
   const nowMs = (): number => Date.now();
   const ledger = new PostgresLedger(new LedgerContext(pools, "sim", nowMs), ["catalogue", "shop"]);
   bench = await LedgerBench.start({ ledger, nowMs, close: () => Promise.resolve() });

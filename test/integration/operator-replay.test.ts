@@ -37,6 +37,7 @@ describe("a replay of a dead letter", () => {
           settings: NO_SETTINGS,
           parked: false,
           readmitted: null,
+          reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
         },
         ledger.render,
       );

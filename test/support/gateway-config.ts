@@ -2,6 +2,10 @@ import type { FreshTopicNames } from "./servers.js";
 
 /** What a test changes in the gateway's config; times in milliseconds. */
 export interface ConfigChanges {
+  /** Of results and cost records; JSON when left out. */
+  readonly encoding?: "avro";
+  /** Whole sections in the place of what stands here. */
+  readonly sections?: Readonly<Record<string, unknown>>;
   readonly concurrency?: number;
   readonly callTimeoutMs?: number;
   readonly inDoubt?: { readonly policy: "retry" | "fail"; readonly graceMs: number };
@@ -27,7 +31,12 @@ export function gatewayConfig(
   return {
     environment: "test",
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: groupOf(names), ...changes.kafka },
-    topics: { jobs: [names.jobs], results: names.results, costs: names.costs, events: names.events },
+    topics: {
+      jobs: [names.jobs],
+      results: writtenTopic(names.results, changes),
+      costs: writtenTopic(names.costs, changes),
+      events: names.events,
+    },
     registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
@@ -51,7 +60,12 @@ export function gatewayConfig(
     results: changes.results ?? {},
     shutdown: { graceMs: changes.shutdownGraceMs ?? 10_000 },
     http: { port: 0 },
+    ...changes.sections,
   };
+}
+
+function writtenTopic(name: string, { encoding }: ConfigChanges): unknown {
+  return encoding === undefined ? name : { name, encoding };
 }
 
 export function groupOf(names: FreshTopicNames): string {

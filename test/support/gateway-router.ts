@@ -11,6 +11,8 @@ import {
 
 export const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
+const COMMAND_TIMEOUT_MS = 60_000;
+
 export interface RouterStart {
   readonly name: string;
   readonly configFile: string;
@@ -43,10 +45,11 @@ export class GatewayRouter {
     return router;
   }
 
-  static async migrate(options: RouterStart): Promise<void> {
-    await runProcess(
-      { ...options, name: "migrate", args: [CLI, "migrate", "--config", options.configFile], readStdout: false },
-      60_000,
+  /** Runs a command of the gateway to its end. @returns its stdout. @throws Error with the end of its log unless it exits with 0. */
+  static async command(options: RouterStart, args: readonly string[]): Promise<string> {
+    return runProcess(
+      { ...options, args: [CLI, ...args, "--config", options.configFile], readStdout: true },
+      COMMAND_TIMEOUT_MS,
     );
   }
 

@@ -88,7 +88,9 @@ export class Gateway {
       SCHEMA_REGISTRY_URL: options.registryUrl ?? addresses.registryUrl,
       OPENAI_API_KEY: "test-key",
     };
-    await GatewayRouter.migrate({ name: "migrate", configFile, env, logFile: join(folder, "migrate.log") });
+    await GatewayRouter.command({ name: "migrate", configFile, env, logFile: join(folder, "migrate.log") }, [
+      "migrate",
+    ]);
     const pool = new pg.Pool({ connectionString: database.url, max: 1 });
     pool.on("error", () => undefined); // tests kill the server
     const routersUrl = (await options.routersDatabaseUrl?.(database.url)) ?? database.url;
@@ -229,6 +231,13 @@ export class Gateway {
           .join("\n"),
       )
       .join("\n--\n");
+  }
+
+  /** Runs an operator's command on this gateway's config. @returns its stdout. @throws Error with its log unless it exits with 0. */
+  command(...args: readonly string[]): Promise<string> {
+    const [name = "command"] = args;
+    const logFile = join(this.#folder, `${name}.log`);
+    return GatewayRouter.command({ name, configFile: this.#configFile, env: this.#env, logFile }, args);
   }
 
   /** Records of the jobs topic that the ledger has taken. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -113,6 +113,14 @@ describe("config check", () => {
     const { exitCode, data, notes } = await run(["config", "check", "--config", goodFile]);
     expect([exitCode, data]).toEqual([0, [`${goodFile}: ok`]]);
     expect(notes).toEqual([expect.stringContaining("auth.tenantFrom is body")]);
+  });
+
+  test("warns of keys that have no effect yet", async () => {
+    const file = join(folder, "unused.yaml");
+    writeFileSync(file, `${readFileSync(goodFile, "utf8")}\nredis: { url: 'redis://127.0.0.1:1' }\n`);
+    const { exitCode, notes } = await run(["config", "check", "--config", file]);
+    expect(exitCode).toBe(0);
+    expect(notes.join("\n")).toMatch(/warning: line \d+: redis\.url: not used yet: nothing is kept in Redis/);
   });
 
   test("takes the file from SLUICE_CONFIG, and --config wins", async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
+import { RegistryUnavailableError, SchemaMissingError } from "../../src/adapters/registry/avro-encoder.js";
 import { CommandError, errorText, EXIT, exitCodeFrom, exitCodeOf } from "../../src/cli/exit-code.js";
 import { ConfigError } from "../../src/config/config-error.js";
+import { ServerUnreachableError } from "../../src/stack/stack.js";
 
 const coded = (code: string): Error => Object.assign(new Error("from the system"), { code });
 const named = (name: string): Error => Object.assign(new Error("from a client"), { name });
@@ -14,6 +16,9 @@ describe("the exit code of an error", () => {
     ["of Postgres that is starting", coded("57P03"), 4],
     ["of a wrong password", coded("28P01"), 5],
     ["of a missing right", coded("42501"), 5],
+    ["of a schema that is not registered", new SchemaMissingError("expected it"), 3],
+    ["of a registry that is away", new RegistryUnavailableError("no answer"), 4],
+    ["of a given server that is away", new ServerUnreachableError("nothing answers"), 4],
     ["of unreachable brokers", named("KafkaJSConnectionError"), 4],
     ["of refused Kafka credentials", named("KafkaJSSASLAuthenticationError"), 5],
     ["of a refused Kafka operation", Object.assign(new Error("no"), { type: "TOPIC_AUTHORIZATION_FAILED" }), 5],

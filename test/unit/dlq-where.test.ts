@@ -150,6 +150,8 @@ describe("the envelope of a replay", () => {
   });
 });
 
+const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null };
+
 describe("answers of others", () => {
   test.each([
     ["serve a job that says nothing of them", '{"jobId":"a"}', { cacheRead: true, cacheMaxAgeMs: null }],
@@ -165,6 +167,16 @@ describe("answers of others", () => {
       { cacheRead: false, cacheMaxAgeMs: null },
     ],
   ])("%s", (_name, record, expected) => {
-    expect(cacheWishesOf(Buffer.from(record))).toEqual(expected);
+    expect(cacheWishesOf(Buffer.from(record), REUSE)).toEqual(expected);
+  });
+
+  test("serve up to the config's age where the job states none", () => {
+    const reuse = { ...REUSE, cacheMaxAgeMs: 60_000 };
+    expect(cacheWishesOf(Buffer.from("{}"), reuse)).toEqual({ cacheRead: true, cacheMaxAgeMs: 60_000 });
+    expect(cacheWishesOf(Buffer.from('{"cache":{"maxAgeMs":5}}'), reuse).cacheMaxAgeMs).toBe(5);
+  });
+
+  test.each([{ cache: false }, { dedupe: false }])("serve nobody where the config says %j", (off) => {
+    expect(cacheWishesOf(Buffer.from('{"cache":{"read":true}}'), { ...REUSE, ...off }).cacheRead).toBe(false);
   });
 });

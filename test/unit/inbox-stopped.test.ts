@@ -102,6 +102,7 @@ beforeEach(async () => {
       heartbeatMs: 1500,
       maxWaitMs: 200,
       partitionsAtOnce: 1,
+      bytesMax: 10_000_000,
       bytesPerPartition: 1,
     },
     sink: {

@@ -23,6 +23,7 @@ export function settings(changes: Partial<AdmissionSettings> = {}): AdmissionSet
     limits: DEFAULT_ADMISSION_LIMITS,
     copiedHeaders: DEFAULT_COPIED_HEADER_LIMITS,
     lifetime: { defaultTtlMs: DAY_MS, defaultTtlBatchMs: 2 * DAY_MS, maxTtlMs: 7 * DAY_MS },
+    reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: "llm.results.v1",
     configRevision: "r1",
     checkShape,

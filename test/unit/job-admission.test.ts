@@ -159,6 +159,23 @@ describe("a job", () => {
       cacheWrite: false,
     });
   });
+  test("takes no answer older than the config says, unless it names an age itself", () => {
+    const reuse = { dedupe: true, cache: true, cacheMaxAgeMs: 60_000 };
+    const aging = createAdmission(settings({ reuse }));
+    const ageOf = (changes: Record<string, unknown>): number | null =>
+      jobIn(aging.admit(record(job(changes)), NOW_MS)).cacheMaxAgeMs;
+    expect([ageOf({}), ageOf({ cache: { maxAgeMs: null } }), ageOf({ cache: { maxAgeMs: 120_000 } })]).toEqual([
+      60_000, 60_000, 120_000,
+    ]);
+  });
+  test.each([
+    [{ cache: false }, { dedupe: true, cacheRead: false, cacheWrite: false }],
+    [{ dedupe: false }, { dedupe: false, cacheRead: false, cacheWrite: false }],
+  ])("shares nothing that the config forbids with %j, whatever it says itself", (off, expected) => {
+    const reuse = { dedupe: true, cache: true, cacheMaxAgeMs: null, ...off };
+    const wish = job({ dedupe: true, cache: { read: true, write: true } });
+    expect(jobIn(createAdmission(settings({ reuse })).admit(record(wish), NOW_MS))).toMatchObject(expected);
+  });
   test("has the labels of its tenant below its own", () => {
     const terms = new Map([
       ["acme", { tier: "standard" as const, replyTopics: [], labels: { department: "all", site: "x" } }],

@@ -272,10 +272,11 @@ test("a value is for the decoder when it begins with the magic byte", () => {
 });
 
 test("subjects are named after their topics, with the compatibility that their readers need", () => {
-  expect(schemaSubjects({ jobs: ["a", "b"], results: "r", costs: "c", events: "e" })).toEqual([
+  expect(schemaSubjects({ jobs: ["a", "b"], results: "r", replies: ["own"], costs: "c", events: "e" })).toEqual([
     { subject: "a-value", file: "job.avsc", compatibility: "BACKWARD_TRANSITIVE" },
     { subject: "b-value", file: "job.avsc", compatibility: "BACKWARD_TRANSITIVE" },
     { subject: "r-value", file: "result.avsc", compatibility: "FULL_TRANSITIVE" },
+    { subject: "own-value", file: "result.avsc", compatibility: "FULL_TRANSITIVE" },
     { subject: "c-value", file: "cost.avsc", compatibility: "FULL_TRANSITIVE" },
     { subject: "e-value", file: "event.avsc", compatibility: "FULL_TRANSITIVE" },
   ]);

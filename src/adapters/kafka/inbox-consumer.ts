@@ -15,6 +15,8 @@ export interface InboxSettings {
   readonly heartbeatMs: number;
   readonly maxWaitMs: number;
   readonly partitionsAtOnce: number;
+  /** Of one fetch, over all partitions. */
+  readonly bytesMax: number;
   readonly bytesPerPartition: number;
 }
 
@@ -96,6 +98,7 @@ export class InboxConsumer implements Inbox {
       sessionTimeout: settings.sessionTimeoutMs,
       heartbeatInterval: settings.heartbeatMs,
       maxWaitTimeInMs: settings.maxWaitMs,
+      maxBytes: settings.bytesMax,
       maxBytesPerPartition: settings.bytesPerPartition,
       allowAutoTopicCreation: false,
       retry: { initialRetryTime: 200, maxRetryTime: 2000, retries: 10, restartOnFailure: () => Promise.resolve(true) },

@@ -310,7 +310,7 @@ function insertExecutions(
 ): void {
   const opened = fresh.filter((placing) => placing.fate === "started" || placing.fate === "queued");
   if (opened.length === 0) return;
-  const bodies = opened.map(({ job }) => toStored(job.bodyText));
+  const bodies = opened.map(({ job }) => toStored(job.bodyText, context.settings));
   send(
     client,
     "executions-insert",

@@ -18,6 +18,7 @@ export class CommitUnknownError extends DependencyError {}
 export interface ConnectionSettings {
   readonly url: string;
   readonly connectionsMax: number;
+  readonly connectionTimeoutMs: number;
   readonly statementTimeoutMs: number;
 }
 
@@ -43,7 +44,7 @@ const RELAXED_CONNECTIONS = 2;
 export function createPools(settings: ConnectionSettings, log: Log): Pools {
   const common = {
     connectionString: settings.url,
-    connectionTimeoutMillis: 5000,
+    connectionTimeoutMillis: settings.connectionTimeoutMs,
     idleTimeoutMillis: 0,
     statement_timeout: settings.statementTimeoutMs,
     query_timeout: settings.statementTimeoutMs + 5000,

@@ -14,9 +14,6 @@ import { insertOutbox } from "./outbox-rows.js";
 import { insertReady } from "./accept.js";
 import { toStored } from "./stored-body.js";
 
-/** At most this many jobs beyond one a call are answered by one finish; the sweep answers the rest. */
-const WAITERS_EXTRA = 500;
-
 /**
  * The finish transaction: outcomes of attempts (facts, whoever brings them), what follows for their executions (decisions, only by
  * the session that holds the execution), results, costs and outgoing records. Repeating a group changes nothing.
@@ -72,7 +69,7 @@ async function finishInTransaction(
   });
   const ends: JobEndReason[] = [];
   const moved = new Set<NewCall>();
-  for (const call of await succeedExecutions(client, group, news)) {
+  for (const call of await succeedExecutions(client, context, group, news)) {
     moved.add(call);
     ends.push({ call, failure: null });
   }
@@ -149,6 +146,7 @@ async function recordFacts(
  */
 async function succeedExecutions(
   client: pg.PoolClient,
+  context: LedgerContext,
   group: FinishGroup,
   calls: readonly NewCall[],
 ): Promise<NewCall[]> {
@@ -156,7 +154,7 @@ async function succeedExecutions(
     call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : [],
   );
   if (good.length === 0) return [];
-  const bodies = good.map(({ answer }) => toStored(answer.bodyText));
+  const bodies = good.map(({ answer }) => toStored(answer.bodyText, context.settings));
   const rows = await run(
     client,
     "executions-succeed",
@@ -372,7 +370,7 @@ async function endAlike(
   reasons: readonly JobEndReason[],
 ): Promise<readonly (readonly (string | null)[])[]> {
   const failure = reasons[0]?.failure ?? null;
-  const limit = reasons.length + WAITERS_EXTRA;
+  const limit = reasons.length + context.settings.waitersMax;
   const rows = await run(
     client,
     "jobs-end-waiters",

@@ -45,8 +45,19 @@ export class TenantNumbers {
   }
 }
 
+/** Bounds of the ledger's transactions and rows. */
+export interface LedgerSettings {
+  /** Jobs beside the first of each call that are answered in the transaction which ends it; the sweep answers the rest. */
+  readonly waitersMax: number;
+  /** Bodies longer than this are stored compressed. */
+  readonly compressAboveBytes: number;
+}
+
+const DEFAULT_LEDGER_SETTINGS: LedgerSettings = { waitersMax: 500, compressAboveBytes: 2048 };
+
 /** What every operation of the ledger shares. */
 export class LedgerContext {
+  readonly settings: LedgerSettings;
   readonly pools: Pools;
   readonly cluster: string;
   readonly tenants: TenantNumbers;
@@ -54,7 +65,8 @@ export class LedgerContext {
   #databaseAheadMs = 0;
   readonly #nowMs: () => number;
 
-  constructor(pools: Pools, cluster: string, nowMs: () => number) {
+  constructor(pools: Pools, cluster: string, nowMs: () => number, settings: LedgerSettings = DEFAULT_LEDGER_SETTINGS) {
+    this.settings = settings;
     this.pools = pools;
     this.cluster = cluster;
     this.tenants = new TenantNumbers(pools.durable);

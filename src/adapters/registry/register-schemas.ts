@@ -8,6 +8,8 @@ import type { RegistrySettings } from "./registry-client.js";
 export interface SchemaTopics {
   readonly jobs: readonly string[];
   readonly results: string;
+  /** Topics of the tenants' own that results go to; named only where results are Avro. */
+  readonly replies: readonly string[];
   readonly costs: string;
   readonly events: string;
 }
@@ -32,7 +34,7 @@ export type SubjectReport = SchemaSubject &
 export function schemaSubjects(topics: SchemaTopics): readonly SchemaSubject[] {
   return [
     ...topics.jobs.map((topic) => subject(topic, "job.avsc", "BACKWARD_TRANSITIVE")),
-    subject(topics.results, "result.avsc", "FULL_TRANSITIVE"),
+    ...[topics.results, ...topics.replies].map((topic) => subject(topic, "result.avsc", "FULL_TRANSITIVE")),
     subject(topics.costs, "cost.avsc", "FULL_TRANSITIVE"),
     subject(topics.events, "event.avsc", "FULL_TRANSITIVE"),
   ];
@@ -90,7 +92,8 @@ export async function checkSchemas(
   return reports;
 }
 
-async function registeredId(
+/** The id under which this very schema is in a subject; null when it is not there. */
+export async function registeredId(
   client: ReturnType<typeof createRegistryClient>,
   name: string,
   schema: string,
@@ -141,6 +144,6 @@ function failed(item: SchemaSubject, error: unknown): SubjectReport {
 }
 
 /** Without layout and in the file's order: what is registered is the same text on every machine. */
-function schemaText(file: string, directory: URL): string {
+export function schemaText(file: string, directory: URL): string {
   return JSON.stringify(JSON.parse(readFileSync(new URL(file, directory), "utf8")));
 }

@@ -65,7 +65,7 @@ export function messageOf(error: unknown): string {
 }
 
 /** The client has no time limit of its own; what comes after it is dropped. */
-async function within<Value>(timeoutMs: number, promise: Promise<Value>): Promise<Value> {
+export async function within<Value>(timeoutMs: number, promise: Promise<Value>): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

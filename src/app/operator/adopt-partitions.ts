@@ -83,8 +83,9 @@ export function startIn(log: LogBounds, from: AdoptFrom): number | null {
 /** @returns false when a router or another operator moved the position since it was looked at. */
 export async function adopt(operator: Operator, stand: PartitionStand, start: number): Promise<boolean> {
   const { cluster, topic, partition, expected } = stand;
-  const { context, byWhom, nowMs, render } = operator;
+  const { context, byWhom, nowMs } = operator;
   const action = { byWhom, atMs: nowMs() };
   const session = await operator.session();
-  return adoptPosition(context, { cluster, topic, partition, expected, from: start, session, action }, render);
+  const adoption = { cluster, topic, partition, expected, from: start, session, action };
+  return adoptPosition(context, adoption, await operator.render());
 }

@@ -9,12 +9,13 @@ export async function discardAll(
   filter: LetterFilter,
 ): Promise<{ readonly discarded: number; readonly endedAlready: number }> {
   let [discarded, selected] = [0, 0];
+  const render = await operator.render();
   for await (const page of selectLetters(operator, filter)) {
     selected += page.length;
     const nos = page.map((letter) => letter.no);
     const action = { byWhom: operator.byWhom, atMs: operator.nowMs() };
     const session = await operator.session();
-    discarded += await discardLetters(operator.context, { nos, session, action }, operator.render);
+    discarded += await discardLetters(operator.context, { nos, session, action }, render);
   }
   return { discarded, endedAlready: selected - discarded };
 }

@@ -3,6 +3,7 @@ import kafkajs, { type Consumer } from "kafkajs";
 import type { Config } from "../../config/config.js";
 import { clientOptions } from "../../adapters/kafka/topics.js";
 import { forTenant } from "../../domain/job/reply.js";
+import { openValueText } from "./read-values.js";
 
 const { Kafka } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
 
@@ -36,12 +37,14 @@ export function openReader(config: Config, groupId: string): Consumer {
   });
 }
 
-export async function runReader(consumer: Consumer, onRecord: (record: SeenRecord) => void): Promise<void> {
+export async function runReader(
+  consumer: Consumer,
+  onRecord: (record: SeenRecord) => void | Promise<void>,
+): Promise<void> {
   await consumer.run({
     autoCommit: false,
-    eachMessage: ({ topic, message }) => {
-      onRecord({ topic, value: message.value, header: (name) => textOf(message.headers?.[name]) });
-      return Promise.resolve();
+    eachMessage: async ({ topic, message }) => {
+      await onRecord({ topic, value: message.value, header: (name) => textOf(message.headers?.[name]) });
     },
   });
 }
@@ -51,7 +54,10 @@ function textOf(value: string | Buffer | (string | Buffer)[] | undefined): strin
   return first === undefined ? null : first.toString();
 }
 
-/** Hands over results as they come until the signal, each as the text of its value. */
+/**
+ * Hands over results as they come until the signal, each as the text of its value, Avro in words.
+ * @throws Error when a value can't be read.
+ */
 export async function followResults(
   config: Config,
   fromBeginning: boolean,
@@ -59,15 +65,23 @@ export async function followResults(
   onResult: (text: string) => void,
 ): Promise<void> {
   const consumer = openReader(config, readerGroup(config));
+  const valueText = openValueText(config);
+  const unreadable = new AbortController();
+  const over = AbortSignal.any([signal, unreadable.signal]);
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [...resultsTopics(config)], fromBeginning });
-    await runReader(consumer, ({ value }) => {
-      if (value !== null) onResult(value.toString("utf8"));
+    await runReader(consumer, async ({ value }) => {
+      if (value === null || over.aborted) return;
+      try {
+        onResult(await valueText(value));
+      } catch (error) {
+        unreadable.abort(error); // thrown here, the client would only read it again
+      }
     });
-    if (!signal.aborted)
+    if (!over.aborted)
       await new Promise<void>((resolve) => {
-        signal.addEventListener(
+        over.addEventListener(
           "abort",
           () => {
             resolve();
@@ -78,4 +92,5 @@ export async function followResults(
   } finally {
     await consumer.disconnect();
   }
+  if (!signal.aborted) unreadable.signal.throwIfAborted();
 }

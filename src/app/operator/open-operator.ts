@@ -10,7 +10,8 @@ import { openOperatorSession } from "../../adapters/postgres/operator/operator-s
 import { PostgresLedger } from "../../adapters/postgres/postgres-ledger.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Log } from "../../ports/system.js";
-import { buildRenderSettings } from "../build-domain.js";
+import { buildLedgerSettings, buildRenderSettings } from "../build-domain.js";
+import { openEncoders } from "../open-encoders.js";
 
 /** What an operator's command works with: the ledger without a router, a broker or a provider. */
 export interface Operator {
@@ -18,7 +19,8 @@ export interface Operator {
   readonly pools: Pools;
   readonly context: LedgerContext;
   readonly ledger: PostgresLedger;
-  readonly render: Renderer;
+  /** Asks the registry for schemas when first used, if a topic is in Avro: most commands render nothing. */
+  readonly render: () => Promise<Renderer>;
   /** Who asks, for the ledger's records. */
   readonly byWhom: string;
   readonly nowMs: () => number;
@@ -51,20 +53,25 @@ export async function withOperator<Result>(
 function operatorOf(config: Config, pools: Pools): Operator {
   const nowMs = (): number => systemClock.nowMs();
   // No cluster: it names positions and ids of refused records, and a command writes neither.
-  const context = new LedgerContext(pools, "", nowMs);
+  const context = new LedgerContext(pools, "", nowMs, buildLedgerSettings(config));
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   const byWhom = whoAsks();
   let session: Promise<SessionNo> | null = null;
+  let render: Promise<Renderer> | null = null;
   return {
     config,
     pools,
     context,
     ledger,
-    render: createRenderer(buildRenderSettings(config, "")),
+    render: () => (render ??= openRenderer(config)),
     byWhom,
     nowMs,
     session: () => (session ??= openSession(ledger, context, byWhom)),
   };
+}
+
+async function openRenderer(config: Config): Promise<Renderer> {
+  return createRenderer(buildRenderSettings(config, "", await openEncoders(config)));
 }
 
 async function openSession(ledger: PostgresLedger, context: LedgerContext, byWhom: string): Promise<SessionNo> {

@@ -12,7 +12,7 @@ import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.j
 import { createAvroDecoder } from "../../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../../adapters/registry/registry-client.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
-import { buildAdmission } from "../build-domain.js";
+import { buildAdmission, buildReuse } from "../build-domain.js";
 import type { Operator } from "./open-operator.js";
 import { RefusedCounts, type ReplayPlan } from "./plan-replay.js";
 import { selectLetters } from "./select-letters.js";
@@ -118,10 +118,12 @@ class Replayer {
   }
 
   async #once(letter: Letter, readmitted: AdmittedJob | null): Promise<ReplayOutcome> {
-    const { context, byWhom, render } = this.#operator;
+    const { context, byWhom } = this.#operator;
     const { settings, parked } = this.#options;
+    const render = await this.#operator.render();
     const session = await this.#operator.session();
-    return replayLetter(context, { letterNo: letter.no, byWhom, session, settings, parked, readmitted }, render);
+    const reuse = buildReuse(this.#operator.config);
+    return replayLetter(context, { letterNo: letter.no, byWhom, session, settings, parked, readmitted, reuse }, render);
   }
 
   async #keepPace(): Promise<void> {

@@ -1,19 +1,24 @@
 import { stringify } from "yaml";
+import { unusedKeysOf } from "../../config/load.js";
 import { masked } from "../../config/secrets.js";
 import type { CommandGroup } from "../command-context.js";
 import { EXIT } from "../exit-code.js";
+
+const TENANT_WARNING = "auth.tenantFrom is body: jobs are believed to be from whom they say";
 
 export const addConfigCommands: CommandGroup = (program, context) => {
   const config = program.command("config").description("check or show the config");
   config
     .command("check")
-    .description("report every problem of the config file; exit 3 when there is one")
+    .description("report every problem of the config file, and keys without effect yet; exit 3 when there is a problem")
     .action(
       context.action(() => {
         const { environment, auth } = context.config();
         const file = context.configFile();
-        const warnings =
-          auth.tenantFrom === "body" ? ["auth.tenantFrom is body: jobs are believed to be from whom they say"] : [];
+        const warnings = [
+          ...(auth.tenantFrom === "body" ? [TENANT_WARNING] : []),
+          ...unusedKeysOf(file).map(({ path, line, message }) => `line ${String(line)}: ${path}: ${message}`),
+        ];
         warnings.forEach((warning) => {
           context.note(`${file}: warning: ${warning}`);
         });

@@ -97,13 +97,10 @@ async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: 
     import("../../adapters/postgres/operator/doubt-rows.js"),
   ]);
   const nanoUsd = nano ?? 0n;
-  const outcome = await withOperator(context.config(), async (operator) =>
-    resolveDoubt(
-      operator.context,
-      { attempt, billed, nanoUsd, byWhom: operator.byWhom, session: await operator.session() },
-      operator.render,
-    ),
-  );
+  const outcome = await withOperator(context.config(), async (operator) => {
+    const resolution = { attempt, billed, nanoUsd, byWhom: operator.byWhom, session: await operator.session() };
+    return resolveDoubt(operator.context, resolution, await operator.render());
+  });
   if (outcome === "not_found") throw new CommandError(EXIT.notFound, `there is no attempt ${id} in the ledger`);
   context.show({ attemptId: id, as, nanoUsd, resolved: outcome === "resolved" }, () => [
     outcome === "resolved"

@@ -176,11 +176,12 @@ async function cancel(context: CommandContext, jobId: string, tenant: string | n
   ]);
   return withOperator(context.config(), async (operator) => {
     const job = onlyOne(await findJobs(operator.pools.durable, jobId, tenant), jobId);
+    const render = await operator.render();
     const outcome = await operator.ledger.cancel(
       await operator.session(),
       [{ tenant: job.tenant, jobId }],
       { byWhom: operator.byWhom, atMs: operator.nowMs() },
-      operator.render,
+      render,
     );
     const cancelled = outcome.ended.length > 0;
     context.show({ jobId, tenant: job.tenant, cancelled }, () => [

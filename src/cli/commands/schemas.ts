@@ -1,4 +1,5 @@
 import type { SubjectReport } from "../../adapters/registry/register-schemas.js";
+import { ownReplyTopics } from "../../config/topic-list.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
 import { CommandError, EXIT, type ExitCode } from "../exit-code.js";
 import { tableLines } from "../text-table.js";
@@ -19,7 +20,8 @@ export const addSchemasCommands: CommandGroup = (program, context) => {
 };
 
 async function reportSubjects(context: CommandContext, choose: (module: RegistryModule) => Ask): Promise<ExitCode> {
-  const { registry, topics } = context.config();
+  const config = context.config();
+  const { registry, topics } = config;
   const { url } = registry;
   if (url === null) throw new CommandError(EXIT.config, "expected registry.url in the config, which is missing");
   const ask = choose(await import("../../adapters/registry/register-schemas.js"));
@@ -28,6 +30,8 @@ async function reportSubjects(context: CommandContext, choose: (module: Registry
     {
       jobs: topics.jobs.map(({ name }) => name),
       results: topics.results.name,
+      // Where results are JSON, the subject of a tenant's topic is the tenant's own business.
+      replies: topics.results.encoding === "avro" ? ownReplyTopics(config) : [],
       costs: topics.costs.name,
       events: topics.events.name,
     },

@@ -1,6 +1,7 @@
 import { sha256, unambiguous } from "../dedupe/request-hash.js";
 import { ERROR_CODES } from "../failure.js";
 import type { EpochMs } from "../ids.js";
+import type { ReuseSettings } from "../job/admission-settings.js";
 import type { AdmittedJob } from "../job/job.js";
 import { parseEnvelope, type Envelope } from "../result/envelope.js";
 import type { ReplaySettings } from "./replay-settings.js";
@@ -82,11 +83,15 @@ export type CacheWishes = Pick<AdmittedJob, "cacheRead" | "cacheMaxAgeMs">;
  * What the job said about answers of others. Read from its record, since the ledger does not keep it; from a record that is no JSON
  * (Avro) it can't be read here, and then only its own answers serve: what a sender forbade is never done.
  */
-export function cacheWishesOf(recordValue: Buffer | null): CacheWishes {
+export function cacheWishesOf(recordValue: Buffer | null, reuse: ReuseSettings): CacheWishes {
+  const { cacheMaxAgeMs } = reuse;
   const cache = memberOf(parsed(recordValue), "cache");
-  if (cache === undefined) return { cacheRead: false, cacheMaxAgeMs: null };
+  if (cache === undefined || !reuse.dedupe || !reuse.cache) return { cacheRead: false, cacheMaxAgeMs };
   const maxAge = memberOf(cache, "maxAgeMs");
-  return { cacheRead: memberOf(cache, "read") !== false, cacheMaxAgeMs: typeof maxAge === "number" ? maxAge : null };
+  return {
+    cacheRead: memberOf(cache, "read") !== false,
+    cacheMaxAgeMs: typeof maxAge === "number" ? maxAge : cacheMaxAgeMs,
+  };
 }
 
 function parsed(value: Buffer | null): unknown {

@@ -13,12 +13,23 @@ export interface AdmissionSettings {
   readonly limits: AdmissionLimits;
   readonly copiedHeaders: CopiedHeaderLimits;
   readonly lifetime: LifetimeLimits;
+  readonly reuse: ReuseSettings;
   /** Where results go that name no topic; `{tenant}` in it stands for the tenant. Allowed to every tenant. */
   readonly resultsTopic: string;
   /** Part of every execution key: changes with whatever in the config decides about routes. */
   readonly configRevision: string;
   /** From the published schema: `compileJobShapeCheck`. */
   readonly checkShape: JobShapeCheck;
+}
+
+/** Whether jobs may share calls and answers at all; a job can only want less. */
+export interface ReuseSettings {
+  /** False: every job has a call of its own, and no answer serves a second job. */
+  readonly dedupe: boolean;
+  /** False: finished answers serve no later job. */
+  readonly cache: boolean;
+  /** Oldest answer for a job that names no age; null: any age that is still kept. */
+  readonly cacheMaxAgeMs: number | null;
 }
 
 /** Where a job's tenant comes from. Signatures are not built yet and are refused by the config. */

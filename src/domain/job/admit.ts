@@ -198,7 +198,7 @@ class Admitter implements JobAdmission {
     if (chosen.kind === "bad") return refusedJob(named, "BAD_DEADLINE", chosen.message, document);
     const bodyText = bodyTextOf(named.read.text, named.read.shape);
     const { record, tenant, terms, jobId } = named;
-    const { configRevision } = this.settings;
+    const { configRevision, reuse } = this.settings;
     const deadlineMs = chosen.atMs;
     return {
       kind: "job",
@@ -215,6 +215,7 @@ class Admitter implements JobAdmission {
         deadlineMs,
         reply,
         configRevision,
+        reuse,
       }),
     };
   }

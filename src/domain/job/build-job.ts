@@ -1,7 +1,7 @@
 import { nanoUsdFromText } from "../cost/decimal-money.js";
 import { bodyHashOf, executionKey, jobIdHash, requestDigest } from "../dedupe/request-hash.js";
 import type { EpochMs } from "../ids.js";
-import type { TenantTerms } from "./admission-settings.js";
+import type { ReuseSettings, TenantTerms } from "./admission-settings.js";
 import { canonicalJson } from "./canonical.js";
 import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
 import type {
@@ -30,6 +30,7 @@ export interface JobParts {
   readonly deadlineMs: EpochMs;
   readonly reply: ReplyEnvelope;
   readonly configRevision: string;
+  readonly reuse: ReuseSettings;
 }
 
 const PRIORITY_DEFAULT = 5;
@@ -38,11 +39,11 @@ const TIERS_LOWEST_FIRST: readonly Tier[] = ["free", "standard", "premium"];
 
 /** Fills in the defaults and computes the hashes. */
 export function buildJob(parts: JobParts): AdmittedJob {
-  const { document, record, tenant, format } = parts;
+  const { document, record, tenant, format, reuse } = parts;
   const requirements = requirementsOf(document.require ?? {});
   const policy = policyOf(parts, requirements);
   const digest = requestDigest(format, canonicalJson(parts.bodyText));
-  const dedupe = document.dedupe ?? true;
+  const dedupe = reuse.dedupe && (document.dedupe ?? true);
   return {
     record: { topic: record.topic, partition: record.partition, offset: record.offset },
     tenant,
@@ -68,9 +69,9 @@ export function buildJob(parts: JobParts): AdmittedJob {
     policy,
     dedupe,
     // A call of its own that is lent to nobody neither takes a stored answer nor leaves one.
-    cacheRead: dedupe && (document.cache?.read ?? true),
-    cacheWrite: dedupe && (document.cache?.write ?? true),
-    cacheMaxAgeMs: document.cache?.maxAgeMs ?? null,
+    cacheRead: dedupe && reuse.cache && (document.cache?.read ?? true),
+    cacheWrite: dedupe && reuse.cache && (document.cache?.write ?? true),
+    cacheMaxAgeMs: document.cache?.maxAgeMs ?? reuse.cacheMaxAgeMs,
     explain: document.explain ?? false,
     reply: parts.reply,
   };

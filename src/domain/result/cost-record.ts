@@ -72,16 +72,24 @@ export function subjectFields(
   CostRecord,
   "tenant" | "department" | "application" | "labelsJson" | "jobId" | "generation" | "resultId" | "executionId"
 > {
-  const names = Object.keys(subject.labels);
   return {
     tenant: subject.tenant,
-    department: subject.labels["department"] ?? null,
-    application: subject.labels["application"] ?? null,
-    labelsJson: names.length === 0 ? null : JSON.stringify(subject.labels),
+    ...labelFields(subject.labels),
     jobId: subject.jobId,
     generation: subject.generation,
     resultId: subject.resultId,
     executionId: subject.execution === null ? null : attemptId(subject.execution.day, subject.execution.no),
+  };
+}
+
+/** A job's labels in a flat record: two are columns, and all are JSON text. */
+export function labelFields(
+  labels: Readonly<Record<string, string>>,
+): Pick<CostRecord, "department" | "application" | "labelsJson"> {
+  return {
+    department: labels["department"] ?? null,
+    application: labels["application"] ?? null,
+    labelsJson: Object.keys(labels).length === 0 ? null : JSON.stringify(labels),
   };
 }
 

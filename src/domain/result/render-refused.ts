@@ -5,6 +5,8 @@ import { resultId } from "../job/ids.js";
 import type { GatewayEvent } from "../event/event.js";
 import { renderEvent } from "./render-event.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
+import type { ResultDocument } from "./result-document.js";
+import { resultValue } from "./value.js";
 
 export interface DeadLetterInput {
   readonly no: number;
@@ -164,7 +166,7 @@ function refusedResult(
     partition: record.partition,
     offset: record.offset,
   });
-  const document = {
+  const document: ResultDocument = {
     v: 1,
     resultId: id,
     jobId: identity.jobId,
@@ -200,6 +202,6 @@ function refusedResult(
       ...cloudEvent(settings, id, "sluice.result.v1", input.nowMs, identity.jobId),
       ...identity.reply.headers.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),
     ],
-    value: Buffer.from(JSON.stringify(document), "utf8"),
+    value: resultValue(settings, identity.reply.topic, document, null),
   };
 }

@@ -8,7 +8,9 @@ import { parseEnvelope, type Envelope } from "./envelope.js";
 import { renderEvent } from "./render-event.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
 import { renderShortened, renderUndeliverable } from "./render-undeliverable.js";
-import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
+import { cloudEvent, contentTypeHeader, errorOf, iso, type RenderSettings } from "./rendering.js";
+import type { ResultAttempt, ResultDocument } from "./result-document.js";
+import { costValue, resultValue } from "./value.js";
 
 /**
  * Renders what leaves: results, cost records, dead letters. Pure, and called once a record: what was rendered is stored, so a repeat
@@ -120,7 +122,7 @@ function renderResult(
   // An answer that serves nobody may have been billed all the same.
   const billed = facts ?? (cost === null ? null : (end.answer?.facts ?? null));
   const attempts = facts === null ? end.history : historyOf(end, facts.attempt);
-  const document = {
+  const document: ResultDocument = {
     v: 1,
     resultId: id,
     jobId: job.jobId,
@@ -167,10 +169,7 @@ function renderResult(
     },
     labels: envelope.labels,
   };
-  const text = JSON.stringify(document);
-  // The answer goes in as the provider sent it: parsing and writing it again could change numbers.
-  const body = succeeded && end.answer !== null ? end.answer.bodyText : null;
-  const value = body === null ? text : text.replace('"body":null', () => `"body":${body}`);
+  const bodyText = succeeded && end.answer !== null ? end.answer.bodyText : null;
   return {
     kind: "result",
     no: job.key.no,
@@ -187,7 +186,7 @@ function renderResult(
       ...cloudEvent(settings, id, "sluice.result.v1", end.endedAtMs, job.jobId),
       ...copied(envelope),
     ],
-    value: Buffer.from(value, "utf8"),
+    value: resultValue(settings, envelope.reply.topic, document, bodyText),
   };
 }
 
@@ -200,7 +199,7 @@ function attemptOf(
   day: number,
   billed: { readonly attempt: AttemptSummary } | null,
   cost: RenderedCost | null,
-): Readonly<Record<string, unknown>> {
+): ResultAttempt {
   return {
     number: attempt.number,
     attemptId: attemptId(day, attempt.no),
@@ -244,9 +243,9 @@ function costOutgoing(settings: RenderSettings, record: CostRecord, no: number, 
       ["ce_source", `/sluice/${settings.environment}`],
       ["ce_type", "sluice.cost.v1"],
       ["ce_time", record.at],
-      ["content-type", "application/json"],
+      contentTypeHeader(settings.encoders?.cost),
     ],
-    value: Buffer.from(JSON.stringify(record), "utf8"),
+    value: costValue(settings, record),
   };
 }
 

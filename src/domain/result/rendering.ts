@@ -1,4 +1,4 @@
-import { ERROR_CODES, type Failure } from "../failure.js";
+import { ERROR_CODES, type ErrorClass, type ErrorCode, type Failure, type ProviderError } from "../failure.js";
 
 /** What rendered records say of this installation. */
 export interface RenderSettings {
@@ -7,6 +7,32 @@ export interface RenderSettings {
   readonly group: string;
   readonly costsTopic: string;
   readonly eventsTopic: string;
+  /** How values leave that are not JSON; left out: all are. */
+  readonly encoders?: ValueEncoders;
+}
+
+/** One for all results, wherever they go, and one for all cost records; null: JSON. */
+export interface ValueEncoders {
+  readonly result: ValueEncoder | null;
+  readonly cost: ValueEncoder | null;
+}
+
+/** A record as schemas/result.avsc and cost.avsc lay it out: one level, whole numbers, times in milliseconds, JSON text for the rest. */
+export type FlatRecord = Readonly<Record<string, string | number | bigint | boolean | null>>;
+
+/** Turns a flat record into the bytes of a value. */
+export interface ValueEncoder {
+  /** What the header `content-type` says of such a value. */
+  readonly contentType: string;
+  /** Pure. @param topic where the value goes: each topic has a schema subject of its own. */
+  readonly encode: (topic: string, record: FlatRecord) => Buffer;
+}
+
+const JSON_CONTENT_TYPE = "application/json";
+
+/** The header that names a value's encoding. */
+export function contentTypeHeader(encoder: ValueEncoder | null | undefined): [string, string] {
+  return ["content-type", encoder?.contentType ?? JSON_CONTENT_TYPE];
 }
 
 const SECONDS_KEPT = 64;
@@ -25,8 +51,17 @@ export function iso(timeMs: number): string {
   return `${text}${String(ms - second * 1000).padStart(3, "0")}Z`;
 }
 
+export interface ResultError {
+  readonly code: ErrorCode;
+  readonly class: ErrorClass;
+  readonly message: string;
+  readonly replayable: boolean;
+  readonly retryAt: string | null;
+  readonly provider: ProviderError | null;
+}
+
 /** The `error` of a result. */
-export function errorOf(failure: Failure): Readonly<Record<string, unknown>> {
+export function errorOf(failure: Failure): ResultError {
   const facts = ERROR_CODES[failure.code];
   return {
     code: failure.code,
@@ -38,7 +73,9 @@ export function errorOf(failure: Failure): Readonly<Record<string, unknown>> {
   };
 }
 
-/** CloudEvents headers in binary mode. */
+const RESULT_TYPE = "sluice.result.v1";
+
+/** CloudEvents headers in binary mode; only a result's value may be other than JSON here. */
 export function cloudEvent(
   settings: RenderSettings,
   id: string,
@@ -53,6 +90,6 @@ export function cloudEvent(
     ["ce_type", type],
     ["ce_time", iso(atMs)],
     ["ce_subject", subject],
-    ["content-type", "application/json"],
+    contentTypeHeader(type === RESULT_TYPE ? settings.encoders?.result : null),
   ];
 }

@@ -74,6 +74,7 @@ export function createSimulatedAdmission(): JobAdmission {
     limits: DEFAULT_ADMISSION_LIMITS,
     copiedHeaders: DEFAULT_COPIED_HEADER_LIMITS,
     lifetime: { defaultTtlMs: 3_600_000, defaultTtlBatchMs: 7_200_000, maxTtlMs: 86_400_000 },
+    reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: RESULTS_TOPIC,
     configRevision: "1",
     checkShape,

@@ -14,6 +14,7 @@ import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
 import type { GatewayEvent } from "../../../domain/event/event.js";
 import { operatorEvent } from "../../../domain/event/operator-event.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
+import type { ReuseSettings } from "../../../domain/job/admission-settings.js";
 import type { AdmittedJob, RoutePolicy } from "../../../domain/job/job.js";
 import type { Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { insertReady } from "../accept.js";
@@ -40,6 +41,8 @@ export interface ReplayRequest {
   readonly parked: boolean;
   /** The job's record admitted anew, for a job that never had an execution; null: not tried yet, or refused. */
   readonly readmitted: AdmittedJob | null;
+  /** What the config says of answers of others, for a job that says nothing. */
+  readonly reuse: ReuseSettings;
 }
 
 export type ReplayOutcome =
@@ -259,7 +262,7 @@ async function joinOrOpen(
   const joining: Joining = {
     no: next.key.no,
     job: {
-      ...cacheWishes(readmitted, old),
+      ...cacheWishes(request, old),
       tenant: old.tenant,
       executionKey: executionKey ?? Buffer.alloc(0),
       dedupe: executionKey !== null,
@@ -279,7 +282,7 @@ async function joinOrOpen(
     return { execution: joining.execution, how: answer === null ? "joined" : "cached", answer };
   }
   if (found !== null) await copyExecution(client, next, found.key, executionKey, policy);
-  else if (readmitted !== null) await insertReadmitted(client, next, old.tenantNo, readmitted, executionKey, policy);
+  else if (readmitted !== null) await insertReadmitted(client, context, next, readmitted, executionKey, policy);
   insertReady(client, [
     {
       ...next.key,
@@ -292,9 +295,9 @@ async function joinOrOpen(
   return { execution: next.key, how: "queued", answer: null };
 }
 
-function cacheWishes(readmitted: AdmittedJob | null, old: FailedJob): CacheWishes {
+function cacheWishes({ readmitted, reuse }: ReplayRequest, old: FailedJob): CacheWishes {
   return readmitted === null
-    ? cacheWishesOf(old.recordValue)
+    ? cacheWishesOf(old.recordValue, reuse)
     : { cacheRead: readmitted.cacheRead, cacheMaxAgeMs: readmitted.cacheMaxAgeMs };
 }
 
@@ -352,13 +355,13 @@ async function copyExecution(
 
 async function insertReadmitted(
   client: pg.PoolClient,
+  context: LedgerContext,
   next: NextJob,
-  tenantNo: number,
   job: AdmittedJob,
   key: Buffer | null,
   policy: RoutePolicy,
 ): Promise<void> {
-  const body = toStored(job.bodyText);
+  const body = toStored(job.bodyText, context.settings);
   await run(
     client,
     "execution-readmitted",
@@ -367,7 +370,7 @@ async function insertReadmitted(
     [
       next.key.day,
       next.key.no,
-      tenantNo,
+      next.old.tenantNo,
       key,
       job.format,
       JSON.stringify(policy),

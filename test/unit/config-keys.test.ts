@@ -1,0 +1,215 @@
+/** Every key of the config has a reader, or the operator is told that it has none. A new key fails here until somebody says which. */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { parse } from "yaml";
+import { NOT_USED, unusedKeys } from "../../src/config/not-used.js";
+import { configJsonSchema } from "../../src/config/schema.js";
+
+/** Keys by the file that reads their value; `*` is a name of the operator's, `[]` an item of a list. */
+const READ_IN: Readonly<Record<string, readonly string[]>> = {
+  "src/adapters/kafka/topics.ts": [
+    "kafka.brokers.[]",
+    "kafka.clientId",
+    "kafka.ssl",
+    "kafka.sasl.mechanism",
+    "kafka.sasl.username",
+    "kafka.sasl.password",
+    "kafka.connectionTimeoutMs",
+    "kafka.requestTimeoutMs",
+  ],
+  "src/app/router-session.ts": [
+    "kafka.groupId",
+    "kafka.sessionTimeoutMs",
+    "kafka.heartbeatMs",
+    "kafka.maxWaitMs",
+    "kafka.fetchBytesMax",
+    "kafka.fetchBytesPerPartitionMax",
+    "kafka.watchdogMs",
+    "limits.groups.sizeMax",
+    "limits.groups.waitMs",
+    "limits.pending.jobsMax",
+    "limits.pending.outboxRowsMax",
+    "limits.pending.resumeAt",
+    "delivery.sendWithinMs",
+    "delivery.sweepAfterMs",
+    "delivery.undeliverableAfterMs",
+    "results.valueBytesMax",
+    "shutdown.graceMs",
+    "providers.*.limits.concurrency",
+    "providers.*.callTimeoutMs",
+    "providers.*.idleTimeoutMs",
+    "providers.*.connectTimeoutMs",
+    "providers.*.responseBytesMax",
+    "providers.*.apiKey",
+    "providers.*.inDoubt.graceMs",
+  ],
+  "src/config/build-config.ts": ["providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd"],
+  "src/config/topic-list.ts": [
+    "topics.jobs.[]",
+    "topics.jobs.[].name",
+    "topics.jobs.[].partitions",
+    "topics.jobs.[].retentionDays",
+    "topics.jobs.[].replication",
+    ...["results", "costs", "events"].flatMap((topic) => [
+      `topics.${topic}`,
+      `topics.${topic}.name`,
+      `topics.${topic}.partitions`,
+      `topics.${topic}.retentionDays`,
+      `topics.${topic}.replication`,
+    ]),
+    "topics.deadLetters.partitions",
+    "topics.deadLetters.retentionDays",
+    "topics.deadLetters.replication",
+    "tenants.*.replyTopics.[]",
+  ],
+  "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding"],
+  "src/config/not-built.ts": ["topics.events.encoding"], // refuses the one word that would change something
+  "src/app/run-router.ts": [
+    "registry.url",
+    "registry.username",
+    "registry.password",
+    "registry.timeoutMs",
+    "registry.negativeCacheMs",
+    "http.host",
+    "http.port",
+  ],
+  "src/adapters/postgres/connection.ts": [
+    "postgres.url",
+    "postgres.connectionsMax",
+    "postgres.connectionTimeoutMs",
+    "postgres.statementTimeoutMs",
+  ],
+  "src/pipeline/session/session-keeper.ts": [
+    "postgres.session.beatMs",
+    "postgres.session.stopAfterMs",
+    "postgres.session.deadAfterMs",
+  ],
+  "src/app/build-domain.ts": [
+    "environment",
+    "storage.compressAboveBytes",
+    "limits.groups.waitersMax",
+    "auth.tenantFrom",
+    "auth.topicTenants.*",
+    "dedupe.enabled",
+    "cache.enabled",
+    "cache.maxAgeMs",
+    "headers.copiedMax",
+    "headers.copiedBytesMax",
+    "prices.file",
+    "providers.*.kind",
+    "providers.*.baseUrl",
+    "providers.*.regions.[]",
+    "providers.*.capabilities.[]",
+    "providers.*.maxOutputTokensDefault",
+    "models.*.maxOutputTokensDefault",
+    "models.*.candidates.[].provider",
+    "models.*.candidates.[].model",
+  ],
+  "src/domain/job/build-job.ts": ["tenants.*.tier"],
+  "src/domain/job/admit.ts": [
+    "limits.intake.valueBytesMax",
+    "limits.intake.depthMax",
+    "limits.intake.headerCountMax",
+    "limits.intake.headerBytesMax",
+  ],
+  "src/domain/job/deadline.ts": ["delivery.defaultTtlMs", "delivery.defaultTtlBatchMs", "delivery.maxTtlMs"],
+  "src/domain/route/next-attempt.ts": [
+    "delivery.attemptsMax",
+    "delivery.backoffBaseMs",
+    "delivery.backoffMaxMs",
+    "delivery.retryAfterMaxMs",
+  ],
+  "src/pipeline/dispatch/dispatch-stage.ts": [
+    "delivery.claimSizeMax",
+    "delivery.idlePollMs",
+    "providers.*.inDoubt.policy",
+  ],
+  "src/domain/cost/price-table.ts": [
+    "providers.*.prices.zero",
+    "providers.*.prices.factor",
+    ...["input", "output", "cachedInput", "cacheWrite", "cacheWrite1h"].map(
+      (price) => `providers.*.prices.perMillion.*.${price}`,
+    ),
+  ],
+};
+
+interface Node {
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly additionalProperties?: Node | boolean;
+  readonly items?: Node;
+  readonly anyOf?: readonly Node[];
+}
+
+/** Paths of the schema's values that are neither section nor list nor map. */
+function leaves(node: Node, path: readonly string[] = []): readonly string[] {
+  const named = Object.entries(node.properties ?? {}).flatMap(([key, child]) => leaves(child, [...path, key]));
+  const any = typeof node.additionalProperties === "object" ? leaves(node.additionalProperties, [...path, "*"]) : [];
+  const items = node.items === undefined ? [] : leaves(node.items, [...path, "[]"]);
+  const options = (node.anyOf ?? []).flatMap((option) => leaves(option, path));
+  const below = [...named, ...any, ...items, ...options];
+  return below.length === 0 ? [path.join(".")] : below;
+}
+
+const KEYS = [...new Set(leaves(configJsonSchema()))];
+const UNUSED = NOT_USED.map(({ path }) => path.join("."));
+const lastWord = (key: string): string => key.split(".").findLast((part) => part !== "*" && part !== "[]") ?? "";
+
+/** The file's code without its comments and declarations of members: a name that is only declared is not read. */
+function codeOf(file: string): string {
+  return readFileSync(file, "utf8")
+    .split("\n")
+    .filter((line) => !/^\s*(readonly |\*|\/\*|\/\/)/.test(line))
+    .join("\n");
+}
+
+test("the schema has these keys and no others, each once in the table or the list of those without effect", () => {
+  const listed = [...Object.values(READ_IN).flat(), ...UNUSED];
+  expect(KEYS.length).toBeGreaterThan(90);
+  expect([...listed].sort()).toEqual([...KEYS].sort());
+});
+
+describe.each(Object.entries(READ_IN))("%s", (file, keys) => {
+  test.each(keys)("reads %s", (key) => {
+    expect(codeOf(file)).toMatch(new RegExp(`\\b${lastWord(key)}\\b`));
+  });
+});
+
+test("keys without effect are read nowhere", () => {
+  const folders = ["adapters", "app", "cli", "domain", "pipeline", "ports"].map((folder) => join("src", folder));
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => join(folder, name)),
+  );
+  const code = files.map(codeOf).join("\n");
+  const reads = UNUSED.filter((key) => {
+    const [section, last] = [key.slice(0, key.lastIndexOf(".")).replace(".", "\\."), lastWord(key)];
+    const taken = new RegExp(
+      `config\\.${section}\\.${last}\\b|\\{[^{}]*\\b${last}\\b[^{}]*\\} = [\\w.#]*config\\.${section};`,
+    );
+    return taken.test(code);
+  });
+  expect(reads).toEqual([]); // one that is read now belongs into the table above, and out of src/config/not-used.ts
+});
+
+describe("what config check says of keys without effect", () => {
+  test("names each that stands in the file, with its place", () => {
+    const text = "environment: test\nredis: { url: 'redis://h' }\nretention:\n  bodyDays: 7\n";
+    expect(unusedKeys(text)).toEqual([
+      {
+        path: "redis.url",
+        line: 2,
+        column: 10,
+        message: expect.stringMatching(/^not used yet: nothing is kept in Redis/),
+      },
+      { path: "retention.bodyDays", line: 4, column: 3, message: expect.stringMatching(/^not used yet: the ledger/) },
+    ]);
+  });
+
+  test("says nothing of the example", () => {
+    const example = readFileSync("src/config/example.yaml", "utf8");
+    expect(Object.keys(parse(example) as object)).toContain("kafka");
+    expect(unusedKeys(example)).toEqual([]);
+  });
+});

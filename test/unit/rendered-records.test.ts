@@ -1,0 +1,158 @@
+/** What the renderer writes is what schemas/ publishes: no member missing, misspelt or of another type. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "@jest/globals";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
+import { parse as parseYaml } from "yaml";
+import type { Outgoing } from "../../src/domain/result/outgoing.js";
+import { ANSWER_TEXT, COSTS_TOPIC, ORIGINAL_VALUE, renderedCases } from "./rendered-records-fixture.js";
+
+const file = (name: string): string => readFileSync(new URL(`../../schemas/${name}`, import.meta.url), "utf8");
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+type Json = Readonly<Record<string, unknown>>;
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The schema without room for members that it does not name: readers must allow them, a writer has none. */
+function closed(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(closed);
+  if (!isObject(schema)) return schema;
+  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]));
+  return isObject(schema["properties"]) ? { ...inner, additionalProperties: false } : inner;
+}
+
+const ajv = new Ajv2020({ strict: false, allErrors: true, formats: { "date-time": TIME } });
+const schemaCheck = (name: string): ValidateFunction => ajv.compile(closed(JSON.parse(file(name))) as object);
+const CHECKS = { result: schemaCheck("result.schema.json"), cost: schemaCheck("cost.schema.json") };
+
+const { components } = parseYaml(file("asyncapi.yaml")) as { readonly components: { readonly schemas: Json } };
+/** Headers may be more than the document names: a job's own are copied. */
+const headerCheck = (name: string): ValidateFunction =>
+  ajv.compile({ $id: `urn:headers:${name}`, components, $ref: `#/components/schemas/${name}` });
+const HEADER_CHECKS = {
+  result: headerCheck("resultHeaders"),
+  cost: headerCheck("cloudEventHeaders"),
+  dead_letter: headerCheck("deadLetterHeaders"),
+};
+
+function problemsOf(check: ValidateFunction, value: unknown): readonly string[] {
+  return check(value)
+    ? []
+    : (check.errors ?? []).map(({ instancePath, message }) => `${instancePath}: ${message ?? ""}`);
+}
+
+const headersOf = (record: Outgoing): Json =>
+  Object.fromEntries(record.headers.map(([name, value]) => [name, value.toString()]));
+const documentOf = (record: Outgoing): Json => JSON.parse(record.value?.toString("utf8") ?? "null") as Json;
+const kindOf = ({ kind, topic }: Outgoing): keyof typeof HEADER_CHECKS =>
+  kind === "dead_letter" ? kind : topic === COSTS_TOPIC ? "cost" : "result";
+
+const CASES = renderedCases();
+
+test("every way to end is among the cases", () => {
+  const documents = CASES.flatMap(({ outgoing }) =>
+    outgoing.filter((record) => kindOf(record) === "result").map(documentOf),
+  );
+  expect(new Set(documents.map(({ status }) => status))).toEqual(
+    new Set(["succeeded", "failed", "expired", "cancelled"]),
+  );
+  expect(new Set(documents.map(({ served }) => served))).toEqual(
+    new Set(["call", "coalesced", "exact_cache", undefined]),
+  );
+  const costs = CASES.flatMap(({ outgoing }) => outgoing.filter((record) => kindOf(record) === "cost").map(documentOf));
+  expect(new Set(costs.map(({ kind, billing }) => `${String(kind)} ${String(billing)}`))).toEqual(
+    new Set([
+      "charge charged",
+      "charge suspect",
+      "charge shared",
+      "charge cached",
+      "charge in_doubt",
+      "charge waste",
+      "adjustment charged",
+    ]),
+  );
+});
+
+describe.each(CASES)("$name", ({ outgoing }) => {
+  test("has values and headers as they are published in schemas/", () => {
+    expect(outgoing.length).toBeGreaterThan(0);
+    for (const record of outgoing) {
+      const kind = kindOf(record);
+      expect(problemsOf(HEADER_CHECKS[kind], headersOf(record))).toEqual([]);
+      if (kind !== "dead_letter") expect(problemsOf(CHECKS[kind], documentOf(record))).toEqual([]);
+    }
+  });
+
+  test("says the same in value and headers", () => {
+    for (const record of outgoing.filter((each) => kindOf(each) !== "dead_letter")) {
+      const [document, headers] = [documentOf(record), headersOf(record)];
+      expect(headers["ce_id"]).toBe(kindOf(record) === "cost" ? document["costId"] : document["resultId"]);
+      if (kindOf(record) === "cost") expect(record.key?.toString()).toBe(document["tenant"]);
+      else expect([headers["llm-job-id"], headers["llm-status"]]).toEqual([document["jobId"], document["status"]]);
+    }
+  });
+});
+
+test("dead letters keep the original bytes and headers, and say what was wrong where", () => {
+  const letters = CASES.flatMap(({ outgoing }) => outgoing.filter(({ kind }) => kind === "dead_letter"));
+  expect(letters.map(({ topic, value }) => [topic, value])).toEqual(
+    letters.map(() => ["llm.jobs.v1.dlq", ORIGINAL_VALUE]),
+  );
+  const [failed] = letters;
+  expect(failed === undefined ? {} : headersOf(failed)).toEqual({
+    a: "\u0001\u0002",
+    "__dlq.errors.topic": "llm.jobs.v1",
+    "__dlq.errors.partition": "3",
+    "__dlq.errors.offset": "77",
+    "__dlq.errors.group": "sluice-test-intake",
+    "__dlq.errors.message": "expected an answer, got 429 five times",
+    "llm-error-code": "PROVIDER_UNAVAILABLE",
+    "llm-error-class": "capacity",
+    "llm-error-stage": "dispatch",
+    "llm-attempt": "2",
+    "llm-replay-count": "0",
+  });
+});
+
+test("an answer goes into the result with every byte as the provider sent it", () => {
+  const [result] = CASES[0]?.outgoing ?? [];
+  expect(result?.value?.toString("utf8")).toContain(
+    `"format":"openai.chat","body":${ANSWER_TEXT},"finishReason":"stop"`,
+  );
+});
+
+describe("the check notices", () => {
+  const [result, cost] = CASES[0]?.outgoing ?? [];
+  const good = result === undefined ? {} : documentOf(result);
+  const goodCost = cost === undefined ? {} : documentOf(cost);
+  test.each([
+    [
+      "a member that is not published",
+      CHECKS.result,
+      { ...good, tenantName: "acme" },
+      ": must NOT have additional properties",
+    ],
+    [
+      "a member of the usage that is not",
+      CHECKS.result,
+      { ...good, usage: { tokens: 1 } },
+      "/usage: must NOT have additional properties",
+    ],
+    ["an amount that is a number", CHECKS.cost, { ...goodCost, nanoUsd: 1 }, "/nanoUsd: must be string,null"],
+    [
+      "a time that is not ISO 8601 UTC",
+      CHECKS.cost,
+      { ...goodCost, at: "2026-12-01 12:00" },
+      '/at: must match format "date-time"',
+    ],
+    ["a missing member", CHECKS.result, { ...good, status: undefined }, ": must have required property 'status'"],
+    [
+      "a status that is not in the list",
+      HEADER_CHECKS.result,
+      { "llm-status": "done" },
+      "/llm-status: must be equal to one of the allowed values",
+    ],
+  ])("%s", (_name, check, value, problem) => {
+    expect(problemsOf(check, value)).toContain(problem);
+  });
+});
