@@ -100,10 +100,11 @@ export class RecordPublisher implements Publisher {
 export const createExistingPartitioner: ICustomPartitioner = () => {
   const usual = Partitioners.DefaultPartitioner();
   return (args) => {
-    const { partition, ...rest } = args.message;
-    if (partition === undefined || args.partitionMetadata.some(({ partitionId }) => partitionId === partition))
+    const { partition: wished } = args.message;
+    if (wished === undefined || args.partitionMetadata.some(({ partitionId }) => partitionId === wished))
       return usual(args);
-    return usual({ ...args, message: rest });
+    const { partition: _missing, ...message } = args.message;
+    return usual({ ...args, message });
   };
 };
 
