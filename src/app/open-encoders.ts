@@ -8,7 +8,7 @@ import type { ValueEncoder, ValueEncoders } from "../domain/result/rendering.js"
  * @throws SchemaMissingError, RegistryUnavailableError
  */
 export async function openEncoders(config: Config): Promise<ValueEncoders> {
-  const { results, costs } = config.topics;
+  const { results, costs, events } = config.topics;
   const open = (file: string, topics: readonly [string, ...string[]]): Promise<ValueEncoder> => {
     const { url } = config.registry;
     if (url === null)
@@ -18,5 +18,6 @@ export async function openEncoders(config: Config): Promise<ValueEncoders> {
   return {
     result: results.encoding === "avro" ? await open("result.avsc", [results.name, ...ownReplyTopics(config)]) : null,
     cost: costs.encoding === "avro" ? await open("cost.avsc", [costs.name]) : null,
+    event: events.encoding === "avro" ? await open("event.avsc", [events.name]) : null,
   };
 }

@@ -25,7 +25,6 @@ const KEYS = [
 /** Words of the contract that a key may hold later. */
 const WORDS: readonly (readonly [pattern: string, words: readonly string[]])[] = [
   ["auth.tenantFrom", ["signature"]],
-  ["topics.events.encoding", ["avro"]],
   ["providers.*.kind", ["azure", "gemini", "vertex", "mistral", "cohere", "bedrock", "groq", "together"]],
 ];
 

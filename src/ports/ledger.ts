@@ -7,6 +7,7 @@ import type {
   Verdict,
   WaitingExecution,
 } from "../domain/execution/execution.js";
+import type { WaitReason } from "../domain/execution/waits.js";
 import type { Usage } from "../domain/cost/usage.js";
 import type { GatewayEvent } from "../domain/event/event.js";
 import type { OperatorAction } from "../domain/event/operator-event.js";
@@ -141,7 +142,7 @@ export interface ClaimRequest {
 export type ClaimVerdict =
   | { readonly kind: "start"; readonly intent: AttemptIntent }
   | { readonly kind: "fail"; readonly failure: Failure }
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: string };
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason };
 
 export interface StartedExecution {
   readonly execution: WaitingExecution;

@@ -51,6 +51,34 @@ describe("jobs", () => {
     });
   });
 
+  test("show says what is waited for in the published words only, whatever the ledger calls it", async () => {
+    await ledger.accept({ jobId: "a" });
+    const shown: unknown[] = [];
+    for (const word of ["concurrency", "retry_after", "backoff", "operator"]) {
+      await ledger.rows(`UPDATE ready SET run_at_ms = 1796000000000, waits_for = '${word}'`);
+      shown.push((await ledger.json<{ waitsFor: unknown }>("jobs", "show", "a")).waitsFor);
+    }
+    const until = "2026-11-30T00:53:20.000Z";
+    expect(shown).toEqual([
+      { reason: "concurrency", until },
+      { reason: "retry_after", until },
+      { reason: "retry_after", until },
+      { reason: "operator", until },
+    ]);
+  });
+
+  test("show of a job in doubt says so by its state, and waits for nothing else", async () => {
+    await ledger.accept({ jobId: "a" });
+    await ledger.start();
+    await killRouter();
+    expect(await ledger.rows("SELECT waits_for FROM ready")).toEqual([{ waits_for: "doubt" }]);
+    expect(await ledger.json("jobs", "show", "a")).toMatchObject({
+      sentence: expect.stringMatching(/^in_doubt: attempt 1 at openai-main/),
+      state: "in_doubt",
+      waitsFor: null,
+    });
+  });
+
   test("show lists the attempt and the cost of an answered job, and its delivery until the broker has it", async () => {
     await ledger.accept({ jobId: "a" });
     await ledger.answer(await ledger.start());

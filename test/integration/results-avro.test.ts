@@ -1,4 +1,4 @@
-/** Results and cost records in Avro (`topics.<name>.encoding: avro`), read as any consumer reads them: through the registry's own client. */
+/** Results, cost records and events in Avro (`topics.<name>.encoding: avro`), read as any consumer reads them: through the registry's own client. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { SchemaRegistry } from "@kafkajs/confluent-schema-registry";
@@ -126,6 +126,24 @@ test("a refused job has a failed result in Avro beside its dead letter of the or
     costId: null,
   });
   expect((await gateway.deadLetterOf(offset)).value).toEqual(Buffer.from(value));
+});
+
+test("an id that comes with another body brings an event in Avro", async () => {
+  const offset = await gateway.publish({ value: chatJob("paid", "another question") });
+  const record = await gateway.until("the event", () => gateway.topics.events[0] ?? null);
+  const event = await decoded(record);
+  expect(event).toMatchObject({
+    eventId: headerText(record, "ce_id"),
+    kind: "job.id_conflict",
+    severity: "warning",
+    tenant: "acme",
+    jobId: "paid",
+    generation: null,
+    account: null,
+  });
+  expect(JSON.parse(String(event["detailsJson"]))).toMatchObject({ topic: gateway.topics.names.jobs });
+  expect(Math.abs(Number(event["at"]) - Date.now())).toBeLessThan(60_000);
+  expect((await gateway.deadLetterOf(offset)).value?.toString()).toContain("another question");
 });
 
 test("an operator's cancel writes Avro too, and results get prints it as JSON", async () => {

@@ -2,7 +2,7 @@ import type { FreshTopicNames } from "./servers.js";
 
 /** What a test changes in the gateway's config; times in milliseconds. */
 export interface ConfigChanges {
-  /** Of results and cost records; JSON when left out. */
+  /** Of results, cost records and events; JSON when left out. */
   readonly encoding?: "avro";
   /** Whole sections in the place of what stands here. */
   readonly sections?: Readonly<Record<string, unknown>>;
@@ -35,7 +35,7 @@ export function gatewayConfig(
       jobs: [names.jobs],
       results: writtenTopic(names.results, changes),
       costs: writtenTopic(names.costs, changes),
-      events: names.events,
+      events: writtenTopic(names.events, changes),
     },
     registry: { url: "${SCHEMA_REGISTRY_URL}", ...changes.registry },
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },

@@ -63,8 +63,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "topics.deadLetters.replication",
     "tenants.*.replyTopics.[]",
   ],
-  "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding"],
-  "src/config/not-built.ts": ["topics.events.encoding"], // refuses the one word that would change something
+  "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding", "topics.events.encoding"],
   "src/app/run-router.ts": [
     "registry.url",
     "registry.username",

@@ -271,10 +271,6 @@ describe("a config that is wrong says where and what", () => {
       lines: ["auth: { tenantFrom: signature }"],
       problems: ["6:9 auth.tenantFrom: signature is not built yet; leave it out"],
     },
-    "an encoding that is not built": {
-      lines: ["topics: { events: { encoding: avro } }"],
-      problems: ["7:21 topics.events.encoding: avro is not built yet; leave it out"],
-    },
     "a provider kind that is not built": {
       lines: ["providers: { g: { kind: gemini } }"],
       problems: ["6:19 providers.g.kind: gemini is not built yet; leave it out"],

@@ -4,7 +4,8 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import avro from "avsc";
 import type { Schema } from "avsc";
 import { doubtBegan, doubtSettled } from "../../src/domain/event/doubt-event.js";
-import { NO_SUBJECT, type GatewayEvent } from "../../src/domain/event/event.js";
+import { createAvroEncoder } from "../../src/adapters/registry/avro-encoder.js";
+import { EVENT_KINDS, NO_SUBJECT, type GatewayEvent } from "../../src/domain/event/event.js";
 import { operatorEvent } from "../../src/domain/event/operator-event.js";
 import { partitionEvent } from "../../src/domain/event/partition-event.js";
 import { PartitionAlerts } from "../../src/app/partition-alerts.js";
@@ -17,7 +18,18 @@ const read = (name: string): unknown => JSON.parse(readFileSync(new URL(name, SC
 const isValid = new Ajv2020({ strict: true, allowUnionTypes: true, formats: { "date-time": true } }).compile(
   read("event.schema.json") as object,
 );
-const avroType = avro.Type.forSchema(read("event.avsc") as Schema);
+const eventSchema = read("event.avsc") as Schema; // the published file
+/** The plain reader that any consumer has. */
+const avroType = avro.Type.forSchema(eventSchema);
+const SCHEMA_ID = 66_001;
+const AVRO_SETTINGS = {
+  ...SETTINGS,
+  encoders: {
+    result: null,
+    cost: null,
+    event: createAvroEncoder(eventSchema, "events", new Map([["events", SCHEMA_ID]])),
+  },
+};
 
 const DOUBT = {
   attempt: { no: 1007, number: 2, account: "openai-main", provider: "openai", model: "gpt-x", maxNanoUsd: 123n },
@@ -37,10 +49,41 @@ const TRUNCATED = {
 const OTHER = { cause: "other_topic", topic: "jobs", partition: 0, ledgerNext: 5, offset: 4 } as const;
 const BY_ANN = { byWhom: "ann@desk", atMs: AT_MS };
 
+const CONFLICT: GatewayEvent = {
+  kind: "job.id_conflict",
+  message: "the record at jobs 3:78 has a known job id and another body",
+  tenant: "acme",
+  jobId: "order-17",
+  generation: null,
+  provider: null,
+  account: null,
+  details: { topic: "jobs", partition: "3", offset: "78" },
+  atMs: AT_MS,
+};
+const EVENTS: readonly GatewayEvent[] = [
+  doubtBegan(DOUBT, "its router's session ended"),
+  doubtSettled(DOUBT, "IN_DOUBT"),
+  doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"),
+  CONFLICT,
+  partitionEvent(GAP, AT_MS),
+  partitionEvent(TRUNCATED, AT_MS),
+  partitionEvent(OTHER, AT_MS),
+  operatorEvent("operator.cancelled", BY_ANN, "cancelled", DOUBT.subject),
+  operatorEvent("operator.replayed", BY_ANN, "replayed € 😀", DOUBT.subject, { letter: "7" }),
+  operatorEvent("operator.discarded", BY_ANN, "discarded", NO_SUBJECT),
+  operatorEvent("operator.resolved", BY_ANN, "resolved", DOUBT.subject),
+  operatorEvent("operator.adopted", BY_ANN, "adopted", NO_SUBJECT),
+];
+
 interface Document {
   readonly at: string;
   readonly detailsJson: string | null;
   readonly [field: string]: unknown;
+}
+
+function fieldsOf(value: Buffer | null): Readonly<Record<string, unknown>> {
+  const decoded: unknown = avroType.fromBuffer(value?.subarray(5) ?? Buffer.alloc(0));
+  return { ...(decoded as Readonly<Record<string, unknown>>) }; // a record of the schema
 }
 
 function rendered(event: GatewayEvent, no = 4711) {
@@ -91,19 +134,38 @@ describe("an event on its topic", () => {
     expect(ids[0]).not.toBe(ids[1]);
   });
 
-  test.each([
-    doubtBegan(DOUBT, "its router's session ended"),
-    doubtSettled(DOUBT, "IN_DOUBT"),
-    doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"),
-    partitionEvent(GAP, AT_MS),
-    partitionEvent(TRUNCATED, AT_MS),
-    partitionEvent(OTHER, AT_MS),
-    operatorEvent("operator.cancelled", BY_ANN, "cancelled", DOUBT.subject),
-  ])("of kind $kind is what the published schemas say", (event) => {
-    const { document } = rendered(event);
+  test("is tried below in every kind there is", () => {
+    expect(new Set(EVENTS.map(({ kind }) => kind))).toEqual(new Set(Object.keys(EVENT_KINDS)));
+  });
+
+  test.each(EVENTS)("of kind $kind is what the published schema says, and in Avro says the same", (event) => {
+    const { record, document } = rendered(event);
     expect([isValid(document), isValid.errors]).toEqual([true, null]);
-    const row = { ...document, at: Date.parse(document.at) };
-    expect(avroType.fromBuffer(avroType.toBuffer(row))).toMatchObject({ kind: event.kind, at: AT_MS });
+    const { value, headers, ...rest } = renderEvent(AVRO_SETTINGS, event, 4711, 20_788);
+    expect([value?.readUInt8(0), value?.readUInt32BE(1)]).toEqual([0, SCHEMA_ID]);
+    expect(fieldsOf(value)).toEqual({ ...document, at: AT_MS });
+    const { value: _value, headers: jsonHeaders, ...jsonRest } = record;
+    expect(rest).toEqual(jsonRest);
+    expect(headers).toEqual(
+      jsonHeaders.map(([name, text]) => [name, name === "content-type" ? "application/vnd.apache.avro" : text]),
+    );
+  });
+
+  test("in Avro has these fields", () => {
+    expect(fieldsOf(renderEvent(AVRO_SETTINGS, CONFLICT, 4711, 20_788).value)).toEqual({
+      eventId: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-5/),
+      kind: "job.id_conflict",
+      severity: "warning",
+      message: "the record at jobs 3:78 has a known job id and another body",
+      tenant: "acme",
+      jobId: "order-17",
+      generation: null,
+      batchId: null,
+      provider: null,
+      account: null,
+      detailsJson: '{"topic":"jobs","partition":"3","offset":"78"}',
+      at: 1_796_126_400_000,
+    });
   });
 });
 

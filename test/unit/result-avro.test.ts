@@ -35,6 +35,7 @@ const ENCODERS = {
     ]),
   ),
   cost: createAvroEncoder(SCHEMAS.cost, COSTS_TOPIC, new Map([[COSTS_TOPIC, IDS.cost]])),
+  event: null, // event-render.test.ts
 };
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -1,3 +1,4 @@
+import { seenWait, type SeenWait } from "../../domain/execution/waits.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
 import {
@@ -18,7 +19,7 @@ import type { Operator } from "./open-operator.js";
 
 /** What a job that has not ended waits for; `until` is when it is looked at again. */
 export interface WaitsFor {
-  readonly reason: string;
+  readonly reason: SeenWait;
   readonly untilMs: number;
 }
 
@@ -70,10 +71,7 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     state: job.state,
     code: job.code,
     message: letter?.message ?? null,
-    waitsFor:
-      job.endedMs !== null || job.waits === null || job.waits.forWhat === "doubt"
-        ? null
-        : { reason: job.waits.forWhat, untilMs: job.waits.untilMs },
+    waitsFor: waitsOf(job),
     delivery,
     acceptedMs: job.acceptedMs,
     endedMs: job.endedMs,
@@ -86,6 +84,11 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     undeliverable: delivery === "undeliverable" ? refusal : null,
     labels: parseEnvelope(job.envelope).labels,
   };
+}
+
+function waitsOf({ endedMs, waits }: JobDetail): WaitsFor | null {
+  const reason = endedMs !== null || waits === null ? null : seenWait(waits.forWhat);
+  return reason === null || waits === null ? null : { reason, untilMs: waits.untilMs };
 }
 
 /** All attempts that the ledger names for the execution: the ended ones, the current one, the one that answered. */

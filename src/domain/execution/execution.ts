@@ -3,6 +3,7 @@ import type { LedgerKey, EpochMs } from "../ids.js";
 import type { RequestFormat, RoutePolicy } from "../job/job.js";
 import type { ProviderKind } from "../route/route.js";
 import type { Usage } from "../cost/usage.js";
+import type { WaitReason } from "./waits.js";
 
 /**
  * States of an execution. `ready`: a row waits with its `run_at`; `running`: one attempt is with a router's session; `in_doubt`:
@@ -118,7 +119,7 @@ export interface WaitingExecution {
 /** What is to happen with an execution after an attempt, or when it comes up from its row. */
 export type Verdict =
   | { readonly kind: "succeed"; readonly answer: ServedAnswer }
-  | { readonly kind: "again"; readonly runAtMs: EpochMs; readonly routeIndex: number; readonly waitsFor: string }
+  | { readonly kind: "again"; readonly runAtMs: EpochMs; readonly routeIndex: number; readonly waitsFor: WaitReason }
   /** `answer`: it serves nobody, and was billed all the same; null: nothing was. */
   | { readonly kind: "fail"; readonly failure: Failure; readonly answer: ServedAnswer | null }
   | { readonly kind: "doubt"; readonly settleAtMs: EpochMs };

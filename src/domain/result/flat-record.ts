@@ -1,4 +1,5 @@
 import { labelFields, type CostRecord } from "./cost-record.js";
+import type { EventDocument } from "./event-document.js";
 import type { FlatRecord } from "./rendering.js";
 import type { ResultDocument } from "./result-document.js";
 
@@ -64,6 +65,11 @@ export function flatCost(record: CostRecord): FlatRecord {
     listNanoUsd: BigInt(record.listNanoUsd),
     at: Date.parse(record.at),
   };
+}
+
+/** An event is flat already; only its time is text in JSON. */
+export function flatEvent(document: EventDocument): FlatRecord {
+  return { ...document, at: Date.parse(document.at) };
 }
 
 function msOf(time: string | null | undefined): number | null {

@@ -11,13 +11,14 @@ export interface RenderSettings {
   readonly encoders?: ValueEncoders;
 }
 
-/** One for all results, wherever they go, and one for all cost records; null: JSON. */
+/** One for all results, wherever they go, one for all cost records and one for all events; null: JSON. */
 export interface ValueEncoders {
   readonly result: ValueEncoder | null;
   readonly cost: ValueEncoder | null;
+  readonly event: ValueEncoder | null;
 }
 
-/** A record as schemas/result.avsc and cost.avsc lay it out: one level, whole numbers, times in milliseconds, JSON text for the rest. */
+/** A record as schemas/result.avsc, cost.avsc and event.avsc lay it out: one level, whole numbers, times in milliseconds, JSON text for the rest. */
 export type FlatRecord = Readonly<Record<string, string | number | bigint | boolean | null>>;
 
 /** Turns a flat record into the bytes of a value. */
@@ -73,13 +74,14 @@ export function errorOf(failure: Failure): ResultError {
   };
 }
 
-const RESULT_TYPE = "sluice.result.v1";
+/** What a record is, for its `ce_type`, and whose encoder made its value. */
+const ENCODER_OF = { "sluice.result.v1": "result", "sluice.event.v1": "event" } as const;
 
-/** CloudEvents headers in binary mode; only a result's value may be other than JSON here. */
+/** CloudEvents headers in binary mode. */
 export function cloudEvent(
   settings: RenderSettings,
   id: string,
-  type: string,
+  type: keyof typeof ENCODER_OF,
   atMs: number,
   subject: string,
 ): [string, string][] {
@@ -90,6 +92,6 @@ export function cloudEvent(
     ["ce_type", type],
     ["ce_time", iso(atMs)],
     ["ce_subject", subject],
-    contentTypeHeader(type === RESULT_TYPE ? settings.encoders?.result : null),
+    contentTypeHeader(settings.encoders?.[ENCODER_OF[type]]),
   ];
 }

@@ -1,5 +1,6 @@
 import type { CostRecord } from "./cost-record.js";
-import { flatCost, flatResult } from "./flat-record.js";
+import type { EventDocument } from "./event-document.js";
+import { flatCost, flatEvent, flatResult } from "./flat-record.js";
 import type { RenderSettings } from "./rendering.js";
 import type { ResultDocument } from "./result-document.js";
 
@@ -25,4 +26,12 @@ export function costValue(settings: RenderSettings, record: CostRecord): Buffer 
   return encoder === null
     ? Buffer.from(JSON.stringify(record), "utf8")
     : encoder.encode(settings.costsTopic, flatCost(record));
+}
+
+/** The bytes of an event's value. */
+export function eventValue(settings: RenderSettings, document: EventDocument): Buffer {
+  const encoder = settings.encoders?.event ?? null;
+  return encoder === null
+    ? Buffer.from(JSON.stringify(document), "utf8")
+    : encoder.encode(settings.eventsTopic, flatEvent(document));
 }

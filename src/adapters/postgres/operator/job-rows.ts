@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { AnswerFacts, AttemptSummary } from "../../../domain/execution/execution.js";
 import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
+import type { WaitReason } from "../../../domain/execution/waits.js";
 import type { LedgerKey } from "../../../domain/ids.js";
 import { run } from "../connection.js";
 import { bytesOf } from "../stored-body.js";
@@ -80,7 +81,7 @@ export interface JobDetail extends JobLine {
   readonly history: readonly AttemptSummary[];
   readonly answer: AnswerFacts | null;
   /** The row it waits as; null when it does not wait. */
-  readonly waits: { readonly forWhat: string; readonly untilMs: number } | null;
+  readonly waits: { readonly forWhat: WaitReason; readonly untilMs: number } | null;
 }
 
 /** The newest generation of a job id, in the named tenant or in every one that has it. */
@@ -108,7 +109,10 @@ function readJobDetail(row: Row): JobDetail {
     currentAttemptNo: numberOrNull(attemptNo),
     history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
     answer: facts === null || facts === undefined ? null : (JSON.parse(facts) as AnswerFacts), // written by finish
-    waits: waitsFor === null || waitsFor === undefined ? null : { forWhat: waitsFor, untilMs: Number(runAtMs) },
+    waits:
+      waitsFor === null || waitsFor === undefined
+        ? null
+        : { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs) }, // every verdict has one of these
   };
 }
 
