@@ -283,7 +283,7 @@ export class RouterSession {
       this.#options.log.error("session.stage_broke", { error });
       this.#end("a stage broke");
     });
-    await this.#inbox.start();
+    await Promise.all([this.#inbox.start(), this.#rehearse()]);
     this.#options.log.info("router.ready", {
       session: this.#session,
       topics: this.#options.config.topics.jobs.map(({ name }) => name),
@@ -299,6 +299,15 @@ export class RouterSession {
         );
       });
     await this.#drain(starting, loops, finishing);
+  }
+
+  /** While the group's coordinator lets this member in. A router that can't is slow at first, not wrong. */
+  async #rehearse(): Promise<void> {
+    try {
+      await this.#ledger.rehearse(this.#session, this.#render, systemClock.nowMs());
+    } catch (error) {
+      this.#options.log.warn("ledger.rehearsal_failed", { error });
+    }
   }
 
   /** Intake stops at once and leaves the group; calls in the air get the grace, then they are in doubt; then results go out. */

@@ -35,6 +35,8 @@ export async function accept(context: LedgerContext, group: IntakeGroup, render:
   }
 }
 
+type AcceptedGroup = Extract<IntakeOutcome, { readonly kind: "accepted" }>;
+
 class PositionsMoved extends Error {}
 class SessionFenced extends Error {}
 
@@ -42,8 +44,8 @@ class SessionFenced extends Error {}
 async function knownCommit(
   context: LedgerContext,
   group: IntakeGroup,
-  outcome: IntakeOutcome,
-): Promise<IntakeOutcome | null> {
+  outcome: AcceptedGroup,
+): Promise<AcceptedGroup | null> {
   const first = group.moves[0];
   if (first === undefined) return outcome;
   const rows = await run(
@@ -62,12 +64,12 @@ interface Placing extends Joining {
   fate: Accepted["kind"] | null;
 }
 
-async function acceptInTransaction(
+export async function acceptInTransaction(
   client: pg.PoolClient,
   context: LedgerContext,
   group: IntakeGroup,
   render: Renderer,
-): Promise<IntakeOutcome> {
+): Promise<AcceptedGroup> {
   const placings: Placing[] = group.jobs.map((item) => ({
     item,
     no: item.no,

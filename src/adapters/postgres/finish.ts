@@ -55,7 +55,7 @@ function dayOf(calls: readonly FinishedCall[]): number {
   return calls[0]?.execution.day ?? 0;
 }
 
-async function finishInTransaction(
+export async function finishInTransaction(
   client: pg.PoolClient,
   context: LedgerContext,
   group: FinishGroup,

@@ -30,6 +30,7 @@ import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
+import { rehearse } from "./rehearsal.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
 
@@ -54,6 +55,12 @@ export class PostgresLedger implements Ledger {
   async openSession(name: string): Promise<SessionNo> {
     await this.#context.tenants.ensure(this.#tenants);
     return openSession(this.#context, name);
+  }
+
+  /** Makes the usual way quick before the first job takes it. @throws what the ledger says against it; nothing of it stays. */
+  async rehearse(session: SessionNo, render: Renderer, nowMs: number): Promise<void> {
+    const [tenant] = this.#tenants;
+    if (tenant !== undefined) await rehearse(this.#context, session, tenant, render, nowMs);
   }
 
   beat(session: SessionNo, lowMark: number): Promise<boolean> {

@@ -51,6 +51,8 @@ export interface IntakeParts {
 /** How many groups may wait in memory before the consumer has to. */
 const GROUPS_QUEUED = 6;
 const BYTES_QUEUED = 16 * 1024 * 1024;
+/** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. */
+const TURN_MS = 5;
 
 /**
  * Accepts records into the ledger, in groups. Nothing of a record is remembered here: until the group's transaction stands it comes
@@ -120,7 +122,7 @@ export class IntakeStage implements RecordSink {
       () => this.#stopped,
       () => numbers.reserve(records.length * 2 + 8),
     ).catch(() => undefined);
-    const prepared = this.#prepare(records);
+    const prepared = await this.#prepare(records);
     const group: IntakeGroup = {
       session: this.#parts.session,
       groupNo: numbers.next(),
@@ -167,11 +169,16 @@ export class IntakeStage implements RecordSink {
     }
   }
 
-  #prepare(records: readonly QueuedRecord[]): Prepared {
+  async #prepare(records: readonly QueuedRecord[]): Promise<Prepared> {
     const { planner, numbers, clock, slots, renderSettings } = this.#parts;
     const nowMs = clock.nowMs();
     const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
+    let turnEndsMs = clock.monotonicMs() + TURN_MS;
     for (const queued of records) {
+      if (clock.monotonicMs() > turnEndsMs) {
+        await clock.sleep(0);
+        turnEndsMs = clock.monotonicMs() + TURN_MS;
+      }
       const plan =
         queued.refuse === null ? planner.plan(queued.record, queued.decoded, nowMs) : refusedByLedger(queued.refuse);
       if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
