@@ -1,7 +1,7 @@
 import type { Clock } from "../ports/system.js";
 
 /**
- * A queue whose reader takes groups: everything that came while it was busy, or what comes within `waitMs` of the first item. Bounded by
+ * A queue whose readers take groups, one after the other: everything that came while it was busy, or what comes within `waitMs` of the first item. Bounded by
  * whoever fills it (slots, or offers that wait).
  */
 export class GroupQueue<Item> {
@@ -11,6 +11,7 @@ export class GroupQueue<Item> {
   #items: Item[] = [];
   #wake: (() => void) | null = null;
   #closed = false;
+  #taking: Promise<unknown> = Promise.resolve();
 
   constructor(clock: Clock, sizeMax: number, waitMs: number) {
     this.#clock = clock;
@@ -39,8 +40,14 @@ export class GroupQueue<Item> {
     wake?.();
   }
 
-  /** @returns 1 to `sizeMax` items, or null when the queue is closed and empty. */
-  async take(): Promise<readonly Item[] | null> {
+  /** @returns 1 to `sizeMax` items, or null when the queue is closed and empty. A second reader waits for the first to have its group. */
+  take(): Promise<readonly Item[] | null> {
+    const group = this.#taking.then(() => this.#take());
+    this.#taking = group;
+    return group;
+  }
+
+  async #take(): Promise<readonly Item[] | null> {
     while (this.#items.length === 0) {
       if (this.#closed) return null;
       await new Promise<void>((resolve) => {

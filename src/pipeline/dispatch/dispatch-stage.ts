@@ -47,6 +47,7 @@ const SET_ASIDE_MS = 60_000;
 export class DispatchStage {
   readonly #parts: DispatchParts;
   readonly #stop = new AbortController();
+  readonly #plans = new WeakMap<WaitingExecution, Planned>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
   /** Most rows of a claim: fewer while one among them is refused. */
@@ -240,14 +241,19 @@ export class DispatchStage {
     return decision.kind === "again" ? { routeIndex: decision.routeIndex, runAtMs: nowMs } : null;
   }
 
-  #plan(waiting: WaitingExecution): { readonly plan: ReturnType<PlanRoutes>; readonly facts: RequestFacts } {
+  /** Once an execution: between the commit of an intent and its bytes there is no time to plan it again. */
+  #plan(waiting: WaitingExecution): Planned {
+    const known = this.#plans.get(waiting);
+    if (known !== undefined) return known;
     const facts = readRequestFacts(
       waiting.format,
       waiting.bodyText,
       Buffer.byteLength(waiting.bodyText),
       waiting.maxCostNanoUsd,
     );
-    return { plan: this.#parts.planRoutes(waiting.policy, facts), facts };
+    const planned = { plan: this.#parts.planRoutes(waiting.policy, facts), facts };
+    this.#plans.set(waiting, planned);
+    return planned;
   }
 
   #workOf(execution: WaitingExecution, intent: Extract<ClaimVerdict, { kind: "start" }>["intent"]): Work {
@@ -270,6 +276,11 @@ export class DispatchStage {
       latestDeadlineMs: execution.latestDeadlineMs,
     };
   }
+}
+
+interface Planned {
+  readonly plan: ReturnType<PlanRoutes>;
+  readonly facts: RequestFacts;
 }
 
 /** An execution that came up for a deadline of one of its jobs goes back for the others, due when it was due before. */
