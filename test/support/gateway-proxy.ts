@@ -66,15 +66,20 @@ export class PostgresProxy {
       const armed = this.#armed;
       if (armed !== null && armed.left > 0 && bytes.includes(armed.marker)) marked = true;
       const commits = bytes.includes(COMMIT_QUERY);
-      if (marked && commits && armed?.at === "before_commit") this.#strike(pair);
+      if (marked && commits && this.#strikes("before_commit")) this.#strike(pair);
       else server.write(bytes);
     });
     server.on("data", (bytes: Buffer) => {
       const done = bytes.includes(COMMIT_DONE);
-      if (marked && done && this.#armed?.at === "after_commit") this.#strike(pair);
+      if (marked && done && this.#strikes("after_commit")) this.#strike(pair);
       else client.write(bytes);
       if (done) marked = false;
     });
+  }
+
+  /** Two transactions may be marked at once, when only one more is to be cut. */
+  #strikes(at: CutAt): boolean {
+    return this.#armed !== null && this.#armed.at === at && this.#armed.left > 0;
   }
 
   #strike(pair: readonly Socket[]): void {
