@@ -3,7 +3,8 @@
 -- Hot tables have the key (no, day): `no` is unique in the whole ledger, `day` counts days since 1970-01-01 UTC on the
 -- database's clock at intake. They are partitioned by day, so that a finished day is dropped and never deleted row by row.
 -- Each partition has its own primary key, `no` alone: with the day in an index, one that every row of a partition shares, a plan made
--- while a table is young may walk the whole day for each group instead of looking up the group's rows. Children carry their parent's day. There are no foreign keys between hot tables: a checker proves them instead.
+-- while a table is young may walk the whole day for each group instead of looking up the group's rows. Children carry their
+-- parent's day. There are no foreign keys between hot tables: a checker proves them instead.
 -- Times are milliseconds since 1970-01-01 UTC; money is nano-dollars. No index on a column that changes, so updates stay HOT.
 
 CREATE SEQUENCE ledger_number INCREMENT BY 1000 MINVALUE 1000 START WITH 1000;

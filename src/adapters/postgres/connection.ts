@@ -33,8 +33,8 @@ export interface Pools {
 /**
  * Planner settings: every hot statement joins a small `unnest` list to a primary key. A generic plan made while the tables were
  * empty would otherwise choose a sequential scan or a hash join and keep it. Bitmap scans are off too: the day of a partition looks like
- * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`; and an order is asked for
- * by an expression, since the wish for an index's order would be a reason to walk all of it.
+ * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`; and an
+ * order is asked for by an expression, since the wish for an index's order would be a reason to walk all of it.
  */
 const PLANNER_OPTIONS =
   "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off";
@@ -232,7 +232,10 @@ async function commit(client: pg.PoolClient, sent: readonly Promise<unknown>[], 
   const refusals = outcomes.flatMap((outcome): unknown[] => (outcome.status === "rejected" ? [outcome.reason] : []));
   const refusal = refusals.find((error) => error instanceof pg.DatabaseError && !isConnectionTrouble(error));
   if (refusal !== undefined) throw asError(refusal);
-  if (refusals.length > 0) throw new CommitUnknownWith(result, refusals[refusals.length - 1]);
+  const [answer] = outcomes.slice(-1);
+  if (answer?.status === "rejected") throw new CommitUnknownWith(result, answer.reason);
+  // An answer to the COMMIT after a statement was given up (no room, out of time) is a rollback: nothing of it stands.
+  if (refusals.length > 0) throw asError(refusals[0]);
   if ((await committed).command !== "COMMIT")
     throw new Error("InvariantError: PostgreSQL rolled back a transaction none of whose statements it refused");
 }

@@ -13,7 +13,7 @@ export type PartitionAlert = {
   | { readonly cause: "gap"; readonly logStart: number; readonly lostAtMost: number }
 );
 
-const TODO = "look what happened to the topic, then run: sluice topics adopt";
+const WHAT_TO_DO = "look what happened to the topic, then run: sluice topics adopt";
 
 export function partitionEvent(alert: PartitionAlert, atMs: EpochMs): GatewayEvent {
   const details = Object.entries(alert).map(([name, value]) => [name, String(value)]);
@@ -33,9 +33,9 @@ function messageOf(alert: PartitionAlert): string {
   const next = String(alert.ledgerNext);
   switch (alert.cause) {
     case "truncated":
-      return `${place} stopped: its log ends at ${String(alert.logEnd)}, records below ${next} were accepted; ${TODO}`;
+      return `${place} stopped: its log ends at ${String(alert.logEnd)}, records below ${next} were accepted; ${WHAT_TO_DO}`;
     case "other_topic":
-      return `${place} stopped: the record at ${String(alert.offset)} is not the one that was accepted; ${TODO}`;
+      return `${place} stopped: the record at ${String(alert.offset)} is not the one that was accepted; ${WHAT_TO_DO}`;
     case "gap":
       return `${place} lost up to ${String(alert.lostAtMost)} records before they were read: ${next} was next, its log begins at ${String(alert.logStart)}`;
   }
