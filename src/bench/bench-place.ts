@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import kafkajs, { type Admin, type Kafka, type Producer } from "kafkajs";
 import { stringify } from "yaml";
+import { createTopics } from "../adapters/kafka/topics.js";
+import { systemClock } from "../adapters/system/system-clock.js";
 import { startStack, type Stack } from "../stack/stack.js";
 import { runProcess, startProcess, stopProcess, type OwnProcess } from "../demo/child-process.js";
 import { createOwnDatabase } from "../demo/own-database.js";
@@ -79,14 +81,12 @@ export class BenchPlace {
     this.#count += 1;
     const jobs = `bench.${this.#run}.${String(this.#count)}.jobs`;
     const topics = { jobs, results: `${jobs}.results`, costs: `${jobs}.costs` };
-    await this.admin.createTopics({
-      waitForLeaders: true,
-      topics: [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`].map((topic) => ({
-        topic,
-        numPartitions: PARTITIONS,
-        replicationFactor: 1,
-      })),
-    });
+    const names = [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`];
+    await createTopics(
+      this.admin,
+      names.map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
+      systemClock,
+    );
     return topics;
   }
 

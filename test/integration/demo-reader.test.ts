@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import kafkajs from "kafkajs";
 import type { Admin, Kafka as KafkaClient, Producer } from "kafkajs";
+import { createTopics } from "../../src/adapters/kafka/topics.js";
+import { systemClock } from "../../src/adapters/system/system-clock.js";
 import { filmJob } from "../../src/demo/film-jobs.js";
 import type { FilmJob } from "../../src/demo/film-jobs.js";
 import { readFilms } from "../../src/demo/films.js";
@@ -55,7 +57,11 @@ async function runOf(
 ): Promise<{ readonly topics: FreshTopicNames; readonly list: string; readonly bill: string }> {
   const topics = freshTopicNames(name);
   const names = [topics.jobs, topics.results, topics.costs, topics.deadLetters];
-  await admin.createTopics({ topics: names.map((topic) => ({ topic, numPartitions: 3 })), waitForLeaders: true });
+  await createTopics(
+    admin,
+    names.map((topic) => ({ topic, numPartitions: 3 })),
+    systemClock,
+  );
   const list = join(folder, `${name}.list`);
   await publishJobs({
     brokers: servers().kafkaBrokers.split(","),
@@ -291,7 +297,7 @@ describe("the demo's publisher", () => {
 
   test("publishes no more than it is allowed, and stops when told", async () => {
     const topics = freshTopicNames("paced");
-    await admin.createTopics({ topics: [{ topic: topics.jobs, numPartitions: 1 }], waitForLeaders: true });
+    await createTopics(admin, [{ topic: topics.jobs, numPartitions: 1 }], systemClock);
     const stopping = new AbortController();
     const published: number[] = [];
     let asked = 0;

@@ -1,6 +1,8 @@
 /** Rows B12, B13 and G11 of the fault catalogue: results that can't be published, and topics that take nothing. */
 import { afterEach, expect, test } from "@jest/globals";
 import { ConfigResourceTypes } from "kafkajs";
+import { createTopics } from "../../src/adapters/kafka/topics.js";
+import { systemClock } from "../../src/adapters/system/system-clock.js";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn, type JobFields } from "../support/gateway-records.js";
 import type { GatewayRouter } from "../support/gateway-router.js";
@@ -38,7 +40,7 @@ async function outboxRows(at: Gateway): Promise<number> {
 
 async function createTopic(at: Gateway, topic: string): Promise<void> {
   const topics = [{ topic, numPartitions: 1, replicationFactor: 1 }];
-  await at.topics.admin.createTopics({ topics, waitForLeaders: true });
+  await createTopics(at.topics.admin, topics, systemClock);
 }
 
 /** Records of a topic with one partition. */

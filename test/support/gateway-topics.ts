@@ -11,6 +11,8 @@ import {
   type Producer,
 } from "kafkajs";
 import { readHeadersInLinearTime } from "../../src/adapters/kafka/header-decoding.js";
+import { createTopics } from "../../src/adapters/kafka/topics.js";
+import { systemClock } from "../../src/adapters/system/system-clock.js";
 import type { FoundRecord, RecordToSend } from "./gateway-records.js";
 import type { FreshTopicNames } from "./servers.js";
 
@@ -63,9 +65,9 @@ export class GatewayTopics {
     await Promise.all([this.admin.connect(), this.#producer.connect(), this.#reader.connect()]);
     const configEntries = messageBytesEntries(messageBytesMax ?? null);
     const written = [names.results, names.costs, names.deadLetters, names.events];
-    await this.admin.createTopics({
-      waitForLeaders: true,
-      topics: [
+    await createTopics(
+      this.admin,
+      [
         { topic: names.jobs, numPartitions: partitions, replicationFactor: 1, configEntries },
         ...written.map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1, configEntries })),
         ...replyTopics.map(({ name, messageBytesMax: bytes }) => ({
@@ -75,7 +77,8 @@ export class GatewayTopics {
           configEntries: messageBytesEntries(bytes),
         })),
       ],
-    });
+      systemClock,
+    );
     await this.#reader.subscribe({ topics: [...written, ...replyTopics.map(({ name }) => name)], fromBeginning: true });
     await this.#reader.run({
       autoCommit: false,
@@ -132,7 +135,8 @@ export class GatewayTopics {
     // The broker answers before the deletion is through.
     while ((await this.admin.listTopics()).includes(this.names.jobs)) await sleep(GONE_POLL_MS);
     const topic = { topic: this.names.jobs, numPartitions: partitions, replicationFactor: 1 };
-    while (!(await this.admin.createTopics({ waitForLeaders: true, topics: [topic] }))) await sleep(GONE_POLL_MS);
+    while (!(await this.admin.createTopics({ topics: [topic] }))) await sleep(GONE_POLL_MS);
+    await createTopics(this.admin, [topic], systemClock);
   }
 
   /** What the group has committed in each partition; -1 where it has committed nothing. */

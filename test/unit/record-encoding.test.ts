@@ -14,7 +14,7 @@ const headerName = text.filter((name) => name !== "__proto__");
 const record: fc.Arbitrary<RecordFields> = fc.record({
   offsetDelta: fc.nat({ max: 2 ** 20 }),
   timestampDelta: fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
-  key: fc.option(fc.oneof(bytes, text)),
+  key: fc.option<Buffer | string>(fc.oneof(bytes, text)),
   value: fc.option(bytes),
   headers: fc.dictionary(headerName, fc.oneof(bytes, text, fc.array(fc.oneof(bytes, text), { maxLength: 3 })), {
     maxKeys: 15,

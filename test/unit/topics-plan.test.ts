@@ -17,9 +17,13 @@ interface FakeTopic {
 
 type Created = NonNullable<Parameters<TopicAdmin["createTopics"]>[0]>;
 
-/** A cluster in memory, as far as these functions look at one. */
-function fakeCluster(brokers: number, topics: Readonly<Record<string, FakeTopic>> = {}) {
+const leaderless = (): Error => Object.assign(new Error("not the leader"), { retriable: true });
+const clock = { nowMs: () => 0, monotonicMs: () => 0, sleep: () => Promise.resolve() };
+
+/** A cluster in memory, as far as these functions look at one. A topic's first `unserved` questions find no leader. */
+function fakeCluster(brokers: number, topics: Readonly<Record<string, FakeTopic>> = {}, unserved = 0) {
   const requests: Created[] = [];
+  const asked: string[] = [];
   const admin: TopicAdmin = {
     describeCluster: () =>
       Promise.resolve({
@@ -64,8 +68,13 @@ function fakeCluster(brokers: number, topics: Readonly<Record<string, FakeTopic>
       requests.push(request);
       return Promise.resolve(true);
     },
+    fetchTopicOffsets: (topic) => {
+      asked.push(topic);
+      if (asked.filter((name) => name === topic).length <= unserved) return Promise.reject(leaderless());
+      return Promise.resolve([]);
+    },
   };
-  return { admin, requests };
+  return { admin, requests, asked };
 }
 
 const JOBS: WantedTopic = { name: "jobs", partitions: 12, retentionMs: 604_800_000, replication: null };
@@ -142,7 +151,7 @@ describe("planning topics", () => {
 describe("applying a plan", () => {
   test("creates what is missing with its settings and touches nothing else", async () => {
     const { admin, requests } = fakeCluster(3, { jobs: { ...RIGHT, partitions: 1 } });
-    await applyTopics(admin, await planTopics(admin, [JOBS, { ...JOBS, name: "results" }]));
+    await applyTopics(admin, await planTopics(admin, [JOBS, { ...JOBS, name: "results" }]), clock);
     expect(requests.flatMap((request) => request.topics)).toEqual([
       {
         topic: "results",
@@ -160,13 +169,19 @@ describe("applying a plan", () => {
   test("asks for at most a hundred topics at once", async () => {
     const { admin, requests } = fakeCluster(1);
     const wanted = Array.from({ length: 250 }, (_, index) => ({ ...JOBS, name: `jobs-${String(index)}` }));
-    await applyTopics(admin, await planTopics(admin, wanted));
+    await applyTopics(admin, await planTopics(admin, wanted), clock);
     expect(requests.map((request) => request.topics.length)).toEqual([100, 100, 50]);
+  });
+
+  test("ends when each new topic is served, not when it is named", async () => {
+    const { admin, asked } = fakeCluster(3, { jobs: RIGHT }, 2);
+    await applyTopics(admin, await planTopics(admin, [JOBS, { ...JOBS, name: "results" }]), clock);
+    expect(asked).toEqual(["results", "results", "results"]);
   });
 
   test("asks for nothing when nothing is missing", async () => {
     const { admin, requests } = fakeCluster(3, { jobs: RIGHT });
-    await applyTopics(admin, await planTopics(admin, [JOBS]));
+    await applyTopics(admin, await planTopics(admin, [JOBS]), clock);
     expect(requests).toEqual([]);
   });
 });

@@ -1,4 +1,6 @@
-import kafkajs, { type Admin, type KafkaConfig as ClientOptions, type SASLOptions } from "kafkajs";
+import kafkajs, { type Admin, type ITopicConfig, type KafkaConfig as ClientOptions, type SASLOptions } from "kafkajs";
+import type { Clock } from "../../ports/system.js";
+import { untilSettled } from "./until-settled.js";
 
 // A CommonJS package: Node finds only some of its exports by name.
 const { ConfigResourceTypes, Kafka, logLevel } = kafkajs;
@@ -96,7 +98,7 @@ export async function withAdmin<Result>(
 /** The part of kafkajs' admin client that is used here. */
 export type TopicAdmin = Pick<
   Admin,
-  "describeCluster" | "listTopics" | "fetchTopicMetadata" | "describeConfigs" | "createTopics"
+  "describeCluster" | "listTopics" | "fetchTopicMetadata" | "describeConfigs" | "createTopics" | "fetchTopicOffsets"
 >;
 
 /** Compares the cluster with the wanted topics. Changes nothing. */
@@ -113,23 +115,37 @@ export async function planTopics(admin: TopicAdmin, wanted: readonly WantedTopic
 }
 
 /**
- * Creates the topics of a plan and waits until they have leaders. Idempotent: a topic that somebody else created meanwhile is fine.
+ * Creates the topics of a plan and waits until they are served. Idempotent: a topic that somebody else created meanwhile is fine.
  * Never changes or deletes one.
  */
-export async function applyTopics(admin: TopicAdmin, plan: TopicPlan): Promise<void> {
+export async function applyTopics(admin: TopicAdmin, plan: TopicPlan, clock: Clock): Promise<void> {
   for (let start = 0; start < plan.create.length; start += TOPICS_PER_REQUEST) {
     // One request after the other: they all go to the one controller.
-    await admin.createTopics({
-      topics: plan.create.slice(start, start + TOPICS_PER_REQUEST).map((topic) => ({
+    await createTopics(
+      admin,
+      plan.create.slice(start, start + TOPICS_PER_REQUEST).map((topic) => ({
         topic: topic.name,
         numPartitions: topic.partitions,
         replicationFactor: topic.replication,
         configEntries: Object.entries(settingsOf(topic)).map(([name, value]) => ({ name, value })),
       })),
-      waitForLeaders: true,
-      timeout: LEADER_WAIT_MS,
-    });
+      clock,
+    );
   }
+}
+
+/**
+ * Creates topics and waits until a broker serves each partition. kafkajs waits for the metadata alone, which names the leader before that broker
+ * knows: the first records to such a partition are refused, and a producer that repeats the request writes the other partitions' records twice.
+ * A topic that exists is waited for too.
+ */
+export async function createTopics(
+  admin: Pick<Admin, "createTopics" | "fetchTopicOffsets">,
+  topics: ITopicConfig[],
+  clock: Clock,
+): Promise<void> {
+  await admin.createTopics({ topics, waitForLeaders: true, timeout: LEADER_WAIT_MS });
+  await Promise.all(topics.map(({ topic }) => untilSettled(clock, () => admin.fetchTopicOffsets(topic))));
 }
 
 function completed(topic: WantedTopic, brokers: number): NewTopic {

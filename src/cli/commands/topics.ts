@@ -1,4 +1,5 @@
 import type { TopicPlan } from "../../adapters/kafka/topics.js";
+import { systemClock } from "../../adapters/system/system-clock.js";
 import { topicList } from "../../config/topic-list.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
 import { EXIT } from "../exit-code.js";
@@ -27,7 +28,7 @@ export const addTopicsCommands: CommandGroup = (program, context) => {
       context.action(async () => {
         const plan = await withTopics(context, async (kafka, admin) => {
           const made = await kafka.planTopics(admin, topicList(context.config()));
-          await kafka.applyTopics(admin, made);
+          await kafka.applyTopics(admin, made, systemClock);
           return made;
         });
         context.show(plan, () => planLines(plan, "created"));
