@@ -183,7 +183,7 @@ function checkSteps(jestArgs) {
   return [
     tool("format (prettier)", "prettier/bin/prettier.cjs", ["--check", "--log-level", "warn", "."]),
     tool("lint (eslint)", "eslint/bin/eslint.js", ["."]),
-    tool("types (tsc)", "typescript/bin/tsc", ["-p", "tsconfig.json", "--noEmit"]),
+    tool("types, of the tests too (tsc)", "typescript/bin/tsc", ["-p", "tsconfig.all.json", "--noEmit"]),
     tool("import rules (dependency-cruiser)", "dependency-cruiser/bin/dependency-cruise.mjs", [
       "--config",
       ".dependency-cruiser.cjs",
