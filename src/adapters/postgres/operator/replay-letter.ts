@@ -17,12 +17,12 @@ import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { ReuseSettings } from "../../../domain/job/admission-settings.js";
 import type { AdmittedJob, RoutePolicy } from "../../../domain/job/job.js";
 import type { Outgoing, Renderer } from "../../../domain/result/outgoing.js";
-import { insertReady } from "../accept.js";
 import { run, transaction } from "../connection.js";
 import { writeEnds } from "../ending.js";
 import { joinExecutions, type Joining } from "../join-executions.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertOutbox } from "../outbox-rows.js";
+import { insertReady } from "../ready-rows.js";
 import { bytesOf, bytesOrNull, fromStored, toStored } from "../stored-body.js";
 
 /**

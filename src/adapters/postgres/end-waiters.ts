@@ -1,0 +1,135 @@
+import type pg from "pg";
+import type { EndedState } from "../../domain/execution/execution.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import type { JobEnd } from "../../domain/result/outgoing.js";
+import { int4Array, int8Array } from "./binary-array.js";
+import { run } from "./connection.js";
+import { ENDING_COLUMNS, readEndingJob, type EndingWithReason } from "./ending.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { answerOf, historyOf, type NewCall } from "./new-call.js";
+import { waiterDays } from "./waiters.js";
+
+/** Why the jobs of an ended execution end. */
+export interface JobEndReason {
+  readonly call: NewCall;
+  readonly failure: JobEnd["failure"];
+}
+
+/** Ends the jobs that wait for ended executions. One past its deadline is `expired`, whatever the answer. */
+export async function endWaiters(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  reasons: readonly JobEndReason[],
+): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
+  const served = new Set<number>();
+  if (reasons.length === 0) return { items: [], served };
+  const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
+  const rows: (readonly (string | null)[])[] = [];
+  for (const alike of byCode(reasons)) {
+    // Serial: nearly always one statement, since nearly all calls succeed.
+    rows.push(...(await endAlike(client, context, nowMs, alike)));
+  }
+  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const payers = payersOf(jobs);
+  const items = jobs.map((job): EndingWithReason => {
+    const executionNo = job.execution?.no ?? -1;
+    const reason = byExecution.get(executionNo);
+    if (reason === undefined) throw new Error("InvariantError: a job ended for an execution that did not");
+    const payer = payers.get(executionNo) ?? job.key;
+    const isPayer = payer.no === job.key.no;
+    // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
+    const pays = isPayer && reason.call.chargeIsFirst;
+    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
+    return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
+  });
+  return { items, served };
+}
+
+/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
+function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
+  const groups = new Map<string, JobEndReason[]>();
+  for (const reason of reasons) {
+    const code = reason.failure?.code ?? "";
+    const group = groups.get(code);
+    if (group === undefined) groups.set(code, [reason]);
+    else group.push(reason);
+  }
+  return [...groups.values()];
+}
+
+async function endAlike(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  reasons: readonly JobEndReason[],
+): Promise<readonly (readonly (string | null)[])[]> {
+  const failure = reasons[0]?.failure ?? null;
+  const limit = reasons.length + context.settings.waitersMax;
+  const rows = await run(
+    client,
+    "jobs-end-waiters",
+    `WITH waiting AS MATERIALIZED (
+       SELECT w.no, w.day FROM jobs w
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $6 AND $7 AND w.state = 'active' LIMIT $5)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $4 END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE $3 END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $6 AND $7 AND j.state = 'active'
+     RETURNING ${ENDING_COLUMNS}`,
+    [
+      nowMs,
+      int8Array(reasons.map(({ call }) => call.execution.no)),
+      failure === null ? "succeeded" : "failed",
+      failure?.code ?? null,
+      limit,
+      ...waiterDays(
+        context,
+        reasons.map(({ call }) => call.execution),
+      ),
+    ],
+  );
+  if (rows.length === limit) await noteUnanswered(client, reasons);
+  return rows;
+}
+
+async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndReason[]): Promise<void> {
+  await run(
+    client,
+    "unanswered-insert",
+    "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
+    [int8Array(reasons.map(({ call }) => call.execution.no)), int4Array(reasons.map(({ call }) => call.execution.day))],
+  );
+}
+
+/** The job that opened the execution pays; when it has left, the first of those that are served. */
+function payersOf(
+  jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[],
+): Map<number, LedgerKey> {
+  const payers = new Map<number, LedgerKey>();
+  for (const job of jobs) {
+    const executionNo = job.execution?.no ?? -1;
+    if (!payers.has(executionNo)) payers.set(executionNo, job.key);
+    if (job.key.no === executionNo) payers.set(executionNo, job.key);
+  }
+  return payers;
+}
+
+function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {
+  const { call } = reason;
+  const expired = status === "expired";
+  return {
+    answer: answerOf(call),
+    failure: expired
+      ? {
+          code: "DEADLINE_EXCEEDED",
+          message: "the deadline passed before the answer was there",
+          provider: null,
+          retryAtMs: null,
+        }
+      : reason.failure,
+    served: pays ? "call" : "coalesced",
+    payer,
+    history: historyOf(call),
+    endedAtMs: nowMs,
+  };
+}
