@@ -15,20 +15,30 @@ export interface JobEndReason {
   readonly failure: JobEnd["failure"];
 }
 
-/** Ends the jobs that wait for ended executions. One past its deadline is `expired`, whatever the answer. */
+type Rows = readonly (readonly (string | null)[])[];
+
+/** What the jobs of a group's executions end by. */
+export interface GroupEnds {
+  /** `rows`: what `endAnswered` gave for them. */
+  readonly answered: { readonly calls: readonly NewCall[]; readonly rows: Rows };
+  readonly failed: readonly JobEndReason[];
+}
+
+/** Ends the jobs that wait for executions which have failed, and says why each ended. */
 export async function endWaiters(
   client: pg.PoolClient,
   context: LedgerContext,
   nowMs: number,
-  reasons: readonly JobEndReason[],
+  { answered, failed }: GroupEnds,
 ): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
   const served = new Set<number>();
+  const reasons = [...answered.calls.map((call): JobEndReason => ({ call, failure: null })), ...failed];
   if (reasons.length === 0) return { items: [], served };
   const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
-  const rows: (readonly (string | null)[])[] = [];
-  for (const alike of byCode(reasons)) {
-    // Serial: nearly always one statement, since nearly all calls succeed.
-    rows.push(...(await endAlike(client, context, nowMs, alike)));
+  const rows = [...answered.rows];
+  for (const alike of byCode(failed)) {
+    // Serial: rare, and nearly always one statement.
+    rows.push(...(await endFailed(client, context, nowMs, alike)));
   }
   const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
   const payers = payersOf(jobs);
@@ -58,46 +68,74 @@ function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
   return [...groups.values()];
 }
 
-async function endAlike(
+/**
+ * Ends the jobs that wait for those of these executions to which the transaction itself gave an answer before: their rows carry its number. So
+ * it can be sent right behind that statement. One past its deadline is `expired`, whatever the answer.
+ */
+export async function endAnswered(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  executions: readonly LedgerKey[],
+): Promise<Rows> {
+  const [first] = executions;
+  if (first === undefined) return [];
+  const limit = executions.length + context.settings.waitersMax;
+  const nos = int8Array(executions.map(({ no }) => no));
+  const rows = await run(
+    client,
+    "jobs-end-answered",
+    `WITH waiting AS MATERIALIZED (
+       SELECT w.no, w.day FROM jobs w
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $4 AND $5 AND w.state = 'active'
+         AND (SELECT e.xmin FROM executions e WHERE e.no = w.execution_no AND e.day = $6 AND e.state = 'succeeded') = pg_current_xact_id()::xid
+       LIMIT $3)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'succeeded' END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
+     RETURNING ${ENDING_COLUMNS}`,
+    [nowMs, nos, limit, ...waiterDays(context, executions), first.day],
+  );
+  if (rows.length === limit) await noteUnanswered(client, executions);
+  return rows;
+}
+
+async function endFailed(
   client: pg.PoolClient,
   context: LedgerContext,
   nowMs: number,
   reasons: readonly JobEndReason[],
-): Promise<readonly (readonly (string | null)[])[]> {
-  const failure = reasons[0]?.failure ?? null;
+): Promise<Rows> {
+  const executions = reasons.map(({ call }) => call.execution);
   const limit = reasons.length + context.settings.waitersMax;
   const rows = await run(
     client,
-    "jobs-end-waiters",
+    "jobs-end-failed",
     `WITH waiting AS MATERIALIZED (
        SELECT w.no, w.day FROM jobs w
-       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $6 AND $7 AND w.state = 'active' LIMIT $5)
-     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $4 END,
-       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE $3 END
-     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $6 AND $7 AND j.state = 'active'
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $5 AND $6 AND w.state = 'active' LIMIT $4)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $3 END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'failed' END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
      RETURNING ${ENDING_COLUMNS}`,
     [
       nowMs,
-      int8Array(reasons.map(({ call }) => call.execution.no)),
-      failure === null ? "succeeded" : "failed",
-      failure?.code ?? null,
+      int8Array(executions.map(({ no }) => no)),
+      reasons[0]?.failure?.code ?? null,
       limit,
-      ...waiterDays(
-        context,
-        reasons.map(({ call }) => call.execution),
-      ),
+      ...waiterDays(context, executions),
     ],
   );
-  if (rows.length === limit) await noteUnanswered(client, reasons);
+  if (rows.length === limit) await noteUnanswered(client, executions);
   return rows;
 }
 
-async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndReason[]): Promise<void> {
+async function noteUnanswered(client: pg.PoolClient, executions: readonly LedgerKey[]): Promise<void> {
   await run(
     client,
     "unanswered-insert",
     "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
-    [int8Array(reasons.map(({ call }) => call.execution.no)), int4Array(reasons.map(({ call }) => call.execution.day))],
+    [int8Array(executions.map(({ no }) => no)), int4Array(executions.map(({ day }) => day))],
   );
 }
 

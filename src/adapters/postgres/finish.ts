@@ -1,20 +1,19 @@
 import type pg from "pg";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
-import type { SessionNo } from "../../domain/ids.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
-import { byteaArray, boolArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
-import { endWaiters, type JobEndReason } from "./end-waiters.js";
-import { writeEnds } from "./ending.js";
+import { endAnswered, endWaiters } from "./end-waiters.js";
+import { takeRepeats, writeEnds } from "./ending.js";
 import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { owesLateCost, writeLateCosts } from "./late-costs.js";
 import { historyOf, type NewCall } from "./new-call.js";
 import { insertReady } from "./ready-rows.js";
-import { toStored } from "./stored-body.js";
+import { recordOutcomes } from "./record-outcomes.js";
 import { nearestDeadlines } from "./waiters.js";
 
 /**
@@ -65,116 +64,32 @@ export async function finishInTransaction(
   render: Renderer,
 ): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  const recorded = await recordFacts(client, calls, group.session);
-  const news = calls.flatMap((call): NewCall[] => {
-    const settled = recorded.get(call.attempt.no);
-    return settled === undefined ? [] : [{ ...call, chargeIsFirst: !settled }];
-  });
-  const ends: JobEndReason[] = [];
-  const moved = new Set<NewCall>();
-  for (const call of await succeedExecutions(client, context, group, news)) {
-    moved.add(call);
-    ends.push({ call, failure: null });
-  }
-  for (const call of await failExecutions(client, group, news)) {
-    moved.add(call);
-    ends.push({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null });
-  }
+  const answered = calls.filter((call) => call.verdict.kind === "succeed").map((call) => call.execution);
+  // Out together: the later statements find by themselves what the first one changed.
+  const [recorded, rows, repeats] = await Promise.all([
+    recordOutcomes(client, context, { session: group.session, nowMs: group.nowMs, day: dayOf(calls), calls }),
+    endAnswered(client, context, group.nowMs, answered),
+    takeRepeats(
+      client,
+      answered.map(({ no }) => no),
+    ),
+  ]);
+  const { news } = recorded;
+  const moved = new Set(recorded.succeeded);
+  const failed = await failExecutions(client, group, news);
+  for (const call of failed) moved.add(call);
   for (const call of await waitExecutions(client, context, group, news)) moved.add(call);
-  const endings = await endWaiters(client, context, group.nowMs, ends);
-  const written = await writeEnds(client, context, render, endings.items);
+  const endings = await endWaiters(client, context, group.nowMs, {
+    answered: { calls: recorded.succeeded, rows },
+    failed: failed.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : [])),
+  });
+  const written = await writeEnds(client, context, render, endings.items, repeats);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
   const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
   const doubts = news.filter((call) => call.verdict.kind === "doubt");
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
-}
-
-/**
- * The first outcome of an attempt stands; a second one finds no row. A dead session may not decide what follows a failure, so that
- * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution. The session's
- * row is held until the end, so that it is not declared dead in between; nobody waits, declaring dead skips it.
- * @returns for each recorded attempt whether it was settled before.
- */
-async function recordFacts(
-  client: pg.PoolClient,
-  calls: readonly FinishedCall[],
-  session: SessionNo,
-): Promise<Map<number, boolean>> {
-  const stateOf = (call: FinishedCall): string =>
-    call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
-  const rows = await run(
-    client,
-    "attempts-record",
-    `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $12 AND ended_at IS NULL FOR KEY SHARE)
-     UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
-       input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
-     FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
-       AS u(no, state, outcome, ended, request, version, input, cached, output, nano)
-     WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence))) OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
-     RETURNING a.no, a.settled_ms IS NOT NULL`,
-    [
-      int8Array(calls.map((call) => call.attempt.no)),
-      dayOf(calls),
-      textArray(calls.map(stateOf)),
-      textArray(calls.map((call) => call.outcome)),
-      int8Array(calls.map((call) => call.endedAtMs)),
-      textArray(calls.map((call) => call.requestId)),
-      textArray(calls.map((call) => call.modelVersion)),
-      int8Array(calls.map((call) => call.usage.inputTokens)),
-      int8Array(calls.map((call) => call.usage.cachedInputTokens)),
-      int8Array(calls.map((call) => call.usage.outputTokens)),
-      int8Array(calls.map((call) => call.nanoUsd)),
-      session,
-    ],
-  );
-  return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));
-}
-
-/**
- * An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. When a newer attempt waits in
- * doubt, its row stays: the claim that takes it settles that doubt.
- */
-async function succeedExecutions(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  group: FinishGroup,
-  calls: readonly NewCall[],
-): Promise<NewCall[]> {
-  const good = calls.flatMap((call) =>
-    call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : [],
-  );
-  if (good.length === 0) return [];
-  const bodies = good.map(({ answer }) => toStored(answer.bodyText, context.settings));
-  const rows = await run(
-    client,
-    "executions-succeed",
-    `WITH done AS (
-       UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
-       FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[], $8::int8[]) AS u(no, answer, gzip, facts, cacheable, attempt)
-       WHERE e.no = u.no AND e.day = $3 AND e.state IN ('running', 'in_doubt', 'ready')
-       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep, OLD.state AS was, e.attempt_no = u.attempt AS newest),
-     forgotten AS (
-       DELETE FROM execution_key k USING done d
-       WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
-     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no)
-     SELECT no FROM done`,
-    [
-      group.nowMs,
-      int8Array(good.map(({ call }) => call.execution.no)),
-      dayOf(calls),
-      byteaArray(bodies.map((body) => body.bytes)),
-      boolArray(bodies.map((body) => body.gzip)),
-      textArray(good.map(({ answer }) => JSON.stringify(answer.facts))),
-      boolArray(good.map(({ answer }) => answer.facts.cacheable)),
-      int8Array(good.map(({ call }) => call.attempt.no)),
-    ],
-  );
-  return callsOf(
-    rows,
-    good.map(({ call }) => call),
-  );
 }
 
 /** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
