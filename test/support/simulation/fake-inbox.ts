@@ -1,4 +1,4 @@
-import type { Inbox, RecordSink } from "../../../src/ports/broker.js";
+import type { JobsConsumer, RecordSink, WatchedPartition } from "../../../src/ports/broker.js";
 import type { Ledger } from "../../../src/ports/ledger.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { FakeBroker } from "./fake-broker.js";
@@ -23,18 +23,25 @@ interface PartitionState {
 const FETCH_MAX = 6;
 
 /** Consumes the jobs topic as the Kafka consumer does: the ledger's position counts, the group's offset is a hint that follows. */
-export class FakeInbox implements Inbox {
+export class FakeInbox implements JobsConsumer {
   readonly #parts: InboxParts;
   readonly #states = new Map<number, PartitionState>();
   #generation = -1;
   #stopped = false;
-  paused = false;
+  #paused = false;
+  /** This client never gives up by itself. */
+  readonly dead = false;
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
   }
 
-  async run(): Promise<void> {
+  start(): Promise<void> {
+    void this.#run();
+    return Promise.resolve();
+  }
+
+  async #run(): Promise<void> {
     const { world, life, broker } = this.#parts;
     while (!this.#stopped) {
       if (this.#generation !== broker.generation) {
@@ -52,11 +59,36 @@ export class FakeInbox implements Inbox {
     return this.#stopped;
   }
 
-  /** Leaves the group. */
-  stop(): void {
+  stop(): Promise<void> {
     this.#stopped = true;
     this.#generation = -2;
     this.#parts.broker.leave(this.#parts.life);
+    return Promise.resolve();
+  }
+
+  /** Only its place in the group is lost: what it had fetched comes again. */
+  restart(): Promise<void> {
+    this.#generation = -1;
+    this.#parts.broker.leave(this.#parts.life);
+    return Promise.resolve();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+  }
+
+  watched(): readonly WatchedPartition[] {
+    const assigned = [...this.#states.keys()];
+    return assigned.map((partition) => ({ topic: JOBS_TOPIC, partition, stopped: this.#paused }));
+  }
+
+  /** The simulated log always fits the ledger, so no partition is ever stopped. */
+  lookAtStopped(): Promise<void> {
+    return Promise.resolve();
   }
 
   async rewind(topic: string, partition: number): Promise<void> {
@@ -95,7 +127,7 @@ export class FakeInbox implements Inbox {
     while (state !== null && current()) {
       await world.step(life, `fetch ${String(partition)}`);
       const since = state.expected;
-      const records = this.paused
+      const records = this.#paused
         ? []
         : (broker.log[partition] ?? []).slice(since, since + world.random.between(1, FETCH_MAX));
       if (records.length === 0) {
