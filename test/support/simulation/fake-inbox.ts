@@ -1,5 +1,7 @@
-import type { JobsConsumer, RecordSink, WatchedPartition } from "../../../src/ports/broker.js";
+import type { DecodedValue, JobsConsumer, RecordSink, WatchedPartition } from "../../../src/ports/broker.js";
+import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import type { Ledger } from "../../../src/ports/ledger.js";
+import { isRegistryFramed, type ValueDecoder } from "../../../src/ports/value-decoder.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { FakeBroker } from "./fake-broker.js";
 import type { Life, World } from "./world.js";
@@ -10,6 +12,9 @@ export interface InboxParts {
   readonly broker: FakeBroker;
   readonly ledger: Ledger;
   readonly sink: RecordSink;
+  readonly decoder: ValueDecoder;
+  /** Fetching stopped, or went on. */
+  readonly turned: (paused: boolean) => void;
   /** Probability that after an assignment it begins beyond the ledger's position. */
   readonly aheadChance: () => number;
   /** A planted bug: the group's offset is committed when a run is handed on, not when it was accepted. */
@@ -75,10 +80,12 @@ export class FakeInbox implements JobsConsumer {
 
   pause(): void {
     this.#paused = true;
+    this.#parts.turned(true);
   }
 
   resume(): void {
     this.#paused = false;
+    this.#parts.turned(false);
   }
 
   watched(): readonly WatchedPartition[] {
@@ -136,11 +143,28 @@ export class FakeInbox implements JobsConsumer {
       }
       await world.step(life, `fetched ${String(partition)}`);
       if (state.expected !== since) continue; // sought meanwhile
+      const decoded = await this.#decodeAll(records);
+      if (state.expected !== since || !current()) continue;
       const upto = since + records.length;
       state.expected = upto;
       if (this.#parts.commitsFirst) this.#commitLater(partition, upto);
-      await sink.offer({ topic: JOBS_TOPIC, partition, since, upto, records });
+      await sink.offer({ topic: JOBS_TOPIC, partition, since, upto, records, decoded });
     }
+  }
+
+  /** As long as the registry is away the partition waits. */
+  async #decodeAll(records: readonly IncomingRecord[]): Promise<Map<IncomingRecord, DecodedValue>> {
+    const { world, life, decoder } = this.#parts;
+    const decoded = new Map<IncomingRecord, DecodedValue>();
+    for (const record of records) {
+      while (isRegistryFramed(record.value) && !decoded.has(record)) {
+        // Serial: one value after another, in an order that the seed decides.
+        const value = await decoder.decode(record.value);
+        if (value.kind !== "unavailable") decoded.set(record, value);
+        else await world.wait(life, "registry-again", 1000);
+      }
+    }
+    return decoded;
   }
 
   async #assigned(partition: number, current: () => boolean): Promise<PartitionState | null> {

@@ -2,6 +2,7 @@ import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { Publisher } from "../../../src/ports/broker.js";
 import type { Ledger } from "../../../src/ports/ledger.js";
+import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
 import { PartitionAlerts } from "../../../src/app/partition-alerts.js";
@@ -15,7 +16,7 @@ import { LedgerAway } from "./memory-database.js";
 import type { Life, World } from "./world.js";
 
 /** Small numbers, so that each bound is met within a few records. */
-const SETTINGS: Omit<SessionSettings, "accounts"> = {
+const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
   beats: { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 },
   delivery: {
     attemptsMax: 5,
@@ -27,10 +28,9 @@ const SETTINGS: Omit<SessionSettings, "accounts"> = {
     // Short enough that some of the simulated connections take longer.
     sendWithinMs: 50,
     sweepAfterMs: 2000,
-    undeliverableAfterMs: 86_400_000,
+    undeliverableAfterMs: 10_000,
   },
   groups: { sizeMax: 5, waitMs: 5 },
-  pending: { jobsMax: 100_000, outboxRowsMax: 100_000, resumeAt: 0.8 },
   relay: { recordsMax: 50, recordsPerSend: 8, bytesPerSend: 20_000 },
   resultBytesMax: 1_000_000,
   watchdogMs: 45_000,
@@ -52,6 +52,9 @@ export interface RouterParts {
   readonly doubtPolicy: "retry" | "fail";
   readonly aheadChance: () => number;
   readonly commitsFirst: boolean;
+  readonly decoder: ValueDecoder;
+  readonly marks: SessionSettings["pending"];
+  readonly turned: (paused: boolean) => void;
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
@@ -92,14 +95,15 @@ export class SimulatedRouter {
 
   #sessionParts(): SessionParts {
     const { world, life, broker, ledger, publisher, providers, admission } = this.#parts;
-    const { doubtPolicy, aheadChance, commitsFirst } = this.#parts;
+    const { doubtPolicy, aheadChance, commitsFirst, decoder, turned, marks } = this.#parts;
     const account = { ...ACCOUNT, inDoubt: { ...DOUBT, policy: doubtPolicy } };
     return {
       ports: {
         ledger,
         mendable: (error) => error instanceof LedgerAway,
         rehearse: () => Promise.resolve(),
-        openConsumer: ({ sink }) => new FakeInbox({ world, life, broker, ledger, sink, aheadChance, commitsFirst }),
+        openConsumer: ({ sink }) =>
+          new FakeInbox({ world, life, broker, ledger, sink, decoder, turned, aheadChance, commitsFirst }),
         offsets: (_topic, partition) => Promise.resolve({ low: 0, high: broker.log[partition]?.length ?? 0 }),
         publisher,
         providers,
@@ -110,7 +114,7 @@ export class SimulatedRouter {
         alerts: new PartitionAlerts(),
       },
       rules: { admission, catalog: CATALOG, renderSettings: RENDER_SETTINGS },
-      settings: { ...SETTINGS, accounts: new Map(ACCOUNTS.map((name) => [name, account])) },
+      settings: { ...SETTINGS, pending: marks, accounts: new Map(ACCOUNTS.map((name) => [name, account])) },
     };
   }
 
