@@ -47,6 +47,8 @@ const BUGS: ReadonlySet<string> = new Set([
   "finish.refused",
   "session.stage_broke",
   "dispatch.judge_failed",
+  "dispatch.set_aside",
+  "dispatch.give_back_refused",
 ]);
 
 /** Watches a run: some promises are checked at each commit, call and offset, the others when all is quiet. The first violation stands. */

@@ -89,7 +89,9 @@ export class MemoryLedger implements Ledger {
 
   endSession(session: SessionNo): Promise<void> {
     const { routers, nowMs } = this.#database;
-    return this.#context.single("session-end", (transaction) => {
+    return this.#context.transaction("session-end", async (transaction) => {
+      await this.#context.statement(transaction, "session-end");
+      await transaction.lock(routers, [session], "exclusive");
       if (transaction.get(routers, session)?.endedMs === null)
         transaction.update(routers, session, { endedMs: nowMs() });
     });
