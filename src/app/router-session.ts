@@ -242,6 +242,7 @@ export class RouterSession {
       slots: this.#slots,
       inbox: this.#inbox,
       slotWaitMs: SLOT_WAIT_MS,
+      doubt: (name) => accountOf(name).inDoubt,
       mayStart,
       backlog: {
         here: () => this.#dispatch.backlog,

@@ -225,6 +225,7 @@ export class SimulatedRouter {
     const start = (work: Work): void => {
       caller.start(work);
     };
+    const doubt = () => ({ policy: doubtPolicy, retryMaxNanoUsd: 50_000_000n });
     const dispatch = new DispatchStage({
       ...common,
       render: RENDER,
@@ -234,7 +235,7 @@ export class SimulatedRouter {
       claimSizeMax: 4,
       idlePollMs: 250,
       retry: RETRY,
-      doubt: () => ({ policy: doubtPolicy, retryMaxNanoUsd: 50_000_000n }),
+      doubt,
       mayStart,
       start,
       publish,
@@ -258,6 +259,7 @@ export class SimulatedRouter {
       slots,
       inbox,
       slotWaitMs: 50,
+      doubt,
       mayStart,
       backlog: {
         here: () => dispatch.backlog,
