@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
+import { LANE } from "../../domain/dedupe/choose-execution.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { insertAttempts } from "./attempt-rows.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
@@ -13,7 +14,7 @@ import { fromStored, toStored } from "./stored-body.js";
 import { joinExecutions } from "./join-executions.js";
 import { placeKnownIds } from "./known-ids.js";
 import { sourceOf, type Placing } from "./placing.js";
-import { insertReady } from "./ready-rows.js";
+import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { cancelRows } from "./cancel.js";
 
 /**
@@ -71,9 +72,11 @@ export async function acceptInTransaction(
     item,
     no: item.no,
     job: item.job,
+    riskNanoUsd: item.riskNanoUsd,
     fate: null,
     execution: null,
     cached: null,
+    lane: LANE.ordinary,
   }));
   // Out together: a group whose positions have moved is rolled back with its keys.
   const [nowMs, taken] = await Promise.all([
@@ -191,9 +194,9 @@ function insertExecutions(
   send(
     client,
     "executions-insert",
-    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano)
+    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano, lane)
      SELECT $1, * FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::text[], $10::text[],
-       $11::bytea[], $12::bool[], $13::bool[], $14::int8[])`,
+       $11::bytea[], $12::bool[], $13::bool[], $14::int8[], $15::int2[])`,
     [
       day,
       int8Array(opened.map(({ no }) => no)),
@@ -209,6 +212,7 @@ function insertExecutions(
       boolArray(bodies.map((body) => body.gzip)),
       boolArray(opened.map(({ job }) => job.cacheWrite)),
       int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
+      int2Array(opened.map(({ lane }) => lane)),
     ],
   );
   insertAttempts(
@@ -219,19 +223,23 @@ function insertExecutions(
       fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
     ),
   );
-  const queued = opened.filter(({ fate }) => fate === "queued");
-  if (queued.length === 0) return;
-  insertReady(
-    client,
-    queued.map(({ no, job }) => ({
-      no,
-      day,
-      priority: job.priority,
-      runAtMs: job.submittedAtMs,
-      expiresMs: job.deadlineMs,
-      waitsFor: "concurrency",
-    })),
-  );
+  insertReady(client, queueRows(fresh, day));
+}
+
+/** One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group. */
+function queueRows(fresh: readonly Placing[], day: number): ReadyRow[] {
+  const rows = new Map<number, { -readonly [Key in keyof ReadyRow]: ReadyRow[Key] }>();
+  for (const { no, job, fate, execution } of fresh) {
+    const row = rows.get(execution?.no ?? no);
+    if (fate === "queued") {
+      const runAtMs = job.submittedAtMs;
+      rows.set(no, { no, day, priority: job.priority, runAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" });
+    } else if (fate === "joined" && row !== undefined) {
+      row.priority = Math.max(row.priority, job.priority);
+      row.expiresMs = Math.min(row.expiresMs, job.deadlineMs);
+    }
+  }
+  return [...rows.values()];
 }
 
 function insertJobs(
