@@ -215,6 +215,12 @@ export class RouterSession {
       sink: { offer: (run) => this.#intake.offer(run) },
       position: (topic, partition) => ledger.position(topic, partition),
       openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
+      turns: {
+        session,
+        begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
+        mark: (topic, partition) => ledger.mark(topic, partition),
+        markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
+      },
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       decoder: options.decoder,
       clock: systemClock,

@@ -9,6 +9,7 @@ import type {
 } from "../domain/execution/execution.js";
 import type { WaitReason } from "../domain/execution/waits.js";
 import type { Usage } from "../domain/cost/usage.js";
+import type { PositionTurn, RecordMark } from "../domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../domain/event/event.js";
 import type { OperatorAction } from "../domain/event/operator-event.js";
 import type { IntakeJob, Outgoing, RefusedRecord, Renderer } from "../domain/result/outgoing.js";
@@ -180,6 +181,16 @@ export interface Ledger {
 
   position(topic: string, partition: number): Promise<InboxPosition | null>;
   openPosition(topic: string, partition: number, next: number): Promise<void>;
+
+  /**
+   * Counts that a session begins to read an opened partition at its position. The same session again counts once, one that left in
+   * order not at all, and a position that has moved begins anew.
+   */
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn>;
+  /** The last mark of a partition, if it is at or above the position. */
+  mark(topic: string, partition: number): Promise<RecordMark | null>;
+  /** Durable when it resolves. @returns false when the session was declared dead: it must not read on. */
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean>;
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
   claim(

@@ -14,6 +14,7 @@ import {
 } from "./ledger-bench.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
+import { turnCases } from "./ledger-turn-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -260,6 +261,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
 
     dispatchCases(at);
     deliveryCases(at);
+    turnCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

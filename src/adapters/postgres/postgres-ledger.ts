@@ -2,6 +2,7 @@ import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
+import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type {
@@ -33,6 +34,7 @@ import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
+import { beginTurn, markRecord, readMark } from "./turns.js";
 
 /** A router that has not beaten for this long may have its outbox groups taken over; a repeat has the same bytes. */
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -98,6 +100,18 @@ export class PostgresLedger implements Ledger {
       "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
       [this.#context.cluster, topic, partition, next],
     );
+  }
+
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, topic, partition);
+  }
+
+  mark(topic: string, partition: number): Promise<RecordMark | null> {
+    return readMark(this.#context, topic, partition);
+  }
+
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
+    return markRecord(this.#context, session, topic, partition, offset);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {

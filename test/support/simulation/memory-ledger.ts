@@ -1,5 +1,6 @@
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
+import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -36,6 +37,7 @@ import {
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
+import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
@@ -72,6 +74,7 @@ export class MemoryLedger implements Ledger {
         beatMs: this.#database.nowMs(),
         lowMark: 0,
         endedMs: null,
+        died: false,
         recoveredMs: null,
       });
       return sessionNo(no);
@@ -117,6 +120,18 @@ export class MemoryLedger implements Ledger {
       if (transaction.get(this.#database.positions, key) === undefined)
         transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
     });
+  }
+
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, positionKey(topic, partition));
+  }
+
+  mark(topic: string, partition: number): Promise<RecordMark | null> {
+    return markOf(this.#context, positionKey(topic, partition));
+  }
+
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
+    return markRecord(this.#context, session, positionKey(topic, partition), offset);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
