@@ -52,6 +52,18 @@ CREATE TABLE inbox_turns (
   PRIMARY KEY (cluster, topic, partition)
 ) WITH (fillfactor = 50);
 
+-- Partitions whose log was not the one that was read, as a router found them; for people. Says nothing once the position is another.
+CREATE TABLE inbox_stops (
+  cluster text NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  cause text NOT NULL,
+  next bigint NOT NULL,
+  session_no bigint NOT NULL,
+  at_ms bigint NOT NULL,
+  PRIMARY KEY (cluster, topic, partition)
+);
+
 -- The only unique place for job ids; `no`, `day` name the newest generation.
 CREATE TABLE job_key (
   tenant_no integer NOT NULL,

@@ -18,6 +18,7 @@ import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
+import type { StoppedPartition } from "../adapters/postgres/stops.js";
 import { createProvider } from "../adapters/providers/create-provider.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
@@ -30,6 +31,7 @@ import type { Work } from "../pipeline/dispatch/work.js";
 import { FinishStage, reportEnds } from "../pipeline/finish/finish-stage.js";
 import { IntakePlanner } from "../pipeline/intake/intake-planner.js";
 import { IntakeStage } from "../pipeline/intake/intake-stage.js";
+import { persist } from "../pipeline/persist.js";
 import { RelayStage } from "../pipeline/relay/relay-stage.js";
 import { SessionKeeper } from "../pipeline/session/session-keeper.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
@@ -229,6 +231,7 @@ export class RouterSession {
         const event = partitionEvent(alert, systemClock.nowMs());
         log.error(`inbox.${alert.cause}`, { ...alert, note: event.message });
         if (options.alerts.take(alert)) void this.#publishAlert(alert, event);
+        if (alert.cause !== "gap") void this.#noteStop(alert);
       },
     });
     this.#watchdog = new ConsumerWatchdog({
@@ -393,6 +396,22 @@ export class RouterSession {
       const message = error instanceof Error ? error.message : String(error);
       this.#options.log.warn("inbox.alert_unpublished", { cause: alert.cause, message });
     }
+  }
+
+  /** For `sluice status`. Nobody waits for it. */
+  async #noteStop(stopped: StoppedPartition): Promise<void> {
+    const { log } = this.#options;
+    const write = (): Promise<void> => this.#ledger.noteStop(this.#session, stopped, systemClock.nowMs());
+    const isOver = (): boolean => this.#over.signal.aborted;
+    await persist(
+      { clock: systemClock, random: systemRandom, log },
+      "inbox.stop_unwritten",
+      isConnectionTrouble,
+      isOver,
+      write,
+    ).catch((error: unknown) => {
+      log.error("inbox.stop_unwritten", { error });
+    });
   }
 
   /** An operator may have adopted the log of a stopped partition. */

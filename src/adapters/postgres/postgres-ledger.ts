@@ -33,6 +33,7 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
+import { noteStop, type StoppedPartition } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
 import { beginTurn, markRecord, readMark } from "./turns.js";
 
@@ -112,6 +113,10 @@ export class PostgresLedger implements Ledger {
 
   markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
     return markRecord(this.#context, session, topic, partition, offset);
+  }
+
+  noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {
+    return noteStop(this.#context, session, stopped, atMs);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
