@@ -1,5 +1,6 @@
 import type { Kafka } from "kafkajs";
 import type { Config } from "../config/config.js";
+import { ownReplyTopics } from "../config/topic-list.js";
 import type { GatewayEvent } from "../domain/event/event.js";
 import { partitionEvent, type PartitionAlert } from "../domain/event/partition-event.js";
 import type { SessionNo } from "../domain/ids.js";
@@ -55,6 +56,8 @@ const SLOT_WAIT_MS = 50;
 const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
 const RELAY_RECORDS_MAX = 20_000;
+/** A tenant whose reply topic is missing gets dead letters from here on, which a replay delivers without a call. */
+const RELAY_REFUSED_RECORDS_MAX = 10_000;
 const RELAY_RECORDS_PER_SEND = 1000;
 /** Below Kafka's default limit of a record batch, since all records of a send may go to one partition. */
 const RELAY_BYTES_PER_SEND = 1_000_000;
@@ -143,6 +146,8 @@ export class RouterSession {
       publisher: this.#publisher,
       sweepAfterMs: config.delivery.sweepAfterMs,
       undeliverableAfterMs: config.delivery.undeliverableAfterMs,
+      refusedRecordsMax: RELAY_REFUSED_RECORDS_MAX,
+      replyTopics: new Set(ownReplyTopics(config)),
       recordsMax: RELAY_RECORDS_MAX,
       recordsPerSend: RELAY_RECORDS_PER_SEND,
       bytesPerSend: RELAY_BYTES_PER_SEND,
@@ -363,22 +368,25 @@ export class RouterSession {
     while (!over.aborted) {
       await systemClock.sleep(LOAD_EVERY_MS, over);
       try {
-        const load = await this.#ledger.load(jobsMax + 1);
+        const limits = { readyRows: jobsMax + 1, outboxRows: outboxRowsMax + 1 };
+        const load = await this.#ledger.load(limits, this.#relay.refusingTopics);
         const pending = load.readyRows + this.#numbers.openCount;
+        // What a tenant's refusing topic keeps waiting stops nobody else, until it is as much as all others may have.
+        const outboxRecords = load.outboxRecords + Math.max(0, load.refusedRecords - outboxRowsMax);
         metrics.set("sluice_pending_jobs", {}, pending);
-        metrics.set("sluice_outbox_rows", {}, load.outboxRecords);
+        metrics.set("sluice_outbox_rows", {}, load.outboxRecords + load.refusedRecords);
         metrics.set(
           "sluice_oldest_runnable_seconds",
           {},
           load.oldestRunnableMs === null ? 0 : Math.max(0, systemClock.nowMs() - load.oldestRunnableMs) / 1000,
         );
         const part: number = paused ? resumeAt : 1;
-        const full: boolean = pending > jobsMax * part || load.outboxRecords > outboxRowsMax * part;
+        const full: boolean = pending > jobsMax * part || outboxRecords > outboxRowsMax * part;
         if (full !== paused) {
           paused = full;
           if (paused) this.#inbox.pause();
           else this.#inbox.resume();
-          log.warn(paused ? "intake.paused" : "intake.resumed", { pending, outboxRecords: load.outboxRecords });
+          log.warn(paused ? "intake.paused" : "intake.resumed", { pending, outboxRecords });
           metrics.set("sluice_backpressure", { reason: "pending_jobs" }, paused ? 1 : 0);
         }
       } catch (error) {

@@ -237,13 +237,22 @@ export interface Ledger {
   giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp>;
   /** Makes sure that the tables for the coming days are there; called at start and hourly. */
   prepareDays(): Promise<void>;
-  /** @param limit counting stops there. */
-  load(limit: number): Promise<LedgerLoad>;
+  /** @param refusing topics that take nothing at present. */
+  load(limits: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad>;
+}
+
+/** Counting stops at as many rows. */
+export interface LoadLimits {
+  readonly readyRows: number;
+  /** A row stands for a record at least. */
+  readonly outboxRows: number;
 }
 
 /** What back-pressure and the operator look at. */
 export interface LedgerLoad {
   readonly readyRows: number;
+  /** Without those of refusing topics. */
   readonly outboxRecords: number;
+  readonly refusedRecords: number;
   readonly oldestRunnableMs: number | null;
 }

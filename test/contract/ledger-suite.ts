@@ -52,7 +52,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
         const jobs = [await bench.job(WISH, true), await bench.job({ ...WISH, jobId: "b", prompt: "how" }, false)];
         expect((await bench.accept(jobs)).kinds).toEqual(["started", "queued"]);
         expect(await nextNumber()).toBe(2);
-        expect((await bench.ledger.load(10)).readyRows).toBe(1);
+        expect((await bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
       });
 
       test("takes a record again without a second job", async () => {

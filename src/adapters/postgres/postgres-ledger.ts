@@ -18,11 +18,12 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
 } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
-import { int4Array, int8Array } from "./binary-array.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
 import { claim, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
@@ -263,20 +264,23 @@ export class PostgresLedger implements Ledger {
   }
 
   /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */
-  async load(limit: number): Promise<LedgerLoad> {
+  async load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
     const rows = await run(
       this.#context.pools.durable,
       "ledger-load",
       `SELECT (SELECT count(*) FROM (SELECT 1 FROM ready LIMIT $1) r),
-         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready LIMIT 10000) o),
+         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
+         CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE
+           (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
          (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
             ORDER BY priority DESC, run_at_ms LIMIT 1) m)`,
-      [limit],
+      [readyRows, outboxRows, textArray(refusing)],
     );
-    const [ready, outbox, oldest] = rows[0] ?? [];
+    const [ready, outbox, refused, oldest] = rows[0] ?? [];
     return {
       readyRows: Number(ready),
       outboxRecords: Number(outbox),
+      refusedRecords: Number(refused),
       oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest),
     };
   }

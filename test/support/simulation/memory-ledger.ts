@@ -17,6 +17,7 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
 } from "../../../src/ports/ledger.js";
@@ -292,13 +293,20 @@ export class MemoryLedger implements Ledger {
     return Promise.resolve();
   }
 
-  load(limit: number): Promise<LedgerLoad> {
+  load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
     const { ready, outboxReady, nowMs } = this.#database;
     return this.#context.single("load", (transaction) => {
       const due = transaction.all(ready).filter((row) => row.runAtMs <= nowMs());
+      const recordsOf = (counts: (topic: string) => boolean): number =>
+        transaction
+          .all(outboxReady)
+          .filter(({ topic }) => counts(topic))
+          .slice(0, outboxRows)
+          .reduce((sum, row) => sum + row.keys.length, 0);
       return {
-        readyRows: Math.min(limit, transaction.all(ready).length),
-        outboxRecords: transaction.all(outboxReady).reduce((sum, row) => sum + row.keys.length, 0),
+        readyRows: Math.min(readyRows, transaction.all(ready).length),
+        outboxRecords: recordsOf((topic) => !refusing.includes(topic)),
+        refusedRecords: recordsOf((topic) => refusing.includes(topic)),
         oldestRunnableMs: due.length === 0 ? null : Math.min(...due.map((row) => row.runAtMs)),
       };
     });

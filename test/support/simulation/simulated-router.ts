@@ -181,6 +181,8 @@ export class SimulatedRouter {
       publisher,
       sweepAfterMs: SWEEP_MS,
       undeliverableAfterMs: 86_400_000,
+      refusedRecordsMax: 50,
+      replyTopics: new Set<string>(),
       recordsMax: 50,
       recordsPerSend: 8,
       bytesPerSend: 20_000,
