@@ -73,7 +73,7 @@ export async function recoverDeadSessions(
   await run(
     context.pools.durable,
     "sessions-declare-dead",
-    `UPDATE routers SET ended_at = clock_timestamp() WHERE session_no IN (
+    `UPDATE routers SET ended_at = clock_timestamp(), died = true WHERE session_no IN (
        SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
        ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
     [deadAfterMs],
