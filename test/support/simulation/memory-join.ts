@@ -5,10 +5,16 @@ import type { Transaction } from "./memory-database.js";
 import { requestKey } from "./memory-accept.js";
 import type { MemoryContext } from "./memory-context.js";
 
+/** What joining needs of a job; a replay has only this. */
+type JoiningJob = Pick<
+  AdmittedJob,
+  "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs"
+>;
+
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own. */
 export interface Joining {
   readonly no: number;
-  readonly job: AdmittedJob;
+  readonly job: JoiningJob;
   execution: LedgerKey | null;
   cached: ServedAnswer | null;
   /** When that answer came. */
