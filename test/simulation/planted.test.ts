@@ -27,6 +27,25 @@ const PLANTED: Readonly<
     },
     caughtBy: "every_result_published",
   },
+  "the relay takes a refusal for an acknowledgement": {
+    bug: {
+      publisher: (real) => ({
+        publish: async (topic, records) => {
+          await real.publish(topic, records);
+          return { kind: "acknowledged" };
+        },
+      }),
+    },
+    caughtBy: "every_result_published",
+  },
+  "fetching goes on never again once it stopped at a mark": {
+    bug: { neverResumes: true },
+    caughtBy: "no_job_lost",
+  },
+  "a replay locks and marks nothing": {
+    bug: { rules: { replaysOnce: false } },
+    caughtBy: "one_job_a_generation",
+  },
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",

@@ -18,6 +18,10 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   topicRefused: 0.3,
   undeliverable: 0.3,
   framed: 1,
+  replaysQueued: 0.3,
+  replaysJoined: 0.03,
+  replaysCached: 0.03,
+  redelivered: 0.1,
 };
 const TIMEOUT_MS = Math.max(120_000, SEEDS * 200);
 

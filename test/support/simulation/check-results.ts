@@ -18,11 +18,31 @@ export function checkResults(parts: CheckedParts, report: Report): void {
         `offset ${String(record.offset)} of partition ${String(record.partition)} is no job in the ledger`,
         wish.jobId,
       );
-    else if (job.state === "active") report("no_job_lost", "the job never ended", wish.jobId);
   }
-  for (const job of jobs) if (job.state !== "active") checkResult(parts, job, report);
+  for (const job of jobs)
+    if (job.state === "active") report("no_job_lost", "the job never ended", job.jobId);
+    else checkResult(parts, job, report);
+  checkGenerations(jobs, report);
   checkRepeats(parts, jobs, report);
   checkOutbox(parts, report);
+}
+
+/** Generations of a job are numbered from 0 without a gap, and a next one is only there when the one before failed. */
+function checkGenerations(jobs: readonly JobRow[], report: Report): void {
+  const byJob = new Map<string, JobRow[]>();
+  for (const job of jobs) {
+    const id = `${job.tenant}:${job.jobId}`;
+    byJob.set(id, [...(byJob.get(id) ?? []), job]);
+  }
+  for (const generations of byJob.values()) {
+    generations.sort((a, b) => a.generation - b.generation);
+    generations.forEach(({ generation, jobId, state }, place) => {
+      if (generation !== place)
+        report("one_job_a_generation", `generation ${String(generation)} is there twice or misses one before`, jobId);
+      if (place < generations.length - 1 && state !== "failed" && state !== "expired")
+        report("one_job_a_generation", `generation ${String(generation)} ${state} and was replayed`, jobId);
+    });
+  }
 }
 
 function sourceOf({ record }: Publication): string {

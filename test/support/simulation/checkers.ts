@@ -12,6 +12,7 @@ import type { World } from "./world.js";
 export const CHECKERS = [
   "no_job_lost",
   "one_result",
+  "one_job_a_generation",
   "right_answer",
   "every_result_published",
   "no_repeat_lost",

@@ -19,6 +19,8 @@ export interface InboxParts {
   readonly aheadChance: () => number;
   /** A planted bug: the group's offset is committed when a run is handed on, not when it was accepted. */
   readonly commitsFirst: boolean;
+  /** A planted bug: `resume` does nothing. */
+  readonly neverResumes: boolean;
 }
 
 interface PartitionState {
@@ -84,6 +86,7 @@ export class FakeInbox implements JobsConsumer {
   }
 
   resume(): void {
+    if (this.#parts.neverResumes) return;
     this.#paused = false;
     this.#parts.turned(false);
   }

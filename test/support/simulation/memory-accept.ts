@@ -1,5 +1,6 @@
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
+import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
@@ -44,6 +45,7 @@ export function positionKey(topic: string, partition: number): string {
 }
 
 interface Placing extends Joining {
+  readonly job: AdmittedJob;
   readonly item: IntakeJob;
   fate: Accepted["kind"] | null;
 }
@@ -102,7 +104,12 @@ async function acceptInTransaction(
   );
   for (const refused of [...group.refused, ...conflicts]) {
     const { no, code, topic, partition, offset } = refused;
-    transaction.insert(context.database.deadLetters, no, { no, code, topic, partition, offset });
+    transaction.insert(context.database.deadLetters, no, {
+      ...{ no, code, topic, partition, offset },
+      job: null,
+      state: "open",
+      outboxKey: null,
+    });
     outgoing.push(...refused.outgoing);
   }
   outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render)).outgoing);
@@ -137,7 +144,7 @@ async function movePositions(context: MemoryContext, transaction: Transaction, g
   }
 }
 
-function idKey(placing: Joining): string {
+function idKey(placing: Placing): string {
   return `${placing.job.tenant}:${placing.job.idHash.toString("hex")}`;
 }
 

@@ -14,10 +14,16 @@ import { requestKey } from "./memory-accept.js";
 import type { MemoryContext } from "./memory-context.js";
 import type { ExecutionRow, ReadyRow } from "./memory-rows.js";
 
+/** What joining needs of a job; a replay has only this. */
+type JoiningJob = Pick<
+  AdmittedJob,
+  "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs"
+>;
+
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own, in `lane`. */
 export interface Joining {
   readonly no: number;
-  readonly job: AdmittedJob;
+  readonly job: JoiningJob;
   readonly riskNanoUsd: bigint | null;
   execution: LedgerKey | null;
   cached: ServedAnswer | null;

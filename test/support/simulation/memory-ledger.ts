@@ -40,6 +40,7 @@ import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
+import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -108,6 +109,20 @@ export class MemoryLedger implements Ledger {
     render: Renderer,
   ): Promise<number> {
     return recoverDeadSessions(this.#context, { session, graceMs, render }, deadAfterMs);
+  }
+
+  /** Born ended and recovered, as an operator's command opens it. */
+  openOperatorSession(name: string): Promise<SessionNo> {
+    return this.#context.single("operator-session-open", (transaction) => {
+      const [no, nowMs] = [this.#database.nextSession(), this.#database.nowMs()];
+      const row = { no, name, beatMs: nowMs, lowMark: 0, endedMs: nowMs, died: false, recoveredMs: nowMs };
+      transaction.insert(this.#database.routers, no, row);
+      return sessionNo(no);
+    });
+  }
+
+  replayLetter(request: MemoryReplay, render: Renderer): Promise<MemoryReplayed> {
+    return replayLetter(this.#context, request, render);
   }
 
   position(topic: string, partition: number): Promise<InboxPosition | null> {

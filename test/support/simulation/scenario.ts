@@ -29,6 +29,8 @@ export interface Scenario {
   readonly marks: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
   /** A router's wall clock is set wrong, and set right again. */
   readonly clockJumps: readonly { readonly atMs: number; readonly byMs: number; readonly forMs: number }[];
+  /** Times at which an operator begins to replay all dead letters; two may do it at once. */
+  readonly replays: readonly number[];
   /** How often the schema registry can't be asked. */
   readonly registryTrouble: number;
 }
@@ -75,7 +77,7 @@ export function scenarioOf(seed: number): Scenario {
   };
 }
 
-type MoreFaults = Pick<Scenario, "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "registryTrouble">;
+type MoreFaults = Pick<Scenario, "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble">;
 
 function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
   const far = 100_000;
@@ -84,6 +86,7 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
       sideTopicMissingUntilMs: 0,
       marks: { jobsMax: far, outboxRowsMax: far, resumeAt: 0.8 },
       clockJumps: [],
+      replays: [],
       registryTrouble: 0,
     };
   return {
@@ -94,6 +97,10 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
       byMs: random.pick([-1, 1]) * random.pick([1500, 12_000, 90_000]),
       forMs: random.between(500, 30_000),
     })),
+    replays: times(
+      random.pick([0, 1, 2, 3]),
+      () => START_MS + random.pick([9000, 20_000, 45_000]) + random.next() * 40,
+    ),
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };
 }

@@ -58,6 +58,7 @@ export interface RouterParts {
   readonly doubtPolicy: "retry" | "fail";
   readonly aheadChance: () => number;
   readonly commitsFirst: boolean;
+  readonly neverResumes: boolean;
   readonly decoder: ValueDecoder;
   readonly marks: SessionSettings["pending"];
   readonly turned: (paused: boolean) => void;
@@ -101,7 +102,7 @@ export class SimulatedRouter {
 
   #sessionParts(): SessionParts {
     const { world, life, broker, ledger, publisher, providers, admission } = this.#parts;
-    const { doubtPolicy, aheadChance, commitsFirst, decoder, turned, marks } = this.#parts;
+    const { doubtPolicy, aheadChance, commitsFirst, neverResumes, decoder, turned, marks } = this.#parts;
     const account = { ...ACCOUNT, inDoubt: { ...DOUBT, policy: doubtPolicy } };
     return {
       ports: {
@@ -109,7 +110,18 @@ export class SimulatedRouter {
         mendable: (error) => error instanceof LedgerAway,
         rehearse: () => Promise.resolve(),
         openConsumer: ({ sink }) =>
-          new FakeInbox({ world, life, broker, ledger, sink, decoder, turned, aheadChance, commitsFirst }),
+          new FakeInbox({
+            world,
+            life,
+            broker,
+            ledger,
+            sink,
+            decoder,
+            turned,
+            aheadChance,
+            commitsFirst,
+            neverResumes,
+          }),
         noteStop: () => Promise.reject(new Error("no partition of the simulation is ever stopped")),
         offsets: (_topic, partition) => Promise.resolve({ low: 0, high: broker.log[partition]?.length ?? 0 }),
         publisher,

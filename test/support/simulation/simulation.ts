@@ -12,6 +12,7 @@ import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
 import { scenarioOf, VALUE_BYTES_MAX, type Scenario } from "./scenario.js";
+import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import { Life, World } from "./world.js";
 
@@ -20,6 +21,8 @@ export interface PlantedBug {
   readonly rules?: Partial<LedgerRules>;
   readonly publisher?: (real: Publisher) => Publisher;
   readonly commitsFirst?: boolean;
+  /** What the stages ask of the consumer to go on does not reach it. */
+  readonly neverResumes?: boolean;
 }
 
 /** What was broken in a run, or had to be noticed, and how often. */
@@ -34,6 +37,11 @@ export interface Faults {
   resumes: number;
   /** The schema registry could not be asked. */
   registryAway: number;
+  /** Dead letters that an operator replayed, by what became of them. */
+  replaysQueued: number;
+  replaysJoined: number;
+  replaysCached: number;
+  redelivered: number;
 }
 
 export interface SimulationResult {
@@ -58,6 +66,13 @@ export interface SimulationResult {
 const HORIZON_MS = 400_000;
 /** An open transaction of a process that says nothing any more is ended by the database. */
 const IDLE_IN_TRANSACTION_MS = 5000;
+
+const REPLAYS = {
+  queued: "replaysQueued",
+  joined: "replaysJoined",
+  cached: "replaysCached",
+  redelivered: "redelivered",
+} as const;
 
 interface Running {
   readonly life: Life;
@@ -89,6 +104,10 @@ export class Simulation {
     pauses: 0,
     resumes: 0,
     registryAway: 0,
+    replaysQueued: 0,
+    replaysJoined: 0,
+    replaysCached: 0,
+    redelivered: 0,
   };
 
   constructor(seed: number, bug: PlantedBug = {}) {
@@ -132,6 +151,12 @@ export class Simulation {
       world.at(atMs - START_MS, "clock jump", null, () => {
         this.#setClockWrong(byMs, forMs);
       });
+    for (const atMs of this.#scenario.replays) {
+      this.#pending += 1;
+      world.at(atMs - START_MS, "operator", null, () => {
+        this.#replayAll();
+      });
+    }
     world.interrupt = (life, label) => this.#killHere(life, label);
     const drained = await world.run(() => this.#checkers.violation !== null || this.#isQuiet(), START_MS + HORIZON_MS);
     if (this.#checkers.violation === null) this.#checkers.atTheEnd(drained);
@@ -175,6 +200,25 @@ export class Simulation {
     return this.#world.nowMs >= this.#scenario.calmMs;
   }
 
+  #unlessCalm(probability: number): () => number {
+    return () => (this.#calm() ? 0 : probability);
+  }
+
+  /** A process's own connection. */
+  #openLedger(life: Life): MemoryLedger {
+    const world = this.#world;
+    const cut = this.#unlessCalm(this.#scenario.cutLedger);
+    return new MemoryLedger(
+      this.#database,
+      {
+        step: (label) => world.step(life, label),
+        breaks: () =>
+          cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
+      },
+      { ...LEDGER_RULES, ...this.#bug.rules },
+    );
+  }
+
   #startAfter(delayMs: number): void {
     this.#pending += 1;
     this.#world.at(delayMs, "start router", null, () => {
@@ -185,20 +229,11 @@ export class Simulation {
 
   #start(): void {
     const world = this.#world;
-    const { doubtPolicy, cutLedger, providerTrouble, brokerTrouble, consumerAhead, marks } = this.#scenario;
+    const { doubtPolicy, providerTrouble, brokerTrouble, consumerAhead, marks } = this.#scenario;
     this.#lives += 1;
     const life = new Life(`router-${String(this.#lives)}`);
-    const unlessCalm = (probability: number) => (): number => (this.#calm() ? 0 : probability);
-    const cut = unlessCalm(cutLedger);
-    const ledger = new MemoryLedger(
-      this.#database,
-      {
-        step: (label) => world.step(life, label),
-        breaks: () =>
-          cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
-      },
-      { ...LEDGER_RULES, ...this.#bug.rules },
-    );
+    const unlessCalm = (probability: number) => this.#unlessCalm(probability);
+    const ledger = this.#openLedger(life);
     const real = new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble));
     const sessions: SessionNo[] = [];
     const router = new SimulatedRouter({
@@ -217,6 +252,7 @@ export class Simulation {
       doubtPolicy,
       aheadChance: unlessCalm(consumerAhead),
       commitsFirst: this.#bug.commitsFirst ?? false,
+      neverResumes: this.#bug.neverResumes ?? false,
       marks,
       decoder: new FakeDecoder(world, life, unlessCalm(this.#scenario.registryTrouble), () => {
         this.#faults.registryAway += 1;
@@ -242,11 +278,7 @@ export class Simulation {
         this.#startAfter(world.random.between(100, 2000));
       },
       (error: unknown) => {
-        this.#checkers.report(
-          "no_stage_breaks",
-          `a router broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-          null,
-        );
+        this.#broke("a router", error);
       },
     );
   }
@@ -285,6 +317,41 @@ export class Simulation {
     this.#world.at(forMs, "thaw", null, () => {
       this.#exposeCalls(running);
     });
+  }
+
+  #replayAll(): void {
+    const world = this.#world;
+    this.#lives += 1;
+    const life = new Life(`operator-${String(this.#lives)}`);
+    const operator = new SimulatedOperator({
+      world,
+      life,
+      database: this.#database,
+      ledger: this.#openLedger(life),
+      admission: this.#admission,
+      decoder: new FakeDecoder(
+        world,
+        life,
+        () => 0,
+        () => undefined,
+      ),
+      replayed: (outcome) => {
+        if (outcome.kind === "replayed") this.#faults[REPLAYS[outcome.how]] += 1;
+      },
+    });
+    operator.run().then(
+      () => {
+        this.#pending -= 1;
+      },
+      (error: unknown) => {
+        this.#broke("an operator's command", error);
+      },
+    );
+  }
+
+  #broke(what: string, error: unknown): void {
+    const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#checkers.report("no_stage_breaks", `${what} broke: ${told}`, null);
   }
 
   /** Somebody sets a router's wall clock, and sets it right later. */
