@@ -49,12 +49,12 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 1877,
+    near: 551,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 241,
+    near: 413,
   },
   "the position is moved without its guard": {
     bug: {
@@ -79,7 +79,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 545,
+    near: 1252,
   },
 };
 
