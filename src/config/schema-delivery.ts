@@ -165,6 +165,35 @@ export const LIMITS = optionalSection(
       },
       "Group commit.",
     ),
+    relay: optionalSection(
+      {
+        recordsMax: integer({
+          min: 100,
+          max: 1_000_000,
+          default: 20_000,
+          why: "Records of one topic that wait in memory to be published; what is beyond it is read from the ledger later.",
+        }),
+        refusedRecordsMax: integer({
+          min: 1,
+          max: 1_000_000,
+          default: 10_000,
+          why: "Records that may wait for a tenant's own reply topic which takes none; the next ones become dead letters, which a replay delivers without a call.",
+        }),
+        recordsPerSend: integer({
+          min: 1,
+          max: 100_000,
+          default: 1000,
+          why: "Most records of one send to a topic; a refused send is halved until the refused record is alone.",
+        }),
+        bytesPerSend: integer({
+          min: 16 * KIB,
+          max: 64 * MIB,
+          default: 1_000_000,
+          why: "Most bytes of one send. All of it may go to one partition, so keep it below the brokers' limit of a record batch; Kafka's default is 1 MiB.",
+        }),
+      },
+      "Publishing.",
+    ),
   },
   "Bounds of what is taken in and held.",
 );

@@ -91,6 +91,18 @@ export const KAFKA = section({
     default: MIB,
     why: "Bytes of one fetch from one partition; a larger single record is still delivered.",
   }),
+  partitionsAtOnce: integer({
+    min: 1,
+    max: 1000,
+    default: 12,
+    why: "Partitions whose records are handed on side by side; one that waits for the registry holds up no other below this number.",
+  }),
+  sendTimeoutMs: integer({
+    min: SECOND_MS,
+    max: 5 * MINUTE_MS,
+    default: 15 * SECOND_MS,
+    why: "How long brokers may take to write a send of results to all replicas before it is tried again.",
+  }),
   watchdogMs: integer({
     min: 5 * SECOND_MS,
     max: 60 * MINUTE_MS,

@@ -32,6 +32,31 @@ export interface Inbox {
   accepted(topic: string, partition: number, next: number): void;
 }
 
+/** A partition that this consumer reads, and whether fetching from it is stopped on purpose. */
+export interface WatchedPartition {
+  readonly topic: string;
+  readonly partition: number;
+  readonly stopped: boolean;
+}
+
+/** The consumer of jobs topics as a session runs it. It reads on from the ledger's positions. */
+export interface JobsConsumer extends Inbox {
+  /** Rejects when the brokers can't be reached. */
+  start(): Promise<void>;
+  /** Leaves the group, so that its partitions go to others at once. */
+  stop(): Promise<void>;
+  /** Fetches nothing more until `resume`; it stays in the group. */
+  pause(): void;
+  resume(): void;
+  /** True once it gave up by itself: nobody reads any more. */
+  readonly dead: boolean;
+  /** Begins anew in the place of one that reads no more. */
+  restart(): Promise<void>;
+  watched(): readonly WatchedPartition[];
+  /** Takes stopped partitions up again whose position was changed from outside. Rejects when the ledger can't be asked. */
+  lookAtStopped(): Promise<void>;
+}
+
 export type PublishOutcome = { readonly kind: "acknowledged" } | PublishRefusal;
 
 /** The brokers answered, and will answer the same again. */

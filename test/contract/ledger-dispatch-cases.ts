@@ -126,6 +126,33 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     });
   });
 
+  test("an execution goes on when its session ends while a finish or a claim of it is under way", async () => {
+    const { bench } = at;
+    for (let round = 0; round < 10; round += 1) {
+      const wish = { ...WISH, jobId: `called-${String(round)}`, prompt: `why ${String(round)}` };
+      const called = await bench.start(wish);
+      const row = await bench.job({ ...wish, jobId: `row-${String(round)}`, prompt: `how ${String(round)}` }, false);
+      await bench.accept([row]);
+      const intent = await bench.intent(1);
+      await Promise.all([
+        bench.finish([bench.ended(called, failureOf("overloaded", "answered", 500))]),
+        bench.claim(({ key, dueAtMs }) =>
+          key.no === row.no ? { kind: "start", intent } : { kind: "wait", runAtMs: dueAtMs, waitsFor: "concurrency" },
+        ),
+        bench.ledger.endSession(bench.session),
+      ]);
+      bench.session = await bench.ledger.openSession("bench");
+      await recover(bench, 60_000);
+      const intents = [await bench.intent(2), await bench.intent(2)];
+      const { started } = await bench.claim(() => ({ kind: "start", intent: intents.pop()! }));
+      const nos = started.map(({ execution }) => execution.key.no);
+      expect([...nos].sort((a, b) => a - b)).toEqual([called.execution.no, row.no]);
+      await bench.finish(
+        started.map((own) => bench.ended({ execution: own.execution.key, intent: own.intent, wish }, answerTo("why"))),
+      );
+    }
+  });
+
   test("a row that is set aside is the next claim's first; it waits until then, the others do not", async () => {
     const { ledger } = at.bench;
     const first = await at.bench.job({ ...WISH, priority: 9 }, false);

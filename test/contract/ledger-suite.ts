@@ -14,6 +14,7 @@ import {
 } from "./ledger-bench.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
+import { joiningCases } from "./ledger-joining-cases.js";
 import { turnCases } from "./ledger-turn-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 
@@ -261,6 +262,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
 
     dispatchCases(at);
     deliveryCases(at);
+    joiningCases(at);
     turnCases(at);
 
     test("numbers are never given out twice", async () => {

@@ -27,15 +27,34 @@ const PLANTED: Readonly<
     },
     caughtBy: "every_result_published",
   },
+  "the relay takes a refusal for an acknowledgement": {
+    bug: {
+      publisher: (real) => ({
+        publish: async (topic, records) => {
+          await real.publish(topic, records);
+          return { kind: "acknowledged" };
+        },
+      }),
+    },
+    caughtBy: "every_result_published",
+  },
+  "fetching goes on never again once it stopped at a mark": {
+    bug: { neverResumes: true },
+    caughtBy: "no_job_lost",
+  },
+  "a replay locks and marks nothing": {
+    bug: { rules: { replaysOnce: false } },
+    caughtBy: "one_job_a_generation",
+  },
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 1707,
+    near: 1877,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 219,
+    near: 241,
   },
   "the position is moved without its guard": {
     bug: {
@@ -60,7 +79,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 514,
+    near: 545,
   },
 };
 

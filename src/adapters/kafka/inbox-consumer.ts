@@ -1,6 +1,6 @@
 import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
 import type { IncomingRecord } from "../../domain/job/job.js";
-import type { DecodedValue, Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
+import type { DecodedValue, JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import type { InboxPosition } from "../../ports/ledger.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
@@ -78,7 +78,7 @@ const RESTART_WAIT_MS = 5000;
  * position is read, and the consumer seeks to it (kafkajs has no assignment hook, and a seek at the join comes too late). Offsets are
  * committed to Kafka afterwards, as a hint for lag tools.
  */
-export class InboxConsumer implements Inbox {
+export class InboxConsumer implements JobsConsumer {
   readonly #parts: InboxParts;
   #consumer: Consumer;
   #assigned: readonly { readonly topic: string; readonly partition: number }[] = [];
@@ -135,7 +135,7 @@ export class InboxConsumer implements Inbox {
   }
 
   /** The assigned partitions, and whether fetching is stopped on purpose. */
-  watched(): readonly { readonly topic: string; readonly partition: number; readonly stopped: boolean }[] {
+  watched(): readonly WatchedPartition[] {
     return this.#assigned.map(({ topic, partition }) => {
       const key = `${topic}\0${String(partition)}`;
       const stopped = this.#paused || this.#waiting.has(key) || isStopped(this.#states.get(key));

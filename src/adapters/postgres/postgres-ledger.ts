@@ -1,6 +1,7 @@
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
+import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { Failure } from "../../domain/failure.js";
@@ -34,7 +35,7 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
-import { noteStop, type StoppedPartition } from "./stops.js";
+import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
 import { beginTurn, markRecord, readMark } from "./turns.js";
 

@@ -5,13 +5,13 @@ import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ProviderKind } from "../../domain/route/route.js";
-import { insertReady } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { doubtSubjects } from "./doubt-subjects.js";
-import { nearestDeadlines } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
+import { insertReady } from "./ready-rows.js";
+import { nearestDeadlines } from "./waiters.js";
 
 /** Attempts of a dead session that one transaction puts in doubt. */
 const RECOVER_STEP = 500;
@@ -39,12 +39,17 @@ export async function beat(context: LedgerContext, session: SessionNo, lowMark: 
   return rows.length === 1;
 }
 
-/** A session that ends by itself leaves nothing behind only if nothing is in the air; the recovery looks all the same. */
+/**
+ * A session that ends by itself leaves nothing behind only if nothing is in the air; the recovery looks all the same. `FOR UPDATE`: waits
+ * for this session's open transactions, whose fence is a `FOR KEY SHARE` that a plain UPDATE passes. One that saw the session alive at
+ * its beginning and ended later would record a failed call and leave its execution running, for nobody.
+ */
 export async function endSession(context: LedgerContext, session: SessionNo): Promise<void> {
   await run(
     context.pools.durable,
     "session-end",
-    "UPDATE routers SET ended_at = clock_timestamp() WHERE session_no = $1 AND ended_at IS NULL",
+    `UPDATE routers SET ended_at = clock_timestamp() WHERE session_no IN (
+       SELECT session_no FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR UPDATE)`,
     [session],
   );
 }

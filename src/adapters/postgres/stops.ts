@@ -1,10 +1,7 @@
-import type { PartitionAlert } from "../../domain/event/partition-event.js";
+import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
-
-/** A partition that its router does not read on. */
-export type StoppedPartition = Exclude<PartitionAlert, { readonly cause: "gap" }>;
 
 /**
  * Writes down for `sluice status` that a session stopped a partition; again does no harm. Nothing takes it back: it counts while that

@@ -83,13 +83,15 @@ export class RunQueue {
       const queued = this.#runs[0];
       if (queued === undefined) break;
       const { run } = queued;
+      const key = `${run.topic}\0${String(run.partition)}`;
+      const earlier = moves.get(key);
+      // Not the next run of the partition: fetched anew in another generation. As one move the ledger could not see what lies between.
+      if (earlier !== undefined && earlier.upto !== queued.since) break;
       const count = Math.min(sizeMax - records.length, run.records.length - queued.next);
       const part = run.records.slice(queued.next, queued.next + count);
       queued.next += count;
       const finished = queued.next === run.records.length;
       const upto = finished ? run.upto : (run.records[queued.next]?.offset ?? run.upto);
-      const key = `${run.topic}\0${String(run.partition)}`;
-      const earlier = moves.get(key);
       const last = part[part.length - 1];
       moves.set(key, {
         topic: run.topic,

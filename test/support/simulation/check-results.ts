@@ -1,6 +1,6 @@
 import type { CheckedParts, CheckerName } from "./checkers.js";
 import { digestOf } from "./fixture.js";
-import type { JobRow } from "./memory-rows.js";
+import type { JobRow, Outgoing } from "./memory-rows.js";
 import type { Publication } from "./scenario.js";
 
 type Report = (checker: CheckerName, message: string, jobId: string | null) => void;
@@ -18,11 +18,31 @@ export function checkResults(parts: CheckedParts, report: Report): void {
         `offset ${String(record.offset)} of partition ${String(record.partition)} is no job in the ledger`,
         wish.jobId,
       );
-    else if (job.state === "active") report("no_job_lost", "the job never ended", wish.jobId);
   }
-  for (const job of jobs) if (job.state !== "active") checkResult(parts, job, report);
+  for (const job of jobs)
+    if (job.state === "active") report("no_job_lost", "the job never ended", job.jobId);
+    else checkResult(parts, job, report);
+  checkGenerations(jobs, report);
   checkRepeats(parts, jobs, report);
   checkOutbox(parts, report);
+}
+
+/** Generations of a job are numbered from 0 without a gap, and a next one is only there when the one before failed. */
+function checkGenerations(jobs: readonly JobRow[], report: Report): void {
+  const byJob = new Map<string, JobRow[]>();
+  for (const job of jobs) {
+    const id = `${job.tenant}:${job.jobId}`;
+    byJob.set(id, [...(byJob.get(id) ?? []), job]);
+  }
+  for (const generations of byJob.values()) {
+    generations.sort((a, b) => a.generation - b.generation);
+    generations.forEach(({ generation, jobId, state }, place) => {
+      if (generation !== place)
+        report("one_job_a_generation", `generation ${String(generation)} is there twice or misses one before`, jobId);
+      if (place < generations.length - 1 && state !== "failed" && state !== "expired")
+        report("one_job_a_generation", `generation ${String(generation)} ${state} and was replayed`, jobId);
+    });
+  }
 }
 
 function sourceOf({ record }: Publication): string {
@@ -39,7 +59,8 @@ function checkResult(parts: CheckedParts, job: JobRow, report: Report): void {
   });
   const [first] = copies;
   if (first === undefined) {
-    report("every_result_published", "the job ended and no result of it was published", job.jobId);
+    if (!isGivenUp(parts, "result", job.key.no, job.source, job.generation))
+      report("every_result_published", "the job ended and no result of it was published", job.jobId);
     return;
   }
   if (copies.some(({ text }) => text !== first.text))
@@ -51,6 +72,29 @@ function checkResult(parts: CheckedParts, job: JobRow, report: Report): void {
     parts.scenario.publications.find((publication) => sourceOf(publication) === job.source)?.wish?.prompt ?? "";
   if (first.document.body?.digest !== digestOf(prompt))
     report("right_answer", `the answer is not to "${prompt}"`, job.jobId);
+}
+
+/** The broker did not take this record when it was asked, and a dead letter about it went out. */
+function isGivenUp(
+  { broker }: CheckedParts,
+  kind: "result" | "repeat",
+  no: number,
+  source: string,
+  generation: number,
+): boolean {
+  if (!broker.refused.has(`${kind}:${String(no)}`)) return false;
+  const word = kind === "result" ? "the result of" : "the repeated result of";
+  return broker.published.some(({ record }) => {
+    if (record.kind !== "dead_letter") return false;
+    const header = (name: string): string => String(record.headers.find(([other]) => other === name)?.[1] ?? "");
+    const at = ["topic", "partition", "offset"].map((part) => header(`__dlq.errors.${part}`)).join(":");
+    return (
+      header("llm-error-code") === "REPLY_UNDELIVERABLE" &&
+      at === source &&
+      header("llm-replay-count") === String(generation) &&
+      header("__dlq.errors.message").includes(word)
+    );
+  });
 }
 
 interface ResultDocument {
@@ -90,13 +134,40 @@ function checkRepeats(parts: CheckedParts, jobs: readonly JobRow[], report: Repo
     );
 }
 
+/** Each record that was written went out, or the broker did not take it and its stand-in did. */
 function checkOutbox({ database, broker }: CheckedParts, report: Report): void {
   const published = new Set(broker.published.map(({ record }) => `${record.kind}:${String(record.no)}`));
-  for (const [key, record] of database.outbox.committed) {
-    if (!published.has(String(key)))
+  const undelivered = [...database.outbox.committed].filter(([key]) => !published.has(String(key)));
+  for (const [key, record] of undelivered)
+    if (!broker.refused.has(String(key)))
       report("every_result_published", `${record.kind} ${String(record.no)} was written and never published`, null);
-  }
-  const letters = [...database.outbox.committed.values()].filter((record) => record.kind === "dead_letter").length;
-  if (letters !== database.deadLetters.committed.size)
-    report("every_result_published", "rows of dead letters and their records differ in number", null);
+  checkLetters(
+    { database, broker },
+    undelivered.map(([, record]) => record),
+    report,
+  );
 }
+
+/** A row of a dead letter has its record; one that was too long has a second, shortened one; each other refused record has a letter. */
+function checkLetters(
+  { database }: Pick<CheckedParts, "database" | "broker">,
+  undelivered: readonly Outgoing[],
+  report: Report,
+): void {
+  const rows = [...database.deadLetters.committed.values()];
+  const records = [...database.outbox.committed.values()].filter(({ kind }) => kind === "dead_letter");
+  const shortened = records.filter(({ value, headers }) => value === null && headers.at(-1)?.[0] === OMITTED_BYTES);
+  const tooLong = undelivered.filter(({ kind }) => kind === "dead_letter");
+  if (records.length !== rows.length + shortened.length || shortened.length !== tooLong.length)
+    report("every_result_published", "rows of dead letters and their records differ in number", null);
+  const givenUp = rows.filter(({ code }) => code === "REPLY_UNDELIVERABLE").length;
+  const others = undelivered.length - tooLong.length;
+  if (givenUp < others)
+    report(
+      "every_result_published",
+      `${String(others)} records were not taken, ${String(givenUp)} have a letter`,
+      null,
+    );
+}
+
+const OMITTED_BYTES = "llm-value-omitted-bytes";

@@ -12,6 +12,7 @@ import type { World } from "./world.js";
 export const CHECKERS = [
   "no_job_lost",
   "one_result",
+  "one_job_a_generation",
   "right_answer",
   "every_result_published",
   "no_repeat_lost",
@@ -47,6 +48,8 @@ const BUGS: ReadonlySet<string> = new Set([
   "finish.refused",
   "session.stage_broke",
   "dispatch.judge_failed",
+  "dispatch.set_aside",
+  "dispatch.give_back_refused",
 ]);
 
 /** Watches a run: some promises are checked at each commit, call and offset, the others when all is quiet. The first violation stands. */

@@ -1,10 +1,18 @@
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import type { Outgoing } from "../../../src/domain/result/outgoing.js";
-import type { Publisher, PublishOutcome } from "../../../src/ports/broker.js";
+import type { Publisher, PublishOutcome, PublishRefusal } from "../../../src/ports/broker.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { Life, World } from "./world.js";
 
 export const GROUP_SESSION_MS = 6000;
+
+/** What this broker does not take. */
+export interface BrokerRefusals {
+  /** Longest value of a record. */
+  readonly valueBytesMax: number;
+  /** Whether a topic is missing now. */
+  readonly isMissing: (topic: string) => boolean;
+}
 
 export interface PublishedRecord {
   readonly topic: string;
@@ -20,6 +28,9 @@ interface Member {
 export class FakeBroker {
   readonly log: IncomingRecord[][];
   readonly published: PublishedRecord[] = [];
+  /** Records that it did not take when it was asked, by kind and number. */
+  readonly refused = new Map<string, PublishRefusal["of"]>();
+  readonly #refusals: BrokerRefusals;
   readonly committed: number[];
   /** Rises with each change of the group; who has an older one must join again. */
   generation = 0;
@@ -28,14 +39,44 @@ export class FakeBroker {
   readonly #world: World;
   readonly #members: Member[] = [];
 
-  constructor(world: World, partitions: number) {
+  constructor(world: World, partitions: number, refusals: BrokerRefusals) {
     this.#world = world;
+    this.#refusals = refusals;
     this.log = Array.from({ length: partitions }, () => []);
     this.committed = Array.from({ length: partitions }, () => 0);
   }
 
   append(record: IncomingRecord): void {
     this.log[record.partition]?.push(record);
+  }
+
+  /** Writes a send, or says why not; of a send with a record that is too long the others may be written all the same. */
+  take(topic: string, records: readonly Outgoing[]): PublishRefusal | null {
+    const { isMissing, valueBytesMax } = this.#refusals;
+    if (isMissing(topic)) {
+      this.#refuse(records, "topic");
+      return { kind: "refused", of: "topic", reason: `there is no topic ${topic}` };
+    }
+    const long = records.filter(({ value }) => (value?.length ?? 0) > valueBytesMax);
+    const isPartly = long.length > 0 && this.#world.random.chance(0.5);
+    if (long.length === 0 || isPartly)
+      this.#write(
+        topic,
+        records.filter((record) => !long.includes(record)),
+      );
+    if (long.length === 0) return null;
+    this.#refuse(long, "records");
+    return { kind: "refused", of: "records", reason: "a record is too long" };
+  }
+
+  #write(topic: string, records: readonly Outgoing[]): void {
+    for (const record of records) this.published.push({ topic, record });
+    this.#world.note(`published ${topic} ${records.map((record) => `${record.kind}${String(record.no)}`).join(",")}`);
+  }
+
+  #refuse(records: readonly Outgoing[], of: PublishRefusal["of"]): void {
+    for (const { kind, no } of records) this.refused.set(`${kind}:${String(no)}`, of);
+    this.#world.note(`refused ${of} ${records.map(({ kind, no }) => `${kind}${String(no)}`).join(",")}`);
   }
 
   join(life: Life): number {
@@ -103,13 +144,13 @@ export class FakePublisher implements Publisher {
     if (roll < 0.3) throw new Error("the broker could not be reached");
     // The first so many arrive: a produce request is one per partition, and each may fail alone.
     const arrive = roll < 0.5 ? records.slice(0, random.between(0, records.length)) : records;
+    const answer: { refusal: PublishRefusal | null } = { refusal: null };
     this.#world.at(random.next() * 4, `append ${topic}`, null, () => {
-      for (const record of arrive) this.#broker.published.push({ topic, record });
-      this.#world.note(`published ${topic} ${arrive.map((record) => `${record.kind}${String(record.no)}`).join(",")}`);
+      answer.refusal = this.#broker.take(topic, arrive);
     });
     await this.#world.wait(this.#life, "ack", 4 + random.next() * (random.chance(0.1) ? 400 : 4));
     if (roll < 1) throw new Error("the acknowledgement did not come");
-    return { kind: "acknowledged" };
+    return answer.refusal ?? { kind: "acknowledged" };
   }
 }
 

@@ -1,5 +1,7 @@
-import type { Inbox, RecordSink } from "../../../src/ports/broker.js";
+import type { DecodedValue, JobsConsumer, RecordSink, WatchedPartition } from "../../../src/ports/broker.js";
+import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import type { Ledger } from "../../../src/ports/ledger.js";
+import { isRegistryFramed, type ValueDecoder } from "../../../src/ports/value-decoder.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { FakeBroker } from "./fake-broker.js";
 import type { Life, World } from "./world.js";
@@ -10,10 +12,15 @@ export interface InboxParts {
   readonly broker: FakeBroker;
   readonly ledger: Ledger;
   readonly sink: RecordSink;
+  readonly decoder: ValueDecoder;
+  /** Fetching stopped, or went on. */
+  readonly turned: (paused: boolean) => void;
   /** Probability that after an assignment it begins beyond the ledger's position. */
   readonly aheadChance: () => number;
   /** A planted bug: the group's offset is committed when a run is handed on, not when it was accepted. */
   readonly commitsFirst: boolean;
+  /** A planted bug: `resume` does nothing. */
+  readonly neverResumes: boolean;
 }
 
 interface PartitionState {
@@ -23,18 +30,25 @@ interface PartitionState {
 const FETCH_MAX = 6;
 
 /** Consumes the jobs topic as the Kafka consumer does: the ledger's position counts, the group's offset is a hint that follows. */
-export class FakeInbox implements Inbox {
+export class FakeInbox implements JobsConsumer {
   readonly #parts: InboxParts;
   readonly #states = new Map<number, PartitionState>();
   #generation = -1;
   #stopped = false;
-  paused = false;
+  #paused = false;
+  /** This client never gives up by itself. */
+  readonly dead = false;
 
   constructor(parts: InboxParts) {
     this.#parts = parts;
   }
 
-  async run(): Promise<void> {
+  start(): Promise<void> {
+    void this.#run();
+    return Promise.resolve();
+  }
+
+  async #run(): Promise<void> {
     const { world, life, broker } = this.#parts;
     while (!this.#stopped) {
       if (this.#generation !== broker.generation) {
@@ -52,11 +66,39 @@ export class FakeInbox implements Inbox {
     return this.#stopped;
   }
 
-  /** Leaves the group. */
-  stop(): void {
+  stop(): Promise<void> {
     this.#stopped = true;
     this.#generation = -2;
     this.#parts.broker.leave(this.#parts.life);
+    return Promise.resolve();
+  }
+
+  /** Only its place in the group is lost: what it had fetched comes again. */
+  restart(): Promise<void> {
+    this.#generation = -1;
+    this.#parts.broker.leave(this.#parts.life);
+    return Promise.resolve();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#parts.turned(true);
+  }
+
+  resume(): void {
+    if (this.#parts.neverResumes) return;
+    this.#paused = false;
+    this.#parts.turned(false);
+  }
+
+  watched(): readonly WatchedPartition[] {
+    const assigned = [...this.#states.keys()];
+    return assigned.map((partition) => ({ topic: JOBS_TOPIC, partition, stopped: this.#paused }));
+  }
+
+  /** The simulated log always fits the ledger, so no partition is ever stopped. */
+  lookAtStopped(): Promise<void> {
+    return Promise.resolve();
   }
 
   async rewind(topic: string, partition: number): Promise<void> {
@@ -95,7 +137,7 @@ export class FakeInbox implements Inbox {
     while (state !== null && current()) {
       await world.step(life, `fetch ${String(partition)}`);
       const since = state.expected;
-      const records = this.paused
+      const records = this.#paused
         ? []
         : (broker.log[partition] ?? []).slice(since, since + world.random.between(1, FETCH_MAX));
       if (records.length === 0) {
@@ -104,11 +146,28 @@ export class FakeInbox implements Inbox {
       }
       await world.step(life, `fetched ${String(partition)}`);
       if (state.expected !== since) continue; // sought meanwhile
+      const decoded = await this.#decodeAll(records);
+      if (state.expected !== since || !current()) continue;
       const upto = since + records.length;
       state.expected = upto;
       if (this.#parts.commitsFirst) this.#commitLater(partition, upto);
-      await sink.offer({ topic: JOBS_TOPIC, partition, since, upto, records });
+      await sink.offer({ topic: JOBS_TOPIC, partition, since, upto, records, decoded });
     }
+  }
+
+  /** As long as the registry is away the partition waits. */
+  async #decodeAll(records: readonly IncomingRecord[]): Promise<Map<IncomingRecord, DecodedValue>> {
+    const { world, life, decoder } = this.#parts;
+    const decoded = new Map<IncomingRecord, DecodedValue>();
+    for (const record of records) {
+      while (isRegistryFramed(record.value) && !decoded.has(record)) {
+        // Serial: one value after another, in an order that the seed decides.
+        const value = await decoder.decode(record.value);
+        if (value.kind !== "unavailable") decoded.set(record, value);
+        else await world.wait(life, "registry-again", 1000);
+      }
+    }
+    return decoded;
   }
 
   async #assigned(partition: number, current: () => boolean): Promise<PartitionState | null> {

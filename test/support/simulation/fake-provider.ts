@@ -7,7 +7,7 @@ import type {
   ProviderFailure,
   ProviderNotSent,
 } from "../../../src/ports/provider.js";
-import { digestOf, INPUT_NANO_PER_TOKEN, OUTPUT_NANO_PER_TOKEN } from "./fixture.js";
+import { AT_LENGTH, digestOf, INPUT_NANO_PER_TOKEN, OUTPUT_NANO_PER_TOKEN } from "./fixture.js";
 import type { Life, World } from "./world.js";
 
 export interface BillRow {
@@ -22,6 +22,9 @@ export class ProviderBooks {
   readonly unclear = new Set<string>();
   onCall: (attemptId: string) => void = () => undefined;
 }
+
+/** Longer than any record that the broker takes. */
+const LONG_ANSWER = 1200;
 
 type Fate =
   | "answer"
@@ -131,7 +134,11 @@ export class FakeProvider implements Provider {
     const prompt = body.messages[0].content;
     return {
       kind: "answered",
-      bodyText: JSON.stringify({ digest: digestOf(prompt), by: call.attemptId }),
+      bodyText: JSON.stringify({
+        digest: digestOf(prompt),
+        by: call.attemptId,
+        ...(prompt.includes(AT_LENGTH) ? { text: "and so on ".repeat(LONG_ANSWER) } : {}),
+      }),
       finishReason: "stop",
       modelVersion: null,
       usage: {

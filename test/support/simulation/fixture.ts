@@ -15,6 +15,8 @@ export const JOBS_TOPIC = "sim.jobs";
 export const RESULTS_TOPIC = "sim.results";
 export const COSTS_TOPIC = "sim.costs";
 export const EVENTS_TOPIC = "sim.events";
+/** A reply topic that tenants may name; the broker lacks it in some seeds, for a while or for good. */
+export const SIDE_TOPIC = "sim.side";
 export const DLQ_TOPIC = `${JOBS_TOPIC}.dlq`;
 /** 2026-12-01T12:00:00Z */
 export const START_MS = 1_796_126_400_000;
@@ -68,8 +70,8 @@ export function createSimulatedAdmission(): JobAdmission {
     tenantFrom: "body",
     topicTenants: new Map(),
     tenants: new Map([
-      ["catalogue", { tier: "standard", replyTopics: [] }],
-      ["shop", { tier: "free", replyTopics: [] }],
+      ["catalogue", { tier: "standard", replyTopics: [SIDE_TOPIC] }],
+      ["shop", { tier: "free", replyTopics: [SIDE_TOPIC] }],
     ]),
     limits: DEFAULT_ADMISSION_LIMITS,
     copiedHeaders: DEFAULT_COPIED_HEADER_LIMITS,
@@ -90,22 +92,44 @@ export interface JobWish {
   readonly dedupe?: boolean;
   readonly cacheRead?: boolean;
   readonly onDoubt?: "retry" | "fail";
+  readonly replyTo?: string;
 }
 
+/** A prompt that holds this is answered at a length that the broker does not take. */
+export const AT_LENGTH = "at length";
+
 export function jobValue(wish: JobWish): Buffer {
-  const { jobId, tenant, prompt, ttlMs, priority, dedupe, cacheRead, onDoubt } = wish;
-  const document = {
+  return Buffer.from(JSON.stringify({ ...membersOf(wish), body: bodyOf(wish) }), "utf8");
+}
+
+function bodyOf({ prompt }: JobWish): object {
+  return { model: "sim", messages: [{ role: "user", content: prompt }] };
+}
+
+function membersOf(wish: JobWish): object {
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo } = wish;
+  return {
     jobId,
     tenant,
     format: "openai.chat",
-    body: { model: "sim", messages: [{ role: "user", content: prompt }] },
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(priority === undefined ? {} : { priority }),
     ...(dedupe === undefined ? {} : { dedupe }),
     ...(cacheRead === undefined ? {} : { cache: { read: cacheRead } }),
     ...(onDoubt === undefined ? {} : { onDoubt }),
+    ...(replyTo === undefined ? {} : { replyTo }),
   };
-  return Buffer.from(JSON.stringify(document), "utf8");
+}
+
+/** The schema that the simulated registry knows. */
+export const SCHEMA_ID = 7;
+
+/** The job in the registry's framing: 0, the schema's id, then the fields. What follows is JSON, as the fake decoder's own encoding. */
+export function framedJobValue(wish: JobWish, schemaId = SCHEMA_ID): Buffer {
+  const fields = JSON.stringify({ ...membersOf(wish), bodyJson: JSON.stringify(bodyOf(wish)) });
+  const frame = Buffer.alloc(5);
+  frame.writeUInt32BE(schemaId, 1);
+  return Buffer.concat([frame, Buffer.from(fields, "utf8")]);
 }
 
 export function recordAt(

@@ -11,8 +11,8 @@ export function jobHistory(database: MemoryDatabase, broker: FakeBroker, books: 
   };
   for (const record of broker.log.flat()) {
     const text = record.value?.toString("utf8") ?? "";
-    if (text.includes(`"${jobId}"`) || record.headers.some(({ value }) => value.toString() === jobId))
-      say(`record ${String(record.partition)}/${String(record.offset)}`, text);
+    if (text.includes(jobId) || record.headers.some(({ value }) => value.toString() === jobId))
+      say(`record ${String(record.partition)}/${String(record.offset)}`, text.slice(-600));
   }
   for (const job of database.jobs.committed.values()) {
     if (job.jobId !== jobId) continue;
@@ -22,7 +22,7 @@ export function jobHistory(database: MemoryDatabase, broker: FakeBroker, books: 
     const execution = database.executions.committed.get(executionNo);
     if (execution !== undefined) {
       const { policy: _policy, bodyText: _body, answer, ...shown } = execution;
-      say("execution", { ...shown, answer: answer?.bodyText ?? null });
+      say("execution", { ...shown, answer: answer?.bodyText.slice(0, 100) ?? null });
     }
     for (const attempt of database.attempts.committed.values()) {
       if (attempt.execution.no !== executionNo) continue;

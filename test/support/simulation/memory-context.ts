@@ -21,6 +21,8 @@ export interface LedgerRules {
   readonly holds: (execution: ExecutionRow, call: FinishedCall, session: number, alive: boolean) => boolean;
   /** True: finish reads the waiting jobs on the snapshot from before it waited for the execution's row. */
   readonly waitersOnOldSnapshot: boolean;
+  /** False: a replay locks and marks nothing that keeps another one from the same letter. */
+  readonly replaysOnce: boolean;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -35,6 +37,7 @@ export const LEDGER_RULES: LedgerRules = {
   holds: (execution, call, session, alive) =>
     alive && execution.state === "running" && execution.session === session && execution.attemptNo === call.attempt.no,
   waitersOnOldSnapshot: false,
+  replaysOnce: true,
 };
 
 const TRIES = 5;
@@ -200,6 +203,9 @@ export async function writeEnds(
         no: rendered.deadLetter.outgoing.no,
         code: rendered.deadLetter.code,
         ...source,
+        job: job.key,
+        state: job.generation >= 2 ? "parked" : "open",
+        outboxKey: null,
       });
       outgoing.push(rendered.deadLetter.outgoing);
     }

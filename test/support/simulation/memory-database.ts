@@ -52,6 +52,7 @@ export class MemoryDatabase {
   readonly outboxReady = new Table<rows.OutboxReadyRow>("outbox_ready");
   readonly repeats = new Table<rows.RepeatRow>("repeats");
   readonly unanswered = new Table<true>("unanswered");
+  readonly replays = new Table<rows.ReplayRow>("replays");
   readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters");
   readonly locks = new LockTable();
   readonly nowMs: () => number;

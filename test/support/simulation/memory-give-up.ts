@@ -1,4 +1,4 @@
-import type { SessionNo } from "../../../src/domain/ids.js";
+import type { LedgerKey, SessionNo } from "../../../src/domain/ids.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type { Outgoing, Renderer, Undeliverable } from "../../../src/domain/result/outgoing.js";
 import type { GivenUp, RefusedOutgoing } from "../../../src/ports/ledger.js";
@@ -65,11 +65,20 @@ function standInFor(
   const about = causeOf(context, transaction, record);
   if (about === null) return null;
   const letter = render.undeliverable({ ...about, no, day, refused: record, reason });
-  transaction.insert(context.database.deadLetters, no, { no, code: letter.code, ...about.source });
+  transaction.insert(context.database.deadLetters, no, {
+    no,
+    code: letter.code,
+    ...about.source,
+    job: about.job,
+    state: "open",
+    outboxKey: outboxKey(record),
+  });
   return letter.outgoing;
 }
 
-type About = Pick<Undeliverable, "source" | "key" | "record" | "attempts" | "generation">;
+type About = Pick<Undeliverable, "source" | "key" | "record" | "attempts" | "generation"> & {
+  readonly job: LedgerKey | null;
+};
 
 function causeOf(context: MemoryContext, transaction: Transaction, record: Outgoing): About | null {
   const { jobs, deadLetters, executions } = context.database;
@@ -82,13 +91,14 @@ function causeOf(context: MemoryContext, transaction: Transaction, record: Outgo
       record: job.record,
       attempts: transaction.get(executions, job.execution?.no ?? -1)?.attempts ?? 0,
       generation: job.generation,
+      job: job.key,
     };
   }
   const letter = transaction.get(deadLetters, record.no);
   if (record.kind !== "result" || letter === undefined || transaction.get(jobs, record.no) !== undefined) return null;
   const { topic, partition, offset } = letter;
   const kept = { value: null, headersText: "[]" }; // this ledger keeps no bytes of records that became no job
-  return { source: { topic, partition, offset }, key: record.key, record: kept, attempts: 0, generation: 0 };
+  return { source: { topic, partition, offset }, key: record.key, record: kept, attempts: 0, generation: 0, job: null };
 }
 
 function jobOf(context: MemoryContext, transaction: Transaction, record: Outgoing): JobRow | undefined {

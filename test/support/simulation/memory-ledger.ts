@@ -40,6 +40,7 @@ import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
+import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -93,7 +94,9 @@ export class MemoryLedger implements Ledger {
 
   endSession(session: SessionNo): Promise<void> {
     const { routers, nowMs } = this.#database;
-    return this.#context.single("session-end", (transaction) => {
+    return this.#context.transaction("session-end", async (transaction) => {
+      await this.#context.statement(transaction, "session-end");
+      await transaction.lock(routers, [session], "exclusive");
       if (transaction.get(routers, session)?.endedMs === null)
         transaction.update(routers, session, { endedMs: nowMs() });
     });
@@ -106,6 +109,20 @@ export class MemoryLedger implements Ledger {
     render: Renderer,
   ): Promise<number> {
     return recoverDeadSessions(this.#context, { session, graceMs, render }, deadAfterMs);
+  }
+
+  /** Born ended and recovered, as an operator's command opens it. */
+  openOperatorSession(name: string): Promise<SessionNo> {
+    return this.#context.single("operator-session-open", (transaction) => {
+      const [no, nowMs] = [this.#database.nextSession(), this.#database.nowMs()];
+      const row = { no, name, beatMs: nowMs, lowMark: 0, endedMs: nowMs, died: false, recoveredMs: nowMs };
+      transaction.insert(this.#database.routers, no, row);
+      return sessionNo(no);
+    });
+  }
+
+  replayLetter(request: MemoryReplay, render: Renderer): Promise<MemoryReplayed> {
+    return replayLetter(this.#context, request, render);
   }
 
   position(topic: string, partition: number): Promise<InboxPosition | null> {

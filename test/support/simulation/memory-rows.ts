@@ -6,6 +6,7 @@ import type {
   JobState,
   ServedAnswer,
 } from "../../../src/domain/execution/execution.js";
+import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";
@@ -122,6 +123,17 @@ export interface DeadLetterRow {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** The job that it is about; null: its record became none. */
+  readonly job: LedgerKey | null;
+  readonly state: LetterState;
+  /** The record that its topic did not take; null for other letters. */
+  readonly outboxKey: string | null;
+}
+
+/** By the number of the job that was replayed. */
+export interface ReplayRow {
+  readonly job: LedgerKey;
+  readonly next: LedgerKey;
 }
 
 export type { CostRow, Outgoing };

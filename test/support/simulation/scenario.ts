@@ -1,5 +1,5 @@
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
-import { jobValue, recordAt, START_MS, type JobWish } from "./fixture.js";
+import { AT_LENGTH, framedJobValue, jobValue, recordAt, SIDE_TOPIC, START_MS, type JobWish } from "./fixture.js";
 import { SeededRandom } from "./seeded-random.js";
 
 /** What one seed publishes and breaks. */
@@ -23,7 +23,21 @@ export interface Scenario {
   readonly brokerTrouble: number;
   /** How often a consumer believes to be further than the ledger, as after a failover that lost the ledger's tail. */
   readonly consumerAhead: number;
+  /** Until when the broker lacks the side topic. */
+  readonly sideTopicMissingUntilMs: number;
+  /** Back-pressure; far away in some seeds. */
+  readonly marks: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
+  /** A router's wall clock is set wrong, and set right again. */
+  readonly clockJumps: readonly { readonly atMs: number; readonly byMs: number; readonly forMs: number }[];
+  /** Times at which an operator begins to replay all dead letters; two may do it at once. */
+  readonly replays: readonly number[];
+  /** How often the schema registry can't be asked. */
+  readonly registryTrouble: number;
 }
+
+/** Longest value that the simulated broker takes. */
+export const VALUE_BYTES_MAX = 8000;
+const LONG_PROMPT = "please ".repeat(1500);
 
 export interface Publication {
   readonly atMs: number;
@@ -39,12 +53,14 @@ export function scenarioOf(seed: number): Scenario {
   const random = new SeededRandom(seed * 7919 + 13);
   const partitions = random.between(1, 3);
   const gentle = random.chance(0.1);
+  const faults = faultsOf(new SeededRandom(seed * 104_729 + 7), gentle);
   return {
+    ...faults,
     seed,
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    publications: publicationsOf(random, partitions),
+    publications: publicationsOf(random, partitions, gentle),
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
     freezes: gentle
       ? []
@@ -61,18 +77,47 @@ export function scenarioOf(seed: number): Scenario {
   };
 }
 
+type MoreFaults = Pick<Scenario, "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble">;
+
+function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
+  const far = 100_000;
+  if (gentle)
+    return {
+      sideTopicMissingUntilMs: 0,
+      marks: { jobsMax: far, outboxRowsMax: far, resumeAt: 0.8 },
+      clockJumps: [],
+      replays: [],
+      registryTrouble: 0,
+    };
+  return {
+    sideTopicMissingUntilMs: START_MS + random.pick([0, random.between(3000, 25_000), Infinity]),
+    marks: { jobsMax: random.pick([far, 2, 5]), outboxRowsMax: random.pick([far, far, 4]), resumeAt: 0.5 },
+    clockJumps: times(random.between(0, 2), () => ({
+      atMs: START_MS + random.between(500, 20_000),
+      byMs: random.pick([-1, 1]) * random.pick([1500, 12_000, 90_000]),
+      forMs: random.between(500, 30_000),
+    })),
+    replays: times(
+      random.pick([0, 1, 2, 3]),
+      () => START_MS + random.pick([9000, 20_000, 45_000]) + random.next() * 40,
+    ),
+    registryTrouble: random.pick([0, 0.1, 0.4]),
+  };
+}
+
 function times<Item>(count: number, make: () => Item): Item[] {
   return Array.from({ length: count }, make);
 }
 
-function publicationsOf(random: SeededRandom, partitions: number): Publication[] {
+function publicationsOf(random: SeededRandom, partitions: number, gentle: boolean): Publication[] {
   const jobs = random.between(5, 22);
   const prompts = random.between(1, Math.max(1, Math.floor(jobs * 0.7)));
   const next = Array.from({ length: partitions }, () => 0);
   const wishes: JobWish[] = [];
   const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: string }[] = [];
+  const avro = gentle ? 0 : random.pick([0, 0.2, 1]);
   for (let index = 0; index < jobs; index += 1) {
-    const wish = wishOf(random, index, prompts);
+    const wish = wishOf(random, index, prompts, gentle);
     wishes.push(wish);
     plans.push({ kind: "job", wish });
     if (random.chance(0.12)) plans.push({ kind: "job", wish: random.pick(wishes) }); // a producer's own retry
@@ -87,19 +132,33 @@ function publicationsOf(random: SeededRandom, partitions: number): Publication[]
     const offset = next[partition] ?? 0;
     next[partition] = offset + 1;
     const atMs = at[index] ?? START_MS;
+    const isFramed = random.chance(avro);
     const value =
-      plan.wish === null
-        ? Buffer.from(plan.kind === "bad" ? `{"jobId": no json ${String(index)}` : "")
-        : jobValue(plan.wish);
+      plan.wish !== null
+        ? (isFramed ? framedJobValue : jobValue)(plan.wish)
+        : plan.kind === "bad"
+          ? badValue(isFramed, index)
+          : Buffer.from("");
     return { atMs, kind: plan.kind, wish: plan.wish, record: recordAt(partition, offset, atMs, value, plan.cancels) };
   });
 }
 
-function wishOf(random: SeededRandom, index: number, prompts: number): JobWish {
+function badValue(isFramed: boolean, index: number): Buffer {
+  return isFramed
+    ? framedJobValue({ jobId: `lost-${String(index)}`, tenant: "shop", prompt: "why" }, UNKNOWN_SCHEMA_ID)
+    : Buffer.from(`{"jobId": no json ${String(index)}`);
+}
+
+const UNKNOWN_SCHEMA_ID = 99;
+
+function wishOf(random: SeededRandom, index: number, prompts: number, gentle: boolean): JobWish {
+  const prompt = `question ${String(random.between(1, prompts))}`;
+  const roll = gentle ? 1 : random.next();
   return {
     jobId: `job-${String(index)}`,
     tenant: random.chance(0.6) ? "catalogue" : "shop",
-    prompt: `question ${String(random.between(1, prompts))}`,
+    prompt: roll < 0.08 ? `${prompt} ${AT_LENGTH}` : roll < 0.14 ? `${LONG_PROMPT}${prompt}` : prompt,
+    ...(gentle || random.chance(0.85) ? {} : { replyTo: SIDE_TOPIC }),
     ...(random.chance(0.15) ? { ttlMs: random.between(1000, 25_000) } : {}),
     ...(random.chance(0.2) ? { priority: random.between(0, 9) } : {}),
     ...(random.chance(0.1) ? { dedupe: false } : {}),

@@ -1,15 +1,18 @@
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Publisher } from "../../../src/ports/broker.js";
+import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
 import { attemptId } from "../../../src/domain/job/ids.js";
 import { Checkers, type Violation } from "./checkers.js";
-import { ACCOUNTS, createSimulatedAdmission, START_MS } from "./fixture.js";
+import { ACCOUNTS, createSimulatedAdmission, SIDE_TOPIC, START_MS } from "./fixture.js";
 import { FakeBroker, FakePublisher } from "./fake-broker.js";
+import { FakeDecoder } from "./fake-decoder.js";
 import { FakeProvider, ProviderBooks } from "./fake-provider.js";
 import { jobHistory } from "./job-history.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
-import { scenarioOf, type Scenario } from "./scenario.js";
+import { scenarioOf, VALUE_BYTES_MAX, type Scenario } from "./scenario.js";
+import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import { Life, World } from "./world.js";
 
@@ -18,6 +21,27 @@ export interface PlantedBug {
   readonly rules?: Partial<LedgerRules>;
   readonly publisher?: (real: Publisher) => Publisher;
   readonly commitsFirst?: boolean;
+  /** What the stages ask of the consumer to go on does not reach it. */
+  readonly neverResumes?: boolean;
+}
+
+/** What was broken in a run, or had to be noticed, and how often. */
+export interface Faults {
+  kills: number;
+  freezes: number;
+  /** Sessions that ended while their process lived: declared dead by others. */
+  fences: number;
+  clockJumps: number;
+  /** Fetching stopped at a mark, and went on. */
+  pauses: number;
+  resumes: number;
+  /** The schema registry could not be asked. */
+  registryAway: number;
+  /** Dead letters that an operator replayed, by what became of them. */
+  replaysQueued: number;
+  replaysJoined: number;
+  replaysCached: number;
+  redelivered: number;
 }
 
 export interface SimulationResult {
@@ -27,15 +51,28 @@ export interface SimulationResult {
   readonly history: string;
   readonly traceHash: string;
   readonly events: number;
-  readonly kills: number;
-  readonly freezes: number;
-  readonly fences: number;
-  readonly inDoubt: number;
+  readonly faults: Readonly<Faults> & {
+    readonly inDoubt: number;
+    /** Records that their topic did not take: by themselves, or since the topic was missing. */
+    readonly recordsRefused: number;
+    readonly topicRefused: number;
+    /** Records that became dead letters for it. */
+    readonly undeliverable: number;
+    /** Jobs that came in the registry's framing. */
+    readonly framed: number;
+  };
 }
 
 const HORIZON_MS = 400_000;
 /** An open transaction of a process that says nothing any more is ended by the database. */
 const IDLE_IN_TRANSACTION_MS = 5000;
+
+const REPLAYS = {
+  queued: "replaysQueued",
+  joined: "replaysJoined",
+  cached: "replaysCached",
+  redelivered: "redelivered",
+} as const;
 
 interface Running {
   readonly life: Life;
@@ -59,17 +96,29 @@ export class Simulation {
   #nextKill = 0;
   #pending = 0;
   #nextLookMs = START_MS + 2000;
-  kills = 0;
-  freezes = 0;
-  /** Sessions that ended while their process lived: declared dead by others. */
-  fences = 0;
+  readonly #faults: Faults = {
+    kills: 0,
+    freezes: 0,
+    fences: 0,
+    clockJumps: 0,
+    pauses: 0,
+    resumes: 0,
+    registryAway: 0,
+    replaysQueued: 0,
+    replaysJoined: 0,
+    replaysCached: 0,
+    redelivered: 0,
+  };
 
   constructor(seed: number, bug: PlantedBug = {}) {
     this.#bug = bug;
     this.#scenario = scenarioOf(seed);
     this.#world = new World(seed, START_MS);
     this.#database = new MemoryDatabase(() => this.#world.nowMs);
-    this.#broker = new FakeBroker(this.#world, this.#scenario.partitions);
+    this.#broker = new FakeBroker(this.#world, this.#scenario.partitions, {
+      valueBytesMax: VALUE_BYTES_MAX,
+      isMissing: (topic) => topic === SIDE_TOPIC && this.#world.nowMs < this.#scenario.sideTopicMissingUntilMs,
+    });
     this.#checkers = new Checkers({
       world: this.#world,
       database: this.#database,
@@ -81,7 +130,7 @@ export class Simulation {
 
   async run(): Promise<SimulationResult> {
     const world = this.#world;
-    const { publications, freezes, terms, routers } = this.#scenario;
+    const { publications, freezes, terms, clockJumps, routers } = this.#scenario;
     for (const { atMs, record } of publications) {
       this.#pending += 1;
       world.at(atMs - START_MS, "produce", null, () => {
@@ -98,10 +147,27 @@ export class Simulation {
       world.at(atMs - START_MS, "term", null, () => {
         this.#terminate();
       });
+    for (const { atMs, byMs, forMs } of clockJumps)
+      world.at(atMs - START_MS, "clock jump", null, () => {
+        this.#setClockWrong(byMs, forMs);
+      });
+    for (const atMs of this.#scenario.replays) {
+      this.#pending += 1;
+      world.at(atMs - START_MS, "operator", null, () => {
+        this.#replayAll();
+      });
+    }
     world.interrupt = (life, label) => this.#killHere(life, label);
     const drained = await world.run(() => this.#checkers.violation !== null || this.#isQuiet(), START_MS + HORIZON_MS);
     if (this.#checkers.violation === null) this.#checkers.atTheEnd(drained);
+    return this.#result();
+  }
+
+  #result(): SimulationResult {
+    const world = this.#world;
     const { violation } = this.#checkers;
+    const refusals = [...this.#broker.refused.values()];
+    const letters = [...this.#database.deadLetters.committed.values()];
     return {
       seed: this.#scenario.seed,
       violation,
@@ -111,10 +177,14 @@ export class Simulation {
           : jobHistory(this.#database, this.#broker, this.#books, violation.jobId),
       traceHash: world.traceHash(),
       events: world.events,
-      kills: this.kills,
-      freezes: this.freezes,
-      fences: this.fences,
-      inDoubt: this.#checkers.inDoubt,
+      faults: {
+        ...this.#faults,
+        inDoubt: this.#checkers.inDoubt,
+        recordsRefused: refusals.filter((of) => of === "records").length,
+        topicRefused: refusals.filter((of) => of === "topic").length,
+        undeliverable: letters.filter(({ code }) => code === "REPLY_UNDELIVERABLE").length,
+        framed: this.#broker.log.flat().filter(({ value }) => isRegistryFramed(value)).length,
+      },
     };
   }
 
@@ -130,6 +200,25 @@ export class Simulation {
     return this.#world.nowMs >= this.#scenario.calmMs;
   }
 
+  #unlessCalm(probability: number): () => number {
+    return () => (this.#calm() ? 0 : probability);
+  }
+
+  /** A process's own connection. */
+  #openLedger(life: Life): MemoryLedger {
+    const world = this.#world;
+    const cut = this.#unlessCalm(this.#scenario.cutLedger);
+    return new MemoryLedger(
+      this.#database,
+      {
+        step: (label) => world.step(life, label),
+        breaks: () =>
+          cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
+      },
+      { ...LEDGER_RULES, ...this.#bug.rules },
+    );
+  }
+
   #startAfter(delayMs: number): void {
     this.#pending += 1;
     this.#world.at(delayMs, "start router", null, () => {
@@ -140,20 +229,11 @@ export class Simulation {
 
   #start(): void {
     const world = this.#world;
-    const { doubtPolicy, cutLedger, providerTrouble, brokerTrouble, consumerAhead } = this.#scenario;
+    const { doubtPolicy, providerTrouble, brokerTrouble, consumerAhead, marks } = this.#scenario;
     this.#lives += 1;
     const life = new Life(`router-${String(this.#lives)}`);
-    const unlessCalm = (probability: number) => (): number => (this.#calm() ? 0 : probability);
-    const cut = unlessCalm(cutLedger);
-    const ledger = new MemoryLedger(
-      this.#database,
-      {
-        step: (label) => world.step(life, label),
-        breaks: () =>
-          cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
-      },
-      { ...LEDGER_RULES, ...this.#bug.rules },
-    );
+    const unlessCalm = (probability: number) => this.#unlessCalm(probability);
+    const ledger = this.#openLedger(life);
     const real = new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble));
     const sessions: SessionNo[] = [];
     const router = new SimulatedRouter({
@@ -172,11 +252,19 @@ export class Simulation {
       doubtPolicy,
       aheadChance: unlessCalm(consumerAhead),
       commitsFirst: this.#bug.commitsFirst ?? false,
+      neverResumes: this.#bug.neverResumes ?? false,
+      marks,
+      decoder: new FakeDecoder(world, life, unlessCalm(this.#scenario.registryTrouble), () => {
+        this.#faults.registryAway += 1;
+      }),
+      turned: (paused) => {
+        this.#faults[paused ? "pauses" : "resumes"] += 1;
+      },
       logged: (event, fields) => {
         this.#checkers.logged(event, fields);
       },
       opened: (session) => {
-        if (sessions.length > 0) this.fences += 1;
+        if (sessions.length > 0) this.#faults.fences += 1;
         sessions.push(session);
       },
     });
@@ -190,11 +278,7 @@ export class Simulation {
         this.#startAfter(world.random.between(100, 2000));
       },
       (error: unknown) => {
-        this.#checkers.report(
-          "no_stage_breaks",
-          `a router broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-          null,
-        );
+        this.#broke("a router", error);
       },
     );
   }
@@ -206,7 +290,7 @@ export class Simulation {
     const running = this.#running.find((other) => other.life === life);
     if (running === undefined) return false;
     this.#nextKill += 1;
-    this.kills += 1;
+    this.#faults.kills += 1;
     this.#world.note(`KILL ${life.name} at ${label}`);
     life.dead = true;
     running.ledger.disconnect(true);
@@ -219,10 +303,10 @@ export class Simulation {
 
   /** SIGSTOP, and SIGCONT later: long enough, and it wakes as a zombie. */
   #freeze(forMs: number): void {
-    const running = this.#running.length === 0 ? undefined : this.#world.random.pick(this.#running);
+    const running = this.#anyRunning();
     if (running === undefined) return;
     const { life, ledger } = running;
-    this.freezes += 1;
+    this.#faults.freezes += 1;
     this.#world.note(`FREEZE ${life.name} for ${String(forMs)}`);
     life.stoppedUntilMs = this.#world.nowMs + forMs;
     this.#broker.missIfSilent(life);
@@ -235,8 +319,60 @@ export class Simulation {
     });
   }
 
+  #replayAll(): void {
+    const world = this.#world;
+    this.#lives += 1;
+    const life = new Life(`operator-${String(this.#lives)}`);
+    const operator = new SimulatedOperator({
+      world,
+      life,
+      database: this.#database,
+      ledger: this.#openLedger(life),
+      admission: this.#admission,
+      decoder: new FakeDecoder(
+        world,
+        life,
+        () => 0,
+        () => undefined,
+      ),
+      replayed: (outcome) => {
+        if (outcome.kind === "replayed") this.#faults[REPLAYS[outcome.how]] += 1;
+      },
+    });
+    operator.run().then(
+      () => {
+        this.#pending -= 1;
+      },
+      (error: unknown) => {
+        this.#broke("an operator's command", error);
+      },
+    );
+  }
+
+  #broke(what: string, error: unknown): void {
+    const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#checkers.report("no_stage_breaks", `${what} broke: ${told}`, null);
+  }
+
+  /** Somebody sets a router's wall clock, and sets it right later. */
+  #setClockWrong(byMs: number, forMs: number): void {
+    const running = this.#anyRunning();
+    if (running === undefined) return;
+    const { life } = running;
+    this.#faults.clockJumps += 1;
+    this.#world.note(`CLOCK of ${life.name} jumps by ${String(byMs)}`);
+    life.wallOffMs += byMs;
+    this.#world.at(forMs, "clock set right", null, () => {
+      life.wallOffMs -= byMs;
+    });
+  }
+
+  #anyRunning(): Running | undefined {
+    return this.#running.length === 0 ? undefined : this.#world.random.pick(this.#running);
+  }
+
   #terminate(): void {
-    const running = this.#running.length === 0 ? undefined : this.#world.random.pick(this.#running);
+    const running = this.#anyRunning();
     if (running === undefined) return;
     this.#world.note(`TERM ${running.life.name}`);
     running.router.terminate();

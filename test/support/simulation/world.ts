@@ -13,6 +13,8 @@ export class Life {
   readonly name: string;
   dead = false;
   stoppedUntilMs = 0;
+  /** How far its wall clock is off; its monotonic one never is. */
+  wallOffMs = 0;
 
   constructor(name: string) {
     this.name = name;
@@ -62,7 +64,7 @@ export class World {
 
   clock(life: Life): Clock {
     return {
-      nowMs: () => Math.floor(this.nowMs),
+      nowMs: () => Math.floor(this.nowMs + life.wallOffMs),
       monotonicMs: () => Math.floor(this.nowMs),
       sleep: (ms, signal) => this.#sleep(life, ms, signal),
     };

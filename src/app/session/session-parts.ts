@@ -1,0 +1,95 @@
+import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
+import type { SessionNo } from "../../domain/ids.js";
+import type { JobAdmission } from "../../domain/job/admit.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
+import type { RenderSettings } from "../../domain/result/rendering.js";
+import type { Catalog } from "../../domain/route/catalog.js";
+import type { RetryLimits } from "../../domain/route/next-attempt.js";
+import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
+import type { Ledger } from "../../ports/ledger.js";
+import type { Metrics } from "../../ports/metrics.js";
+import type { Provider } from "../../ports/provider.js";
+import type { Clock, Log, Random } from "../../ports/system.js";
+import type { PartitionAlerts } from "../partition-alerts.js";
+
+/** All that a session is made of comes from outside: adapters and the config in a router, the simulated world in the simulation. */
+export interface SessionParts {
+  readonly ports: SessionPorts;
+  readonly rules: SessionRules;
+  readonly settings: SessionSettings;
+}
+
+export interface SessionPorts {
+  readonly ledger: Ledger;
+  /** Whether a failure of the ledger is trouble that waiting mends. */
+  readonly mendable: (error: unknown) => boolean;
+  /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
+  readonly rehearse: (session: SessionNo, render: Renderer) => Promise<void>;
+  readonly openConsumer: (ears: ConsumerEars) => JobsConsumer;
+  /** Writes down for operators that a session stopped a partition. */
+  readonly noteStop: (session: SessionNo, stopped: StoppedPartition) => Promise<void>;
+  /** First and next offset of a partition at the broker. */
+  readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
+  readonly publisher: Publisher;
+  /** By account. */
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Of the process, beyond one session. */
+  readonly alerts: PartitionAlerts;
+}
+
+/** Who hears what a consumer reads and finds. */
+export interface ConsumerEars {
+  readonly session: SessionNo;
+  readonly sink: RecordSink;
+  readonly alert: (alert: PartitionAlert) => void;
+}
+
+/** What the domain was built with. */
+export interface SessionRules {
+  readonly admission: JobAdmission;
+  readonly catalog: Catalog;
+  readonly renderSettings: RenderSettings;
+}
+
+/** The slice of the config that a session reads; what the keys mean is said in the config's schema. */
+export interface SessionSettings {
+  readonly beats: { readonly beatMs: number; readonly stopAfterMs: number; readonly deadAfterMs: number };
+  readonly accounts: ReadonlyMap<string, AccountSettings>;
+  readonly delivery: DeliverySettings;
+  readonly groups: { readonly sizeMax: number; readonly waitMs: number };
+  readonly pending: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
+  readonly relay: RelaySettings;
+  readonly resultBytesMax: number;
+  readonly watchdogMs: number;
+  readonly shutdownGraceMs: number;
+  /** For the log. */
+  readonly jobsTopics: readonly string[];
+}
+
+interface AccountSettings {
+  readonly concurrency: number;
+  readonly callTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+}
+
+interface RelaySettings {
+  readonly recordsMax: number;
+  readonly refusedRecordsMax: number;
+  readonly recordsPerSend: number;
+  readonly bytesPerSend: number;
+  /** Topics that tenants chose for their results. */
+  readonly replyTopics: ReadonlySet<string>;
+}
+
+interface DeliverySettings extends RetryLimits {
+  readonly claimSizeMax: number;
+  readonly idlePollMs: number;
+  readonly sendWithinMs: number;
+  readonly sweepAfterMs: number;
+  readonly undeliverableAfterMs: number;
+}

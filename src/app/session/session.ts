@@ -1,0 +1,275 @@
+import { partitionEvent, type PartitionAlert, type StoppedPartition } from "../../domain/event/partition-event.js";
+import type { SessionNo } from "../../domain/ids.js";
+import type { JobsConsumer } from "../../ports/broker.js";
+import { ConsumerWatchdog, type PartitionLook } from "../../adapters/kafka/consumer-watchdog.js";
+import { persist } from "../../pipeline/persist.js";
+import { reportEnds } from "../../pipeline/finish/finish-stage.js";
+import { LoadWatch } from "./load-watch.js";
+import type { SessionParts } from "./session-parts.js";
+import { Stages } from "./stages.js";
+
+const LOAD_EVERY_MS = 1000;
+const STOPPED_EVERY_MS = 1000;
+const DAYS_EVERY_MS = 3_600_000;
+/** Of the shutdown's grace: for what has ended to be written and published. */
+const DRAIN_RESERVE_MS = 5000;
+const LEAVE_GROUP_MS = 5000;
+const LOOPS_END_MS = 1000;
+const IN_AIR_LOOK_MS = 20;
+
+/** One session: the stages started, watched over and stopped in order. A router runs it on its adapters, the simulation on its world. */
+export class Session {
+  readonly no: SessionNo;
+  readonly #parts: SessionParts;
+  readonly #consumer: JobsConsumer;
+  readonly #stages: Stages;
+  readonly #watchdog: ConsumerWatchdog;
+  readonly #load: LoadWatch;
+  readonly #over = new AbortController();
+
+  /** Opens a session in the ledger. @throws when the ledger can't be asked. */
+  static async open(parts: SessionParts, name: string): Promise<Session> {
+    const { ledger, log } = parts.ports;
+    await ledger.prepareDays();
+    const session = await ledger.openSession(name);
+    log.info("session.opened", { session, name });
+    return new Session(parts, session);
+  }
+
+  private constructor(parts: SessionParts, session: SessionNo) {
+    const { ports, settings } = parts;
+    this.#parts = parts;
+    this.no = session;
+    this.#consumer = ports.openConsumer({
+      session,
+      sink: { offer: (run) => this.#stages.intake.offer(run) },
+      alert: (alert) => {
+        this.#alerted(alert);
+      },
+    });
+    this.#stages = new Stages({
+      ...parts,
+      session,
+      inbox: this.#consumer,
+      endSession: (reason) => {
+        this.#end(reason);
+      },
+    });
+    this.#watchdog = new ConsumerWatchdog({
+      ...ports,
+      watchdogMs: settings.watchdogMs,
+      look: () => this.#lookAtPartitions(),
+      dead: () => this.#consumer.dead,
+      restart: () => this.#consumer.restart(),
+    });
+    this.#load = new LoadWatch({
+      ...ports,
+      consumer: this.#consumer,
+      openIntents: () => this.#stages.numbers.openCount,
+      refusingTopics: () => this.#stages.relay.refusingTopics,
+      marks: settings.pending,
+    });
+  }
+
+  #end(reason: string): void {
+    if (this.#over.signal.aborted) return;
+    this.#parts.ports.log.warn("session.over", { session: this.no, reason });
+    this.#over.abort();
+  }
+
+  /** Runs until the signal or until the session is declared dead, then drains. @throws when the brokers can't be reached at start. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ports, settings } = this.#parts;
+    const over = AbortSignal.any([signal, this.#over.signal]);
+    const { dispatch, intake, finish } = this.#stages;
+    const starting = [dispatch.run(), intake.run()];
+    const loops = [...starting, ...this.#loops(over)];
+    const finishing = finish.run();
+    this.#endWhenBroken(loops);
+    await Promise.all([this.#consumer.start(), this.#rehearse()]);
+    ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
+    await aborted(over);
+    await this.#drain(starting, loops, finishing);
+  }
+
+  #loops(over: AbortSignal): readonly Promise<void>[] {
+    const { sweepAfterMs } = this.#parts.settings.delivery;
+    const { keeper, giveBack, relay } = this.#stages;
+    return [
+      keeper.run(),
+      this.#watchdog.run(over),
+      giveBack.run(over),
+      relay.runSweep(),
+      this.#every(LOAD_EVERY_MS, over, () => this.#lookAtLoad()),
+      this.#every(STOPPED_EVERY_MS, over, () => this.#lookAtStopped()),
+      this.#every(sweepAfterMs, over, () => this.#sweepStragglers()),
+      this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
+    ];
+  }
+
+  /** @param work never rejects. */
+  async #every(ms: number, over: AbortSignal, work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      await this.#parts.ports.clock.sleep(ms, over);
+      if (over.aborted) return;
+      // Serial: the pause is between the end of a round and the next.
+      await work();
+    }
+  }
+
+  /** A loop that breaks is a bug: the process must not go on half alive. */
+  #endWhenBroken(loops: readonly Promise<void>[]): void {
+    const broken = Promise.race(loops.map((loop) => loop.then(() => new Promise<never>(() => undefined))));
+    broken.catch((error: unknown) => {
+      this.#parts.ports.log.error("session.stage_broke", { error });
+      this.#end("a stage broke");
+    });
+  }
+
+  /** While the group's coordinator lets this member in. */
+  async #rehearse(): Promise<void> {
+    const { rehearse, log } = this.#parts.ports;
+    try {
+      await rehearse(this.no, this.#stages.render);
+    } catch (error) {
+      log.warn("ledger.rehearsal_failed", { error });
+    }
+  }
+
+  /** Intake stops at once and leaves the group; calls in the air get the grace, then they are in doubt; then results go out. */
+  async #drain(
+    starting: readonly Promise<void>[],
+    loops: readonly Promise<void>[],
+    finishing: Promise<void>,
+  ): Promise<void> {
+    const { ledger, clock, log } = this.#parts.ports;
+    const { intake, dispatch, caller, finish, giveBack, relay, keeper } = this.#stages;
+    const endMs = clock.monotonicMs() + this.#parts.settings.shutdownGraceMs;
+    const left = (): number => Math.max(0, endMs - clock.monotonicMs());
+    log.info("router.draining", { inAir: caller.inAir });
+    intake.stop();
+    dispatch.stop();
+    await this.#within(
+      Math.min(LEAVE_GROUP_MS, left()),
+      this.#consumer.stop().catch(() => undefined),
+    );
+    // A transaction that was under way may still start calls; only after it is there nothing new.
+    await this.#within(Math.max(0, left() - DRAIN_RESERVE_MS), Promise.allSettled(starting));
+    while (caller.inAir > 0 && left() > DRAIN_RESERVE_MS) await clock.sleep(IN_AIR_LOOK_MS);
+    caller.cut();
+    while (caller.inAir > 0 && left() > 0) await clock.sleep(IN_AIR_LOOK_MS);
+    finish.close();
+    await this.#within(left(), finishing);
+    this.#stages.giveUpWaiting();
+    await giveBack.drain(left() / 2);
+    await relay.drain(left());
+    keeper.stop();
+    await this.#within(LOOPS_END_MS, Promise.allSettled(loops));
+    await ledger.endSession(this.no).catch((error: unknown) => {
+      log.warn("session.end_failed", { error });
+    });
+  }
+
+  /** Waits for work, at most so long. The timer ends with the work: a pending one would keep the process alive. */
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([work, this.#parts.ports.clock.sleep(ms, timer.signal)]);
+    timer.abort();
+  }
+
+  #alerted(alert: PartitionAlert): void {
+    const { clock, log, alerts } = this.#parts.ports;
+    const event = partitionEvent(alert, clock.nowMs());
+    log.error(`inbox.${alert.cause}`, { ...alert, note: event.message });
+    if (alert.cause !== "gap") void this.#noteStop(alert);
+    if (!alerts.take(alert)) return;
+    // Nobody waits for it: the partition is stopped or passed over all the same.
+    this.#parts.ports.ledger.note(this.no, event, this.#stages.render).then(
+      (groups) => {
+        this.#stages.relay.add(groups);
+      },
+      (error: unknown) => {
+        alerts.giveBack(alert);
+        log.warn("inbox.alert_unpublished", { cause: alert.cause, message: messageOf(error) });
+      },
+    );
+  }
+
+  /** For `sluice status`. Nobody waits for it. */
+  async #noteStop(stopped: StoppedPartition): Promise<void> {
+    const { noteStop, log, mendable } = this.#parts.ports;
+    await persist(
+      this.#parts.ports,
+      "inbox.stop_unwritten",
+      mendable,
+      () => this.#over.signal.aborted,
+      () => noteStop(this.no, stopped),
+    ).catch((error: unknown) => {
+      log.error("inbox.stop_unwritten", { error });
+    });
+  }
+
+  /** Where each assigned partition stands in the ledger and at the broker. */
+  #lookAtPartitions(): Promise<readonly PartitionLook[]> {
+    const { ledger, offsets } = this.#parts.ports;
+    return Promise.all(
+      this.#consumer.watched().map(async ({ topic, partition, stopped }) => {
+        const [position, { low, high }] = await Promise.all([
+          ledger.position(topic, partition),
+          offsets(topic, partition),
+        ]);
+        return { topic, partition, stopped, next: position?.next ?? low, logEnd: high };
+      }),
+    );
+  }
+
+  async #lookAtLoad(): Promise<void> {
+    await this.#load.look().catch((error: unknown) => {
+      this.#parts.ports.log.warn("load.read_failed", { message: messageOf(error) });
+    });
+  }
+
+  /** An operator may have adopted the log of a stopped partition. */
+  async #lookAtStopped(): Promise<void> {
+    await this.#consumer.lookAtStopped().catch((error: unknown) => {
+      this.#parts.ports.log.warn("inbox.stopped_unread", { message: messageOf(error) });
+    });
+  }
+
+  async #sweepStragglers(): Promise<void> {
+    const { ledger, clock, metrics, log } = this.#parts.ports;
+    try {
+      const outcome = await ledger.answerStragglers(this.no, clock.nowMs(), this.#stages.render);
+      metrics.set("sluice_unanswered_jobs", {}, outcome.ended.length);
+      reportEnds(metrics, outcome);
+      this.#stages.relay.add(outcome.outbox);
+    } catch (error) {
+      log.warn("stragglers.sweep_failed", { message: messageOf(error) });
+    }
+  }
+
+  async #prepareDays(): Promise<void> {
+    const { ledger, log } = this.#parts.ports;
+    await ledger.prepareDays().catch((error: unknown) => {
+      log.error("ledger.days_failed", { error });
+    });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        "abort",
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,214 @@
+import type { SessionNo } from "../../domain/ids.js";
+import { createRenderer } from "../../domain/result/render.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
+import { answeredPrice } from "../../domain/route/catalog.js";
+import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import type { Inbox } from "../../ports/broker.js";
+import type { OutboxGroup } from "../../ports/ledger.js";
+import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
+import { Caller } from "../../pipeline/dispatch/caller.js";
+import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
+import { GiveBack } from "../../pipeline/dispatch/give-back.js";
+import { NumberSource } from "../../pipeline/dispatch/number-source.js";
+import { Slots } from "../../pipeline/dispatch/slots.js";
+import type { Work } from "../../pipeline/dispatch/work.js";
+import { FinishStage } from "../../pipeline/finish/finish-stage.js";
+import { IntakePlanner } from "../../pipeline/intake/intake-planner.js";
+import { IntakeStage } from "../../pipeline/intake/intake-stage.js";
+import { RelayStage } from "../../pipeline/relay/relay-stage.js";
+import { SessionKeeper } from "../../pipeline/session/session-keeper.js";
+import type { SessionParts } from "./session-parts.js";
+
+export interface StagesParts extends SessionParts {
+  readonly session: SessionNo;
+  readonly inbox: Inbox;
+  /** The session must end: it was declared dead, or something of it can't be written. */
+  readonly endSession: (reason: string) => void;
+}
+
+/** Longest wait for a free slot before a group is accepted into waiting rows; an answer comes sooner when a provider is quick. */
+const SLOT_WAIT_MS = 50;
+/** Of an account that is no longer in the config. */
+const DEFAULT_GRACE_MS = 30_000;
+
+/** The stages of one session, wired together; nothing of them runs yet. The only place that wires them, for routers and the simulation. */
+export class Stages {
+  readonly render: Renderer;
+  readonly numbers: NumberSource;
+  readonly slots: Slots;
+  readonly keeper: SessionKeeper;
+  readonly relay: RelayStage;
+  readonly finish: FinishStage;
+  readonly giveBack: GiveBack;
+  readonly caller: Caller;
+  readonly dispatch: DispatchStage;
+  readonly intake: IntakeStage;
+  readonly #parts: StagesParts;
+  readonly #planRoutes: PlanRoutes;
+  #givenUp = false;
+
+  constructor(parts: StagesParts) {
+    const { ports, rules, settings, endSession } = parts;
+    this.#parts = parts;
+    this.#planRoutes = createRoutePlanner(rules.catalog);
+    this.render = createRenderer(rules.renderSettings);
+    this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
+    this.slots = new Slots(new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])));
+    this.keeper = this.#wireKeeper();
+    this.relay = this.#wireRelay();
+    this.finish = this.#wireFinish();
+    this.giveBack = new GiveBack({ ...this.#common(), slots: this.slots, numbers: this.numbers, endSession });
+    this.caller = this.#wireCaller();
+    this.dispatch = this.#wireDispatch();
+    this.intake = this.#wireIntake();
+  }
+
+  /** From now on nothing waits for a ledger that stays away: the shutdown's grace is over. */
+  giveUpWaiting(): void {
+    this.#givenUp = true;
+  }
+
+  #wireKeeper(): SessionKeeper {
+    return new SessionKeeper({
+      ...this.#common(),
+      ...this.#parts.settings.beats,
+      graceMs: this.#graceMs,
+      lowMark: () => this.numbers.lowMark(),
+      fenced: this.#fenced,
+    });
+  }
+
+  #wireRelay(): RelayStage {
+    const { ports, settings } = this.#parts;
+    const { sweepAfterMs, undeliverableAfterMs } = settings.delivery;
+    return new RelayStage({
+      ...this.#common(),
+      ...settings.relay,
+      publisher: ports.publisher,
+      sweepAfterMs,
+      undeliverableAfterMs,
+    });
+  }
+
+  #wireFinish(): FinishStage {
+    return new FinishStage({
+      ...this.#common(),
+      ...this.#groups(),
+      numbers: this.numbers,
+      publish: this.#publish,
+      givenUp: () => this.#givenUp,
+      graceMs: this.#graceMs,
+      endSession: this.#parts.endSession,
+    });
+  }
+
+  #wireCaller(): Caller {
+    const { ports, settings } = this.#parts;
+    return new Caller({
+      ...this.#common(),
+      providers: ports.providers,
+      callTimeoutMs: (account) => this.#accountOf(account).callTimeoutMs,
+      connectTimeoutMs: (account) => this.#accountOf(account).connectTimeoutMs,
+      sendWithinMs: settings.delivery.sendWithinMs,
+      slots: this.slots,
+      mayStart: this.#mayStart,
+      judge: this.#judgeSettings(),
+      finished: (call) => {
+        this.finish.add(call);
+      },
+      notSent: (work) => {
+        this.giveBack.add(work);
+      },
+    });
+  }
+
+  #judgeSettings(): JudgeSettings {
+    const { rules, settings } = this.#parts;
+    return {
+      retry: settings.delivery,
+      graceMs: this.#graceMs,
+      resultBytesMax: settings.resultBytesMax,
+      answeredPrice: ({ route }, version) => {
+        const account = rules.catalog.accounts.find(({ name }) => name === route.account);
+        return account === undefined ? null : answeredPrice(account, route, version, rules.catalog.prices);
+      },
+    };
+  }
+
+  #wireDispatch(): DispatchStage {
+    const { delivery } = this.#parts.settings;
+    return new DispatchStage({
+      ...this.#common(),
+      claimSizeMax: delivery.claimSizeMax,
+      idlePollMs: delivery.idlePollMs,
+      planRoutes: this.#planRoutes,
+      numbers: this.numbers,
+      slots: this.slots,
+      retry: delivery,
+      doubt: (account) => this.#accountOf(account).inDoubt,
+      mayStart: this.#mayStart,
+      start: this.#start,
+      publish: this.#publish,
+      fenced: this.#fenced,
+    });
+  }
+
+  #wireIntake(): IntakeStage {
+    const { rules, inbox } = this.#parts;
+    return new IntakeStage({
+      ...this.#common(),
+      ...this.#groups(),
+      renderSettings: rules.renderSettings,
+      planner: new IntakePlanner(rules.admission, this.#planRoutes),
+      numbers: this.numbers,
+      slots: this.slots,
+      inbox,
+      slotWaitMs: SLOT_WAIT_MS,
+      doubt: (account) => this.#accountOf(account).inDoubt,
+      mayStart: this.#mayStart,
+      backlog: {
+        here: () => this.dispatch.backlog,
+        began: () => {
+          this.dispatch.backlogBegan();
+        },
+      },
+      start: this.#start,
+      publish: this.#publish,
+      fenced: this.#fenced,
+    });
+  }
+
+  #common() {
+    const { session, ports } = this.#parts;
+    const { ledger, clock, random, log, metrics, mendable } = ports;
+    return { ledger, session, clock, random, log, metrics, mendable, render: this.render };
+  }
+
+  #groups() {
+    const { sizeMax, waitMs } = this.#parts.settings.groups;
+    return { groupSizeMax: sizeMax, groupWaitMs: waitMs };
+  }
+
+  #accountOf(name: string) {
+    const account = this.#parts.settings.accounts.get(name);
+    if (account === undefined) throw new Error(`InvariantError: account ${name} is not in the config`);
+    return account;
+  }
+
+  readonly #graceMs = (account: string): number =>
+    this.#parts.settings.accounts.get(account)?.inDoubt.graceMs ?? DEFAULT_GRACE_MS;
+
+  readonly #mayStart = (): boolean => this.keeper.mayStart();
+
+  readonly #start = (work: Work): void => {
+    this.caller.start(work);
+  };
+
+  readonly #publish = (groups: readonly OutboxGroup[]): void => {
+    this.relay.add(groups);
+  };
+
+  readonly #fenced = (): void => {
+    this.#parts.endSession("fenced");
+  };
+}
