@@ -26,8 +26,8 @@ export interface StagesParts extends SessionParts {
   readonly endSession: (reason: string) => void;
 }
 
-/** Longest wait for a free slot before a group is accepted into waiting rows; an answer comes sooner when a provider is quick. */
-const SLOT_WAIT_MS = 50;
+/** Longest wait for a free slot before a group is accepted into waiting rows, which cost more; an answer comes sooner when a provider is quick. */
+const SLOT_WAIT_MS = 250;
 /** Of an account that is no longer in the config. */
 const DEFAULT_GRACE_MS = 30_000;
 

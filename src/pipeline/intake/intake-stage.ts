@@ -22,14 +22,14 @@ import { persist } from "../persist.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import { RunQueue, type QueuedRecord } from "./run-queue.js";
 import { splitGroup } from "./split-group.js";
-import type { IntakePlanner, PlannedJob } from "./intake-planner.js";
+import type { IntakePlanner, Planned, PlannedJob } from "./intake-planner.js";
 
 export interface IntakeParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "accept">;
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly renderSettings: RenderSettings;
-  readonly planner: IntakePlanner;
+  readonly planner: Pick<IntakePlanner, "plan">;
   readonly numbers: NumberSource;
   readonly slots: Slots;
   readonly clock: Clock;
@@ -172,7 +172,7 @@ export class IntakeStage implements RecordSink {
   }
 
   async #prepare(records: readonly QueuedRecord[]): Promise<Prepared> {
-    const { planner, numbers, clock, slots, renderSettings } = this.#parts;
+    const { numbers, clock, slots, renderSettings } = this.#parts;
     const nowMs = clock.nowMs();
     const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
     let turnEndsMs = clock.monotonicMs() + TURN_MS;
@@ -181,8 +181,7 @@ export class IntakeStage implements RecordSink {
         await clock.sleep(0);
         turnEndsMs = clock.monotonicMs() + TURN_MS;
       }
-      const plan =
-        queued.refuse === null ? planner.plan(queued.record, queued.decoded, nowMs) : refusedByLedger(queued.refuse);
+      const plan = this.#plan(queued, nowMs);
       if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
@@ -199,6 +198,20 @@ export class IntakeStage implements RecordSink {
       } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs, slots) });
     }
     return prepared;
+  }
+
+  /** Nothing in a record may end the session: it would come again to the next one, for ever. */
+  #plan({ record, decoded, refuse }: QueuedRecord, nowMs: number): Planned {
+    if (refuse !== null) return refusedHere(refuse);
+    try {
+      return this.#parts.planner.plan(record, decoded, nowMs);
+    } catch (error) {
+      const { topic, partition, offset } = record;
+      this.#parts.log.error("intake.record_unreadable", { topic, partition, offset, error });
+      return refusedHere(
+        "the gateway failed to read this record, which is a bug; its log says where (intake.record_unreadable)",
+      );
+    }
   }
 
   #item(record: IncomingRecord, planned: PlannedJob, nowMs: number, slots: Slots): IntakeJob {
@@ -293,7 +306,7 @@ interface Prepared {
   readonly cancels: CancelRequest[];
 }
 
-function refusedByLedger(message: string): { readonly kind: "refused"; readonly refusal: Refusal } {
+function refusedHere(message: string): { readonly kind: "refused"; readonly refusal: Refusal } {
   return { kind: "refused", refusal: { code: "INTERNAL", message, tenant: null, jobId: null, identity: null } };
 }
 

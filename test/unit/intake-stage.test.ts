@@ -1,0 +1,86 @@
+import { expect, test } from "@jest/globals";
+import { createRoutePlanner } from "../../src/domain/route/plan-routes.js";
+import { sessionNo } from "../../src/domain/ids.js";
+import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
+import { Slots } from "../../src/pipeline/dispatch/slots.js";
+import { IntakePlanner } from "../../src/pipeline/intake/intake-planner.js";
+import { IntakeStage, type IntakeParts } from "../../src/pipeline/intake/intake-stage.js";
+import type { IntakeGroup } from "../../src/ports/ledger.js";
+import {
+  CATALOG,
+  createSimulatedAdmission,
+  jobValue,
+  JOBS_TOPIC,
+  recordAt,
+  RENDER,
+  RENDER_SETTINGS,
+} from "../support/simulation/fixture.js";
+import { settled } from "./relay-fixture.js";
+
+const NOW_MS = 1_000_000_000;
+const quiet = (): undefined => undefined;
+
+/** Accepts everything and keeps what it was asked. */
+function stageOver(planner: IntakeParts["planner"]) {
+  const groups: IntakeGroup[] = [];
+  const errors: string[] = [];
+  const stage = new IntakeStage({
+    ledger: {
+      accept: (group) => {
+        groups.push(group);
+        return Promise.resolve({
+          kind: "accepted",
+          day: 1,
+          acceptedAtMs: NOW_MS,
+          jobs: group.jobs.map(() => ({ kind: "queued" })),
+          outbox: [],
+        });
+      },
+    },
+    session: sessionNo(1),
+    render: RENDER,
+    renderSettings: RENDER_SETTINGS,
+    planner,
+    numbers: new NumberSource(() => Promise.resolve({ from: 1, count: 1000 })),
+    slots: new Slots(new Map()),
+    clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
+    random: { next: () => 0.5 },
+    log: { debug: quiet, info: quiet, warn: quiet, error: (event) => errors.push(event) },
+    metrics: { count: quiet, set: quiet, observe: quiet },
+    inbox: { rewind: () => Promise.resolve(), accepted: quiet },
+    groupSizeMax: 10,
+    groupWaitMs: 0,
+    slotWaitMs: 0,
+    mendable: () => false,
+    doubt: () => ({ policy: "retry", retryMaxNanoUsd: 0n }),
+    mayStart: () => true,
+    backlog: { here: () => true, began: quiet },
+    start: quiet,
+    publish: quiet,
+    fenced: quiet,
+  });
+  return { stage, groups, errors };
+}
+
+test("a record that the gateway fails to read becomes a dead letter INTERNAL; its neighbours are accepted and the session goes on", async () => {
+  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG));
+  const { stage, groups, errors } = stageOver({
+    plan: (record, decoded, nowMs) => {
+      if (record.offset === 1) throw new RangeError("a bug of ours");
+      return planner.plan(record, decoded, nowMs);
+    },
+  });
+  const wish = (jobId: string) => jobValue({ jobId, tenant: "catalogue", prompt: jobId });
+  const records = ["a", "b", "c"].map((jobId, offset) => recordAt(0, offset, NOW_MS, wish(jobId)));
+  const running = stage.run();
+  await stage.offer({ topic: JOBS_TOPIC, partition: 0, since: 0, upto: 3, records });
+  await settled();
+  stage.stop();
+  await running;
+  expect(groups).toHaveLength(1);
+  const [group] = groups;
+  expect(group?.jobs.map(({ job }) => job.jobId)).toEqual(["a", "c"]);
+  expect(group?.moves).toMatchObject([{ partition: 0, since: 0, upto: 3 }]);
+  expect(group?.refused.map(({ code, offset }) => [code, offset])).toEqual([["INTERNAL", 1]]);
+  expect(errors).toEqual(["intake.record_unreadable"]);
+});
