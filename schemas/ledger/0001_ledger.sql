@@ -23,6 +23,8 @@ CREATE TABLE routers (
   -- No unfinished attempt of this session has a lower number: where a recovery begins to read.
   low_mark bigint NOT NULL DEFAULT 0,
   ended_at timestamptz,
+  -- Declared dead by others; false: it ended in order.
+  died boolean NOT NULL DEFAULT false,
   recovered_at timestamptz
 ) WITH (fillfactor = 50);
 
@@ -35,6 +37,32 @@ CREATE TABLE inbox_position (
   last_group bigint,
   PRIMARY KEY (cluster, topic, partition)
 ) WITH (fillfactor = 50);
+
+-- Who began to read a partition where, so that a record that ends its reader is found out. Written at an assignment; `marked`, record by
+-- record, only under suspicion. Both count for one position: when that has moved they say nothing.
+CREATE TABLE inbox_turns (
+  cluster text NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  next bigint NOT NULL,
+  turns integer NOT NULL,
+  session_no bigint NOT NULL,
+  marked bigint,
+  marked_by bigint,
+  PRIMARY KEY (cluster, topic, partition)
+) WITH (fillfactor = 50);
+
+-- Partitions whose log was not the one that was read, as a router found them; for people. Says nothing once the position is another.
+CREATE TABLE inbox_stops (
+  cluster text NOT NULL,
+  topic text NOT NULL,
+  partition integer NOT NULL,
+  cause text NOT NULL,
+  next bigint NOT NULL,
+  session_no bigint NOT NULL,
+  at_ms bigint NOT NULL,
+  PRIMARY KEY (cluster, topic, partition)
+);
 
 -- The only unique place for job ids; `no`, `day` name the newest generation.
 CREATE TABLE job_key (

@@ -1,5 +1,6 @@
 import type { Kafka } from "kafkajs";
 import type { Config } from "../config/config.js";
+import { ownReplyTopics } from "../config/topic-list.js";
 import type { ValueEncoders } from "../domain/result/rendering.js";
 import type { Log } from "../ports/system.js";
 import type { JobsConsumer } from "../ports/broker.js";
@@ -84,6 +85,7 @@ function partsOf(
       ledger,
       mendable: isConnectionTrouble,
       rehearse: (session, render) => ledger.rehearse(session, render, systemClock.nowMs()),
+      noteStop: (session, stopped) => ledger.noteStop(session, stopped, systemClock.nowMs()),
       openConsumer: (ears) => openConsumer(options, ledger, ears),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
@@ -116,7 +118,7 @@ function settingsOf(config: Config): SessionSettings {
     delivery,
     groups: limits.groups,
     pending: limits.pending,
-    relay: limits.relay,
+    relay: { ...limits.relay, replyTopics: new Set(ownReplyTopics(config)) },
     resultBytesMax: config.results.valueBytesMax,
     watchdogMs: kafka.watchdogMs,
     shutdownGraceMs: config.shutdown.graceMs,
@@ -124,7 +126,7 @@ function settingsOf(config: Config): SessionSettings {
   };
 }
 
-function openConsumer(options: SessionOptions, ledger: Ledger, { sink, alert }: ConsumerEars): JobsConsumer {
+function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
   const { config, kafka, cluster, decoder, log } = options;
   return new InboxConsumer({
     kafka,
@@ -141,6 +143,12 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { sink, alert }: 
     sink,
     position: (topic, partition) => ledger.position(topic, partition),
     openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
+    turns: {
+      session,
+      begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
+      mark: (topic, partition) => ledger.mark(topic, partition),
+      markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
+    },
     offsets: (topic, partition) => cluster.offsets(topic, partition),
     decoder,
     clock: systemClock,

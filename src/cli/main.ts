@@ -3,10 +3,16 @@ import { runCli } from "./run-cli.js";
 
 /** The program `sluice`: runs one command and ends with its code. A second signal ends at once, whatever still runs. */
 
+/** Whoever signals a whole group of processes reaches this one twice: by itself, and through npm, which passes signals on. */
+const SAME_SIGNAL_MS = 1000;
+
 const stopping = new AbortController();
+let stoppingSinceMs = 0;
 const onSignal = (signal: NodeJS.Signals): void => {
-  if (stopping.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
-  stopping.abort(signal);
+  if (!stopping.signal.aborted) {
+    stoppingSinceMs = performance.now();
+    stopping.abort(signal);
+  } else if (performance.now() - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(signal === "SIGINT" ? 130 : 143);
 };
 process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
 

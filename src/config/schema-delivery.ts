@@ -173,6 +173,12 @@ export const LIMITS = optionalSection(
           default: 20_000,
           why: "Records of one topic that wait in memory to be published; what is beyond it is read from the ledger later.",
         }),
+        refusedRecordsMax: integer({
+          min: 1,
+          max: 1_000_000,
+          default: 10_000,
+          why: "Records that may wait for a tenant's own reply topic which takes none; the next ones become dead letters, which a replay delivers without a call.",
+        }),
         recordsPerSend: integer({
           min: 1,
           max: 100_000,

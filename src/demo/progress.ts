@@ -1,4 +1,4 @@
-import { Presets, SingleBar } from "cli-progress";
+import { MultiBar, Presets, type SingleBar } from "cli-progress";
 
 /** What the person in front of the screen sees while the demo runs; all on stderr. */
 export interface Progress {
@@ -15,22 +15,41 @@ export function openProgress(stream: NodeJS.WriteStream, nowMs: () => number): P
   return stream.isTTY ? barProgress(stream) : lineProgress(stream, nowMs);
 }
 
+/** Leaves room for "answered 100000/100000", the percentage and the note in a terminal of 80 columns. */
+const BAR_COLUMNS = 28;
+
+/** A bar of its own would go back to where it began when it stops, over all that was said meanwhile; one of several writes above itself. */
 function barProgress(stream: NodeJS.WriteStream): Progress {
-  const bar = new SingleBar(
-    { stream, format: "answered {value}/{total} {bar} {percentage}% {note}", hideCursor: true, clearOnComplete: false },
+  const bars = new MultiBar(
+    {
+      stream,
+      format: "answered {value}/{total} {bar} {percentage}% {note}",
+      barsize: BAR_COLUMNS,
+      hideCursor: true,
+      forceRedraw: true, // below words that were just said
+      clearOnComplete: false,
+      gracefulExit: false, // `end` comes after each way out
+    },
     Presets.shades_grey,
   );
-  // The bar's own line is wiped before a sentence; the bar draws itself again below it.
+  let bar: SingleBar | null = null;
   return {
-    say: (line) => stream.write(bar.isActive ? `\r\u001b[K${line}\n` : `${line}\n`),
+    say: (line) => {
+      if (!bars.isActive) {
+        stream.write(`${line}\n`);
+        return;
+      }
+      bars.log(`${line}\n`);
+      bars.update(); // what was only logged is gone when the bar stops
+    },
     begin: (total) => {
-      bar.start(total, 0, { note: "" });
+      bar = bars.create(total, 0, { note: "" });
     },
     update: (done, note) => {
-      bar.update(done, { note });
+      bar?.update(done, { note });
     },
     end: () => {
-      bar.stop();
+      if (bars.isActive) bars.stop();
     },
   };
 }

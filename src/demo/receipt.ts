@@ -100,9 +100,18 @@ export function receiptJson(summary: ReaderSummary, facts: RunFacts, broken: rea
   });
 }
 
+/** The table's last column: all of it has room in a terminal of 80 columns, with amounts below $100. */
+const NOTE_COLUMNS = 50;
+
 /** The receipt for people, several lines without a line feed at the end. */
 export function receiptText(summary: ReaderSummary, facts: RunFacts, broken: readonly string[]): string {
-  const table = new Table({ style: { head: [], border: [] }, colAligns: ["left", "right", "left"] });
+  const table = new Table({
+    style: { head: [], border: [] },
+    colAligns: ["left", "right", "left"],
+    colWidths: [null, null, NOTE_COLUMNS],
+    wordWrap: true,
+    chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
+  });
   table.push(...countRows(summary, facts), ...moneyRows(summary), ...killRows(facts));
   const verdict =
     broken.length === 0
@@ -127,11 +136,7 @@ function countRows(summary: ReaderSummary, facts: RunFacts): readonly Row[] {
     ],
     ["failed", String(summary.failed), ""],
     ["dead letters", String(summary.deadLetters), "original bytes kept"],
-    [
-      "calls",
-      String(facts.calls),
-      `for ${String(facts.distinctRequests)} different requests, counted by the simulator`,
-    ],
+    ["calls", String(facts.calls), `for ${String(facts.distinctRequests)} different requests, says the simulator`],
     ["coalesced", String(summary.coalesced), "joined a call that was under way"],
     ["cached", String(summary.cached), "answered from an earlier call"],
     ["jobs/s", String(jobsPerS(summary, facts)), `${seconds(facts.elapsedMs)} s from first record to last answer`],
@@ -147,7 +152,7 @@ function moneyRows(summary: ReaderSummary): readonly Row[] {
     [
       "saved",
       dollars(saved),
-      `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)}, other ${dollars(otherwise)}`,
+      `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)},\nother ${dollars(otherwise)}`,
     ],
     ["in doubt", String(summary.inDoubt), `of which billed ${dollars(summary.inDoubtBilledNanoUsd)}`],
     [

@@ -9,6 +9,7 @@ import type {
 } from "../domain/execution/execution.js";
 import type { WaitReason } from "../domain/execution/waits.js";
 import type { Usage } from "../domain/cost/usage.js";
+import type { PositionTurn, RecordMark } from "../domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../domain/event/event.js";
 import type { OperatorAction } from "../domain/event/operator-event.js";
 import type { IntakeJob, Outgoing, RefusedRecord, Renderer } from "../domain/result/outgoing.js";
@@ -181,6 +182,16 @@ export interface Ledger {
   position(topic: string, partition: number): Promise<InboxPosition | null>;
   openPosition(topic: string, partition: number, next: number): Promise<void>;
 
+  /**
+   * Counts that a session begins to read an opened partition at its position. The same session again counts once, one that left in
+   * order not at all, and a position that has moved begins anew.
+   */
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn>;
+  /** The last mark of a partition, if it is at or above the position. */
+  mark(topic: string, partition: number): Promise<RecordMark | null>;
+  /** Durable when it resolves. @returns false when the session was declared dead: it must not read on. */
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean>;
+
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
   claim(
     request: ClaimRequest,
@@ -226,13 +237,22 @@ export interface Ledger {
   giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp>;
   /** Makes sure that the tables for the coming days are there; called at start and hourly. */
   prepareDays(): Promise<void>;
-  /** @param limit counting stops there. */
-  load(limit: number): Promise<LedgerLoad>;
+  /** @param refusing topics that take nothing at present. */
+  load(limits: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad>;
+}
+
+/** Counting stops at as many rows. */
+export interface LoadLimits {
+  readonly readyRows: number;
+  /** A row stands for a record at least. */
+  readonly outboxRows: number;
 }
 
 /** What back-pressure and the operator look at. */
 export interface LedgerLoad {
   readonly readyRows: number;
+  /** Without those of refusing topics. */
   readonly outboxRecords: number;
+  readonly refusedRecords: number;
   readonly oldestRunnableMs: number | null;
 }

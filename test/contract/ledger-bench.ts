@@ -41,6 +41,8 @@ export interface Held {
 }
 
 const admission = createSimulatedAdmission();
+/** As much as the bench's intents may cost. */
+const RISK_NANO_USD = 2_000_000n;
 export const ANSWER_NANO_USD = 10n * 1000n + 5n * 4000n;
 
 /** Writes groups into a ledger as a router would, one partition, one record after another. */
@@ -91,6 +93,7 @@ export class LedgerBench {
       job: wish.ttlMs === 0 ? { ...job, deadlineMs: nowMs - 1 } : job,
       record: { value: record.value, headersText: keptHeaders(record.headers) },
       intent: starts ? await this.intent(1) : null,
+      riskNanoUsd: wish.onDoubt === "fail" ? null : RISK_NANO_USD,
     };
   }
 

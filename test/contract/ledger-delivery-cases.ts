@@ -205,8 +205,24 @@ export function deliveryCases(at: { readonly bench: LedgerBench }): void {
       expect(headerOf(shortened, "llm-value-omitted-bytes")).toBe(String(jobValue(WISH).length));
       expect(await giveUp(given.outbox, "dead_letter")).toEqual({ outbox: [], letters: 0, held: 1 });
       expect(await waiting()).toEqual([`result to ${RESULTS_TOPIC}`]);
-      expect((await at.bench.ledger.load(10)).outboxRecords).toBe(2);
+      expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).outboxRecords).toBe(2);
     });
+  });
+
+  test("what waits for refusing topics is counted by itself, up to the limit", async () => {
+    const load = (outboxRows: number, refusing: readonly string[]) =>
+      at.bench.ledger.load({ readyRows: 10, outboxRows }, refusing);
+    const jobs = [await at.bench.job(WISH, true), await at.bench.job({ ...WISH, jobId: "b" }, true)];
+    const { day } = await at.bench.accept(jobs);
+    const [item] = jobs;
+    if (item === undefined || item.intent === null) throw new Error("the bench gave the job an intent");
+    const held = { execution: { day, no: item.no }, intent: item.intent, wish: WISH };
+    await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+    // A row of two results, and one of two cost records.
+    expect(await load(10, [])).toMatchObject({ outboxRecords: 4, refusedRecords: 0 });
+    expect(await load(10, [RESULTS_TOPIC])).toMatchObject({ outboxRecords: 2, refusedRecords: 2 });
+    expect(await load(10, [RESULTS_TOPIC, COSTS_TOPIC])).toMatchObject({ outboxRecords: 0, refusedRecords: 4 });
+    expect(await load(1, [])).toMatchObject({ outboxRecords: 2, refusedRecords: 0 });
   });
 
   test("a topic that is left out keeps its rows", async () => {

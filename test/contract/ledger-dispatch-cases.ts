@@ -79,7 +79,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
         started: [],
       });
       expect((await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "concurrency" }))).taken).toBe(0);
-      expect((await at.bench.ledger.load(10)).readyRows).toBe(1);
+      expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
     });
 
     test("ends jobs whose deadline passed and drops an execution that nobody waits for", async () => {
@@ -99,7 +99,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
           throw new Error("the process dies here");
         }),
       ).rejects.toThrow("the process dies here");
-      expect((await at.bench.ledger.load(10)).readyRows).toBe(1);
+      expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
     });
 
     test("is refused to a session that has ended", async () => {
@@ -286,7 +286,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       const intent = await at.bench.intent(2);
       await at.bench.claim(() => ({ kind: "start", intent }));
       await at.bench.finish([at.bench.ended(held, failureOf("overloaded", "answered", 500))], dead);
-      expect((await at.bench.ledger.load(10)).readyRows).toBe(0);
+      expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(0);
       expect(
         resultsIn((await at.bench.finish([at.bench.ended({ ...held, intent }, answerTo("why"))])).outbox),
       ).toHaveLength(1);
@@ -333,7 +333,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       await die();
       await at.bench.ledger.cancel(at.bench.session, [{ tenant: "catalogue", jobId: "a" }], action(at.bench), RENDER);
       expect(costsIn((await settle()).outbox)).toEqual(OPEN);
-      expect((await at.bench.ledger.load(10)).readyRows).toBe(0);
+      expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(0);
       expect((await settle()).outbox).toEqual([]);
     });
 

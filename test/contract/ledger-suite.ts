@@ -14,6 +14,8 @@ import {
 } from "./ledger-bench.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
+import { joiningCases } from "./ledger-joining-cases.js";
+import { turnCases } from "./ledger-turn-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -51,7 +53,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
         const jobs = [await bench.job(WISH, true), await bench.job({ ...WISH, jobId: "b", prompt: "how" }, false)];
         expect((await bench.accept(jobs)).kinds).toEqual(["started", "queued"]);
         expect(await nextNumber()).toBe(2);
-        expect((await bench.ledger.load(10)).readyRows).toBe(1);
+        expect((await bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
       });
 
       test("takes a record again without a second job", async () => {
@@ -260,6 +262,8 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
 
     dispatchCases(at);
     deliveryCases(at);
+    joiningCases(at);
+    turnCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

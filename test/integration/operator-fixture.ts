@@ -177,6 +177,7 @@ models:
         job: admitted.job satisfies AdmittedJob,
         record: { value: record.value, headersText: keptHeaders(record.headers) },
         intent: null,
+        riskNanoUsd: null,
       };
     });
     await this.#group({ since, jobs, refused: [] });

@@ -211,6 +211,7 @@ describe("status", () => {
     await ledger.accept({ jobId: "c" });
     expect(await ledger.json("status")).toMatchObject({
       routers: [{ name: "test-router" }],
+      stoppedPartitions: [],
       waiting: { rows: 1 },
       outbox: { records: 0 },
       inDoubt: { open: 0, settled: 0 },

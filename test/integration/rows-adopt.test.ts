@@ -71,6 +71,14 @@ describe("a topic made anew", () => {
         severity: "critical",
       });
 
+      const stopped = await gateway.cli("status", "--json");
+      expect(stopped.exitCode).toBe(6);
+      expect(JSON.parse(stopped.data.join("\n"))).toMatchObject({
+        stoppedPartitions: [{ topic: gateway.topics.names.jobs, partition: 0, cause: "truncated", next: 3 }],
+        needs: [expect.stringContaining("1 partitions are stopped")],
+      });
+      expect((await gateway.cli("status")).data[1]).toMatch(/^stopped +\S+ 0 at 3 \(truncated, /);
+
       const shown = await adopt("--dry-run");
       expect(shown.exitCode).toBe(6);
       expect(shown.partitions).toEqual([
@@ -98,6 +106,7 @@ describe("a topic made anew", () => {
         ],
       });
       expect(answerDigests(resultIn(await gateway.result("new"))).prompt).toBe(digestOf("new"));
+      expect(await gateway.cliJson("status")).toMatchObject({ stoppedPartitions: [], needs: [] });
       // Known ids: the same body gets its result again, another one is refused; nothing is called twice.
       const calls = (await gateway.simulator.bill()).length;
       await gateway.topics.publish([job("a"), job("b", "another question")]);

@@ -102,8 +102,8 @@ describe("a connection that breaks at COMMIT", () => {
   test.each([
     { at: "before_commit", marker: "job-key-insert", what: "accept" },
     { at: "after_commit", marker: "job-key-insert", what: "accept" },
-    { at: "before_commit", marker: "attempts-record", what: "finish" },
-    { at: "after_commit", marker: "attempts-record", what: "finish" },
+    { at: "before_commit", marker: "outcomes-record", what: "finish" },
+    { at: "after_commit", marker: "outcomes-record", what: "finish" },
   ] as const)("[E4] the COMMIT of $what is cut $at: looked up, nothing lost, nothing twice", async ({ at, marker }) => {
     const place = await open({
       name: "e4",

@@ -188,3 +188,39 @@ test("[B12] a topic that is deleted stops no other, and a partition that a reply
   expect(await shown(at, "gone")).toMatchObject({ delivery: "pending" });
   expect(router.events("relay.topic_refused").every(({ topic }) => topic === own)).toBe(true);
 });
+
+test("[B12] a tenant's missing reply topic stops nobody else's jobs, until as much waits for it as for all others may", async () => {
+  const { at, router } = await open({
+    replyTopics: { later: "missing" },
+    config: { limits: { pending: { outboxRowsMax: 10 } } },
+  });
+  const later = at.replyTopic("later");
+  const publish = (prefix: string, count: number): Promise<readonly number[]> =>
+    at.topics.publish(
+      Array.from({ length: count }, (_, index) => {
+        const id = `${prefix} ${String(index)}`;
+        return { value: chatJob(id, id, { replyTo: later }) };
+      }),
+    );
+  const waiting = async (): Promise<number> => {
+    const [row] = await at.query<{ sum: string }>(
+      "SELECT coalesce(sum(cardinality(nos)), 0) AS sum FROM outbox_ready WHERE topic = $1",
+      [later],
+    );
+    return Number(row?.sum);
+  };
+  await publish("first", 15);
+  await at.until("15 results without a topic", async () => (await waiting()) === 15);
+  await at.until("the refusal", () => router.events("relay.topic_refused").length > 0);
+  await at.publish({ value: chatJob("elsewhere", "elsewhere", { tenant: "zenith" }) });
+  expect(resultIn(await at.result("elsewhere", "zenith")).status).toBe("succeeded");
+
+  const pauses = router.events("intake.paused").length;
+  await publish("second", 10);
+  await at.until("intake that stops", () => router.events("intake.paused").length > pauses);
+  await at.publish({ value: chatJob("afterwards", "afterwards", { tenant: "zenith" }) });
+  await createTopic(at, later);
+  expect(resultIn(await at.result("afterwards", "zenith")).status).toBe("succeeded");
+  await at.until("all 25 results", async () => (await recordsIn(at, later)) === 25);
+  expect(at.topics.deadLetters).toEqual([]);
+});

@@ -123,11 +123,14 @@ export class Gateway {
     this.#dropDatabase = parts.drop;
   }
 
-  async startRouter(name = `router-${String(this.#routers.length + 1)}`): Promise<GatewayRouter> {
+  async startRouter(
+    name = `router-${String(this.#routers.length + 1)}`,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<GatewayRouter> {
     const router = await GatewayRouter.start({
       name,
       configFile: this.#configFile,
-      env: this.#env,
+      env: { ...this.#env, ...env },
       logFile: join(this.#folder, `${name}.log`),
     });
     this.#routers.push(router);

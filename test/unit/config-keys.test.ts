@@ -51,7 +51,11 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.inDoubt.graceMs",
   ],
   "src/pipeline/relay/relay-stage.ts": ["limits.relay.recordsMax"],
-  "src/pipeline/relay/topic-queue.ts": ["limits.relay.recordsPerSend", "limits.relay.bytesPerSend"],
+  "src/pipeline/relay/topic-queue.ts": [
+    "limits.relay.recordsPerSend",
+    "limits.relay.bytesPerSend",
+    "limits.relay.refusedRecordsMax",
+  ],
   "src/config/build-config.ts": ["providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd"],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",

@@ -115,7 +115,9 @@ describe("the receipt", () => {
   test("for people says what was saved by which cause, and that ledger and bill agree", () => {
     const text = receiptText(SUMMARY, FACTS, []);
     expect(text).toContain("$0.040000");
-    expect(text).toContain("shared $0.009000, cached $0.007000, other $0.000858");
+    expect(text).toContain("shared $0.009000, cached $0.007000,");
+    expect(text).toContain("other $0.000858");
+    expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(text).toContain("ledger = bill, 609 rows");
     expect(text).toContain("Every promise held.");
   });

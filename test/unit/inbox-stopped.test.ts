@@ -1,8 +1,10 @@
-/** Rows B9 and B11 of the fault catalogue, on a stub of the client: partitions that stop, and how they are taken up again. */
+/** Rows A16, B9 and B11 of the fault catalogue, on a stub of the client: partitions that stop or are under suspicion, and how they go on. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { EachBatchPayload, Kafka } from "kafkajs";
 import { InboxConsumer } from "../../src/adapters/kafka/inbox-consumer.js";
+import type { PositionTurn } from "../../src/domain/dedupe/crash-suspect.js";
 import { recordWitness } from "../../src/domain/dedupe/record-witness.js";
+import { sessionNo } from "../../src/domain/ids.js";
 import type { RecordRun } from "../../src/ports/broker.js";
 import type { InboxPosition } from "../../src/ports/ledger.js";
 
@@ -85,6 +87,9 @@ let position: InboxPosition;
 let log: { low: number; high: number };
 let runs: RecordRun[];
 let alerts: string[];
+/** Begun turns of partitions, and what the ledger says to each. */
+let turns: string[];
+let turn: PositionTurn;
 
 beforeEach(async () => {
   client = new StubClient();
@@ -92,6 +97,8 @@ beforeEach(async () => {
   log = { low: 0, high: 3 };
   runs = [];
   alerts = [];
+  turns = [];
+  turn = { turns: 1, marked: false };
   const quiet = (): undefined => undefined;
   inbox = new InboxConsumer({
     kafka: { consumer: () => client } as unknown as Kafka, // the only part that is used
@@ -108,11 +115,24 @@ beforeEach(async () => {
     sink: {
       offer: (run) => {
         runs.push(run);
+        inbox.accepted(run.topic, run.partition, run.upto);
         return Promise.resolve();
       },
     },
     position: () => Promise.resolve(position),
     openPosition: () => Promise.resolve(),
+    turns: {
+      session: sessionNo(7),
+      begin: (_topic, partition) => {
+        turns.push(`began ${String(partition)}`);
+        return Promise.resolve(turn);
+      },
+      mark: () => Promise.resolve(null),
+      markRecord: (_topic, partition, offset) => {
+        turns.push(`marked ${String(partition)}:${String(offset)} after ${String(runs.length)} runs`);
+        return Promise.resolve(true);
+      },
+    },
     offsets: () => Promise.resolve(log),
     decoder: null,
     clock: { nowMs: () => 0, monotonicMs: () => 0, sleep: () => Promise.resolve() },
@@ -244,5 +264,45 @@ describe("a partition whose log fits", () => {
     log = { low: 6, high: 9 };
     expect(await client.batch("old", 6, 8)).toBe("8");
     expect([alerts, spans()]).toEqual([["gap"], ["3 to 8"]]);
+  });
+});
+
+describe("a turn at a position", () => {
+  beforeEach(() => {
+    position = { next: 3, witness: witnessOf("old", 2) };
+    log = { low: 0, high: 9 };
+  });
+
+  test("[A16] never begins on an idle partition, however often it is assigned", async () => {
+    log = { low: 0, high: 3 };
+    for (let generation = 0; generation < 50; generation += 1) {
+      client.join();
+      // What a consumer behind the position reads on its way to it.
+      await client.batch("old", 0, 2);
+    }
+    expect([turns, runs]).toEqual([[], []]);
+  });
+
+  test("[A16] begins once a generation, with the first records that are handed on", async () => {
+    await client.batch("old", 2, 4);
+    await client.batch("old", 5, 8);
+    expect(turns).toEqual(["began 0"]);
+    expect(spans()).toEqual(["3 to 4", "5 to 8"]);
+    position = { next: 9, witness: witnessOf("old", 8) };
+    log = { low: 0, high: 12 };
+    client.join();
+    await client.batch("old", 8, 11);
+    expect(turns).toEqual(["began 0", "began 0"]);
+  });
+
+  test("[A16] marks and hands on record by record when others ended there, a thousand records long", async () => {
+    turn = { turns: 3, marked: false };
+    expect(await client.batch("old", 2, 5)).toBe("5");
+    expect(spans()).toEqual(["3 to 3", "4 to 4", "5 to 5"]);
+    expect(turns).toEqual(["began 0", "marked 0:3 after 0 runs", "marked 0:4 after 1 runs", "marked 0:5 after 2 runs"]);
+    log = { low: 0, high: 2000 };
+    expect(await client.batch("old", 6, 1100)).toBe("1100");
+    expect(await client.batch("old", 1101, 1200)).toBe("1200");
+    expect(spans().slice(-2)).toEqual(["1100 to 1100", "1101 to 1200"]);
   });
 });

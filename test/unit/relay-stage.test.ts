@@ -226,6 +226,39 @@ describe("a topic that takes nothing", () => {
     expect(bench.dropped).toEqual([7]);
   });
 
+  test("of a tenant keeps only so many: beyond it the oldest are given up at once, dead letters never", async () => {
+    const bench = new RelayBench({ refusedRecordsMax: 3, recordsPerSend: 2 });
+    let missing = true;
+    bench.answers(() => (missing ? NO_TOPIC : TAKEN));
+    const letter = recordOf(2, { kind: "dead_letter" });
+    bench.relay.add([groupOf(7, [recordOf(1), letter, ...numbers(3, 7).map((no) => recordOf(no))])]);
+    await settled();
+    expect(bench.givenUp.map(({ record }) => record.no)).toEqual([1, 3, 4]);
+    expect(bench.relay.waiting).toBe(4);
+    expect(bench.relay.refusingTopics).toEqual(["replies"]);
+    await bench.clock.advance(10_000);
+    expect(bench.givenUp).toHaveLength(3);
+    missing = false;
+    await bench.clock.advance(10_000);
+    expect(bench.published()).toEqual([2, 5, 6, 7]);
+    expect(bench.relay.refusingTopics).toEqual([]);
+  });
+
+  test("of the gateway's own keeps all of them: without it nobody is served", async () => {
+    const bench = new RelayBench({ refusedRecordsMax: 1 });
+    bench.answers(() => NO_TOPIC);
+    bench.relay.add([
+      groupOf(
+        7,
+        numbers(1, 5).map((no) => recordOf(no, { topic: "results" })),
+      ),
+    ]);
+    await settled();
+    await bench.clock.advance(10_000);
+    expect(bench.givenUp).toEqual([]);
+    expect(bench.relay.refusingTopics).toEqual([]);
+  });
+
   test("is left out by the sweep, like one whose queue is full", async () => {
     const bench = new RelayBench({ recordsMax: 2 });
     let open: (outcome: PublishOutcome) => void = () => undefined;

@@ -1,12 +1,13 @@
 import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
 import type { IncomingRecord } from "../../domain/job/job.js";
-import type { DecodedValue, JobsConsumer, RecordSink, WatchedPartition } from "../../ports/broker.js";
+import type { DecodedValue, JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import type { InboxPosition } from "../../ports/ledger.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
 import type { PartitionAlert } from "../../domain/event/partition-event.js";
 import { judgePosition } from "../../domain/dedupe/judge-position.js";
 import { toRecord } from "./incoming-record.js";
+import { OneByOne, type Turns } from "./one-by-one.js";
 
 export interface InboxSettings {
   readonly groupId: string;
@@ -26,6 +27,7 @@ export interface InboxParts {
   readonly sink: RecordSink;
   readonly position: (topic: string, partition: number) => Promise<InboxPosition | null>;
   readonly openPosition: (topic: string, partition: number, next: number) => Promise<void>;
+  readonly turns: Turns;
   /** First and next offset of a partition at the broker. */
   readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
   /** Null: no registry is configured, and values in its encoding are refused. */
@@ -41,6 +43,10 @@ interface PartitionState {
   readonly partition: number;
   /** Offset of the next record to hand on; null until it was compared with the ledger in this generation. */
   expected: number | null;
+  /** Next offset that was not accepted when last heard of. */
+  accepted: number;
+  /** Records below this offset are read one by one; null until the first ones came in this generation. */
+  oneByOneUpto: number | null;
   /** A seek is under way to read the witness of the record before the position. */
   provingFrom: number | null;
   /** The ledger's position that the log does not fit; null while the partition is read. */
@@ -81,6 +87,7 @@ export class InboxConsumer implements JobsConsumer {
   #paused = false;
   #dead = false;
   readonly #states = new Map<string, PartitionState>();
+  readonly #oneByOne: OneByOne;
   readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
   #committing = false;
   #lastProgressMs: number;
@@ -88,6 +95,7 @@ export class InboxConsumer implements JobsConsumer {
   constructor(parts: InboxParts) {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
+    this.#oneByOne = new OneByOne(parts);
     this.#consumer = this.#open();
   }
 
@@ -194,6 +202,7 @@ export class InboxConsumer implements JobsConsumer {
       if (this.#states.get(`${topic}\0${String(partition)}`) !== state) continue; // a new generation proves it itself
       state.stoppedAt = null;
       state.expected = null;
+      state.oneByOneUpto = null;
       state.provingFrom = null;
       this.#consumer.seek({ topic, partition, offset: String(position.next) });
       if (!this.#paused) this.#consumer.resume([ofPartition(state)]);
@@ -226,7 +235,10 @@ export class InboxConsumer implements JobsConsumer {
 
   accepted(topic: string, partition: number, next: number): void {
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
-    this.#commits.set(`${topic}\0${String(partition)}`, { topic, partition, next });
+    const key = `${topic}\0${String(partition)}`;
+    const state = this.#states.get(key);
+    if (state !== undefined) state.accepted = next;
+    this.#commits.set(key, { topic, partition, next });
     if (this.#committing) return;
     this.#committing = true;
     void this.#commitAll();
@@ -261,7 +273,15 @@ export class InboxConsumer implements JobsConsumer {
     const key = `${topic}\0${String(partition)}`;
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    const state: PartitionState = { topic, partition, expected: null, provingFrom: null, stoppedAt: null };
+    const state: PartitionState = {
+      topic,
+      partition,
+      expected: null,
+      accepted: 0,
+      oneByOneUpto: null,
+      provingFrom: null,
+      stoppedAt: null,
+    };
     this.#states.set(key, state);
     return state;
   }
@@ -296,6 +316,12 @@ export class InboxConsumer implements JobsConsumer {
         return;
       }
       const records = all.filter((record) => record.offset >= since);
+      if (records.length > 0) state.oneByOneUpto ??= await this.#oneByOne.begin({ topic, partition, since, upto });
+      if (since < (state.oneByOneUpto ?? 0)) {
+        const run = { topic, partition, since, upto, records };
+        if (await this.#readOneByOne(state, run, payload)) resolveOffset(batch.lastOffset());
+        return;
+      }
       const decoded = await this.#decodeAll(records, isRunning);
       if (decoded === null) return;
       state.expected = upto;
@@ -313,6 +339,24 @@ export class InboxConsumer implements JobsConsumer {
       clearInterval(beating);
     }
     await heartbeat();
+  }
+
+  /** @returns false when it stopped before the end: what is left comes again. */
+  #readOneByOne(state: PartitionState, run: RecordRun, payload: EachBatchPayload): Promise<boolean> {
+    const key = `${run.topic}\0${String(run.partition)}`;
+    return this.#oneByOne.read(run, {
+      // A rebalance rejects the heartbeat, which ends the batch.
+      goesOn: async () => {
+        await payload.heartbeat();
+        return payload.isRunning() && !payload.isStale() && this.#states.get(key) === state;
+      },
+      decode: (record) => this.#decodeAll([record], () => payload.isRunning()),
+      offer: (one) => {
+        state.expected = one.upto;
+        return this.#parts.sink.offer(one);
+      },
+      isAccepted: (upto) => state.accepted >= upto,
+    });
   }
 
   /** Avro values are decoded before they are queued; while the registry is away this partition waits, and nothing is refused. */

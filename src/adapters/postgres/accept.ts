@@ -1,15 +1,20 @@
 import type pg from "pg";
-import type { JobEnd, IntakeJob, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { Accepted, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
+import type { JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
+import { LANE } from "../../domain/dedupe/choose-execution.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
+import { insertAttempts } from "./attempt-rows.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
-import { insertDeadLetters, loadResult, writeEnds, type EndingWithReason } from "./ending.js";
+import { insertDeadLetters, writeEnds, type EndingWithReason } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { fromStored, toStored } from "./stored-body.js";
-import { joinExecutions, type Joining } from "./join-executions.js";
+import { joinExecutions } from "./join-executions.js";
+import { placeKnownIds } from "./known-ids.js";
+import { sourceOf, type Placing } from "./placing.js";
+import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { cancelRows } from "./cancel.js";
 
 /**
@@ -57,13 +62,6 @@ async function knownCommit(
   return Number(rows[0]?.[0] ?? -1) === group.groupNo ? outcome : null;
 }
 
-/** A job of the group on its way through the statements. */
-interface Placing extends Joining {
-  readonly item: IntakeJob;
-  readonly job: IntakeJob["job"];
-  fate: Accepted["kind"] | null;
-}
-
 export async function acceptInTransaction(
   client: pg.PoolClient,
   context: LedgerContext,
@@ -74,9 +72,11 @@ export async function acceptInTransaction(
     item,
     no: item.no,
     job: item.job,
+    riskNanoUsd: item.riskNanoUsd,
     fate: null,
     execution: null,
     cached: null,
+    lane: LANE.ordinary,
   }));
   // Out together: a group whose positions have moved is rolled back with its keys.
   const [nowMs, taken] = await Promise.all([
@@ -180,128 +180,6 @@ async function insertJobKeys(
   return new Set(rows.map((row) => Number(row[0])));
 }
 
-/** Tells apart the jobs whose ids were there already: redelivered, repeated, in conflict. */
-async function placeKnownIds(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  placings: readonly Placing[],
-  won: ReadonlySet<number>,
-  day: number,
-  render: Renderer,
-  outgoing: Outgoing[],
-): Promise<RefusedRecord[]> {
-  if (won.size === placings.length) return [];
-  const winners = new Map<string, Placing>();
-  for (const placing of placings) if (won.has(placing.no)) winners.set(identity(placing), placing);
-  const known = placings.filter((placing) => !won.has(placing.no));
-  const conflicts: RefusedRecord[] = [];
-  const older: Placing[] = [];
-  for (const placing of known) {
-    const winner = winners.get(identity(placing));
-    if (winner === undefined) older.push(placing);
-    else
-      await placeKnown(
-        client,
-        context,
-        placing,
-        { bodyHash: winner.job.bodyHash, no: winner.no, day, state: "active", source: sourceOf(winner) },
-        render,
-        outgoing,
-        conflicts,
-      );
-  }
-  const found = await loadKnown(client, context, older);
-  for (const placing of older) {
-    const existing = found.get(identity(placing));
-    if (existing === undefined) throw new Error("InvariantError: a job key without its job");
-    await placeKnown(client, context, placing, existing, render, outgoing, conflicts);
-  }
-  return conflicts;
-}
-
-function identity(placing: Placing): string {
-  return `${placing.job.tenant}\0${placing.job.idHash.toString("latin1")}`;
-}
-
-export function sourceOf(placing: {
-  readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } };
-}): string {
-  const { topic, partition, offset } = placing.job.record;
-  return `${topic}:${String(partition)}:${String(offset)}`;
-}
-
-interface KnownJob {
-  readonly bodyHash: Buffer;
-  readonly no: number;
-  readonly day: number;
-  readonly state: string;
-  readonly source: string;
-}
-
-/** `FOR SHARE`: a finish that ends one of these jobs waits, and then sees the repeat written here. */
-async function loadKnown(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  placings: readonly Placing[],
-): Promise<Map<string, KnownJob>> {
-  if (placings.length === 0) return new Map();
-  const rows = await run(
-    client,
-    "job-key-known",
-    `SELECT u.place, k.body_hash, j.no, j.day, j.state, j.source
-     FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS u(t, h, place)
-     JOIN job_key k ON k.tenant_no = u.t AND k.id_hash = u.h JOIN jobs j ON j.no = k.no AND j.day = k.day FOR SHARE OF j`,
-    [
-      int4Array(placings.map(({ job }) => context.tenants.noOf(job.tenant))),
-      byteaArray(placings.map(({ job }) => job.idHash)),
-    ],
-  );
-  const found = new Map<string, KnownJob>();
-  for (const [place, bodyHash, no, day, state, source] of rows) {
-    const placing = placings[Number(place) - 1];
-    if (placing === undefined) continue;
-    found.set(identity(placing), {
-      bodyHash: Buffer.from((bodyHash ?? "").slice(2), "hex"),
-      no: Number(no),
-      day: Number(day),
-      state: state ?? "active",
-      source: source ?? "",
-    });
-  }
-  return found;
-}
-
-async function placeKnown(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  placing: Placing,
-  existing: KnownJob,
-  render: Renderer,
-  outgoing: Outgoing[],
-  conflicts: RefusedRecord[],
-): Promise<void> {
-  // The body first: in a topic that was made anew another record may lie at the same place.
-  if (!existing.bodyHash.equals(placing.job.bodyHash)) {
-    placing.fate = "conflict";
-    conflicts.push(render.conflict(placing.item, context.today()));
-  } else if (existing.source === sourceOf(placing)) {
-    placing.fate = "redelivered";
-  } else {
-    placing.fate = "repeated";
-    const envelope = renderEnvelope(placing.job);
-    const original = existing.state === "active" ? null : await loadResult(client, existing.no, existing.day);
-    if (original !== null) outgoing.push(render.repeat(original, envelope, placing.no, context.today()));
-    else {
-      await run(
-        client,
-        "repeats-insert",
-        "INSERT INTO repeats (no, job_day, job_no, envelope) VALUES ($1, $2, $3, $4)",
-        [placing.no, existing.day, existing.no, envelope],
-      );
-    }
-  }
-}
-
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
 function insertExecutions(
   client: pg.PoolClient,
@@ -316,9 +194,9 @@ function insertExecutions(
   send(
     client,
     "executions-insert",
-    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano)
+    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano, lane)
      SELECT $1, * FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::text[], $10::text[],
-       $11::bytea[], $12::bool[], $13::bool[], $14::int8[])`,
+       $11::bytea[], $12::bool[], $13::bool[], $14::int8[], $15::int2[])`,
     [
       day,
       int8Array(opened.map(({ no }) => no)),
@@ -334,6 +212,7 @@ function insertExecutions(
       boolArray(bodies.map((body) => body.gzip)),
       boolArray(opened.map(({ job }) => job.cacheWrite)),
       int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
+      int2Array(opened.map(({ lane }) => lane)),
     ],
   );
   insertAttempts(
@@ -344,74 +223,23 @@ function insertExecutions(
       fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
     ),
   );
-  const queued = opened.filter(({ fate }) => fate === "queued");
-  if (queued.length === 0) return;
-  insertReady(
-    client,
-    queued.map(({ no, job }) => ({
-      no,
-      day,
-      priority: job.priority,
-      runAtMs: job.submittedAtMs,
-      expiresMs: job.deadlineMs,
-      waitsFor: "concurrency",
-    })),
-  );
+  insertReady(client, queueRows(fresh, day));
 }
 
-export function insertAttempts(
-  client: pg.PoolClient,
-  session: number,
-  day: number,
-  intents: readonly { readonly intent: NonNullable<IntakeJob["intent"]>; readonly executionNo: number }[],
-): void {
-  if (intents.length === 0) return;
-  send(
-    client,
-    "attempts-insert",
-    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms)
-     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[])`,
-    [
-      day,
-      session,
-      int8Array(intents.map(({ intent }) => intent.no)),
-      int8Array(intents.map(({ executionNo }) => executionNo)),
-      int4Array(intents.map(({ intent }) => intent.number)),
-      textArray(intents.map(({ intent }) => intent.account)),
-      textArray(intents.map(({ intent }) => intent.provider)),
-      textArray(intents.map(({ intent }) => intent.model)),
-      int4Array(intents.map(({ intent }) => intent.routeIndex)),
-      int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
-      int8Array(intents.map(({ intent }) => intent.startedAtMs)),
-    ],
-  );
-}
-
-export interface ReadyRow {
-  readonly no: number;
-  readonly day: number;
-  readonly priority: number;
-  readonly runAtMs: number;
-  readonly expiresMs: number;
-  readonly waitsFor: string;
-}
-
-export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): void {
-  if (rows.length === 0) return;
-  send(
-    client,
-    "ready-insert",
-    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for)
-     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[])`,
-    [
-      int8Array(rows.map((row) => row.no)),
-      int4Array(rows.map((row) => row.day)),
-      int2Array(rows.map((row) => row.priority)),
-      int8Array(rows.map((row) => row.runAtMs)),
-      int8Array(rows.map((row) => row.expiresMs)),
-      textArray(rows.map((row) => row.waitsFor)),
-    ],
-  );
+/** One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group. */
+function queueRows(fresh: readonly Placing[], day: number): ReadyRow[] {
+  const rows = new Map<number, { -readonly [Key in keyof ReadyRow]: ReadyRow[Key] }>();
+  for (const { no, job, fate, execution } of fresh) {
+    const row = rows.get(execution?.no ?? no);
+    if (fate === "queued") {
+      const runAtMs = job.submittedAtMs;
+      rows.set(no, { no, day, priority: job.priority, runAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" });
+    } else if (fate === "joined" && row !== undefined) {
+      row.priority = Math.max(row.priority, job.priority);
+      row.expiresMs = Math.min(row.expiresMs, job.deadlineMs);
+    }
+  }
+  return [...rows.values()];
 }
 
 function insertJobs(

@@ -1,23 +1,21 @@
 import type pg from "pg";
-import type { AttemptIntent, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
-import { doubtSettled, type DoubtFollowed } from "../../domain/event/doubt-event.js";
-import { subjectOf } from "../../domain/event/event.js";
+import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
-import type { ProviderKind } from "../../domain/route/route.js";
 import type { LedgerKey } from "../../domain/ids.js";
-import { NO_USAGE } from "../../domain/cost/usage.js";
 import type { Failure } from "../../domain/failure.js";
-import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
-import { insertAttempts, insertReady } from "./accept.js";
+import { INTENT_COLUMNS, insertAttempts, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
-import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
-import { payerOf, waiterDays } from "./finish.js";
+import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
+import { insertReady, type ReadyRow } from "./ready-rows.js";
+import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
 import { fromStored } from "./stored-body.js";
+import { waiterDays } from "./waiters.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
 
@@ -212,35 +210,11 @@ function readWaiting(
   };
 }
 
-const INTENT_COLUMNS = "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms";
-
-function readIntent(row: readonly (string | null)[]): AttemptIntent {
-  const [no, number, account, provider, model, routeIndex, maxNano, startedMs] = row;
-  return {
-    no: Number(no),
-    number: Number(number),
-    account: account ?? "",
-    provider: provider as ProviderKind, // written from a Route
-    model: model ?? "",
-    routeIndex: Number(routeIndex),
-    maxNanoUsd: BigInt(maxNano ?? 0),
-    startedAtMs: Number(startedMs),
-  };
-}
-
-type Doubt = Pick<WaitingExecution, "key" | "doubtful">;
-
-/** A doubt that ended by policy, or because nobody waits any more. */
-interface Settled {
-  readonly execution: Doubt;
-  readonly followed: DoubtFollowed;
-}
-
 interface Plan {
   readonly started: StartedExecution[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
   readonly settled: Settled[];
-  readonly waits: Parameters<typeof insertReady>[1][number][];
+  readonly waits: ReadyRow[];
 }
 
 function sortVerdicts(
@@ -280,7 +254,6 @@ async function dropUnwanted(
 ): Promise<Settled[]> {
   const unwanted = keys.filter((key) => !wanted.has(key.no));
   if (unwanted.length === 0) return [];
-  const values = [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))];
   await run(
     client,
     "executions-drop",
@@ -288,20 +261,9 @@ async function dropUnwanted(
        WHERE e.no = u.no AND e.day = u.day AND e.state IN ('ready', 'in_doubt') RETURNING e.no, e.tenant_no, e.key, e.lane)
      DELETE FROM execution_key k USING done d
      WHERE k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no`,
-    values,
+    [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))],
   );
-  const rows = await run(
-    client,
-    "executions-left-doubts",
-    `SELECT e.no, e.day, ${INTENT_COLUMNS} FROM unnest($1::int8[], $2::int4[]) AS u(no, day)
-     JOIN executions e ON e.no = u.no AND e.day = u.day
-     JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day WHERE a.state = 'in_doubt'`,
-    values,
-  );
-  return rows
-    .map(([no, day, ...intent]) => ({ key: { no: Number(no), day: Number(day) }, doubtful: readIntent(intent) }))
-    .sort((a, b) => a.key.no - b.key.no)
-    .map((execution) => ({ execution, followed: "dropped" }));
+  return leftDoubts(client, unwanted);
 }
 
 function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
@@ -393,46 +355,4 @@ async function failWaiting(
     };
     return [{ job, end }];
   });
-}
-
-/** The doubtful attempts stay in the books at their maximum, unknown, until reconciled, and an event tells of each. */
-async function settleDoubts(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  render: Renderer,
-  settled: readonly Settled[],
-  nowMs: number,
-): Promise<Outgoing[]> {
-  const outgoing: Outgoing[] = [];
-  const costs: CostRow[] = [];
-  for (const { execution, followed } of settled) {
-    const attempt = execution.doubtful;
-    if (attempt === null) continue;
-    // Serial: doubts are as rare as kills.
-    const rows = await run(
-      client,
-      "attempts-settle",
-      "UPDATE attempts SET state = 'settled', settled_ms = $3 WHERE no = $1 AND day = $2 AND state = 'in_doubt' RETURNING 1",
-      [attempt.no, execution.key.day, nowMs],
-    );
-    if (rows.length === 0) continue;
-    const paid = await payerOf(client, context, execution.key);
-    const rendered = render.lateCost({
-      ...paid,
-      execution: execution.key,
-      attempt,
-      billing: "in_doubt",
-      nanoUsd: null,
-      usage: NO_USAGE,
-      priceVersion: null,
-      correctsNo: null,
-      no: attempt.no,
-      atMs: nowMs,
-    });
-    const event = doubtSettled({ attempt, execution: execution.key, subject: subjectOf(paid), atMs: nowMs }, followed);
-    outgoing.push(rendered.outgoing, render.event(event, context.numbers.next(), execution.key.day));
-    costs.push(rendered.cost);
-  }
-  insertCosts(client, context, costs);
-  return outgoing;
 }

@@ -48,14 +48,23 @@ export interface WrittenEnds {
   readonly ended: { readonly status: EndedState; readonly code: ErrorCode | null }[];
 }
 
-/** Renders ended jobs and writes their cost rows, dead letters and repeats. The outgoing records are the caller's to insert. */
+/**
+ * Renders jobs that this transaction ended and writes their cost rows, dead letters and repeats. The outgoing records are the caller's to
+ * insert. @param taken repeats that were taken before, for all jobs that were asked about; the others' are taken here.
+ */
 export async function writeEnds(
   client: pg.PoolClient,
   context: LedgerContext,
   render: Renderer,
   ends: readonly EndingWithReason[],
+  taken: TakenRepeats = NONE_TAKEN,
 ): Promise<WrittenEnds> {
   if (ends.length === 0) return { outgoing: [], ended: [] };
+  const rest = takeRepeats(
+    client,
+    ends.map(({ job }) => job.key.no).filter((no) => !taken.jobNos.has(no)),
+  );
+  rest.catch(() => undefined); // looked at below, after the rendering that fills the wait
   const failed = ends.filter(({ end }) => end.failure !== null);
   const records =
     failed.length === 0
@@ -80,7 +89,8 @@ export async function writeEnds(
   }
   insertCosts(client, context, costs);
   if (letters.length > 0) insertJobLetters(client, context, letters);
-  outgoing.push(...(await repeatResults(client, context, render, ends, outgoing)));
+  const repeats = [...taken.rows, ...(await rest).rows];
+  outgoing.push(...repeatResults(context, render, repeats, outgoing));
   return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
 }
 
@@ -201,24 +211,40 @@ export function insertDeadLetters(client: pg.PoolClient, letters: readonly DeadL
   );
 }
 
-/** Results again for the newer records that named the same id and body while the job ran. */
-async function repeatResults(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  render: Renderer,
-  ends: readonly EndingWithReason[],
-  rendered: readonly Outgoing[],
-): Promise<Outgoing[]> {
+/** Newer records that named the id and body of jobs which this transaction ended; no longer waiting. */
+export interface TakenRepeats {
+  readonly jobNos: ReadonlySet<number>;
+  readonly rows: readonly Row[];
+}
+
+const NONE_TAKEN: TakenRepeats = { jobNos: new Set(), rows: [] };
+
+/** Takes the repeats of those jobs that the transaction itself has ended, and no others: it can be sent before it is known which those are. */
+export async function takeRepeats(client: pg.PoolClient, jobNos: readonly number[]): Promise<TakenRepeats> {
+  if (jobNos.length === 0) return NONE_TAKEN;
   const rows = await run(
     client,
     "repeats-of-ended",
-    "DELETE FROM repeats WHERE job_no = ANY($1::int8[]) RETURNING no, job_day, job_no, envelope",
-    [int8Array(ends.map(({ job }) => job.key.no))],
+    `DELETE FROM repeats r WHERE r.job_no = ANY($1::int8[])
+       AND (SELECT j.xmin FROM jobs j WHERE j.no = r.job_no AND j.day = r.job_day AND j.state <> 'active') = pg_current_xact_id()::xid
+     RETURNING no, job_no, envelope`,
+    [int8Array(jobNos)],
   );
+  return { jobNos: new Set(jobNos), rows };
+}
+
+function repeatResults(
+  context: LedgerContext,
+  render: Renderer,
+  repeats: readonly Row[],
+  rendered: readonly Outgoing[],
+): Outgoing[] {
+  if (repeats.length === 0) return [];
   const results = new Map(rendered.filter((record) => record.kind === "result").map((record) => [record.no, record]));
-  return rows.flatMap(([no, , jobNo, envelope]) => {
+  return repeats.map(([no, jobNo, envelope]) => {
     const original = results.get(Number(jobNo));
-    return original === undefined ? [] : [render.repeat(original, envelope ?? "{}", Number(no), context.today())];
+    if (original === undefined) throw new Error("InvariantError: a repeat was taken for a job without a result");
+    return render.repeat(original, envelope ?? "{}", Number(no), context.today());
   });
 }
 

@@ -1,18 +1,20 @@
 import type pg from "pg";
-import type { AttemptSummary, EndedState, ServedAnswer } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
-import type { LedgerKey, SessionNo } from "../../domain/ids.js";
-import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
-import { byteaArray, boolArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
-import { ENDING_COLUMNS, insertCosts, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { endAnswered, endWaiters } from "./end-waiters.js";
+import { takeRepeats, writeEnds } from "./ending.js";
 import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
-import { insertReady } from "./accept.js";
-import { toStored } from "./stored-body.js";
+import { owesLateCost, writeLateCosts } from "./late-costs.js";
+import { historyOf, type NewCall } from "./new-call.js";
+import { insertReady } from "./ready-rows.js";
+import { recordOutcomes } from "./record-outcomes.js";
+import { nearestDeadlines } from "./waiters.js";
 
 /**
  * The finish transaction: outcomes of attempts (facts, whoever brings them), what follows for their executions (decisions, only by
@@ -62,127 +64,32 @@ export async function finishInTransaction(
   render: Renderer,
 ): Promise<FinishOutcome> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  const recorded = await recordFacts(client, calls, group.session);
-  const news = calls.flatMap((call): NewCall[] => {
-    const settled = recorded.get(call.attempt.no);
-    return settled === undefined ? [] : [{ ...call, chargeIsFirst: !settled }];
-  });
-  const ends: JobEndReason[] = [];
-  const moved = new Set<NewCall>();
-  for (const call of await succeedExecutions(client, context, group, news)) {
-    moved.add(call);
-    ends.push({ call, failure: null });
-  }
-  for (const call of await failExecutions(client, group, news)) {
-    moved.add(call);
-    ends.push({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null });
-  }
+  const answered = calls.filter((call) => call.verdict.kind === "succeed").map((call) => call.execution);
+  // Out together: the later statements find by themselves what the first one changed.
+  const [recorded, rows, repeats] = await Promise.all([
+    recordOutcomes(client, context, { session: group.session, nowMs: group.nowMs, day: dayOf(calls), calls }),
+    endAnswered(client, context, group.nowMs, answered),
+    takeRepeats(
+      client,
+      answered.map(({ no }) => no),
+    ),
+  ]);
+  const { news } = recorded;
+  const moved = new Set(recorded.succeeded);
+  const failed = await failExecutions(client, group, news);
+  for (const call of failed) moved.add(call);
   for (const call of await waitExecutions(client, context, group, news)) moved.add(call);
-  const endings = await endWaiters(client, context, group.nowMs, ends);
-  const written = await writeEnds(client, context, render, endings.items);
+  const endings = await endWaiters(client, context, group.nowMs, {
+    answered: { calls: recorded.succeeded, rows },
+    failed: failed.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : [])),
+  });
+  const written = await writeEnds(client, context, render, endings.items, repeats);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
   const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
   const doubts = news.filter((call) => call.verdict.kind === "doubt");
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
-}
-
-/** A call whose outcome was not known before. */
-interface NewCall extends FinishedCall {
-  /** False once the attempt has a cost record (its doubt was settled): what is learned now is an adjustment. */
-  readonly chargeIsFirst: boolean;
-}
-
-interface JobEndReason {
-  readonly call: NewCall;
-  readonly failure: JobEnd["failure"];
-}
-
-/**
- * The first outcome of an attempt stands; a second one finds no row. A dead session may not decide what follows a failure, so that
- * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution. The session's
- * row is held until the end, so that it is not declared dead in between; nobody waits, declaring dead skips it.
- * @returns for each recorded attempt whether it was settled before.
- */
-async function recordFacts(
-  client: pg.PoolClient,
-  calls: readonly FinishedCall[],
-  session: SessionNo,
-): Promise<Map<number, boolean>> {
-  const stateOf = (call: FinishedCall): string =>
-    call.verdict.kind === "doubt" ? "in_doubt" : call.outcome === "succeeded" ? "answered" : "failed";
-  const rows = await run(
-    client,
-    "attempts-record",
-    `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $12 AND ended_at IS NULL FOR KEY SHARE)
-     UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
-       input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
-     FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[])
-       AS u(no, state, outcome, ended, request, version, input, cached, output, nano)
-     WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence))) OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
-     RETURNING a.no, a.settled_ms IS NOT NULL`,
-    [
-      int8Array(calls.map((call) => call.attempt.no)),
-      dayOf(calls),
-      textArray(calls.map(stateOf)),
-      textArray(calls.map((call) => call.outcome)),
-      int8Array(calls.map((call) => call.endedAtMs)),
-      textArray(calls.map((call) => call.requestId)),
-      textArray(calls.map((call) => call.modelVersion)),
-      int8Array(calls.map((call) => call.usage.inputTokens)),
-      int8Array(calls.map((call) => call.usage.cachedInputTokens)),
-      int8Array(calls.map((call) => call.usage.outputTokens)),
-      int8Array(calls.map((call) => call.nanoUsd)),
-      session,
-    ],
-  );
-  return new Map(rows.map(([no, settled]) => [Number(no), settled === "t"]));
-}
-
-/**
- * An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. When a newer attempt waits in
- * doubt, its row stays: the claim that takes it settles that doubt.
- */
-async function succeedExecutions(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  group: FinishGroup,
-  calls: readonly NewCall[],
-): Promise<NewCall[]> {
-  const good = calls.flatMap((call) =>
-    call.verdict.kind === "succeed" ? [{ call, answer: call.verdict.answer }] : [],
-  );
-  if (good.length === 0) return [];
-  const bodies = good.map(({ answer }) => toStored(answer.bodyText, context.settings));
-  const rows = await run(
-    client,
-    "executions-succeed",
-    `WITH done AS (
-       UPDATE executions e SET state = 'succeeded', answer = u.answer, answer_gzip = u.gzip, answer_facts = u.facts, ended_ms = $1
-       FROM unnest($2::int8[], $4::bytea[], $5::bool[], $6::text[], $7::bool[], $8::int8[]) AS u(no, answer, gzip, facts, cacheable, attempt)
-       WHERE e.no = u.no AND e.day = $3 AND e.state IN ('running', 'in_doubt', 'ready')
-       RETURNING e.no, e.tenant_no, e.key, e.lane, u.cacheable AND e.cache_write AS keep, OLD.state AS was, e.attempt_no = u.attempt AS newest),
-     forgotten AS (
-       DELETE FROM execution_key k USING done d
-       WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
-     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no)
-     SELECT no FROM done`,
-    [
-      group.nowMs,
-      int8Array(good.map(({ call }) => call.execution.no)),
-      dayOf(calls),
-      byteaArray(bodies.map((body) => body.bytes)),
-      boolArray(bodies.map((body) => body.gzip)),
-      textArray(good.map(({ answer }) => JSON.stringify(answer.facts))),
-      boolArray(good.map(({ answer }) => answer.facts.cacheable)),
-      int8Array(good.map(({ call }) => call.attempt.no)),
-    ],
-  );
-  return callsOf(
-    rows,
-    good.map(({ call }) => call),
-  );
 }
 
 /** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
@@ -288,203 +195,9 @@ async function waitExecutions(
   return rest.map(({ call }) => call);
 }
 
-/** Days on which jobs that wait for these executions were accepted: none before the execution's own, none after today. */
-export function waiterDays(context: LedgerContext, executions: readonly LedgerKey[]): readonly [number, number] {
-  return [executions.reduce((first, { day }) => Math.min(first, day), Number.MAX_SAFE_INTEGER), context.today() + 1];
-}
-
-/** The nearest deadline of the jobs that still wait for each execution. */
-export async function nearestDeadlines(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  executions: readonly LedgerKey[],
-): Promise<Map<number, { readonly deadlineMs: number; readonly priority: number }>> {
-  if (executions.length === 0) return new Map();
-  const rows = await run(
-    client,
-    "jobs-nearest-deadline",
-    "SELECT execution_no, min(deadline_ms), max(priority) FROM jobs WHERE execution_no = ANY($1::int8[]) AND day BETWEEN $2 AND $3 AND state = 'active' GROUP BY execution_no",
-    [int8Array(executions.map(({ no }) => no)), ...waiterDays(context, executions)],
-  );
-  return new Map(
-    rows.map(([no, deadline, priority]) => [Number(no), { deadlineMs: Number(deadline), priority: Number(priority) }]),
-  );
-}
-
 function callsOf(rows: readonly (readonly (string | null)[])[], calls: readonly NewCall[]): NewCall[] {
   const done = new Set(rows.map((row) => Number(row[0])));
   return calls.filter((call) => done.has(call.execution.no));
-}
-
-function historyOf(call: NewCall): readonly AttemptSummary[] {
-  return [...call.earlier, call.summary];
-}
-
-/** Ends the jobs that wait for ended executions. One past its deadline is `expired`, whatever the answer. */
-async function endWaiters(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  nowMs: number,
-  reasons: readonly JobEndReason[],
-): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
-  const served = new Set<number>();
-  if (reasons.length === 0) return { items: [], served };
-  const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
-  const rows: (readonly (string | null)[])[] = [];
-  for (const alike of byCode(reasons)) {
-    // Serial: nearly always one statement, since nearly all calls succeed.
-    rows.push(...(await endAlike(client, context, nowMs, alike)));
-  }
-  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
-  const payers = payersOf(jobs);
-  const items = jobs.map((job): EndingWithReason => {
-    const executionNo = job.execution?.no ?? -1;
-    const reason = byExecution.get(executionNo);
-    if (reason === undefined) throw new Error("InvariantError: a job ended for an execution that did not");
-    const payer = payers.get(executionNo) ?? job.key;
-    const isPayer = payer.no === job.key.no;
-    // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
-    const pays = isPayer && reason.call.chargeIsFirst;
-    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
-    return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
-  });
-  return { items, served };
-}
-
-/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
-function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
-  const groups = new Map<string, JobEndReason[]>();
-  for (const reason of reasons) {
-    const code = reason.failure?.code ?? "";
-    const group = groups.get(code);
-    if (group === undefined) groups.set(code, [reason]);
-    else group.push(reason);
-  }
-  return [...groups.values()];
-}
-
-async function endAlike(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  nowMs: number,
-  reasons: readonly JobEndReason[],
-): Promise<readonly (readonly (string | null)[])[]> {
-  const failure = reasons[0]?.failure ?? null;
-  const limit = reasons.length + context.settings.waitersMax;
-  const rows = await run(
-    client,
-    "jobs-end-waiters",
-    `WITH waiting AS MATERIALIZED (
-       SELECT w.no, w.day FROM jobs w
-       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $6 AND $7 AND w.state = 'active' LIMIT $5)
-     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $4 END,
-       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE $3 END
-     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $6 AND $7 AND j.state = 'active'
-     RETURNING ${ENDING_COLUMNS}`,
-    [
-      nowMs,
-      int8Array(reasons.map(({ call }) => call.execution.no)),
-      failure === null ? "succeeded" : "failed",
-      failure?.code ?? null,
-      limit,
-      ...waiterDays(
-        context,
-        reasons.map(({ call }) => call.execution),
-      ),
-    ],
-  );
-  if (rows.length === limit) await noteUnanswered(client, reasons);
-  return rows;
-}
-
-async function noteUnanswered(client: pg.PoolClient, reasons: readonly JobEndReason[]): Promise<void> {
-  await run(
-    client,
-    "unanswered-insert",
-    "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
-    [int8Array(reasons.map(({ call }) => call.execution.no)), int4Array(reasons.map(({ call }) => call.execution.day))],
-  );
-}
-
-/** The job that opened the execution pays; when it has left, the first of those that are served. */
-function payersOf(
-  jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[],
-): Map<number, LedgerKey> {
-  const payers = new Map<number, LedgerKey>();
-  for (const job of jobs) {
-    const executionNo = job.execution?.no ?? -1;
-    if (!payers.has(executionNo)) payers.set(executionNo, job.key);
-    if (job.key.no === executionNo) payers.set(executionNo, job.key);
-  }
-  return payers;
-}
-
-function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {
-  const { call } = reason;
-  const expired = status === "expired";
-  return {
-    answer: answerOf(call),
-    failure: expired
-      ? {
-          code: "DEADLINE_EXCEEDED",
-          message: "the deadline passed before the answer was there",
-          provider: null,
-          retryAtMs: null,
-        }
-      : reason.failure,
-    served: pays ? "call" : "coalesced",
-    payer,
-    history: historyOf(call),
-    endedAtMs: nowMs,
-  };
-}
-
-/** What was billed; whether it serves anybody is another question. */
-function answerOf({ verdict }: NewCall): ServedAnswer | null {
-  return verdict.kind === "succeed" || verdict.kind === "fail" ? verdict.answer : null;
-}
-
-/** A billed attempt whose cost record no served job carries: nobody waited any more, or its execution had ended otherwise. */
-function owesLateCost(call: NewCall, moved: boolean, served: boolean): boolean {
-  if (call.verdict.kind === "doubt") return false;
-  if (call.nanoUsd === 0n && call.chargeIsFirst) return false;
-  return !(moved && served);
-}
-
-async function writeLateCosts(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  render: Renderer,
-  calls: readonly NewCall[],
-  moved: ReadonlySet<NewCall>,
-  nowMs: number,
-): Promise<Outgoing[]> {
-  const outgoing: Outgoing[] = [];
-  const costs: CostRow[] = [];
-  for (const call of calls) {
-    // Serial: rare, and the reads are by primary key.
-    const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [
-      call.attempt.no,
-      call.execution.day,
-    ]);
-    const input: LateCost = {
-      ...(await payerOf(client, context, call.execution)),
-      execution: call.execution,
-      attempt: call.attempt,
-      billing: moved.has(call) ? "charged" : "waste",
-      nanoUsd: call.nanoUsd,
-      usage: call.usage,
-      priceVersion: call.priceVersion,
-      correctsNo: earlier.length > 0 ? call.attempt.no : null,
-      no: earlier.length > 0 ? context.numbers.next() : call.attempt.no,
-      atMs: nowMs,
-    };
-    const rendered = render.lateCost(input);
-    outgoing.push(rendered.outgoing);
-    costs.push(rendered.cost);
-  }
-  insertCosts(client, context, costs);
-  return outgoing;
 }
 
 /** An event has its attempt's number: a doubt begins once. */
@@ -501,31 +214,4 @@ async function doubtEvents(client: pg.PoolClient, render: Renderer, calls: reado
       execution.day,
     );
   });
-}
-
-/** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */
-export async function payerOf(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  execution: LedgerKey,
-): Promise<Pick<LateCost, "tenant" | "payer">> {
-  const rows = await run(
-    client,
-    "execution-payer",
-    `SELECT e.tenant_no, j.job_id, j.generation, j.envelope FROM executions e LEFT JOIN jobs j ON j.no = e.no AND j.day = e.day
-     WHERE e.no = $1 AND e.day = $2`,
-    [execution.no, execution.day],
-  );
-  const [tenantNo, jobId, generation, envelope] = rows[0] ?? [];
-  return {
-    tenant: context.tenants.nameOf(Number(tenantNo)),
-    payer:
-      jobId === null || jobId === undefined
-        ? null
-        : {
-            jobId: Buffer.from(jobId.slice(2), "hex").toString("utf8"),
-            generation: Number(generation),
-            envelope: envelope ?? "{}",
-          },
-  };
 }

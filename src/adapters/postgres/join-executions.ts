@@ -1,8 +1,10 @@
 import type pg from "pg";
+import { chooseExecution, LANE, type Choice, type Joiner, type Lane } from "../../domain/dedupe/choose-execution.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { AdmittedJob } from "../../domain/job/job.js";
 import { byteaArray, int4Array, int8Array } from "./binary-array.js";
 import { run } from "./connection.js";
+import { findExecutions, type Found, type StoredAnswer } from "./found-executions.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 /** What joining needs of a job; a replay has only this. */
@@ -11,28 +13,37 @@ export type JoiningJob = Pick<
   "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs"
 >;
 
-/** A new job looking for the execution that serves it. Left with `execution` null: it opens its own. */
+/** A new job looking for the execution that serves it. Left with `execution` null: it opens its own, in `lane`. */
 export interface Joining {
   readonly no: number;
   readonly job: JoiningJob;
+  /** As in `Joiner`. */
+  readonly riskNanoUsd: bigint | null;
   execution: LedgerKey | null;
-  cached: {
-    readonly answer: string;
-    readonly gzip: boolean;
-    readonly facts: string;
-    readonly answeredMs: number;
-  } | null;
+  cached: StoredAnswer | null;
+  lane: Lane;
+}
+
+/** What one call works on. */
+interface Search {
+  readonly client: pg.PoolClient;
+  readonly context: LedgerContext;
+  readonly day: number;
+  readonly nowMs: number;
+  /** What each key's first job found, for the others of the key. */
+  readonly seen: Map<Joining, readonly Found[]>;
 }
 
 const TRIES = 4;
 
 /**
- * Finds or takes the one live execution of each request key.
+ * Finds or takes the execution that serves each job, by the rule of `chooseExecution`.
  *
- * A key is taken by inserting it. Where it is there already, its execution is locked `FOR SHARE`: finish changes that row first
+ * A key is taken by inserting it. Where it is there already, its executions are locked `FOR SHARE`: finish changes such a row first
  * and reads its waiters in a later statement, so either this job is seen by it, or this transaction waits and finds the execution
- * ended. An ended one is a cached answer if it is young enough, else the key is moved to a new execution, on condition that it
- * still names the old one; when somebody else was first, the search begins again.
+ * ended. The key of an ended one is moved to a new execution on condition that it still names the old one; when somebody else was
+ * first, the search begins again. An execution that waits is asked how long, in a later statement than the lock: until the transaction
+ * ends, no claim can take it up.
  */
 export async function joinExecutions(
   client: pg.PoolClient,
@@ -41,135 +52,142 @@ export async function joinExecutions(
   day: number,
   nowMs: number,
 ): Promise<void> {
-  const openers = new Map<string, Joining>();
-  const followers: { readonly joining: Joining; readonly opener: Joining }[] = [];
-  let searching: Joining[] = [];
-  for (const joining of jobs) {
-    if (!joining.job.dedupe) continue;
-    const opener = openers.get(keyOf(joining));
-    if (opener === undefined) {
-      openers.set(keyOf(joining), joining);
-      searching.push(joining);
-    } else followers.push({ joining, opener });
-  }
+  const search: Search = { client, context, day, nowMs, seen: new Map() };
+  const { openers, followers } = pairUp(jobs);
+  let searching: readonly Joining[] = openers;
   for (let attempt = 1; searching.length > 0; attempt += 1) {
     if (attempt > TRIES)
       throw new Error("InvariantError: a request key changed hands four times inside one intake group");
-    searching = await searchOnce(client, context, searching, day, nowMs);
+    searching = await searchOnce(search, searching);
   }
-  // Whoever may not take the stored answer that served the opener must not join either: that execution has ended, nobody would answer it.
-  const alone: Joining[] = [];
-  for (const { joining, opener } of followers) {
-    if (opener.cached !== null && !usable(joining, nowMs, opener.cached.answeredMs)) {
-      alone.push(joining);
-      continue;
-    }
-    joining.execution = opener.execution ?? { no: opener.no, day };
-    joining.cached = opener.cached;
-  }
-  if (alone.length > 0) await joinExecutions(client, context, alone, day, nowMs);
+  // Whoever what the opener found does not serve looks for itself: its deadline is nearer, or a stored answer is too old for it.
+  const alone = followers.filter(({ joining, opener }) => !follows(search, joining, opener));
+  if (alone.length > 0)
+    await joinExecutions(
+      client,
+      context,
+      alone.map(({ joining }) => joining),
+      day,
+      nowMs,
+    );
+  await pullForward(search, jobs);
 }
 
-function keyOf(joining: Joining): string {
-  return `${joining.job.tenant}\0${joining.job.executionKey.toString("latin1")}`;
+interface Follower {
+  readonly joining: Joining;
+  readonly opener: Joining;
 }
 
-function usable(joining: Joining, nowMs: number, answeredMs: number): boolean {
-  const { cacheRead, cacheMaxAgeMs } = joining.job;
-  return cacheRead && (cacheMaxAgeMs === null || nowMs - answeredMs <= cacheMaxAgeMs);
+/** The first job of each key searches; the others follow it. */
+function pairUp(jobs: readonly Joining[]): { readonly openers: Joining[]; readonly followers: Follower[] } {
+  const openers = new Map<string, Joining>();
+  const followers: Follower[] = [];
+  for (const joining of jobs) {
+    if (!joining.job.dedupe) continue;
+    const key = `${joining.job.tenant}\0${joining.job.executionKey.toString("latin1")}`;
+    const opener = openers.get(key);
+    if (opener === undefined) openers.set(key, joining);
+    else followers.push({ joining, opener });
+  }
+  return { openers: [...openers.values()], followers };
+}
+
+/** @returns false when it has to search for itself. */
+function follows({ seen, day, nowMs }: Search, joining: Joining, opener: Joining): boolean {
+  if (opener.execution === null) {
+    joining.execution = { no: opener.no, day };
+    return true;
+  }
+  const choice = chooseExecution(seen.get(opener) ?? [], joinerOf(joining), nowMs);
+  if (choice.kind !== "take") return false;
+  take(joining, choice.execution);
+  return true;
+}
+
+function joinerOf({ job, riskNanoUsd }: Joining): Joiner {
+  const { deadlineMs, cacheRead, cacheMaxAgeMs } = job;
+  return { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd };
+}
+
+function take(joining: Joining, { key, answer }: Found): void {
+  joining.execution = key;
+  joining.cached = answer;
 }
 
 /** @returns those whose key slipped away between two statements. */
-async function searchOnce(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  jobs: readonly Joining[],
-  day: number,
-  nowMs: number,
-): Promise<Joining[]> {
+async function searchOnce(search: Search, jobs: readonly Joining[]): Promise<Joining[]> {
   const ordered = [...jobs].sort((a, b) => Buffer.compare(a.job.executionKey, b.job.executionKey));
-  const tenants = int4Array(ordered.map(({ job }) => context.tenants.noOf(job.tenant)));
-  const keys = byteaArray(ordered.map(({ job }) => job.executionKey));
+  const took = await insertKeys(search, ordered, LANE.ordinary);
+  if (took.size === ordered.length) return [];
+  const taken = ordered.filter(({ no }) => !took.has(no));
+  const found = await findExecutions(
+    search.client,
+    taken.map(({ job }) => ({ tenantNo: search.context.tenants.noOf(job.tenant), hash: job.executionKey })),
+  );
+  const again: Joining[] = [];
+  for (const [place, joining] of taken.entries()) {
+    const executions = found[place] ?? [];
+    search.seen.set(joining, executions);
+    const choice = chooseExecution(executions, joinerOf(joining), search.nowMs);
+    if (choice.kind === "take") take(joining, choice.execution);
+    // Serial: rows go in key order, and an ended or a late execution is rare among those that are found.
+    else if (choice.kind === "again" || !(await takeKey(search, joining, choice))) again.push(joining);
+    else joining.lane = choice.lane;
+  }
+  return again;
+}
+
+/** @returns numbers of the jobs whose keys were free. */
+async function insertKeys(
+  { client, context, day }: Search,
+  jobs: readonly Joining[],
+  lane: Lane,
+): Promise<Set<number>> {
   const inserted = await run(
     client,
     "execution-key-insert",
     `INSERT INTO execution_key (tenant_no, key, lane, execution_day, execution_no)
-     SELECT u.t, u.k, 0, $4, u.n FROM unnest($1::int4[], $2::bytea[], $3::int8[]) AS u(t, k, n)
+     SELECT u.t, u.k, $5::int2, $4, u.n FROM unnest($1::int4[], $2::bytea[], $3::int8[]) AS u(t, k, n)
      ON CONFLICT DO NOTHING RETURNING execution_no`,
-    [tenants, keys, int8Array(ordered.map(({ no }) => no)), day],
-  );
-  if (inserted.length === ordered.length) return [];
-  const took = new Set(inserted.map((row) => Number(row[0])));
-  const taken = ordered.filter(({ no }) => !took.has(no));
-  return joinTaken(client, context, taken, day, nowMs);
-}
-
-async function joinTaken(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  jobs: readonly Joining[],
-  day: number,
-  nowMs: number,
-): Promise<Joining[]> {
-  const rows = await run(
-    client,
-    "execution-join",
-    `SELECT u.place, e.no, e.day, e.state, e.ended_ms, e.answer, e.answer_gzip, e.answer_facts
-     FROM unnest($1::int4[], $2::bytea[]) WITH ORDINALITY AS u(t, k, place)
-     JOIN execution_key x ON x.tenant_no = u.t AND x.key = u.k AND x.lane = 0
-     JOIN executions e ON e.no = x.execution_no AND e.day = x.execution_day
-     ORDER BY e.no + 0 FOR SHARE OF e`,
     [
       int4Array(jobs.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(jobs.map(({ job }) => job.executionKey)),
+      int8Array(jobs.map(({ no }) => no)),
+      day,
+      lane,
     ],
   );
-  const again = new Set(jobs);
-  const pulled: Joining[] = [];
-  for (const [place, no, executionDay, state, endedMs, answer, gzip, facts] of rows) {
-    const joining = jobs[Number(place) - 1];
-    if (joining === undefined) continue;
-    const key = { no: Number(no), day: Number(executionDay) };
-    if (state === "ready" || state === "running" || state === "in_doubt") {
-      joining.execution = key;
-      again.delete(joining);
-      if (state === "ready") pulled.push(joining);
-    } else if (
-      state === "succeeded" &&
-      answer !== null &&
-      answer !== undefined &&
-      usable(joining, nowMs, Number(endedMs))
-    ) {
-      joining.execution = key;
-      joining.cached = { answer, gzip: gzip === "t", facts: facts ?? "{}", answeredMs: Number(endedMs) };
-      again.delete(joining);
-    } else if (await replaceKey(client, context, joining, key, day)) {
-      again.delete(joining);
-    }
-  }
-  if (pulled.length > 0) await pullForward(client, pulled);
-  return [...again];
+  return new Set(inserted.map((row) => Number(row[0])));
 }
 
-async function replaceKey(
-  client: pg.PoolClient,
-  context: LedgerContext,
+/** The key's new execution in this lane, if nobody was faster. */
+async function takeKey(
+  search: Search,
   joining: Joining,
-  old: LedgerKey,
-  day: number,
+  { lane, instead }: Extract<Choice<Found>, { readonly kind: "open" }>,
 ): Promise<boolean> {
+  if (instead === null) return (await insertKeys(search, [joining], lane)).size === 1;
+  const { client, context, day } = search;
   const rows = await run(
     client,
     "execution-key-replace",
     `UPDATE execution_key SET execution_no = $1, execution_day = $2
-     WHERE tenant_no = $3 AND key = $4 AND lane = 0 AND execution_no = $5 RETURNING 1`,
-    [joining.no, day, context.tenants.noOf(joining.job.tenant), joining.job.executionKey, old.no],
+     WHERE tenant_no = $3 AND key = $4 AND lane = $6 AND execution_no = $5 RETURNING 1`,
+    [joining.no, day, context.tenants.noOf(joining.job.tenant), joining.job.executionKey, instead.key.no, lane],
   );
   return rows.length === 1;
 }
 
 /** A waiting execution takes on the highest priority and the nearest deadline of its jobs. */
-async function pullForward(client: pg.PoolClient, jobs: readonly Joining[]): Promise<void> {
+async function pullForward({ client, seen }: Search, jobs: readonly Joining[]): Promise<void> {
+  const rows = new Map([...seen.values()].flat().flatMap(({ key, row }) => (row === null ? [] : [[key.no, row]])));
+  if (rows.size === 0) return;
+  const pulled = jobs.flatMap(({ execution, job: { priority, deadlineMs } }) => {
+    const row = rows.get(execution?.no ?? -1);
+    if (row === undefined || (row.priority >= priority && row.expiresMs <= deadlineMs)) return [];
+    return [{ no: execution?.no ?? null, priority, deadlineMs }];
+  });
+  if (pulled.length === 0) return;
   await run(
     client,
     "ready-pull-forward",
@@ -178,9 +196,9 @@ async function pullForward(client: pg.PoolClient, jobs: readonly Joining[]): Pro
            FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS v(no, priority, expires) GROUP BY no) u
      WHERE r.no = u.no AND (r.priority < u.priority OR r.expires_ms > u.expires)`,
     [
-      int8Array(jobs.map(({ execution }) => execution?.no ?? null)),
-      int4Array(jobs.map(({ job }) => job.priority)),
-      int8Array(jobs.map(({ job }) => job.deadlineMs)),
+      int8Array(pulled.map(({ no }) => no)),
+      int4Array(pulled.map(({ priority }) => priority)),
+      int8Array(pulled.map(({ deadlineMs }) => deadlineMs)),
     ],
   );
 }

@@ -1,7 +1,9 @@
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
+import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
+import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type {
@@ -17,11 +19,12 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
 } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
-import { int4Array, int8Array } from "./binary-array.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
 import { claim, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
@@ -32,7 +35,9 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
+import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
+import { beginTurn, markRecord, readMark } from "./turns.js";
 
 /** A router that has not beaten for this long may have its outbox groups taken over; a repeat has the same bytes. */
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -98,6 +103,22 @@ export class PostgresLedger implements Ledger {
       "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
       [this.#context.cluster, topic, partition, next],
     );
+  }
+
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, topic, partition);
+  }
+
+  mark(topic: string, partition: number): Promise<RecordMark | null> {
+    return readMark(this.#context, topic, partition);
+  }
+
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
+    return markRecord(this.#context, session, topic, partition, offset);
+  }
+
+  noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {
+    return noteStop(this.#context, session, stopped, atMs);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
@@ -244,20 +265,23 @@ export class PostgresLedger implements Ledger {
   }
 
   /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */
-  async load(limit: number): Promise<LedgerLoad> {
+  async load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
     const rows = await run(
       this.#context.pools.durable,
       "ledger-load",
       `SELECT (SELECT count(*) FROM (SELECT 1 FROM ready LIMIT $1) r),
-         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready LIMIT 10000) o),
+         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
+         CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE
+           (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
          (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
             ORDER BY priority DESC, run_at_ms LIMIT 1) m)`,
-      [limit],
+      [readyRows, outboxRows, textArray(refusing)],
     );
-    const [ready, outbox, oldest] = rows[0] ?? [];
+    const [ready, outbox, refused, oldest] = rows[0] ?? [];
     return {
       readyRows: Number(ready),
       outboxRecords: Number(outbox),
+      refusedRecords: Number(refused),
       oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest),
     };
   }

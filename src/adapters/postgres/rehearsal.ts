@@ -103,6 +103,7 @@ function inventJob(
       maxNanoUsd: 0n,
       startedAtMs: nowMs,
     },
+    riskNanoUsd: null,
   };
 }
 

@@ -5,13 +5,13 @@ import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ProviderKind } from "../../domain/route/route.js";
-import { insertReady } from "./accept.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { doubtSubjects } from "./doubt-subjects.js";
-import { nearestDeadlines } from "./finish.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
+import { insertReady } from "./ready-rows.js";
+import { nearestDeadlines } from "./waiters.js";
 
 /** Attempts of a dead session that one transaction puts in doubt. */
 const RECOVER_STEP = 500;
@@ -73,7 +73,7 @@ export async function recoverDeadSessions(
   await run(
     context.pools.durable,
     "sessions-declare-dead",
-    `UPDATE routers SET ended_at = clock_timestamp() WHERE session_no IN (
+    `UPDATE routers SET ended_at = clock_timestamp(), died = true WHERE session_no IN (
        SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
        ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
     [deadAfterMs],

@@ -20,6 +20,10 @@ function needsOf(status: LedgerStatus): readonly string[] {
   const { inDoubt, nowMs } = status;
   const parked = status.letters.filter(({ state }) => state === "parked").reduce((sum, { count }) => sum + count, 0);
   const needs: string[] = [];
+  if (status.stopped.length > 0)
+    needs.push(
+      `${String(status.stopped.length)} partitions are stopped, since their log is not the one that was read: sluice topics adopt --dry-run`,
+    );
   if (inDoubt.oldestMs !== null && nowMs - inDoubt.oldestMs > DOUBT_AGE_MS) {
     needs.push(
       `${String(inDoubt.open + inDoubt.settled)} attempts are in doubt, the oldest for over an hour: compare with the provider's bill, then sluice in-doubt resolve`,

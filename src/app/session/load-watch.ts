@@ -9,6 +9,8 @@ interface LoadWatchParts {
   readonly consumer: Pick<JobsConsumer, "pause" | "resume">;
   /** Intents of this session that have not ended. */
   readonly openIntents: () => number;
+  /** Topics of tenants that take no records now. */
+  readonly refusingTopics: () => readonly string[];
   readonly marks: SessionSettings["pending"];
   readonly clock: Pick<Clock, "nowMs">;
   readonly log: Log;
@@ -26,12 +28,15 @@ export class LoadWatch {
 
   /** One look. Rejects when the ledger can't be asked: then fetching stays as it is. */
   async look(): Promise<void> {
-    const { ledger, openIntents, marks, clock, metrics } = this.#parts;
-    const { readyRows, outboxRecords, oldestRunnableMs } = await ledger.load(marks.jobsMax + 1);
+    const { ledger, openIntents, refusingTopics, marks, clock, metrics } = this.#parts;
+    const limits = { readyRows: marks.jobsMax + 1, outboxRows: marks.outboxRowsMax + 1 };
+    const { readyRows, oldestRunnableMs, ...outbox } = await ledger.load(limits, refusingTopics());
+    // What a tenant's refusing topic keeps waiting stops nobody else, until it is as much as all others may have.
+    const outboxRecords = outbox.outboxRecords + Math.max(0, outbox.refusedRecords - marks.outboxRowsMax);
     const pending = readyRows + openIntents();
     const waitedMs = oldestRunnableMs === null ? 0 : Math.max(0, clock.nowMs() - oldestRunnableMs);
     metrics.set("sluice_pending_jobs", {}, pending);
-    metrics.set("sluice_outbox_rows", {}, outboxRecords);
+    metrics.set("sluice_outbox_rows", {}, outbox.outboxRecords + outbox.refusedRecords);
     metrics.set("sluice_oldest_runnable_seconds", {}, waitedMs / 1000);
     const part = this.#paused ? marks.resumeAt : 1;
     const full = pending > marks.jobsMax * part || outboxRecords > marks.outboxRowsMax * part;

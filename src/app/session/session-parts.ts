@@ -1,4 +1,4 @@
-import type { PartitionAlert } from "../../domain/event/partition-event.js";
+import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
@@ -26,6 +26,8 @@ export interface SessionPorts {
   /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
   readonly rehearse: (session: SessionNo, render: Renderer) => Promise<void>;
   readonly openConsumer: (ears: ConsumerEars) => JobsConsumer;
+  /** Writes down for operators that a session stopped a partition. */
+  readonly noteStop: (session: SessionNo, stopped: StoppedPartition) => Promise<void>;
   /** First and next offset of a partition at the broker. */
   readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
   readonly publisher: Publisher;
@@ -41,6 +43,7 @@ export interface SessionPorts {
 
 /** Who hears what a consumer reads and finds. */
 export interface ConsumerEars {
+  readonly session: SessionNo;
   readonly sink: RecordSink;
   readonly alert: (alert: PartitionAlert) => void;
 }
@@ -59,7 +62,7 @@ export interface SessionSettings {
   readonly delivery: DeliverySettings;
   readonly groups: { readonly sizeMax: number; readonly waitMs: number };
   readonly pending: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
-  readonly relay: { readonly recordsMax: number; readonly recordsPerSend: number; readonly bytesPerSend: number };
+  readonly relay: RelaySettings;
   readonly resultBytesMax: number;
   readonly watchdogMs: number;
   readonly shutdownGraceMs: number;
@@ -72,6 +75,15 @@ interface AccountSettings {
   readonly callTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+}
+
+interface RelaySettings {
+  readonly recordsMax: number;
+  readonly refusedRecordsMax: number;
+  readonly recordsPerSend: number;
+  readonly bytesPerSend: number;
+  /** Topics that tenants chose for their results. */
+  readonly replyTopics: ReadonlySet<string>;
 }
 
 interface DeliverySettings extends RetryLimits {

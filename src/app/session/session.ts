@@ -1,7 +1,8 @@
-import { partitionEvent, type PartitionAlert } from "../../domain/event/partition-event.js";
+import { partitionEvent, type PartitionAlert, type StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobsConsumer } from "../../ports/broker.js";
 import { ConsumerWatchdog, type PartitionLook } from "../../adapters/kafka/consumer-watchdog.js";
+import { persist } from "../../pipeline/persist.js";
 import { reportEnds } from "../../pipeline/finish/finish-stage.js";
 import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
@@ -40,6 +41,7 @@ export class Session {
     this.#parts = parts;
     this.no = session;
     this.#consumer = ports.openConsumer({
+      session,
       sink: { offer: (run) => this.#stages.intake.offer(run) },
       alert: (alert) => {
         this.#alerted(alert);
@@ -64,6 +66,7 @@ export class Session {
       ...ports,
       consumer: this.#consumer,
       openIntents: () => this.#stages.numbers.openCount,
+      refusingTopics: () => this.#stages.relay.refusingTopics,
       marks: settings.pending,
     });
   }
@@ -178,6 +181,7 @@ export class Session {
     const { clock, log, alerts } = this.#parts.ports;
     const event = partitionEvent(alert, clock.nowMs());
     log.error(`inbox.${alert.cause}`, { ...alert, note: event.message });
+    if (alert.cause !== "gap") void this.#noteStop(alert);
     if (!alerts.take(alert)) return;
     // Nobody waits for it: the partition is stopped or passed over all the same.
     this.#parts.ports.ledger.note(this.no, event, this.#stages.render).then(
@@ -189,6 +193,20 @@ export class Session {
         log.warn("inbox.alert_unpublished", { cause: alert.cause, message: messageOf(error) });
       },
     );
+  }
+
+  /** For `sluice status`. Nobody waits for it. */
+  async #noteStop(stopped: StoppedPartition): Promise<void> {
+    const { noteStop, log, mendable } = this.#parts.ports;
+    await persist(
+      this.#parts.ports,
+      "inbox.stop_unwritten",
+      mendable,
+      () => this.#over.signal.aborted,
+      () => noteStop(this.no, stopped),
+    ).catch((error: unknown) => {
+      log.error("inbox.stop_unwritten", { error });
+    });
   }
 
   /** Where each assigned partition stands in the ledger and at the broker. */

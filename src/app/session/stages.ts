@@ -164,6 +164,7 @@ export class Stages {
       slots: this.slots,
       inbox,
       slotWaitMs: SLOT_WAIT_MS,
+      doubt: (account) => this.#accountOf(account).inDoubt,
       mayStart: this.#mayStart,
       backlog: {
         here: () => this.dispatch.backlog,

@@ -28,6 +28,7 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
   return {
     at: new Date(status.nowMs).toISOString(),
     routers: status.routers,
+    stoppedPartitions: status.stopped.map(({ sinceMs, ...partition }) => ({ ...partition, ageMs: age(sinceMs) })),
     waiting: { rows: status.readyRows, oldestRunnableAgeMs: age(status.oldestRunnableMs) },
     outbox: { records: status.outboxRecords, oldestAgeMs: age(status.outboxOldestMs) },
     inDoubt: {
@@ -44,10 +45,15 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
 }
 
 function statusLines(status: OperatorStatus): readonly string[] {
-  const { inDoubt, letters, routers } = status;
+  const { inDoubt, letters, routers, stopped } = status;
   const ago = (ms: number | null): string => (ms === null ? "" : `, the oldest ${secondsText(status.nowMs - ms)}`);
   return [
     `routers      ${routers.length === 0 ? "none lives" : routers.map(({ name, session, beatAgeMs }) => `${name} (session ${String(session)}, beat ${secondsText(beatAgeMs)} ago)`).join(", ")}`,
+    ...(stopped.length === 0
+      ? []
+      : [
+          `stopped      ${stopped.map(({ topic, partition, cause, next, sinceMs }) => `${topic} ${String(partition)} at ${String(next)} (${cause}, ${secondsText(status.nowMs - sinceMs)} ago)`).join(", ")}`,
+        ]),
     `waiting      ${String(status.readyRows)} executions${ago(status.oldestRunnableMs)}${status.oldestRunnableMs === null ? "" : " overdue"}`,
     `outbox       ${String(status.outboxRecords)} records${ago(status.outboxOldestMs)}`,
     `in doubt     ${String(inDoubt.open)} in their grace, ${String(inDoubt.settled)} settled with open cost, at most ${dollarsText(BigInt(inDoubt.maxNanoUsd))}${ago(inDoubt.oldestMs)}`,

@@ -13,6 +13,9 @@ export type PartitionAlert = {
   | { readonly cause: "gap"; readonly logStart: number; readonly lostAtMost: number }
 );
 
+/** A partition that its router does not read on. */
+export type StoppedPartition = Exclude<PartitionAlert, { readonly cause: "gap" }>;
+
 const WHAT_TO_DO = "look what happened to the topic, then run: sluice topics adopt";
 
 export function partitionEvent(alert: PartitionAlert, atMs: EpochMs): GatewayEvent {

@@ -17,6 +17,8 @@ export interface IntakeJob {
   readonly record: KeptRecord;
   /** The call to make if this job opens an execution; null: it waits as a row. */
   readonly intent: AttemptIntent | null;
+  /** Most that an identical call in doubt may have cost for another to be made beside it, nano-dollars; null: none may. */
+  readonly riskNanoUsd: bigint | null;
 }
 
 /** A record that becomes no job, already rendered: its dead letter and, where identity is proven, its failed result. */

@@ -1,3 +1,4 @@
+import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { WaitingExecution } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
@@ -29,7 +30,7 @@ export interface DispatchParts {
   readonly claimSizeMax: number;
   readonly idlePollMs: number;
   readonly retry: RetryLimits;
-  readonly doubt: (account: string) => { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint };
+  readonly doubt: (account: string) => DoubtPolicy;
   readonly mendable: (error: unknown) => boolean;
   readonly mayStart: () => boolean;
   readonly start: (work: Work) => void;

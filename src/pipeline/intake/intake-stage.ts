@@ -1,3 +1,4 @@
+import { riskBesideDoubt, type DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
@@ -41,6 +42,7 @@ export interface IntakeParts {
   /** Longest wait for a free slot before a group is accepted into waiting rows. */
   readonly slotWaitMs: number;
   readonly mendable: (error: unknown) => boolean;
+  readonly doubt: (account: string) => DoubtPolicy;
   readonly mayStart: () => boolean;
   readonly backlog: { readonly here: () => boolean; readonly began: () => void };
   readonly start: (work: Work) => void;
@@ -219,6 +221,10 @@ export class IntakeStage implements RecordSink {
             startedAtMs: nowMs,
           }
         : null,
+      riskNanoUsd: riskBesideDoubt(
+        job.policy.onDoubt,
+        planned.routes.map(({ account }) => this.#parts.doubt(account)),
+      ),
     };
   }
 

@@ -28,6 +28,11 @@ export class RelayStage {
     return [...this.#topics.values()].reduce((sum, queue) => sum + queue.records, 0);
   }
 
+  /** Reply topics of tenants that take nothing at present. */
+  get refusingTopics(): readonly string[] {
+    return [...this.#topics].filter(([, queue]) => queue.refuses).map(([topic]) => topic);
+  }
+
   add(groups: readonly OutboxGroup[]): void {
     for (const group of groups) {
       if (this.#held.has(group.seq)) continue;

@@ -19,6 +19,10 @@ export interface TopicQueueParts {
   readonly bytesPerSend: number;
   /** How long a record waits for a topic that takes nothing (missing, not authorised) before it is given up. */
   readonly undeliverableAfterMs: number;
+  /** As many records wait for a reply topic that takes nothing; beyond it the oldest are given up before their time. */
+  readonly refusedRecordsMax: number;
+  /** Topics of the tenants' own: what waits for one of them must not stop the others. */
+  readonly replyTopics: ReadonlySet<string>;
 }
 
 /** What a queue tells the stage. */
@@ -52,7 +56,8 @@ type Sent = PublishOutcome | { readonly kind: "trouble" };
  * The records of one topic on their way. What comes of a send:
  * - acknowledged: a group whose last record this was loses its row;
  * - trouble: the topic pauses, longer each time, and the same records go first when it goes on;
- * - the topic takes nothing: the same; records that have waited for too long are given up, dead letters never;
+ * - the topic takes nothing: the same; records that have waited for too long are given up, dead letters never; of a tenant's own topic also
+ *   the oldest of too many;
  * - a record is refused: the send is halved until the refused one is alone. The others go out, it is given up.
  *
  * Rows stay in the ledger until their records are acknowledged or given up, so a kill or a stop at any point loses nothing.
@@ -81,6 +86,11 @@ export class TopicQueue {
   /** Records that are neither acknowledged nor given up, those of a send under way included. */
   get records(): number {
     return this.#records;
+  }
+
+  /** A tenant's own topic that took nothing at its last send. */
+  get refuses(): boolean {
+    return this.#refused && this.#parts.replyTopics.has(this.#topic);
   }
 
   /** Its last send failed; the next comes after a pause. */
@@ -166,14 +176,20 @@ export class TopicQueue {
     return left.length > 0 ? [...left, ...entries.slice(middle)] : this.#settle(entries.slice(middle));
   }
 
-  async #waitForTopic(entries: readonly Entry[], reason: string): Promise<readonly Entry[]> {
-    const { clock, undeliverableAfterMs } = this.#parts;
+  async #waitForTopic(sent: readonly Entry[], reason: string): Promise<readonly Entry[]> {
+    const { clock, undeliverableAfterMs, refusedRecordsMax } = this.#parts;
     this.#refused = true;
+    const excess = this.refuses ? Math.max(0, this.#records - refusedRecordsMax) : 0;
+    const entries = [...sent, ...this.#entries.splice(0, Math.max(0, excess - sent.length))];
     const writtenBeforeMs = clock.nowMs() - undeliverableAfterMs;
-    const overdue = (entry: Entry): boolean =>
-      entry.record.kind !== "dead_letter" && entry.group.sinceMs <= writtenBeforeMs;
-    await this.#giveUp(entries.filter(overdue), reason);
-    return entries.filter((entry) => !overdue(entry));
+    const over = new Set(
+      entries.filter(
+        ({ record, group }, place) =>
+          record.kind !== "dead_letter" && (place < excess || group.sinceMs <= writtenBeforeMs),
+      ),
+    );
+    await this.#giveUp([...over], reason);
+    return entries.filter((entry) => !over.has(entry));
   }
 
   async #send(entries: readonly Entry[]): Promise<Sent> {

@@ -1,3 +1,4 @@
+import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
@@ -62,10 +63,11 @@ async function acceptInTransaction(
     item,
     no: item.no,
     job: item.job,
+    riskNanoUsd: item.riskNanoUsd,
     fate: null,
     execution: null,
     cached: null,
-    answeredMs: null,
+    lane: LANE.ordinary,
   }));
   const outgoing: Outgoing[] = [];
   const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
@@ -222,13 +224,13 @@ async function insertExecutions(
   const opened = fresh.filter(({ fate }) => fate === "started" || fate === "queued");
   if (opened.length === 0) return;
   await context.statement(transaction, "executions-insert");
-  for (const { no, job, item, fate } of opened) {
+  for (const { no, job, item, fate, lane } of opened) {
     const key = { day, no };
     const intent = fate === "started" ? item.intent : null;
     transaction.insert(executions, no, {
       key,
       tenant: job.tenant,
-      requestKey: job.dedupe ? requestKey(job) : null,
+      requestKey: job.dedupe ? requestKey(job, lane) : null,
       state: intent === null ? "ready" : "running",
       session: intent === null ? null : group.session,
       attemptNo: intent?.no ?? null,
@@ -244,11 +246,14 @@ async function insertExecutions(
       failure: null,
       endedMs: null,
     });
-    if (intent === null)
+    if (intent === null) {
+      const alike = fresh.filter(({ execution, fate: other }) => other === "joined" && execution?.no === no);
+      const priority = Math.max(job.priority, ...alike.map((other) => other.job.priority));
+      const expiresMs = Math.min(job.deadlineMs, ...alike.map((other) => other.job.deadlineMs));
       insertReady(context, transaction, [
-        { key, priority: job.priority, runAtMs: job.submittedAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" },
+        { key, priority, runAtMs: job.submittedAtMs, expiresMs, waitsFor: "concurrency" },
       ]);
-    else
+    } else
       transaction.insert(attempts, intent.no, {
         intent,
         execution: key,
@@ -261,8 +266,8 @@ async function insertExecutions(
   }
 }
 
-export function requestKey(job: { readonly tenant: string; readonly executionKey: Buffer }): string {
-  return `${job.tenant}:${job.executionKey.toString("hex")}`;
+export function requestKey(job: { readonly tenant: string; readonly executionKey: Buffer }, lane: Lane): string {
+  return `${job.tenant}:${job.executionKey.toString("hex")}:${String(lane)}`;
 }
 
 function jobRow({ fate, no, job, item, execution }: Placing, day: number, nowMs: number): JobRow {

@@ -1,5 +1,6 @@
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
+import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -16,6 +17,7 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
 } from "../../../src/ports/ledger.js";
@@ -36,6 +38,7 @@ import {
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
+import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
@@ -73,6 +76,7 @@ export class MemoryLedger implements Ledger {
         beatMs: this.#database.nowMs(),
         lowMark: 0,
         endedMs: null,
+        died: false,
         recoveredMs: null,
       });
       return sessionNo(no);
@@ -111,7 +115,7 @@ export class MemoryLedger implements Ledger {
   openOperatorSession(name: string): Promise<SessionNo> {
     return this.#context.single("operator-session-open", (transaction) => {
       const [no, nowMs] = [this.#database.nextSession(), this.#database.nowMs()];
-      const row = { no, name, beatMs: nowMs, lowMark: 0, endedMs: nowMs, recoveredMs: nowMs };
+      const row = { no, name, beatMs: nowMs, lowMark: 0, endedMs: nowMs, died: false, recoveredMs: nowMs };
       transaction.insert(this.#database.routers, no, row);
       return sessionNo(no);
     });
@@ -134,6 +138,18 @@ export class MemoryLedger implements Ledger {
       if (transaction.get(this.#database.positions, key) === undefined)
         transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
     });
+  }
+
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, positionKey(topic, partition));
+  }
+
+  mark(topic: string, partition: number): Promise<RecordMark | null> {
+    return markOf(this.#context, positionKey(topic, partition));
+  }
+
+  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
+    return markRecord(this.#context, session, positionKey(topic, partition), offset);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
@@ -294,13 +310,20 @@ export class MemoryLedger implements Ledger {
     return Promise.resolve();
   }
 
-  load(limit: number): Promise<LedgerLoad> {
+  load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
     const { ready, outboxReady, nowMs } = this.#database;
     return this.#context.single("load", (transaction) => {
       const due = transaction.all(ready).filter((row) => row.runAtMs <= nowMs());
+      const recordsOf = (counts: (topic: string) => boolean): number =>
+        transaction
+          .all(outboxReady)
+          .filter(({ topic }) => counts(topic))
+          .slice(0, outboxRows)
+          .reduce((sum, row) => sum + row.keys.length, 0);
       return {
-        readyRows: Math.min(limit, transaction.all(ready).length),
-        outboxRecords: transaction.all(outboxReady).reduce((sum, row) => sum + row.keys.length, 0),
+        readyRows: Math.min(readyRows, transaction.all(ready).length),
+        outboxRecords: recordsOf((topic) => !refusing.includes(topic)),
+        refusedRecords: recordsOf((topic) => refusing.includes(topic)),
         oldestRunnableMs: due.length === 0 ? null : Math.min(...due.map((row) => row.runAtMs)),
       };
     });

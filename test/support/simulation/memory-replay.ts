@@ -5,12 +5,14 @@ import {
   type ReplayRefusal,
 } from "../../../src/domain/dead-letter/replay.js";
 import type { ReplaySettings } from "../../../src/domain/dead-letter/replay-settings.js";
+import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
 import { jobIdHash } from "../../../src/domain/dedupe/request-hash.js";
 import { operatorEvent } from "../../../src/domain/event/operator-event.js";
 import type { ServedAnswer } from "../../../src/domain/execution/execution.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
+import { requestKey } from "./memory-accept.js";
 import { insertOutbox, insertReady, writeEnds, type MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
 import { joinExecutions, type Joining } from "./memory-join.js";
@@ -175,11 +177,14 @@ async function placeNext(
   }
   const { readmitted } = request;
   if (found === undefined && readmitted === null) throw new Refused("no_request");
-  const joined = await join(context, transaction, next, found, readmitted);
-  if (joined !== null) return joined;
+  const joining = joiningOf(next, found, readmitted);
+  await joinExecutions(context, transaction, [joining], next.key.day, next.nowMs);
+  const { execution, cached } = joining;
+  if (execution !== null) return { execution, how: cached === null ? "joined" : "cached", answer: cached };
   await context.statement(transaction, "execution-copy");
-  const row = found === undefined ? readmittedRow(next, readmitted) : found;
-  transaction.insert(executions, next.key.no, freshRow(row, next.key));
+  const row = found ?? requestOf(readmitted);
+  const key = joining.job.dedupe ? requestKey(joining.job, joining.lane) : null;
+  transaction.insert(executions, next.key.no, freshRow(row, next.key, key));
   insertReady(context, transaction, [
     {
       key: next.key,
@@ -202,20 +207,14 @@ async function shareExecution(
   return transaction.get(context.database.executions, no);
 }
 
-async function join(
-  context: MemoryContext,
-  transaction: Transaction,
-  next: NextJob,
-  found: ExecutionRow | undefined,
-  readmitted: AdmittedJob | null,
-): Promise<Placed | null> {
-  const { old, key, envelope, nowMs } = next;
+function joiningOf(next: NextJob, found: ExecutionRow | undefined, readmitted: AdmittedJob | null): Joining {
+  const { old, key, envelope } = next;
   const wishes = readmitted ?? cacheWishesOf(old.record.value, REUSE);
-  const requestKey = found === undefined ? null : found.requestKey;
-  const keyHex = requestKey?.slice(requestKey.lastIndexOf(":") + 1) ?? "";
+  // tenant:key:lane
+  const stored = found?.requestKey?.split(":").at(-2);
   const own = readmitted?.dedupe === true ? readmitted.executionKey : null;
-  const executionKey = found === undefined ? own : requestKey === null ? null : Buffer.from(keyHex, "hex");
-  const joining: Joining = {
+  const executionKey = found === undefined ? own : stored === undefined ? null : Buffer.from(stored, "hex");
+  return {
     no: key.no,
     job: {
       tenant: old.tenant,
@@ -226,39 +225,23 @@ async function join(
       priority: old.priority,
       deadlineMs: envelope.deadlineMs,
     },
+    riskNanoUsd: null,
     execution: null,
     cached: null,
-    answeredMs: null,
+    lane: LANE.ordinary,
   };
-  await joinExecutions(context, transaction, [joining], key.day, nowMs);
-  if (joining.execution === null) return null;
-  const { execution, cached } = joining;
-  return { execution, how: cached === null ? "joined" : "cached", answer: cached };
 }
 
-function readmittedRow({ key }: NextJob, job: AdmittedJob | null): ExecutionRow {
+function requestOf(job: AdmittedJob | null): Request {
   if (job === null) throw new Error("a replay without a request");
-  return freshRow(
-    {
-      tenant: job.tenant,
-      requestKey: job.dedupe ? `${job.tenant}:${job.executionKey.toString("hex")}` : null,
-      format: job.format,
-      policy: job.policy,
-      bodyText: job.bodyText,
-      cacheWrite: job.cacheWrite,
-      maxCostNanoUsd: job.requirements.maxCostNanoUsd,
-    },
-    key,
-  );
+  const { tenant, format, policy, bodyText, cacheWrite } = job;
+  return { tenant, format, policy, bodyText, cacheWrite, maxCostNanoUsd: job.requirements.maxCostNanoUsd };
 }
 
-type Request = Pick<
-  ExecutionRow,
-  "tenant" | "requestKey" | "format" | "policy" | "bodyText" | "cacheWrite" | "maxCostNanoUsd"
->;
+type Request = Pick<ExecutionRow, "tenant" | "format" | "policy" | "bodyText" | "cacheWrite" | "maxCostNanoUsd">;
 
-function freshRow(request: Request, key: LedgerKey): ExecutionRow {
-  const { tenant, requestKey, format, policy, bodyText, cacheWrite, maxCostNanoUsd } = request;
+function freshRow(request: Request, key: LedgerKey, requestKey: string | null): ExecutionRow {
+  const { tenant, format, policy, bodyText, cacheWrite, maxCostNanoUsd } = request;
   return {
     ...{ tenant, requestKey, format, policy, bodyText, cacheWrite, maxCostNanoUsd },
     key,

@@ -20,6 +20,7 @@ export interface RouterRow {
   readonly beatMs: number;
   readonly lowMark: number;
   readonly endedMs: number | null;
+  readonly died: boolean;
   readonly recoveredMs: number | null;
 }
 
@@ -27,6 +28,13 @@ export interface PositionRow {
   readonly next: number;
   readonly witness: Buffer | null;
   readonly lastGroup: number | null;
+}
+
+export interface TurnRow {
+  readonly next: number;
+  readonly turns: number;
+  readonly session: number;
+  readonly mark: { readonly offset: number; readonly by: number } | null;
 }
 
 export interface JobKeyRow {

@@ -23,7 +23,7 @@ export async function recoverDeadSessions(
     for (const row of transaction.all(database.routers)) {
       if (row.endedMs !== null || row.beatMs >= database.nowMs() - deadAfterMs) continue;
       if (transaction.tryLock(database.routers, row.no, "exclusive"))
-        transaction.update(database.routers, row.no, { endedMs: database.nowMs() });
+        transaction.update(database.routers, row.no, { endedMs: database.nowMs(), died: true });
     }
   });
   const dead = await context.single("sessions-unrecovered", (transaction) =>

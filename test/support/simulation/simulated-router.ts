@@ -11,7 +11,7 @@ import type { SessionParts, SessionSettings } from "../../../src/app/session/ses
 import type { FakeBroker } from "./fake-broker.js";
 import { FakeInbox } from "./fake-inbox.js";
 import type { FakeProvider } from "./fake-provider.js";
-import { ACCOUNTS, CATALOG, JOBS_TOPIC, RENDER_SETTINGS } from "./fixture.js";
+import { ACCOUNTS, CATALOG, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
 import { LedgerAway } from "./memory-database.js";
 import type { Life, World } from "./world.js";
 
@@ -31,7 +31,13 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
     undeliverableAfterMs: 10_000,
   },
   groups: { sizeMax: 5, waitMs: 5 },
-  relay: { recordsMax: 50, recordsPerSend: 8, bytesPerSend: 20_000 },
+  relay: {
+    recordsMax: 50,
+    refusedRecordsMax: 50,
+    recordsPerSend: 8,
+    bytesPerSend: 20_000,
+    replyTopics: new Set([SIDE_TOPIC]),
+  },
   resultBytesMax: 1_000_000,
   watchdogMs: 45_000,
   shutdownGraceMs: 12_000,
@@ -116,6 +122,7 @@ export class SimulatedRouter {
             commitsFirst,
             neverResumes,
           }),
+        noteStop: () => Promise.reject(new Error("no partition of the simulation is ever stopped")),
         offsets: (_topic, partition) => Promise.resolve({ low: 0, high: broker.log[partition]?.length ?? 0 }),
         publisher,
         providers,

@@ -6,11 +6,11 @@ import { attemptId } from "../../../domain/job/ids.js";
 import { NO_USAGE } from "../../../domain/cost/usage.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { LateCost, Outgoing, Renderer } from "../../../domain/result/outgoing.js";
-import type { ProviderKind } from "../../../domain/route/route.js";
 import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
+import { INTENT_COLUMNS, readIntent } from "../attempt-rows.js";
 import { run, transaction } from "../connection.js";
 import { insertCosts } from "../ending.js";
-import { payerOf } from "../finish.js";
+import { payerOf } from "../late-costs.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertOutbox } from "../outbox-rows.js";
 
@@ -137,25 +137,13 @@ async function lockAttempt(client: pg.PoolClient, key: LedgerKey): Promise<Locke
   const [row] = await run(
     client,
     "attempt-lock",
-    `SELECT number, state, account, provider, model, route_index, max_nano, started_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
-     FROM attempts WHERE no = $1 AND day = $2 FOR UPDATE`,
+    `SELECT a.state, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8, ${INTENT_COLUMNS}
+     FROM attempts a WHERE no = $1 AND day = $2 FOR UPDATE`,
     [key.no, key.day],
   );
   if (row === undefined) return null;
-  const [number, state, account, provider, model, routeIndex, maxNano, startedMs, nowMs] = row;
-  return {
-    no: key.no,
-    number: Number(number),
-    account: account ?? "",
-    provider: provider as ProviderKind, // written from a Route
-    model: model ?? "",
-    routeIndex: Number(routeIndex),
-    maxNanoUsd: BigInt(maxNano ?? 0),
-    startedAtMs: Number(startedMs),
-    execution,
-    state: state ?? "",
-    nowMs: Number(nowMs),
-  };
+  const [state, nowMs, ...intent] = row;
+  return { ...readIntent(intent), execution, state: state ?? "", nowMs: Number(nowMs) };
 }
 
 async function endGrace(client: pg.PoolClient, attempt: LockedAttempt, billed: boolean): Promise<void> {

@@ -57,6 +57,15 @@ export async function adoptPosition(context: LedgerContext, adoption: Adoption, 
       [cluster, topic, partition, from, expected.next, expected.witness],
     );
     if (rows.length === 0) return false;
+    // Another log: what was found, marked or counted in the old one says nothing about it.
+    const place = [cluster, topic, partition];
+    for (const table of ["inbox_turns", "inbox_stops"])
+      await run(
+        client,
+        `position-forget-${table}`,
+        `DELETE FROM ${table} WHERE cluster = $1 AND topic = $2 AND partition = $3`,
+        place,
+      );
     const event = operatorEvent(
       "operator.adopted",
       action,

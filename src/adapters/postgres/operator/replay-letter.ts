@@ -10,6 +10,7 @@ import {
 } from "../../../domain/dead-letter/replay.js";
 import type { ReplaySettings } from "../../../domain/dead-letter/replay-settings.js";
 import type { LetterState } from "../../../domain/dead-letter/where.js";
+import { LANE, type Lane } from "../../../domain/dedupe/choose-execution.js";
 import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
 import type { GatewayEvent } from "../../../domain/event/event.js";
 import { operatorEvent } from "../../../domain/event/operator-event.js";
@@ -17,12 +18,12 @@ import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { ReuseSettings } from "../../../domain/job/admission-settings.js";
 import type { AdmittedJob, RoutePolicy } from "../../../domain/job/job.js";
 import type { Outgoing, Renderer } from "../../../domain/result/outgoing.js";
-import { insertReady } from "../accept.js";
 import { run, transaction } from "../connection.js";
 import { writeEnds } from "../ending.js";
 import { joinExecutions, type Joining } from "../join-executions.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertOutbox } from "../outbox-rows.js";
+import { insertReady } from "../ready-rows.js";
 import { bytesOf, bytesOrNull, fromStored, toStored } from "../stored-body.js";
 
 /**
@@ -269,8 +270,11 @@ async function joinOrOpen(
       priority: old.priority,
       deadlineMs: next.envelope.deadlineMs,
     },
+    // The operator's consent is to the doubt of the dead letter, not to one that others wait for.
+    riskNanoUsd: null,
     execution: null,
     cached: null,
+    lane: LANE.ordinary,
   };
   await joinExecutions(client, context, [joining], next.key.day, old.nowMs);
   if (joining.execution !== null) {
@@ -281,8 +285,9 @@ async function joinOrOpen(
         : { bodyText: fromStored(cached.answer, cached.gzip), facts: JSON.parse(cached.facts) as AnswerFacts }; // written by finish
     return { execution: joining.execution, how: answer === null ? "joined" : "cached", answer };
   }
-  if (found !== null) await copyExecution(client, next, found.key, executionKey, policy);
-  else if (readmitted !== null) await insertReadmitted(client, context, next, readmitted, executionKey, policy);
+  const opened = { key: executionKey, lane: joining.lane, policy };
+  if (found !== null) await copyExecution(client, next, found.key, opened);
+  else if (readmitted !== null) await insertReadmitted(client, context, next, readmitted, opened);
   insertReady(client, [
     {
       ...next.key,
@@ -337,19 +342,25 @@ async function pullForward(client: pg.PoolClient, execution: LedgerKey, next: Ne
   );
 }
 
+/** The execution that a replay opens. */
+interface Opened {
+  readonly key: Buffer | null;
+  readonly lane: Lane;
+  readonly policy: RoutePolicy;
+}
+
 async function copyExecution(
   client: pg.PoolClient,
   next: NextJob,
   from: LedgerKey,
-  key: Buffer | null,
-  policy: RoutePolicy,
+  { key, lane, policy }: Opened,
 ): Promise<void> {
   await run(
     client,
     "execution-copy",
     `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano)
-     SELECT $1, $2, tenant_no, $3, 0, 'ready', format, $4, request, request_gzip, cache_write, max_cost_nano FROM executions WHERE no = $5 AND day = $6`,
-    [next.key.day, next.key.no, key, JSON.stringify(policy), from.no, from.day],
+     SELECT $1, $2, tenant_no, $3, $7, 'ready', format, $4, request, request_gzip, cache_write, max_cost_nano FROM executions WHERE no = $5 AND day = $6`,
+    [next.key.day, next.key.no, key, JSON.stringify(policy), from.no, from.day, lane],
   );
 }
 
@@ -358,15 +369,14 @@ async function insertReadmitted(
   context: LedgerContext,
   next: NextJob,
   job: AdmittedJob,
-  key: Buffer | null,
-  policy: RoutePolicy,
+  { key, lane, policy }: Opened,
 ): Promise<void> {
   const body = toStored(job.bodyText, context.settings);
   await run(
     client,
     "execution-readmitted",
     `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano)
-     VALUES ($1, $2, $3, $4, 0, 'ready', $5, $6, $7, $8, $9, $10)`,
+     VALUES ($1, $2, $3, $4, $11, 'ready', $5, $6, $7, $8, $9, $10)`,
     [
       next.key.day,
       next.key.no,
@@ -378,6 +388,7 @@ async function insertReadmitted(
       body.gzip,
       job.cacheWrite,
       job.requirements.maxCostNanoUsd,
+      lane,
     ],
   );
 }

@@ -6,6 +6,14 @@ import { numberOrNull } from "./letter-rows.js";
 export interface LedgerStatus {
   readonly nowMs: number;
   readonly routers: readonly { readonly name: string; readonly session: number; readonly beatAgeMs: number }[];
+  /** Partitions that living routers have stopped: their log is not the one that was read. */
+  readonly stopped: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly cause: string;
+    readonly next: number;
+    readonly sinceMs: number;
+  }[];
   readonly readyRows: number;
   readonly oldestRunnableMs: number | null;
   readonly outboxRecords: number;
@@ -24,7 +32,7 @@ export const COUNT_LIMIT = 100_000;
 
 /** @param deadAfterMs a router whose beat is older does not live. */
 export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<LedgerStatus> {
-  const [queues, routers, doubts, letters] = await Promise.all([
+  const [queues, routers, stops, doubts, letters] = await Promise.all([
     run(
       pool,
       "status-queues",
@@ -41,6 +49,16 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
       "status-routers",
       `SELECT name, session_no, floor(extract(epoch FROM clock_timestamp() - beat_at) * 1000)::int8 FROM routers
        WHERE ended_at IS NULL AND beat_at > clock_timestamp() - make_interval(secs => $1::float8 / 1000) ORDER BY session_no`,
+      [deadAfterMs],
+    ),
+    run(
+      pool,
+      "status-stops",
+      `SELECT s.topic, s.partition, s.cause, s.next, s.at_ms
+       FROM inbox_stops s JOIN inbox_position p ON p.cluster = s.cluster AND p.topic = s.topic AND p.partition = s.partition AND p.next = s.next
+         JOIN routers r ON r.session_no = s.session_no AND r.ended_at IS NULL
+           AND r.beat_at > clock_timestamp() - make_interval(secs => $1::float8 / 1000)
+       ORDER BY s.topic, s.partition`,
       [deadAfterMs],
     ),
     run(
@@ -65,6 +83,13 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
       name: name ?? "",
       session: Number(session),
       beatAgeMs: Number(age),
+    })),
+    stopped: stops.map(([topic, partition, cause, next, sinceMs]) => ({
+      topic: topic ?? "",
+      partition: Number(partition),
+      cause: cause ?? "",
+      next: Number(next),
+      sinceMs: Number(sinceMs),
     })),
     readyRows: Number(readyRows),
     oldestRunnableMs: numberOrNull(oldestRunnable),

@@ -1,0 +1,51 @@
+import type pg from "pg";
+import type { AttemptIntent } from "../../domain/execution/execution.js";
+import type { ProviderKind } from "../../domain/route/route.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { send } from "./connection.js";
+
+/** Attempts that are about to be sent. */
+export function insertAttempts(
+  client: pg.PoolClient,
+  session: number,
+  day: number,
+  intents: readonly { readonly intent: AttemptIntent; readonly executionNo: number }[],
+): void {
+  if (intents.length === 0) return;
+  send(
+    client,
+    "attempts-insert",
+    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms)
+     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[])`,
+    [
+      day,
+      session,
+      int8Array(intents.map(({ intent }) => intent.no)),
+      int8Array(intents.map(({ executionNo }) => executionNo)),
+      int4Array(intents.map(({ intent }) => intent.number)),
+      textArray(intents.map(({ intent }) => intent.account)),
+      textArray(intents.map(({ intent }) => intent.provider)),
+      textArray(intents.map(({ intent }) => intent.model)),
+      int4Array(intents.map(({ intent }) => intent.routeIndex)),
+      int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
+      int8Array(intents.map(({ intent }) => intent.startedAtMs)),
+    ],
+  );
+}
+
+/** The columns that `readIntent` reads. `a` is the alias of attempts. */
+export const INTENT_COLUMNS = "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms";
+
+export function readIntent(row: readonly (string | null)[]): AttemptIntent {
+  const [no, number, account, provider, model, routeIndex, maxNano, startedMs] = row;
+  return {
+    no: Number(no),
+    number: Number(number),
+    account: account ?? "",
+    provider: provider as ProviderKind, // written from a Route
+    model: model ?? "",
+    routeIndex: Number(routeIndex),
+    maxNanoUsd: BigInt(maxNano ?? 0),
+    startedAtMs: Number(startedMs),
+  };
+}

@@ -1,0 +1,173 @@
+import type pg from "pg";
+import type { EndedState } from "../../domain/execution/execution.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import type { JobEnd } from "../../domain/result/outgoing.js";
+import { int4Array, int8Array } from "./binary-array.js";
+import { run } from "./connection.js";
+import { ENDING_COLUMNS, readEndingJob, type EndingWithReason } from "./ending.js";
+import type { LedgerContext } from "./ledger-context.js";
+import { answerOf, historyOf, type NewCall } from "./new-call.js";
+import { waiterDays } from "./waiters.js";
+
+/** Why the jobs of an ended execution end. */
+export interface JobEndReason {
+  readonly call: NewCall;
+  readonly failure: JobEnd["failure"];
+}
+
+type Rows = readonly (readonly (string | null)[])[];
+
+/** What the jobs of a group's executions end by. */
+export interface GroupEnds {
+  /** `rows`: what `endAnswered` gave for them. */
+  readonly answered: { readonly calls: readonly NewCall[]; readonly rows: Rows };
+  readonly failed: readonly JobEndReason[];
+}
+
+/** Ends the jobs that wait for executions which have failed, and says why each ended. */
+export async function endWaiters(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  { answered, failed }: GroupEnds,
+): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
+  const served = new Set<number>();
+  const reasons = [...answered.calls.map((call): JobEndReason => ({ call, failure: null })), ...failed];
+  if (reasons.length === 0) return { items: [], served };
+  const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
+  const rows = [...answered.rows];
+  for (const alike of byCode(failed)) {
+    // Serial: rare, and nearly always one statement.
+    rows.push(...(await endFailed(client, context, nowMs, alike)));
+  }
+  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const payers = payersOf(jobs);
+  const items = jobs.map((job): EndingWithReason => {
+    const executionNo = job.execution?.no ?? -1;
+    const reason = byExecution.get(executionNo);
+    if (reason === undefined) throw new Error("InvariantError: a job ended for an execution that did not");
+    const payer = payers.get(executionNo) ?? job.key;
+    const isPayer = payer.no === job.key.no;
+    // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
+    const pays = isPayer && reason.call.chargeIsFirst;
+    if (pays && answerOf(reason.call) !== null) served.add(executionNo);
+    return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
+  });
+  return { items, served };
+}
+
+/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
+function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
+  const groups = new Map<string, JobEndReason[]>();
+  for (const reason of reasons) {
+    const code = reason.failure?.code ?? "";
+    const group = groups.get(code);
+    if (group === undefined) groups.set(code, [reason]);
+    else group.push(reason);
+  }
+  return [...groups.values()];
+}
+
+/**
+ * Ends the jobs that wait for those of these executions to which the transaction itself gave an answer before: their rows carry its number. So
+ * it can be sent right behind that statement. One past its deadline is `expired`, whatever the answer.
+ */
+export async function endAnswered(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  executions: readonly LedgerKey[],
+): Promise<Rows> {
+  const [first] = executions;
+  if (first === undefined) return [];
+  const limit = executions.length + context.settings.waitersMax;
+  const nos = int8Array(executions.map(({ no }) => no));
+  const rows = await run(
+    client,
+    "jobs-end-answered",
+    `WITH waiting AS MATERIALIZED (
+       SELECT w.no, w.day FROM jobs w
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $4 AND $5 AND w.state = 'active'
+         AND (SELECT e.xmin FROM executions e WHERE e.no = w.execution_no AND e.day = $6 AND e.state = 'succeeded') = pg_current_xact_id()::xid
+       LIMIT $3)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'succeeded' END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
+     RETURNING ${ENDING_COLUMNS}`,
+    [nowMs, nos, limit, ...waiterDays(context, executions), first.day],
+  );
+  if (rows.length === limit) await noteUnanswered(client, executions);
+  return rows;
+}
+
+async function endFailed(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  reasons: readonly JobEndReason[],
+): Promise<Rows> {
+  const executions = reasons.map(({ call }) => call.execution);
+  const limit = reasons.length + context.settings.waitersMax;
+  const rows = await run(
+    client,
+    "jobs-end-failed",
+    `WITH waiting AS MATERIALIZED (
+       SELECT w.no, w.day FROM jobs w
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $5 AND $6 AND w.state = 'active' LIMIT $4)
+     UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $3 END,
+       state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'failed' END
+     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
+     RETURNING ${ENDING_COLUMNS}`,
+    [
+      nowMs,
+      int8Array(executions.map(({ no }) => no)),
+      reasons[0]?.failure?.code ?? null,
+      limit,
+      ...waiterDays(context, executions),
+    ],
+  );
+  if (rows.length === limit) await noteUnanswered(client, executions);
+  return rows;
+}
+
+async function noteUnanswered(client: pg.PoolClient, executions: readonly LedgerKey[]): Promise<void> {
+  await run(
+    client,
+    "unanswered-insert",
+    "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
+    [int8Array(executions.map(({ no }) => no)), int4Array(executions.map(({ day }) => day))],
+  );
+}
+
+/** The job that opened the execution pays; when it has left, the first of those that are served. */
+function payersOf(
+  jobs: readonly { readonly key: LedgerKey; readonly execution: LedgerKey | null }[],
+): Map<number, LedgerKey> {
+  const payers = new Map<number, LedgerKey>();
+  for (const job of jobs) {
+    const executionNo = job.execution?.no ?? -1;
+    if (!payers.has(executionNo)) payers.set(executionNo, job.key);
+    if (job.key.no === executionNo) payers.set(executionNo, job.key);
+  }
+  return payers;
+}
+
+function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {
+  const { call } = reason;
+  const expired = status === "expired";
+  return {
+    answer: answerOf(call),
+    failure: expired
+      ? {
+          code: "DEADLINE_EXCEEDED",
+          message: "the deadline passed before the answer was there",
+          provider: null,
+          retryAtMs: null,
+        }
+      : reason.failure,
+    served: pays ? "call" : "coalesced",
+    payer,
+    history: historyOf(call),
+    endedAtMs: nowMs,
+  };
+}

@@ -1,0 +1,17 @@
+import type { AttemptSummary, ServedAnswer } from "../../domain/execution/execution.js";
+import type { FinishedCall } from "../../ports/ledger.js";
+
+/** A call whose outcome was not known before. */
+export interface NewCall extends FinishedCall {
+  /** False once the attempt has a cost record (its doubt was settled): what is learned now is an adjustment. */
+  readonly chargeIsFirst: boolean;
+}
+
+export function historyOf(call: NewCall): readonly AttemptSummary[] {
+  return [...call.earlier, call.summary];
+}
+
+/** What was billed; whether it serves anybody is another question. */
+export function answerOf({ verdict }: NewCall): ServedAnswer | null {
+  return verdict.kind === "succeed" || verdict.kind === "fail" ? verdict.answer : null;
+}

@@ -1,0 +1,31 @@
+import type pg from "pg";
+import { int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
+import { send } from "./connection.js";
+
+/** What waits: an execution, due at `runAtMs`; `expiresMs` is the nearest deadline of its jobs. */
+export interface ReadyRow {
+  readonly no: number;
+  readonly day: number;
+  readonly priority: number;
+  readonly runAtMs: number;
+  readonly expiresMs: number;
+  readonly waitsFor: string;
+}
+
+export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): void {
+  if (rows.length === 0) return;
+  send(
+    client,
+    "ready-insert",
+    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for)
+     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[])`,
+    [
+      int8Array(rows.map((row) => row.no)),
+      int4Array(rows.map((row) => row.day)),
+      int2Array(rows.map((row) => row.priority)),
+      int8Array(rows.map((row) => row.runAtMs)),
+      int8Array(rows.map((row) => row.expiresMs)),
+      textArray(rows.map((row) => row.waitsFor)),
+    ],
+  );
+}

@@ -1,0 +1,98 @@
+import type pg from "pg";
+import type { FinishedCall, FinishGroup } from "../../ports/ledger.js";
+import { byteaArray, boolArray, int8Array, textArray } from "./binary-array.js";
+import { run } from "./connection.js";
+import type { LedgerContext } from "./ledger-context.js";
+import type { NewCall } from "./new-call.js";
+import { toStored } from "./stored-body.js";
+
+export interface RecordedOutcomes {
+  /** Calls whose outcome was not known before. */
+  readonly news: readonly NewCall[];
+  /** Those of them whose answer ended their execution. */
+  readonly succeeded: readonly NewCall[];
+}
+
+/**
+ * The outcomes of attempts, and the executions that an answer ends. All executions are of one day.
+ *
+ * The first outcome of an attempt stands; a second one finds no row. A dead session may not decide what follows a failure, so that
+ * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution. The session's
+ * row is held until the end, so that it is not declared dead in between; nobody waits, declaring dead skips it.
+ *
+ * An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. When a newer attempt waits in
+ * doubt, its row stays: the claim that takes it settles that doubt.
+ */
+export async function recordOutcomes(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  { session, nowMs, day, calls }: FinishGroup & { readonly day: number },
+): Promise<RecordedOutcomes> {
+  const answers = calls.map(({ verdict }) => (verdict.kind === "succeed" ? verdict.answer : null));
+  const bodies = answers.map((answer) => (answer === null ? null : toStored(answer.bodyText, context.settings)));
+  const rows = await run(
+    client,
+    "outcomes-record",
+    // What an execution needs goes through the attempt's row: a join of two lists would cost their product.
+    `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $12 AND ended_at IS NULL FOR KEY SHARE),
+     recorded AS (
+       UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
+         input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
+       FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[],
+           $14::int8[], $15::bytea[], $16::bool[], $17::text[], $18::bool[])
+         AS u(no, state, outcome, ended, request, version, input, cached, output, nano, execution, answer, gzip, facts, cacheable)
+       WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence)))
+         OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
+       RETURNING a.no, a.settled_ms IS NOT NULL AS settled, u.execution, u.answer, u.gzip, u.facts, u.cacheable),
+     done AS (
+       UPDATE executions e SET state = 'succeeded', answer = r.answer, answer_gzip = r.gzip, answer_facts = r.facts, ended_ms = $13
+       FROM recorded r
+       WHERE r.facts IS NOT NULL AND e.no = r.execution AND e.day = $2 AND e.state IN ('running', 'in_doubt', 'ready')
+       RETURNING e.no, e.tenant_no, e.key, e.lane, r.no AS attempt, r.cacheable AND e.cache_write AS keep, OLD.state AS was,
+         e.attempt_no = r.no AS newest),
+     forgotten AS (
+       DELETE FROM execution_key k USING done d
+       WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
+     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no)
+     SELECT no, settled, false FROM recorded UNION ALL SELECT attempt, false, true FROM done`,
+    [
+      int8Array(calls.map((call) => call.attempt.no)),
+      day,
+      textArray(calls.map(stateOf)),
+      textArray(calls.map((call) => call.outcome)),
+      int8Array(calls.map((call) => call.endedAtMs)),
+      textArray(calls.map((call) => call.requestId)),
+      textArray(calls.map((call) => call.modelVersion)),
+      int8Array(calls.map((call) => call.usage.inputTokens)),
+      int8Array(calls.map((call) => call.usage.cachedInputTokens)),
+      int8Array(calls.map((call) => call.usage.outputTokens)),
+      int8Array(calls.map((call) => call.nanoUsd)),
+      session,
+      nowMs,
+      int8Array(calls.map((call) => call.execution.no)),
+      byteaArray(bodies.map((body) => body?.bytes ?? null)),
+      boolArray(bodies.map((body) => body?.gzip ?? null)),
+      textArray(answers.map((answer) => (answer === null ? null : JSON.stringify(answer.facts)))),
+      boolArray(answers.map((answer) => answer?.facts.cacheable ?? null)),
+    ],
+  );
+  return readOutcomes(rows, calls);
+}
+
+function stateOf({ verdict, outcome }: FinishedCall): "in_doubt" | "answered" | "failed" {
+  return verdict.kind === "doubt" ? "in_doubt" : outcome === "succeeded" ? "answered" : "failed";
+}
+
+function readOutcomes(rows: readonly (readonly (string | null)[])[], calls: readonly FinishedCall[]): RecordedOutcomes {
+  const settled = new Map<number, boolean>();
+  const ended = new Set<number>();
+  for (const [no, wasSettled, endsExecution] of rows) {
+    if (endsExecution === "t") ended.add(Number(no));
+    else settled.set(Number(no), wasSettled === "t");
+  }
+  const news = calls.flatMap((call): NewCall[] => {
+    const wasSettled = settled.get(call.attempt.no);
+    return wasSettled === undefined ? [] : [{ ...call, chargeIsFirst: !wasSettled }];
+  });
+  return { news, succeeded: news.filter((call) => ended.has(call.attempt.no)) };
+}

@@ -1,0 +1,68 @@
+import type { PositionTurn, RecordMark, SessionFate } from "../../domain/dedupe/crash-suspect.js";
+import { sessionNo, type SessionNo } from "../../domain/ids.js";
+import { run } from "./connection.js";
+import type { LedgerContext } from "./ledger-context.js";
+
+/** Counted once an assignment. A position that has moved needs no reset: the row names the position it counts for. */
+export async function beginTurn(
+  context: LedgerContext,
+  session: SessionNo,
+  topic: string,
+  partition: number,
+): Promise<PositionTurn> {
+  const rows = await run(
+    context.pools.durable,
+    "turn-begin",
+    `INSERT INTO inbox_turns AS t (cluster, topic, partition, next, turns, session_no)
+     SELECT cluster, topic, partition, next, 1, $4 FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3
+     ON CONFLICT (cluster, topic, partition) DO UPDATE SET next = excluded.next, session_no = excluded.session_no,
+       turns = CASE WHEN t.next <> excluded.next THEN 1
+         WHEN t.session_no = excluded.session_no OR EXISTS (
+           SELECT 1 FROM routers r WHERE r.session_no = t.session_no AND r.ended_at IS NOT NULL AND NOT r.died) THEN t.turns
+         ELSE t.turns + 1 END
+     RETURNING turns, coalesce(marked >= next, false)`,
+    [context.cluster, topic, partition, session],
+  );
+  const [turns, marked] = rows[0] ?? [];
+  return { turns: Number(turns ?? 1), marked: marked === "t" };
+}
+
+export async function readMark(context: LedgerContext, topic: string, partition: number): Promise<RecordMark | null> {
+  const rows = await run(
+    context.pools.durable,
+    "mark-read",
+    `SELECT t.marked, t.marked_by, CASE WHEN r.ended_at IS NULL THEN 'beats' WHEN r.died THEN 'died' ELSE 'left' END,
+       floor(extract(epoch FROM r.beat_at) * 1000)::int8
+     FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
+       JOIN routers r ON r.session_no = t.marked_by
+     WHERE t.cluster = $1 AND t.topic = $2 AND t.partition = $3 AND t.marked >= p.next`,
+    [context.cluster, topic, partition],
+  );
+  const row = rows[0];
+  if (row === undefined) return null;
+  const [offset, by, fate, beatAtMs] = row;
+  return {
+    offset: Number(offset),
+    by: sessionNo(Number(by)),
+    fate: fate as SessionFate, // the statement's own words
+    beatAtMs: Number(beatAtMs),
+  };
+}
+
+/** The row is there: a turn began. @returns false when the session was declared dead. */
+export async function markRecord(
+  context: LedgerContext,
+  session: SessionNo,
+  topic: string,
+  partition: number,
+  offset: number,
+): Promise<boolean> {
+  const rows = await run(
+    context.pools.durable,
+    "mark-write",
+    `UPDATE inbox_turns SET marked = $4, marked_by = $5 WHERE cluster = $1 AND topic = $2 AND partition = $3
+       AND EXISTS (SELECT 1 FROM routers WHERE session_no = $5 AND ended_at IS NULL) RETURNING 1`,
+    [context.cluster, topic, partition, offset, session],
+  );
+  return rows.length === 1;
+}

@@ -1,0 +1,134 @@
+import { describe, expect, test } from "@jest/globals";
+import { digestOf } from "../support/simulation/fixture.js";
+import type { FinishedCall } from "../../src/ports/ledger.js";
+import { answerTo, failureOf, resultsIn, type Held, type LedgerBench } from "./ledger-bench.js";
+
+const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+/** How long the executions of these cases wait, and a deadline before and one after that. */
+const WAIT_MS = 60_000;
+const SOON = { ttlMs: 10_000 } as const;
+const LATE = { ttlMs: 600_000 } as const;
+
+/** Cases of the ledger's suite about who joins what. `at.bench` is new for each case. */
+export function joiningCases(at: { readonly bench: LedgerBench }): void {
+  /** Its call failed and is tried again after `WAIT_MS`. */
+  const letWait = async (held: Held): Promise<void> => {
+    const call: FinishedCall = {
+      ...at.bench.ended(held, failureOf("rate_limited", "answered", 429)),
+      verdict: { kind: "again", runAtMs: at.bench.nowMs() + WAIT_MS, routeIndex: 0, waitsFor: "retry_after" },
+    };
+    await at.bench.finish([call]);
+  };
+  const putInDoubt = async (held: Held): Promise<void> => {
+    const call: FinishedCall = {
+      ...at.bench.ended(held, failureOf("connection_failed", "perhaps", null)),
+      verdict: { kind: "doubt", settleAtMs: at.bench.nowMs() + WAIT_MS },
+    };
+    await at.bench.finish([call]);
+  };
+  const accept = async (...wishes: readonly object[]): Promise<readonly string[]> => {
+    const jobs = [];
+    // Serial: each takes the next offset.
+    for (const wish of wishes) jobs.push(await at.bench.job({ ...WISH, ...wish }, true));
+    return (await at.bench.accept(jobs)).kinds;
+  };
+  const answer = async (held: Held) =>
+    resultsIn((await at.bench.finish([at.bench.ended(held, answerTo("why"))])).outbox);
+
+  describe("a job in a hurry", () => {
+    test("gets a call of its own beside one that waits longer than its deadline; each answers its own jobs", async () => {
+      const ordinary = await at.bench.start({ ...WISH, ...LATE });
+      await letWait(ordinary);
+      const express = await at.bench.start({ ...WISH, ...SOON, jobId: "b" });
+      expect(await accept({ ...SOON, jobId: "c" }, { ...LATE, jobId: "d" })).toEqual(["joined", "joined"]);
+      expect(await answer(express)).toEqual([
+        { jobId: "b", status: "succeeded", served: "call", digest: digestOf("why"), code: null },
+        { jobId: "c", status: "succeeded", served: "coalesced", digest: digestOf("why"), code: null },
+      ]);
+      const intent = await at.bench.intent(2);
+      const { started } = await at.bench.claim(() => ({ kind: "start", intent }), "run", WAIT_MS);
+      expect(started).toHaveLength(1);
+      expect(await answer({ ...ordinary, intent })).toMatchObject([
+        { jobId: "a", served: "call" },
+        { jobId: "d", served: "coalesced" },
+      ]);
+    });
+
+    test("leaves its answer to all later jobs, also while the ordinary one waits", async () => {
+      await letWait(await at.bench.start({ ...WISH, ...LATE }));
+      await answer(await at.bench.start({ ...WISH, ...SOON, jobId: "b" }));
+      expect(await accept({ ...SOON, jobId: "c" }, { ...LATE, jobId: "d" })).toEqual(["cached", "cached"]);
+      expect(await accept({ ...SOON, jobId: "e", cacheRead: false })).toEqual(["started"]);
+      expect(await accept({ ...LATE, jobId: "f", cacheRead: false })).toEqual(["joined"]);
+    });
+
+    test("is told apart from the others of its group", async () => {
+      await letWait(await at.bench.start({ ...WISH, ...LATE }));
+      expect(await accept({ ...LATE, jobId: "b" }, { ...SOON, jobId: "c" }, { ...SOON, jobId: "d" })).toEqual([
+        "joined",
+        "started",
+        "joined",
+      ]);
+    });
+
+    test("joins the express call even when that waits, too: there is no third", async () => {
+      await letWait(await at.bench.start({ ...WISH, ...LATE }));
+      await letWait(await at.bench.start({ ...WISH, ...SOON, jobId: "b" }));
+      expect(await accept({ ...SOON, jobId: "c" })).toEqual(["joined"]);
+    });
+
+    test("opens the express lane anew when its last call failed for good", async () => {
+      await letWait(await at.bench.start({ ...WISH, ...LATE }));
+      const express = await at.bench.start({ ...WISH, ...SOON, jobId: "b" });
+      await at.bench.finish([at.bench.ended(express, failureOf("refused", "answered", 400))]);
+      expect(await accept({ ...SOON, jobId: "c" })).toEqual(["started"]);
+      expect(await accept({ ...LATE, jobId: "d" })).toEqual(["joined"]);
+    });
+
+    test("opens one express call with another that comes at the same moment", async () => {
+      await letWait(await at.bench.start({ ...WISH, ...LATE }));
+      const jobs = [
+        await at.bench.job({ ...WISH, ...SOON, jobId: "b" }, true),
+        await at.bench.job({ ...WISH, ...SOON, jobId: "c" }, true),
+      ];
+      // Without moves, since two groups of one partition go one after the other.
+      const groups = await Promise.all(jobs.map((job) => at.bench.accept([job], { moves: [] })));
+      expect(groups.flatMap(({ kinds }) => kinds).sort()).toEqual(["joined", "started"]);
+    });
+  });
+
+  describe("a call in doubt", () => {
+    test("gets an express one beside it for a job that can't wait for its grace, when it may be paid twice", async () => {
+      await putInDoubt(await at.bench.start({ ...WISH, ...LATE }));
+      expect(await accept({ ...SOON, jobId: "b" }, { ...LATE, jobId: "c" })).toEqual(["started", "joined"]);
+      expect(await accept({ ...LATE, jobId: "d" })).toEqual(["joined"]);
+    });
+
+    test.each([
+      ["nothing is risked beside it", null],
+      ["it may have cost more than is risked", 1_999_999n],
+    ])("is joined when %s, and the job expires at its own deadline", async (_name, riskNanoUsd) => {
+      await putInDoubt(await at.bench.start({ ...WISH, ...LATE }));
+      const job = { ...(await at.bench.job({ ...WISH, ...SOON, jobId: "b" }, true)), riskNanoUsd };
+      expect((await at.bench.accept([job])).kinds).toEqual(["joined"]);
+      const runAtMs = at.bench.nowMs() + WAIT_MS;
+      const { outbox } = await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "doubt" }), "expire", 11_000);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "b", status: "expired", code: "DEADLINE_EXCEEDED" }]);
+    });
+  });
+
+  test("an execution that waits as a row takes on the nearest deadline of its group", async () => {
+    const jobs = [
+      await at.bench.job({ ...WISH, ...LATE }, false),
+      await at.bench.job({ ...WISH, ...SOON, jobId: "b" }, false),
+    ];
+    expect((await at.bench.accept(jobs)).kinds).toEqual(["queued", "joined"]);
+    const runAtMs = at.bench.nowMs() + WAIT_MS;
+    const { outbox } = await at.bench.claim(
+      () => ({ kind: "wait", runAtMs, waitsFor: "concurrency" }),
+      "expire",
+      11_000,
+    );
+    expect(resultsIn(outbox)).toMatchObject([{ jobId: "b", status: "expired" }]);
+  });
+}

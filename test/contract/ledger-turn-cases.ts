@@ -1,0 +1,91 @@
+import { describe, expect, test } from "@jest/globals";
+import type { SessionNo } from "../../src/domain/ids.js";
+import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
+import type { LedgerBench } from "./ledger-bench.js";
+
+const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+
+/** Cases of the ledger's suite about who began to read a partition where: a record that ends its readers is found by it. */
+export function turnCases(at: { readonly bench: LedgerBench }): void {
+  const begin = (session: SessionNo, partition = 0) => at.bench.ledger.beginTurn(session, JOBS_TOPIC, partition);
+  const open = () => at.bench.ledger.openSession("reader");
+  /** All living sessions are silent from now on: they are declared dead. The bench's own is replaced. */
+  const everybodyDies = async (): Promise<void> => {
+    const recoverer = await open();
+    await at.bench.ledger.recoverDeadSessions(recoverer, -1000, () => 0, RENDER);
+    at.bench.session = await open();
+  };
+
+  describe("turns at a position", () => {
+    test("[A16] count sessions that end there, whether they were declared dead yet or not", async () => {
+      expect(await begin(await open())).toEqual({ turns: 1, marked: false });
+      expect(await begin(await open())).toEqual({ turns: 2, marked: false });
+      await everybodyDies();
+      expect(await begin(await open())).toEqual({ turns: 3, marked: false });
+    });
+
+    test("[A16] count a session once, however often the partition comes to it", async () => {
+      const session = await open();
+      for (let generation = 0; generation < 5; generation += 1)
+        expect(await begin(session)).toEqual({ turns: 1, marked: false });
+    });
+
+    test("[A16] do not count sessions that left in order", async () => {
+      for (let deploy = 0; deploy < 5; deploy += 1) {
+        const session = await open();
+        expect((await begin(session)).turns).toBe(1);
+        await at.bench.ledger.endSession(session);
+      }
+    });
+
+    test("[A16] begin anew once the position has moved", async () => {
+      await begin(await open());
+      await begin(await open());
+      await at.bench.accept([await at.bench.job(WISH, true)]);
+      expect(await begin(await open())).toEqual({ turns: 1, marked: false });
+    });
+
+    test("[A16] are counted for each partition of its own", async () => {
+      await at.bench.ledger.openPosition(JOBS_TOPIC, 1, 0);
+      await begin(await open());
+      await begin(await open());
+      expect(await begin(await open(), 1)).toEqual({ turns: 1, marked: false });
+    });
+  });
+
+  describe("a mark", () => {
+    const mark = () => at.bench.ledger.mark(JOBS_TOPIC, 0);
+    const write = (session: SessionNo, offset: number) => at.bench.ledger.markRecord(session, JOBS_TOPIC, 0, offset);
+
+    test("[A16] tells how its session stands", async () => {
+      const [first, second] = [await open(), await open()];
+      await begin(first);
+      expect(await mark()).toBeNull();
+      expect(await write(first, 0)).toBe(true);
+      expect(await mark()).toMatchObject({ offset: 0, by: first, fate: "beats" });
+      expect(await begin(second)).toEqual({ turns: 2, marked: true });
+      await at.bench.ledger.endSession(first);
+      expect(await mark()).toMatchObject({ by: first, fate: "left" });
+      expect(await write(second, 0)).toBe(true);
+      await everybodyDies();
+      expect(await mark()).toMatchObject({ offset: 0, by: second, fate: "died" });
+    });
+
+    test("[A16] says nothing any more once its record was accepted", async () => {
+      const session = await open();
+      await begin(session);
+      await write(session, 0);
+      await at.bench.accept([await at.bench.job(WISH, true)]);
+      expect(await mark()).toBeNull();
+      expect(await begin(await open())).toEqual({ turns: 1, marked: false });
+    });
+
+    test("[A16] is not written for a session that has ended", async () => {
+      const session = await open();
+      await begin(session);
+      await at.bench.ledger.endSession(session);
+      expect(await write(session, 0)).toBe(false);
+      expect(await mark()).toBeNull();
+    });
+  });
+}
