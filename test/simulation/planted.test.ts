@@ -41,20 +41,22 @@ const PLANTED: Readonly<
   "fetching goes on never again once it stopped at a mark": {
     bug: { neverResumes: true },
     caughtBy: "no_job_lost",
+    near: 26,
   },
   "a replay locks and marks nothing": {
     bug: { rules: { replaysOnce: false } },
     caughtBy: "one_job_a_generation",
+    near: 26,
   },
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 551,
+    near: 420,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 413,
+    near: 74,
   },
   "the position is moved without its guard": {
     bug: {
@@ -79,7 +81,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 1252,
+    near: 368,
   },
 };
 

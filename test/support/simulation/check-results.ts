@@ -8,6 +8,7 @@ type Report = (checker: CheckerName, message: string, jobId: string | null) => v
 /** When all is quiet: each job ended, has one result with the right answer, and everything that was to go out did. */
 export function checkResults(parts: CheckedParts, report: Report): void {
   const jobs = [...parts.database.jobs.committed.values()];
+  checkGenerations(jobs, report);
   for (const publication of parts.scenario.publications) {
     const { wish, record } = publication;
     if (wish === null) continue;
@@ -22,7 +23,6 @@ export function checkResults(parts: CheckedParts, report: Report): void {
   for (const job of jobs)
     if (job.state === "active") report("no_job_lost", "the job never ended", job.jobId);
     else checkResult(parts, job, report);
-  checkGenerations(jobs, report);
   checkRepeats(parts, jobs, report);
   checkOutbox(parts, report);
 }

@@ -141,7 +141,7 @@ export class FakeInbox implements JobsConsumer {
         ? []
         : (broker.log[partition] ?? []).slice(since, since + world.random.between(1, FETCH_MAX));
       if (records.length === 0) {
-        await world.wait(life, "fetch-idle", 100);
+        await world.wait(life, "fetch-idle", 250);
         continue;
       }
       await world.step(life, `fetched ${String(partition)}`);

@@ -64,9 +64,14 @@ export function scenarioOf(seed: number): Scenario {
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
     freezes: gentle
       ? []
-      : times(random.between(0, 2), () => ({
+      : times(random.between(0, 3), () => ({
           atMs: START_MS + random.between(500, 14_000),
-          forMs: random.pick([3000, 12_000, random.between(19_000, 27_000), random.between(19_000, 27_000)]),
+          forMs: random.pick([
+            3000,
+            random.between(6500, 13_000),
+            random.between(18_500, 27_000),
+            random.between(18_500, 27_000),
+          ]),
         })),
     terms: random.chance(0.3) ? [START_MS + random.between(1000, 30_000)] : [],
     calmMs: START_MS + CALM_AFTER_MS,

@@ -24,7 +24,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
     backoffMaxMs: 3000,
     retryAfterMaxMs: 60_000,
     claimSizeMax: 4,
-    idlePollMs: 250,
+    idlePollMs: 500,
     // Short enough that some of the simulated connections take longer.
     sendWithinMs: 50,
     sweepAfterMs: 2000,

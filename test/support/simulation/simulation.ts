@@ -131,13 +131,14 @@ export class Simulation {
   async run(): Promise<SimulationResult> {
     const world = this.#world;
     const { publications, freezes, terms, clockJumps, routers } = this.#scenario;
-    for (const { atMs, record } of publications) {
+    publications.forEach(({ atMs, record }, index) => {
       this.#pending += 1;
-      world.at(atMs - START_MS, "produce", null, () => {
+      // Also those of one millisecond in the order of their offsets.
+      world.at(atMs - START_MS + index / 1000, "produce", null, () => {
         this.#pending -= 1;
         this.#broker.append(record);
       });
-    }
+    });
     for (let count = 0; count < routers; count += 1) this.#startAfter(world.random.between(0, 500));
     for (const { atMs, forMs } of freezes)
       world.at(atMs - START_MS, "freeze", null, () => {
@@ -303,7 +304,7 @@ export class Simulation {
 
   /** SIGSTOP, and SIGCONT later: long enough, and it wakes as a zombie. */
   #freeze(forMs: number): void {
-    const running = this.#anyRunning();
+    const running = this.#anyCalling() ?? this.#anyRunning();
     if (running === undefined) return;
     const { life, ledger } = running;
     this.#faults.freezes += 1;
@@ -369,6 +370,15 @@ export class Simulation {
 
   #anyRunning(): Running | undefined {
     return this.#running.length === 0 ? undefined : this.#world.random.pick(this.#running);
+  }
+
+  /** A router with a call in the air: a stop hurts most there. */
+  #anyCalling(): Running | undefined {
+    const attempts = [...this.#database.attempts.committed.values()];
+    const calling = this.#running.filter(({ sessions }) =>
+      attempts.some((row) => row.state === "sending" && sessions.some((session) => session === row.session)),
+    );
+    return calling.length === 0 ? undefined : this.#world.random.pick(calling);
   }
 
   #terminate(): void {
