@@ -249,6 +249,16 @@ describe("dlq ls, show and discard", () => {
     expect((await ledger.cli("dlq", "show", "999")).exitCode).toBe(7);
   });
 
+  test("find a refused record by the tenant that it proved, and no tenant in one that proved none", async () => {
+    await ledger.refuse('{"tenant":"acme","jobId":"a","body":{"model":"cheap","messages":[]},"priority":10}');
+    await ledger.refuse('{"tenant":"nobody","jobId":"b","body":{"model":"cheap","messages":[]}}');
+    expect(await ledger.json("dlq", "ls", "--where", "tenant = acme")).toMatchObject([
+      { code: "BAD_JOB", tenant: "acme", jobId: "a" },
+    ]);
+    expect(await ledger.json("dlq", "ls", "--where", "code = TENANT_MISMATCH")).toMatchObject([{ tenant: null }]);
+    expect(await ledger.rows("SELECT name FROM tenants WHERE name = 'nobody'")).toEqual([]);
+  });
+
   test("refuse a condition about an unknown field and name the known ones", async () => {
     const { exitCode, notes } = await ledger.cli("dlq", "ls", "--where", "colour = red");
     expect(exitCode).toBe(2);
