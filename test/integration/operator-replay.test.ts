@@ -215,6 +215,22 @@ describe("dlq replay", () => {
     expect(await letters()).toMatchObject([{ state: "open" }]);
   });
 
+  test("gets a call of its own beside an identical one that waits beyond its deadline", async () => {
+    const body = { model: "cheap", messages: [{ role: "user", content: "why" }] };
+    await ledger.accept({ jobId: "a", body });
+    await ledger.failWaiting();
+    await ledger.accept({ jobId: "b", body });
+    await ledger.rows("UPDATE ready SET run_at_ms = $1, waits_for = 'retry_after'", [Date.now() + 3_600_000]);
+    const flags = ["--where", "code = PROVIDER_UNAVAILABLE", "--set", "deadline=+10m", "--yes"];
+    expect(await ledger.json("dlq", "replay", ...flags)).toMatchObject({ replayed: 1 });
+    expect(
+      await ledger.rows("SELECT e.lane, r.waits_for FROM executions e JOIN ready r ON r.no = e.no ORDER BY e.lane"),
+    ).toEqual([
+      { lane: 0, waits_for: "retry_after" },
+      { lane: 1, waits_for: "concurrency" },
+    ]);
+  });
+
   test("keeps to the rate", async () => {
     await ledger.accept(...["a", "b", "c", "d", "e"].map((jobId) => ({ jobId })));
     await ledger.failWaiting();
