@@ -82,6 +82,20 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect((await at.bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
     });
 
+    test("is told what a row waited for", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      const runAtMs = at.bench.nowMs();
+      const told: string[] = [];
+      for (const waitsFor of ["backoff", "retry_after", "concurrency"] as const) {
+        // Serial: each takes the row that the one before put back.
+        await at.bench.claim((waiting) => {
+          told.push(waiting.waitedFor);
+          return { kind: "wait", runAtMs, waitsFor };
+        });
+      }
+      expect(told).toEqual(["concurrency", "backoff", "retry_after"]);
+    });
+
     test("ends jobs whose deadline passed and drops an execution that nobody waits for", async () => {
       await at.bench.accept([await at.bench.job({ ...WISH, ttlMs: 30_000 }, false)]);
       const { outbox, started } = await at.bench.claim(() => {
@@ -412,6 +426,22 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(
         resultsIn((await at.bench.finish([at.bench.ended(held, answerTo("why"))])).outbox).map(({ jobId }) => jobId),
       ).toEqual(["a"]);
+    });
+
+    test("ends each job once, whether it is asked for once or twice, with an event each", async () => {
+      await at.bench.accept([
+        await at.bench.job(WISH, true),
+        await at.bench.job({ ...WISH, jobId: "b" }, true),
+        await at.bench.job({ ...WISH, jobId: "c" }, true),
+      ]);
+      const requests = ["b", "unknown", "a", "b"].map((jobId) => ({ tenant: "catalogue", jobId }));
+      const { ended, outbox } = await at.bench.ledger.cancel(at.bench.session, requests, action(at.bench), RENDER);
+      expect(ended).toHaveLength(2);
+      expect(resultsIn(outbox).map(({ jobId, status }) => [jobId, status])).toEqual([
+        ["a", "cancelled"],
+        ["b", "cancelled"],
+      ]);
+      expect(eventsIn(outbox).map(({ jobId }) => jobId)).toEqual(["b", "a"]);
     });
 
     test("leaves the cost of a call that was out", async () => {

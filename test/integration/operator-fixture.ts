@@ -183,8 +183,8 @@ models:
     await this.#group({ since, jobs, refused: [] });
   }
 
-  /** Refuses bytes that are no JSON, as a router does. */
-  async refuse(): Promise<void> {
+  /** Refuses bytes, no JSON unless given, as a router does. */
+  async refuse(value = "{"): Promise<void> {
     await this.context.numbers.reserve(4);
     const since = this.#offset++;
     const record = {
@@ -194,7 +194,7 @@ models:
       timestampMs: Date.now(),
       key: null,
       headers: [],
-      value: Buffer.from("{"),
+      value: Buffer.from(value),
     };
     const admitted = buildAdmission(this.config, "test-cluster").admit(record, Date.now());
     if (admitted.kind !== "refused") throw new Error("expected the record to be refused");

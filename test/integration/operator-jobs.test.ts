@@ -46,7 +46,7 @@ describe("jobs", () => {
     expect(data[0]).toBe("waiting: waits for retry_after until 2026-11-30T00:53:20Z, deadline 2026-12-01T00:00:00Z");
     expect(await ledger.json("jobs", "show", "a")).toMatchObject({
       state: "waiting",
-      waitsFor: { reason: "retry_after", until: "2026-11-30T00:53:20.000Z" },
+      waitsFor: { reason: "retry_after", until: "2026-11-30T00:53:20.000Z", limit: null },
       delivery: "none",
     });
   });
@@ -60,11 +60,19 @@ describe("jobs", () => {
     }
     const until = "2026-11-30T00:53:20.000Z";
     expect(shown).toEqual([
-      { reason: "concurrency", until },
-      { reason: "retry_after", until },
-      { reason: "retry_after", until },
-      { reason: "operator", until },
+      { reason: "concurrency", until, limit: "providers.openai-main.limits.concurrency" },
+      { reason: "retry_after", until, limit: null },
+      { reason: "retry_after", until, limit: null },
+      { reason: "operator", until, limit: null },
     ]);
+  });
+
+  test("show names the limit that holds a job up", async () => {
+    await ledger.accept({ jobId: "a" });
+    const { data } = await ledger.cli("jobs", "show", "a");
+    expect(data[0]).toMatch(
+      /^waiting: waits for concurrency \(providers\.openai-main\.limits\.concurrency\), due since /,
+    );
   });
 
   test("show of a job in doubt says so by its state, and waits for nothing else", async () => {

@@ -215,6 +215,22 @@ describe("dlq replay", () => {
     expect(await letters()).toMatchObject([{ state: "open" }]);
   });
 
+  test("gets a call of its own beside an identical one that waits beyond its deadline", async () => {
+    const body = { model: "cheap", messages: [{ role: "user", content: "why" }] };
+    await ledger.accept({ jobId: "a", body });
+    await ledger.failWaiting();
+    await ledger.accept({ jobId: "b", body });
+    await ledger.rows("UPDATE ready SET run_at_ms = $1, waits_for = 'retry_after'", [Date.now() + 3_600_000]);
+    const flags = ["--where", "code = PROVIDER_UNAVAILABLE", "--set", "deadline=+10m", "--yes"];
+    expect(await ledger.json("dlq", "replay", ...flags)).toMatchObject({ replayed: 1 });
+    expect(
+      await ledger.rows("SELECT e.lane, r.waits_for FROM executions e JOIN ready r ON r.no = e.no ORDER BY e.lane"),
+    ).toEqual([
+      { lane: 0, waits_for: "retry_after" },
+      { lane: 1, waits_for: "concurrency" },
+    ]);
+  });
+
   test("keeps to the rate", async () => {
     await ledger.accept(...["a", "b", "c", "d", "e"].map((jobId) => ({ jobId })));
     await ledger.failWaiting();
@@ -247,6 +263,16 @@ describe("dlq ls, show and discard", () => {
     ]);
     expect((await ledger.cli("dlq", "replay", String(no), "--yes")).exitCode).toBe(6);
     expect((await ledger.cli("dlq", "show", "999")).exitCode).toBe(7);
+  });
+
+  test("find a refused record by the tenant that it proved, and no tenant in one that proved none", async () => {
+    await ledger.refuse('{"tenant":"acme","jobId":"a","body":{"model":"cheap","messages":[]},"priority":10}');
+    await ledger.refuse('{"tenant":"nobody","jobId":"b","body":{"model":"cheap","messages":[]}}');
+    expect(await ledger.json("dlq", "ls", "--where", "tenant = acme")).toMatchObject([
+      { code: "BAD_JOB", tenant: "acme", jobId: "a" },
+    ]);
+    expect(await ledger.json("dlq", "ls", "--where", "code = TENANT_MISMATCH")).toMatchObject([{ tenant: null }]);
+    expect(await ledger.rows("SELECT name FROM tenants WHERE name = 'nobody'")).toEqual([]);
   });
 
   test("refuse a condition about an unknown field and name the known ones", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { LANE } from "../../src/domain/dedupe/choose-execution.js";
 import { LEDGER_RULES } from "../support/simulation/memory-context.js";
 import { simulate, type PlantedBug } from "../support/simulation/simulation.js";
 import type { CheckerName } from "../support/simulation/checkers.js";
@@ -82,6 +83,19 @@ const PLANTED: Readonly<
     },
     caughtBy: "position_never_goes_back",
     near: 368,
+  },
+  "a job in a hurry takes the express lane from a call that is out": {
+    bug: {
+      rules: {
+        choose: (found, job, nowMs) => {
+          const choice = LEDGER_RULES.choose(found, job, nowMs);
+          if (choice.kind !== "take" || choice.execution.lane === LANE.ordinary) return choice;
+          return { kind: "open", lane: LANE.express, instead: choice.execution };
+        },
+      },
+    },
+    caughtBy: "one_execution_a_lane",
+    near: 120,
   },
 };
 

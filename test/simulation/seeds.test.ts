@@ -10,6 +10,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   freezes: 0.33,
   fences: 0.1,
   inDoubt: 1,
+  express: 0.03,
   clockJumps: 0.3,
   pauses: 0.3,
   resumes: 0.3,

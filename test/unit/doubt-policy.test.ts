@@ -28,6 +28,7 @@ async function verdictOn(
     history: [],
     nextRouteIndex: 0,
     dueAtMs: NOW_MS,
+    waitedFor: "doubt",
     doubtful: { ...intent, maxNanoUsd },
     latestDeadlineMs,
     maxCostNanoUsd: null,

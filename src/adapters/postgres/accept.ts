@@ -25,7 +25,7 @@ import { cancelRows } from "./cancel.js";
  * positions say so.
  */
 export async function accept(context: LedgerContext, group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
-  await context.tenants.ensure([...new Set(group.jobs.map(({ job }) => job.tenant))]);
+  await context.tenants.ensure(tenantsOf(group));
   await context.numbers.reserve(group.jobs.length * 2 + group.refused.length + group.cancels.length + 64);
   try {
     return await transaction(
@@ -38,6 +38,12 @@ export async function accept(context: LedgerContext, group: IntakeGroup, render:
     if (error instanceof SessionFenced) return { kind: "fenced" };
     throw error;
   }
+}
+
+/** A refused record names a tenant only when its topic or its value proved one of the config. */
+function tenantsOf({ jobs, refused }: IntakeGroup): string[] {
+  const names = [...jobs.map(({ job }) => job.tenant), ...refused.flatMap(({ tenant }) => tenant ?? [])];
+  return [...new Set(names)];
 }
 
 type AcceptedGroup = Extract<IntakeOutcome, { readonly kind: "accepted" }>;
@@ -109,7 +115,7 @@ export async function acceptInTransaction(
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
-  outgoing.push(...(await writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs)));
+  outgoing.push(...writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs));
   if (group.cancels.length > 0) {
     outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
   }
@@ -321,20 +327,19 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   return [{ job, end }];
 }
 
-async function writeRefused(
+function writeRefused(
   client: pg.PoolClient,
   context: LedgerContext,
   refused: readonly RefusedRecord[],
   day: number,
   nowMs: number,
-): Promise<Outgoing[]> {
-  await context.tenants.ensure([]);
+): Outgoing[] {
   insertDeadLetters(
     client,
     refused.map((record) => ({
       no: record.no,
       day,
-      tenantNo: null,
+      tenantNo: record.tenant === null ? null : context.tenants.noOf(record.tenant),
       jobId: record.jobId === null ? null : Buffer.from(record.jobId, "utf8"),
       job: null,
       generation: null,

@@ -1,10 +1,24 @@
 import type pg from "pg";
+import { jobIdHash } from "../../domain/dedupe/request-hash.js";
+import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { CancelRequest } from "../../ports/ledger.js";
+import { byteaArray, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type WrittenEnds } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
-import { jobIdHash } from "../../domain/dedupe/request-hash.js";
+
+const CANCELLED: Failure = {
+  code: "CANCELLED",
+  message: "cancelled on request before it had ended",
+  provider: null,
+  retryAtMs: null,
+};
+
+interface Cancelled extends WrittenEnds {
+  /** The requests that ended a job, in their order; of several for the same job one. */
+  readonly requests: readonly CancelRequest[];
+}
 
 /**
  * Ends jobs that have not ended as `cancelled`. Executions are not touched: one that nobody waits for is dropped when it comes up,
@@ -17,37 +31,27 @@ export async function cancelRows(
   requests: readonly CancelRequest[],
   nowMs: number,
   render: Renderer,
-): Promise<WrittenEnds> {
-  const all: WrittenEnds = { outgoing: [], ended: [] };
-  for (const request of requests) {
-    // Serial: cancels are rare, and each needs its own row lock in the order they came.
-    const rows = await run(
-      client,
-      "jobs-cancel",
-      `UPDATE jobs j SET state = 'cancelled', ended_ms = $3, failure_code = 'CANCELLED'
-       FROM job_key k WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2
-         AND j.no = k.no AND j.day = k.day AND j.state = 'active' RETURNING ${ENDING_COLUMNS}`,
-      [request.tenant, jobIdHash(request.jobId), nowMs],
-    );
-    const ends = rows.map((row) => ({
-      job: readEndingJob(context, row),
-      end: {
-        answer: null,
-        failure: {
-          code: "CANCELLED" as const,
-          message: "cancelled on request before it had ended",
-          provider: null,
-          retryAtMs: null,
-        },
-        served: "call" as const,
-        payer: null,
-        history: [],
-        endedAtMs: nowMs,
-      },
+): Promise<Cancelled> {
+  const rows = await run(
+    client,
+    "jobs-cancel",
+    `WITH held AS MATERIALIZED (
+       SELECT j.no, j.day, u.place FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS u(tenant, hash, place)
+       JOIN tenants t ON u.tenant IS NULL OR t.name = u.tenant
+       JOIN job_key k ON k.tenant_no = t.no AND k.id_hash = u.hash
+       JOIN jobs j ON j.no = k.no AND j.day = k.day AND j.state = 'active' ORDER BY j.no + 0 FOR UPDATE OF j)
+     UPDATE jobs j SET state = 'cancelled', ended_ms = $3, failure_code = 'CANCELLED'
+     FROM held h WHERE j.no = h.no AND j.day = h.day RETURNING ${ENDING_COLUMNS}, h.place`,
+    [textArray(requests.map(({ tenant }) => tenant)), byteaArray(requests.map(({ jobId }) => jobIdHash(jobId))), nowMs],
+  );
+  const places = new Set(rows.map((row) => Number(row.at(-1))));
+  const ends = rows
+    .map((row) => readEndingJob(context, row))
+    .sort((a, b) => a.key.no - b.key.no)
+    .map((job) => ({
+      job,
+      end: { answer: null, failure: CANCELLED, served: "call" as const, payer: null, history: [], endedAtMs: nowMs },
     }));
-    const written = await writeEnds(client, context, render, ends);
-    all.outgoing.push(...written.outgoing);
-    all.ended.push(...written.ended);
-  }
-  return all;
+  const written = await writeEnds(client, context, render, ends);
+  return { ...written, requests: requests.filter((_request, index) => places.has(index + 1)) };
 }

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
+import type { WaitReason } from "../../domain/execution/waits.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
@@ -104,17 +105,23 @@ export async function setAside(
 
 interface TakenRow extends LedgerKey {
   readonly runAtMs: number;
+  readonly waitsFor: WaitReason;
 }
 
 async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
   const rows = await run(
     client,
     `ready-take-${request.pick}`,
-    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms`,
+    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for`,
     [request.nowMs, request.limit],
   );
   return rows
-    .map(([no, day, runAt]) => ({ no: Number(no), day: Number(day), runAtMs: Number(runAt) }))
+    .map(([no, day, runAt, waitsFor]) => ({
+      no: Number(no),
+      day: Number(day),
+      runAtMs: Number(runAt),
+      waitsFor: waitsFor as WaitReason, // every verdict has one of these
+    }))
     .sort((a, b) => a.no - b.no);
 }
 
@@ -177,15 +184,14 @@ async function loadWaiting(
      WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no + 0`,
     [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day)), ...waiterDays(context, keys)],
   );
-  const dueAt = new Map(keys.map((key) => [key.no, key.runAtMs]));
-  return rows.map((row) => readWaiting(context, row, dueAt));
+  const taken = new Map(keys.map((key) => [key.no, key]));
+  return rows.flatMap((row) => {
+    const own = taken.get(Number(row[0]));
+    return own === undefined ? [] : [readWaiting(context, row, own)];
+  });
 }
 
-function readWaiting(
-  context: LedgerContext,
-  row: readonly (string | null)[],
-  dueAt: ReadonlyMap<number, number>,
-): LoadedExecution {
+function readWaiting(context: LedgerContext, row: readonly (string | null)[], taken: TakenRow): LoadedExecution {
   const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] =
     row;
   const [latest, nearest, priority, ...attempt] = rest;
@@ -199,7 +205,8 @@ function readWaiting(
       bodyText: fromStored(request ?? "\\x", gzip === "t"),
       history: JSON.parse(history ?? "[]") as AttemptSummary[], // the same
       nextRouteIndex: Number(routeIndex),
-      dueAtMs: dueAt.get(Number(no)) ?? 0,
+      dueAtMs: taken.runAtMs,
+      waitedFor: taken.waitsFor,
       doubtful: state === "in_doubt" ? readIntent(attempt) : null,
       latestDeadlineMs: Number(latest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),

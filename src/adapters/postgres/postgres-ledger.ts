@@ -5,7 +5,7 @@ import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { Failure } from "../../domain/failure.js";
-import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { Renderer } from "../../domain/result/outgoing.js";
 import type {
   CancelRequest,
   ClaimOutcome,
@@ -159,19 +159,14 @@ export class PostgresLedger implements Ledger {
     await context.tenants.ensure(this.#tenants);
     await context.numbers.reserve(requests.length * 2 + 16);
     return transaction(context.pools.durable, async (client) => {
-      const outgoing: Outgoing[] = [];
-      const ended: FinishOutcome["ended"][number][] = [];
-      for (const request of requests) {
-        // Serial, as the cancels themselves: one that ends nothing is no event.
-        const written = await cancelRows(client, context, [request], action.atMs, render);
-        outgoing.push(...written.outgoing);
-        ended.push(...written.ended);
-        if (written.ended.length === 0) continue;
+      const cancelled = await cancelRows(client, context, requests, action.atMs, render);
+      const events = cancelled.requests.map((request) => {
         const event = operatorEvent("operator.cancelled", action, "cancelled", { ...request, generation: null });
-        outgoing.push(render.event(event, context.numbers.next(), context.today()));
-      }
+        return render.event(event, context.numbers.next(), context.today());
+      });
+      const outgoing = [...cancelled.outgoing, ...events];
       const outbox = insertOutbox(client, context.numbers, session, action.atMs, outgoing);
-      return { ended, outbox, waste: 0 };
+      return { ended: cancelled.ended, outbox, waste: 0 };
     });
   }
 

@@ -24,9 +24,10 @@ export function jobSentence(job: JobView, nowMs: number): string {
 
 function waitingFor({ waitsFor }: JobView, nowMs: number): string {
   if (waitsFor === null) return "its execution has ended, the result is being written";
+  const what = waitsFor.limit === null ? waitsFor.reason : `${waitsFor.reason} (${waitsFor.limit})`;
   return waitsFor.untilMs > nowMs
-    ? `waits for ${waitsFor.reason} until ${clock(waitsFor.untilMs)}`
-    : `waits for ${waitsFor.reason}, due since ${clock(waitsFor.untilMs)}`;
+    ? `waits for ${what} until ${clock(waitsFor.untilMs)}`
+    : `waits for ${what}, due since ${clock(waitsFor.untilMs)}`;
 }
 
 /** The last try, when it has an outcome. */

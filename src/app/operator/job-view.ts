@@ -1,6 +1,7 @@
 import { seenWait, type SeenWait } from "../../domain/execution/waits.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
+import { createRoutePlanner } from "../../domain/route/plan-routes.js";
 import {
   deliveryOf,
   findJobs,
@@ -15,12 +16,17 @@ import {
   type JobLetter,
   type SeenState,
 } from "../../adapters/postgres/operator/job-rows.js";
+import { loadRequests } from "../../adapters/postgres/operator/letter-rows.js";
+import { buildCatalog } from "../build-domain.js";
 import type { Operator } from "./open-operator.js";
+import { routesOf } from "./stored-routes.js";
 
 /** What a job that has not ended waits for; `until` is when it is looked at again. */
 export interface WaitsFor {
   readonly reason: SeenWait;
   readonly untilMs: number;
+  /** Key in the config of the limit that it waits for; null where no limit of ours is the reason. */
+  readonly limit: string | null;
 }
 
 /** A job as `jobs show` tells it: the newest generation of its id. */
@@ -57,7 +63,8 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
   const pool = operator.pools.durable;
   const nos = attemptNos(job);
   const day = job.execution?.day ?? job.key.day;
-  const [attempts, costs, delivery, letter, refusal] = await Promise.all([
+  const [waitsFor, attempts, costs, delivery, letter, refusal] = await Promise.all([
+    waitsOf(operator, job),
     loadAttempts(pool, day, nos),
     loadCosts(pool, job.key, job.execution, nos),
     deliveryOf(pool, job.key),
@@ -71,7 +78,7 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     state: job.state,
     code: job.code,
     message: letter?.message ?? null,
-    waitsFor: waitsOf(job),
+    waitsFor,
     delivery,
     acceptedMs: job.acceptedMs,
     endedMs: job.endedMs,
@@ -86,9 +93,21 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
   };
 }
 
-function waitsOf({ endedMs, waits }: JobDetail): WaitsFor | null {
+async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | null> {
+  const { endedMs, waits } = job;
   const reason = endedMs !== null || waits === null ? null : seenWait(waits.forWhat);
-  return reason === null || waits === null ? null : { reason, untilMs: waits.untilMs };
+  if (reason === null || waits === null) return null;
+  const limit = reason === "concurrency" ? await concurrencyLimit(operator, job) : null;
+  return { reason, untilMs: waits.untilMs, limit };
+}
+
+/** The limit of the account that a router calls next; null when no route is left. */
+async function concurrencyLimit(operator: Operator, job: JobDetail): Promise<string | null> {
+  const [request] = await loadRequests(operator.pools.durable, [job.key]);
+  if (request === undefined) return null;
+  const { routes } = routesOf(createRoutePlanner(buildCatalog(operator.config)), request);
+  const next = routes[job.nextRouteIndex] ?? routes[0];
+  return next === undefined ? null : `providers.${next.account}.limits.concurrency`;
 }
 
 /** All attempts that the ledger names for the execution: the ended ones, the current one, the one that answered. */

@@ -1,14 +1,12 @@
 import { isAboutDelivery, refusalOf, type ReplayRefusal } from "../../domain/dead-letter/replay.js";
 import type { LetterState } from "../../domain/dead-letter/where.js";
-import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import { createRoutePlanner, routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
-import { readRequestFacts } from "../../domain/route/request-facts.js";
 import { loadRequests, type Letter, type StoredRequest } from "../../adapters/postgres/operator/letter-rows.js";
 import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.js";
-import { fromStored } from "../../adapters/postgres/stored-body.js";
 import { buildCatalog } from "../build-domain.js";
 import type { Operator } from "./open-operator.js";
 import { selectLetters } from "./select-letters.js";
+import { routesOf } from "./stored-routes.js";
 
 /** What a replay would do, without doing it. */
 export interface ReplayPlan {
@@ -104,15 +102,7 @@ async function costOf(
 
 /** The dearest of the routes that serve it now; null when none does. */
 function maxCostOf(planRoutes: PlanRoutes, request: StoredRequest): bigint | null {
-  const body = fromStored(request.requestHex, request.gzip);
-  // Written from an AdmittedJob, both.
-  const facts = readRequestFacts(
-    request.format as RequestFormat,
-    body,
-    Buffer.byteLength(body),
-    request.maxCostNanoUsd,
-  );
-  const { routes } = planRoutes(JSON.parse(request.policyText) as RoutePolicy, facts);
+  const { routes, facts } = routesOf(planRoutes, request);
   const costs = routes.map((route) => routeMaxCostNanoUsd(route, facts));
   return costs.length === 0 ? null : costs.reduce((most, cost) => (cost > most ? cost : most), 0n);
 }

@@ -130,7 +130,8 @@ function viewJson(job: JobView, sentence: string): Readonly<Record<string, unkno
   return {
     sentence,
     ...rest,
-    waitsFor: waitsFor === null ? null : { reason: waitsFor.reason, until: isoOrNull(waitsFor.untilMs) },
+    waitsFor:
+      waitsFor === null ? null : { reason: waitsFor.reason, until: isoOrNull(waitsFor.untilMs), limit: waitsFor.limit },
     acceptedAt: isoOrNull(acceptedMs),
     endedAt: isoOrNull(endedMs),
     deadline: isoOrNull(deadlineMs),

@@ -109,6 +109,8 @@ export interface WaitingExecution {
   readonly nextRouteIndex: number;
   /** When its row said it should run. */
   readonly dueAtMs: EpochMs;
+  /** What its row said that it waited for. */
+  readonly waitedFor: WaitReason;
   /** The attempt in doubt; null when state is `ready`. */
   readonly doubtful: AttemptIntent | null;
   /** Over the jobs that still wait for it. */

@@ -284,7 +284,7 @@ interface Planned {
   readonly facts: RequestFacts;
 }
 
-/** An execution that came up for a deadline of one of its jobs goes back for the others, due when it was due before. */
+/** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
-  return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.doubtful === null ? "concurrency" : "doubt" };
+  return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
 }

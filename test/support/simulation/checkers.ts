@@ -1,3 +1,5 @@
+import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
+import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
 import type { ProviderBooks } from "./fake-provider.js";
@@ -18,6 +20,7 @@ export const CHECKERS = [
   "no_repeat_lost",
   "ledger_equals_bill",
   "one_live_attempt",
+  "one_execution_a_lane",
   "calls_only_with_intent",
   "offsets_behind_ledger",
   "position_skips_nothing",
@@ -59,6 +62,7 @@ export class Checkers {
   readonly exposed = new Set<string>();
   readonly #parts: CheckedParts;
   readonly #doubtful = new Set<string>();
+  readonly #express = new Set<number>();
   readonly #positions = new Map<string | number, number>();
 
   constructor(parts: CheckedParts) {
@@ -79,6 +83,11 @@ export class Checkers {
     return this.#doubtful.size;
   }
 
+  /** Executions that were opened beside a waiting one, for jobs in a hurry. */
+  get express(): number {
+    return this.#express.size;
+  }
+
   report(checker: CheckerName, message: string, jobId: string | null): void {
     this.violation ??= { checker, message, jobId };
   }
@@ -96,6 +105,7 @@ export class Checkers {
   #afterCommit(transaction: Transaction): void {
     const { database } = this.#parts;
     for (const key of transaction.touched(database.attempts)) this.#afterAttempt(Number(key));
+    for (const key of transaction.touched(database.executions)) this.#afterExecution(Number(key));
     for (const key of transaction.touched(database.positions)) this.#afterPosition(key);
   }
 
@@ -115,6 +125,22 @@ export class Checkers {
         this.#jobOf(row.execution.no),
       );
     }
+  }
+
+  #afterExecution(no: number): void {
+    const { executions } = this.#parts.database;
+    const key = executions.committed.get(no)?.requestKey ?? null;
+    if (key === null) return;
+    if (key.endsWith(`:${String(LANE.express)}`)) this.#express.add(no);
+    const live = [...executions.committed.values()].filter(
+      ({ requestKey, state }) => requestKey === key && EXECUTION_TRANSITIONS[state].length > 0,
+    );
+    if (live.length > 1)
+      this.report(
+        "one_execution_a_lane",
+        `${String(live.length)} executions of ${key} are unfinished`,
+        this.#jobOf(no),
+      );
   }
 
   #jobOf(executionNo: number): string | null {

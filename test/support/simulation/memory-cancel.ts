@@ -4,48 +4,52 @@ import type { CancelRequest } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
 import { endJobs, writeEnds, type MemoryContext, type WrittenEnds } from "./memory-context.js";
 
-/** Ends active jobs as `cancelled`; executions are left alone. */
+interface Cancelled extends WrittenEnds {
+  readonly requests: readonly CancelRequest[];
+}
+
+/** Ends active jobs as `cancelled`; executions are left alone. @returns also the requests that ended one. */
 export async function cancelJobs(
   context: MemoryContext,
   transaction: Transaction,
   requests: readonly CancelRequest[],
   nowMs: number,
   render: Renderer,
-): Promise<WrittenEnds> {
-  const all: WrittenEnds = { outgoing: [], ended: [] };
+): Promise<Cancelled> {
+  if (requests.length === 0) return { outgoing: [], ended: [], requests: [] };
   const { jobKeys } = context.database;
+  await context.statement(transaction, "jobs-cancel");
+  const keys = [...new Set([...jobKeys.committed.keys(), ...transaction.touched(jobKeys)].map(String))];
+  const requestOf = new Map<number, CancelRequest>();
   for (const request of requests) {
-    // Serial: each needs its own row lock, in the order they came.
-    await context.statement(transaction, "jobs-cancel");
     const hash = jobIdHash(request.jobId).toString("hex");
-    const keys = [...jobKeys.committed.keys(), ...transaction.touched(jobKeys)].map(String);
-    const wanted = new Set(
-      keys.filter((key) => (request.tenant === null ? key.endsWith(`:${hash}`) : key === `${request.tenant}:${hash}`)),
-    );
-    const nos = [...wanted].flatMap((key) => transaction.get(jobKeys, key)?.key.no ?? []);
-    const ended = await endJobs(
-      context,
-      transaction,
-      nos.map((no) => ({ no, status: "cancelled", code: "CANCELLED" })),
-      nowMs,
-    );
-    const failure = {
-      code: "CANCELLED",
-      message: "cancelled on request before it had ended",
-      provider: null,
-      retryAtMs: null,
-    } as const;
-    const written = await writeEnds(
-      context,
-      transaction,
-      render,
-      ended.map((job) => ({
-        job,
-        end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
-      })),
-    );
-    all.outgoing.push(...written.outgoing);
-    all.ended.push(...written.ended);
+    for (const key of keys) {
+      if (request.tenant === null ? !key.endsWith(`:${hash}`) : key !== `${request.tenant}:${hash}`) continue;
+      const no = transaction.get(jobKeys, key)?.key.no;
+      if (no !== undefined && !requestOf.has(no)) requestOf.set(no, request);
+    }
   }
-  return all;
+  const ended = await endJobs(
+    context,
+    transaction,
+    [...requestOf.keys()].sort((a, b) => a - b).map((no) => ({ no, status: "cancelled", code: "CANCELLED" })),
+    nowMs,
+  );
+  const failure = {
+    code: "CANCELLED",
+    message: "cancelled on request before it had ended",
+    provider: null,
+    retryAtMs: null,
+  } as const;
+  const written = await writeEnds(
+    context,
+    transaction,
+    render,
+    ended.map((job) => ({
+      job,
+      end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
+    })),
+  );
+  const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));
+  return { ...written, requests: requests.filter((request) => effective.has(request)) };
 }

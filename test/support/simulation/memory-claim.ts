@@ -181,6 +181,7 @@ function loadWaiting(context: MemoryContext, transaction: Transaction, row: Read
       history: execution.history,
       nextRouteIndex: execution.routeIndex,
       dueAtMs: row.runAtMs,
+      waitedFor: row.waitsFor,
       doubtful: attempt?.intent ?? null,
       latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,

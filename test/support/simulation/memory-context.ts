@@ -1,3 +1,4 @@
+import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { EndedState } from "../../../src/domain/execution/execution.js";
 import type { ErrorCode } from "../../../src/domain/failure.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
@@ -23,6 +24,7 @@ export interface LedgerRules {
   readonly waitersOnOldSnapshot: boolean;
   /** False: a replay locks and marks nothing that keeps another one from the same letter. */
   readonly replaysOnce: boolean;
+  readonly choose: typeof chooseExecution;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -38,6 +40,7 @@ export const LEDGER_RULES: LedgerRules = {
     alive && execution.state === "running" && execution.session === session && execution.attemptNo === call.attempt.no,
   waitersOnOldSnapshot: false,
   replaysOnce: true,
+  choose: chooseExecution,
 };
 
 const TRIES = 5;

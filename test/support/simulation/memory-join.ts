@@ -1,5 +1,4 @@
 import {
-  chooseExecution,
   LANE,
   type Choice,
   type FoundExecution,
@@ -81,9 +80,9 @@ export async function joinExecutions(
   await pullForward(search, jobs);
 }
 
-function choose({ nowMs }: Search, { job, riskNanoUsd }: Joining, found: readonly Found[]): Choice<Found> {
+function choose({ context, nowMs }: Search, { job, riskNanoUsd }: Joining, found: readonly Found[]): Choice<Found> {
   const { deadlineMs, cacheRead, cacheMaxAgeMs } = job;
-  return chooseExecution(found, { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd }, nowMs);
+  return context.rules.choose(found, { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd }, nowMs);
 }
 
 function take(joining: Joining, { key, answer }: Found): void {

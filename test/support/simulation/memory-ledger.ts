@@ -34,7 +34,6 @@ import {
   type EndingWithReason,
   type LedgerRules,
   type LedgerWire,
-  type WrittenEnds,
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
 import { finish } from "./memory-finish.js";
@@ -188,18 +187,14 @@ export class MemoryLedger implements Ledger {
   ): Promise<FinishOutcome> {
     const context = this.#context;
     return context.transaction("cancel", async (transaction) => {
-      const all: WrittenEnds = { outgoing: [], ended: [] };
-      for (const request of requests) {
-        // Serial, as the cancels themselves.
-        const written = await cancelJobs(context, transaction, [request], action.atMs, render);
-        all.outgoing.push(...written.outgoing);
-        all.ended.push(...written.ended);
-        if (written.ended.length === 0) continue;
+      const cancelled = await cancelJobs(context, transaction, requests, action.atMs, render);
+      const events = cancelled.requests.map((request) => {
         const event = operatorEvent("operator.cancelled", action, "cancelled", { ...request, generation: null });
-        all.outgoing.push(render.event(event, context.nextNumber(), context.today()));
-      }
-      const outbox = await insertOutbox(context, transaction, session, action.atMs, all.outgoing);
-      return { ended: all.ended, outbox, waste: 0 };
+        return render.event(event, context.nextNumber(), context.today());
+      });
+      const outgoing = [...cancelled.outgoing, ...events];
+      const outbox = await insertOutbox(context, transaction, session, action.atMs, outgoing);
+      return { ended: cancelled.ended, outbox, waste: 0 };
     });
   }
 

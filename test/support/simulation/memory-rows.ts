@@ -8,6 +8,7 @@ import type {
 } from "../../../src/domain/execution/execution.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
+import type { WaitReason } from "../../../src/domain/execution/waits.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";
 import type { CostRow, KeptRecord, Outgoing } from "../../../src/domain/result/outgoing.js";
@@ -99,7 +100,7 @@ export interface ReadyRow {
   readonly priority: number;
   readonly runAtMs: number;
   readonly expiresMs: number;
-  readonly waitsFor: string;
+  readonly waitsFor: WaitReason;
 }
 
 export interface OutboxReadyRow {

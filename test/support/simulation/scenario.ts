@@ -60,7 +60,7 @@ export function scenarioOf(seed: number): Scenario {
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    publications: publicationsOf(random, partitions, gentle),
+    publications: publicationsOf(random, partitions, gentle, seed % 5 === 0),
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
     freezes: gentle
       ? []
@@ -114,7 +114,8 @@ function times<Item>(count: number, make: () => Item): Item[] {
   return Array.from({ length: count }, make);
 }
 
-function publicationsOf(random: SeededRandom, partitions: number, gentle: boolean): Publication[] {
+/** @param hurried few requests, asked again and again, many of them by jobs with little time. */
+function publicationsOf(random: SeededRandom, partitions: number, gentle: boolean, hurried: boolean): Publication[] {
   const jobs = random.between(5, 22);
   const prompts = random.between(1, Math.max(1, Math.floor(jobs * 0.7)));
   const next = Array.from({ length: partitions }, () => 0);
@@ -122,7 +123,8 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
   const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: string }[] = [];
   const avro = gentle ? 0 : random.pick([0, 0.2, 1]);
   for (let index = 0; index < jobs; index += 1) {
-    const wish = wishOf(random, index, prompts, gentle);
+    const usual = wishOf(random, index, prompts, gentle);
+    const wish = hurried ? { ...usual, ...HURRIES[index % HURRIES.length] } : usual;
     wishes.push(wish);
     plans.push({ kind: "job", wish });
     if (random.chance(0.12)) plans.push({ kind: "job", wish: random.pick(wishes) }); // a producer's own retry
@@ -147,6 +149,14 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
     return { atMs, kind: plan.kind, wish: plan.wish, record: recordAt(partition, offset, atMs, value, plan.cancels) };
   });
 }
+
+const SAME = { prompt: "question 1", tenant: "shop", cacheRead: false, dedupe: true } as const;
+const HURRIES: readonly Partial<JobWish>[] = [
+  SAME,
+  { ...SAME, ttlMs: 1500 },
+  { ...SAME, ttlMs: 3000 },
+  { ...SAME, ttlMs: 1000, cacheRead: true },
+];
 
 function badValue(isFramed: boolean, index: number): Buffer {
   return isFramed

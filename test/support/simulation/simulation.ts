@@ -53,6 +53,8 @@ export interface SimulationResult {
   readonly events: number;
   readonly faults: Readonly<Faults> & {
     readonly inDoubt: number;
+    /** Executions that were opened beside a waiting one, for jobs in a hurry. */
+    readonly express: number;
     /** Records that their topic did not take: by themselves, or since the topic was missing. */
     readonly recordsRefused: number;
     readonly topicRefused: number;
@@ -181,6 +183,7 @@ export class Simulation {
       faults: {
         ...this.#faults,
         inDoubt: this.#checkers.inDoubt,
+        express: this.#checkers.express,
         recordsRefused: refusals.filter((of) => of === "records").length,
         topicRefused: refusals.filter((of) => of === "topic").length,
         undeliverable: letters.filter(({ code }) => code === "REPLY_UNDELIVERABLE").length,

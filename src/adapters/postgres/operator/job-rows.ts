@@ -77,6 +77,8 @@ export interface JobDetail extends JobLine {
   readonly source: string;
   readonly execution: LedgerKey | null;
   readonly executionState: string | null;
+  /** Place of the route that its next call takes, in the routes of now. */
+  readonly nextRouteIndex: number;
   readonly currentAttemptNo: number | null;
   readonly history: readonly AttemptSummary[];
   readonly answer: AnswerFacts | null;
@@ -89,7 +91,7 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
   const rows = await run(
     pool,
     "jobs-find",
-    `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms
+    `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index
      FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS} LEFT JOIN ready r ON r.no = j.execution_no
      WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
     [tenant, jobIdHash(jobId)],
@@ -98,14 +100,16 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
 }
 
 function readJobDetail(row: Row): JobDetail {
-  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, runAtMs] =
+  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, ...rest] =
     row.slice(JOB_COLUMN_COUNT);
+  const [runAtMs, routeIndex] = rest;
   return {
     ...readJobLine(row),
     envelope: envelope ?? "{}",
     source: source ?? "",
     execution: numberOrNull(executionNo) === null ? null : { no: Number(executionNo), day: Number(executionDay) },
     executionState: executionState ?? null,
+    nextRouteIndex: Number(routeIndex ?? 0),
     currentAttemptNo: numberOrNull(attemptNo),
     history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
     answer: facts === null || facts === undefined ? null : (JSON.parse(facts) as AnswerFacts), // written by finish
