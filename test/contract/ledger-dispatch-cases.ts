@@ -494,6 +494,15 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(await at.bench.ledger.takeOutbox(next, 10, -1000, [])).toEqual([]);
     });
 
+    test("of a dead router whose clock was half an hour ahead goes to another at once", async () => {
+      const { ledger, session } = at.bench;
+      const call = at.bench.ended(await at.bench.start(WISH), answerTo("why"));
+      await ledger.finish({ session, nowMs: at.bench.nowMs() + 1_800_000, calls: [call] }, RENDER);
+      await ledger.endSession(session);
+      const taken = await ledger.takeOutbox(await ledger.openSession("next"), 10, -1000, []);
+      expect(resultsIn(taken)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+    });
+
     test("of a living router is not given to another", async () => {
       await at.bench.finish([at.bench.ended(await at.bench.start(WISH), answerTo("why"))]);
       const other = await at.bench.ledger.openSession("other");

@@ -18,7 +18,10 @@ function parseHeaders(text: string): (readonly [string, Buffer | string])[] {
   return stored.map(([name, value, bytes]) => [name, bytes === 1 ? Buffer.from(value, "base64") : value]);
 }
 
-/** Writes records to the outbox and one queue row a topic; returns the groups for the relay's memory. */
+/**
+ * Writes records to the outbox and one queue row a topic; returns the groups for the relay's memory. A row is never dated later than the
+ * database's clock says: what a killed router with a clock ahead of it left would wait for that time.
+ */
 export function insertOutbox(
   client: pg.PoolClient,
   numbers: NumberBlock,
@@ -55,7 +58,7 @@ export function insertOutbox(
     send(
       client,
       "outbox-ready-insert",
-      `INSERT INTO outbox_ready (seq, session_no, topic, at_ms, kinds, nos, days) VALUES ($1, $2, $3, $4, $5::text[], $6::int8[], $7::int4[])`,
+      `INSERT INTO outbox_ready (seq, session_no, topic, at_ms, kinds, nos, days) VALUES ($1, $2, $3, least($4::int8, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), $5::text[], $6::int8[], $7::int4[])`,
       [
         seq,
         session,

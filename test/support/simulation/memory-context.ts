@@ -277,7 +277,7 @@ export async function insertOutbox(
       seq,
       session,
       topic,
-      atMs: nowMs,
+      atMs: Math.min(nowMs, context.database.nowMs()),
       afterMs: 0,
       keys: records.map(outboxKey),
     });
