@@ -52,7 +52,7 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 420,
+    near: 1254,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
@@ -82,7 +82,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 368,
+    near: 381,
   },
   "a job in a hurry takes the express lane from a call that is out": {
     bug: {
@@ -95,7 +95,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "one_execution_a_lane",
-    near: 120,
+    near: 130,
   },
 };
 
