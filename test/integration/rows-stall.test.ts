@@ -30,6 +30,7 @@ test("[B7] a router whose consumer gets no answers any more starts a new one, an
   await isServed(before);
 
   router.signal("SIGUSR2");
+  await gateway.until("the stall", () => router.events("test.stalled").length > 0);
   const stalledMs = Date.now();
   await publish(during);
   const [restart] = await gateway.until("the restart", () => {

@@ -9,6 +9,7 @@ const stalled = new Set();
 
 process.on("SIGUSR2", () => {
   for (const consumer of fetched) stalled.add(consumer);
+  process.stdout.write(`${JSON.stringify({ event: "test.stalled", consumers: stalled.size })}\n`);
 });
 
 ConsumerGroup.prototype.fetch = async function fetchOrStall(nodeId) {
