@@ -148,7 +148,6 @@ export type ClaimVerdict =
 export interface StartedExecution {
   readonly execution: WaitingExecution;
   readonly intent: AttemptIntent;
-  readonly payerNo: number;
 }
 
 export interface ClaimOutcome {

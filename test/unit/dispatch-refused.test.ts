@@ -1,14 +1,13 @@
 import { expect, test } from "@jest/globals";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { DispatchStage } from "../../src/pipeline/dispatch/dispatch-stage.js";
-import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
-import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { OutboxGroup } from "../../src/ports/ledger.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
-import { PLAN_ROUTES, RENDER, START_MS } from "../support/simulation/fixture.js";
+import { RENDER, START_MS } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";
 import { LedgerBench, resultsIn } from "../contract/ledger-bench.js";
+import { dispatchParts } from "./dispatch-fixture.js";
 
 test("an execution whose jobs can't be ended is put off for a minute; the others of its claim go on", async () => {
   let nowMs = START_MS;
@@ -38,6 +37,7 @@ test("an execution whose jobs can't be ended is put off for a minute; the others
   const counted = new Map<string, number>();
   const claims: string[] = [];
   const stage = new DispatchStage({
+    ...dispatchParts(bench),
     ledger: {
       claim: (request, decide, given) => {
         claims.push(`${request.pick} ${String(request.limit)}`);
@@ -45,11 +45,7 @@ test("an execution whose jobs can't be ended is put off for a minute; the others
       },
       setAside: (request, untilMs) => ledger.setAside(request, untilMs),
     },
-    session: bench.session,
     render,
-    planRoutes: PLAN_ROUTES,
-    numbers: new NumberSource(() => ledger.takeNumbers()),
-    slots: new Slots(new Map([["alpha", 8]])),
     clock: {
       nowMs: () => nowMs,
       monotonicMs: () => nowMs,
@@ -60,18 +56,10 @@ test("an execution whose jobs can't be ended is put off for a minute; the others
         if (nowMs > START_MS + 120_000) stage.stop();
       },
     },
-    random: { next: () => 0 },
     log: logInto(lines),
     metrics: metricsInto(counted),
-    claimSizeMax: 5,
-    idlePollMs: 250,
-    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
-    doubt: () => ({ policy: "retry", retryMaxNanoUsd: 2_000_000n }),
-    mendable: () => false,
-    mayStart: () => true,
     start: (work) => started.push(work.bodyText.includes("why b") ? "b" : "c"),
     publish: (groups) => published.push(...groups),
-    fenced: () => undefined,
   });
   await stage.run();
   expect(claims.slice(0, 3)).toEqual(["expire 5", "expire 2", "expire 1"]);

@@ -24,7 +24,7 @@ export interface GroupEnds {
   readonly failed: readonly JobEndReason[];
 }
 
-/** Ends the jobs that wait for executions which have failed, and says why each ended. */
+/** Ends the jobs that wait for the failed executions, and says of all jobs of the group that ended, those `answered` included, why. */
 export async function endWaiters(
   client: pg.PoolClient,
   context: LedgerContext,

@@ -221,7 +221,7 @@ function sortVerdicts(
     }
     if (execution.doubtful !== null)
       plan.settled.push({ execution, followed: verdict.kind === "start" ? "retried" : verdict.failure.code });
-    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, payerNo: execution.key.no });
+    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;

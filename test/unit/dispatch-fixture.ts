@@ -1,0 +1,30 @@
+import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
+import { Slots } from "../../src/pipeline/dispatch/slots.js";
+import type { DispatchParts } from "../../src/pipeline/dispatch/dispatch-stage.js";
+import type { LedgerBench } from "../contract/ledger-bench.js";
+import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
+import { logInto, metricsInto } from "../support/work.js";
+
+/** A dispatch stage over a bench's ledger and session; the test adds its clock, and what it wants otherwise. */
+export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchParts, "clock"> {
+  return {
+    ledger,
+    session,
+    render: RENDER,
+    planRoutes: PLAN_ROUTES,
+    numbers: new NumberSource(() => ledger.takeNumbers()),
+    slots: new Slots(new Map([["alpha", 8]])),
+    random: { next: () => 0 },
+    log: logInto([]),
+    metrics: metricsInto(new Map()),
+    claimSizeMax: 5,
+    idlePollMs: 250,
+    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
+    doubt: () => ({ policy: "retry", retryMaxNanoUsd: 2_000_000n }),
+    mendable: () => false,
+    mayStart: () => true,
+    start: () => undefined,
+    publish: () => undefined,
+    fenced: () => undefined,
+  };
+}
