@@ -1,5 +1,4 @@
 import type { OutboxGroup } from "../../ports/ledger.js";
-import { RowDrops } from "./row-drops.js";
 import { TopicQueue, type TopicQueueParts } from "./topic-queue.js";
 
 export interface RelayParts extends TopicQueueParts {
@@ -18,12 +17,10 @@ export class RelayStage {
   readonly #parts: RelayParts;
   readonly #topics = new Map<string, TopicQueue>();
   readonly #held = new Set<number>();
-  readonly #drops: RowDrops;
   readonly #stop = new AbortController();
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
-    this.#drops = new RowDrops(parts.ledger);
   }
 
   /** Records in memory that are not acknowledged yet. */
@@ -50,7 +47,6 @@ export class RelayStage {
     const known = this.#topics.get(topic);
     if (known !== undefined) return known;
     const queue = new TopicQueue(this.#parts, topic, this.#stop.signal, {
-      drop: (seqs) => this.#drops.drop(seqs),
       released: (seqs) => {
         for (const seq of seqs) this.#held.delete(seq);
       },

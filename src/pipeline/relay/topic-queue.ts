@@ -27,8 +27,6 @@ export interface TopicQueueParts {
 
 /** What a queue tells the stage. */
 export interface TopicQueueEvents {
-  /** All records of these groups are out: their rows can go. */
-  readonly drop: (seqs: readonly number[]) => Promise<void>;
   /** These groups are no longer in memory. */
   readonly released: (seqs: readonly number[]) => void;
   /** Groups that the ledger wrote in the place of records given up. */
@@ -258,13 +256,13 @@ export class TopicQueue {
 
   /** Nobody but the drain waits for the deletion; if it fails the sweep publishes the same bytes once more. */
   #drop(seqs: readonly number[]): void {
-    const { log } = this.#parts;
+    const { ledger, log } = this.#parts;
     this.#drops += 1;
     const released = (): void => {
       this.#drops -= 1;
       this.#events.released(seqs);
     };
-    this.#events.drop(seqs).then(released, (error: unknown) => {
+    ledger.dropOutbox(seqs).then(released, (error: unknown) => {
       log.warn("relay.drop_failed", { message: messageOf(error) });
       released();
     });
