@@ -11,5 +11,7 @@ export default {
   },
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
+  // On a busy machine a wait for an event may take seconds, and the event ends it early.
+  testTimeout: 60_000,
   reporters: ["default", "<rootDir>/test/support/count-reporter.mjs"],
 };

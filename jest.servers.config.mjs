@@ -6,6 +6,4 @@ export default {
   roots: ["integration", "contract"].map((folder) => `<rootDir>/test/${folder}`),
   globalSetup: "<rootDir>/test/support/global-setup.mjs",
   globalTeardown: "<rootDir>/test/support/global-teardown.mjs",
-  // Real servers on a busy machine: a wait for an event may take seconds, and the event ends it early.
-  testTimeout: 60_000,
 };

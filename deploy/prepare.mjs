@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|matrix|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,7 +16,15 @@ const NODE_VERSION_MIN = [20, 19];
 const INSTALL_STAMP = join(ROOT, "node_modules", ".sluice-installed");
 const BUILD_STAMP = join(ROOT, "dist", ".built");
 const MAIN = join("dist", "cli", "main.js");
-const FAST_TESTS = ["test/unit", "test/property", "test/simulation", "test/golden"];
+const MATRIX = join("dist", "matrix", "matrix-main.js");
+const FAST_TESTS = [
+  "test/unit",
+  "test/property",
+  "test/simulation",
+  "test/golden",
+  "test/contract-sdk",
+  "test/providers",
+];
 /** The line of test/support/count-reporter.mjs. */
 const COUNT_LINE = /^(\d+) passed, (\d+) failed$/;
 
@@ -128,12 +136,16 @@ function bin(path) {
   return join(ROOT, "node_modules", path);
 }
 
-async function runMain(args) {
+function runMain(args) {
+  return runBuilt(MAIN, args);
+}
+
+async function runBuilt(script, args) {
   if (!(await buildWhenNeeded())) {
     say("the build failed; nothing was run");
     return 1;
   }
-  return run(process.execPath, [MAIN, ...args]);
+  return run(process.execPath, [script, ...args]);
 }
 
 /** Every step runs even if one before it failed: one look at the end shows all that is wrong. */
@@ -190,7 +202,11 @@ function checkSteps(jestArgs) {
       "src",
     ]),
     { title: "build", work: async () => asCount(await buildWhenNeeded()) },
-    jest("unit, property, simulation and golden tests (jest)", ["--passWithNoTests", ...FAST_TESTS, ...jestArgs]),
+    jest("unit, property, simulation, golden and official clients' tests (jest)", [
+      "--passWithNoTests",
+      ...FAST_TESTS,
+      ...jestArgs,
+    ]),
   ];
 }
 
@@ -209,6 +225,7 @@ const COMMANDS = {
   demo: (args) => runMain(["demo", ...args]),
   bench: (args) => runMain(["bench", ...args]),
   sluice: (args) => runMain(args),
+  matrix: (args) => runBuilt(MATRIX, args),
   check: (args) => runSteps(checkSteps(args)),
   test: (args) => runSteps([...checkSteps(args), ...serverSteps(args)]),
 };

@@ -1,24 +1,25 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Config } from "../config/config.js";
+import type { AccountPrices, Config } from "../config/config.js";
 import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
-import { parsePriceTable } from "../domain/cost/price-table.js";
+import type { OwnPrices } from "../domain/cost/account-price.js";
+import { parsePriceTable, type PriceTable } from "../domain/cost/price-table.js";
 import type { Catalog } from "../domain/route/catalog.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
+import { kindFacts } from "../adapters/providers/registry.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
 /** Accounts, aliases and prices as routing needs them. @throws PriceTableError when the price file can't be used. */
 export function buildCatalog(config: Config): Catalog {
-  const text = readFileSync(config.prices.file ?? new URL("pricing.json", SCHEMAS_DIRECTORY), "utf8");
   return {
-    prices: parsePriceTable(JSON.parse(text)),
+    prices: readPriceTable(config.prices.file ?? new URL("pricing.json", SCHEMAS_DIRECTORY)),
     accounts: Object.entries(config.providers).map(([name, account]) => ({
       name,
-      kind: account.kind,
+      facts: kindFacts(account.kind),
       regions: account.regions,
-      prices: account.prices,
+      prices: ownPrices(account.prices),
       maxOutputTokensDefault: account.maxOutputTokensDefault,
       capabilities: account.capabilities,
     })),
@@ -28,6 +29,14 @@ export function buildCatalog(config: Config): Catalog {
       candidates: model.candidates.map(({ provider, model: candidate }) => ({ account: provider, model: candidate })),
     })),
   };
+}
+
+function ownPrices(prices: AccountPrices | null): OwnPrices | null {
+  return prices !== null && "file" in prices ? { table: readPriceTable(prices.file) } : prices;
+}
+
+function readPriceTable(file: string | URL): PriceTable {
+  return parsePriceTable(readFileSync(file, "utf8"));
 }
 
 export function buildAdmission(config: Config, cluster: string): JobAdmission {

@@ -14,7 +14,8 @@ import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
-import { createProvider } from "../adapters/providers/create-provider.js";
+import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
+import { openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
@@ -46,7 +47,7 @@ export class RouterSession {
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, kafka } = options;
     const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
-    const providers = openProviders(config);
+    const providers = await openProviders(config);
     const session = await Session.open(partsOf(options, publisher, providers), options.name);
     return new RouterSession(options, session, publisher, providers);
   }
@@ -90,6 +91,10 @@ function partsOf(
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
       providers,
+      checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
+        log.warn("expect.schema_unusable", { because });
+        metrics.count("sluice_schemas_unusable_total", { because });
+      }),
       clock: systemClock,
       random: systemRandom,
       log,
@@ -157,20 +162,19 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
   });
 }
 
-function openProviders(config: Config): ReadonlyMap<string, Provider> {
-  return new Map(
-    Object.entries(config.providers).map(([account, settings]) => [
+async function openProviders(config: Config): Promise<ReadonlyMap<string, Provider>> {
+  const opened = Object.entries(config.providers).map(async ([account, settings]) => {
+    const provider = await openProvider(settings.kind, {
       account,
-      createProvider(settings.kind, {
-        account,
-        baseUrl: settings.baseUrl,
-        apiKey: () => settings.apiKey,
-        connectionsMax: settings.limits.concurrency,
-        connectTimeoutMs: settings.connectTimeoutMs,
-        idleTimeoutMs: settings.idleTimeoutMs,
-        responseBytesMax: settings.responseBytesMax,
-        nowMs: () => systemClock.nowMs(),
-      }),
-    ]),
-  );
+      baseUrl: settings.baseUrl,
+      apiKey: () => settings.apiKey,
+      connectionsMax: settings.limits.concurrency,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      responseBytesMax: settings.responseBytesMax,
+      nowMs: () => systemClock.nowMs(),
+    });
+    return [account, provider] as const;
+  });
+  return new Map(await Promise.all(opened));
 }

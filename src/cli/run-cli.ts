@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { PROVIDER_KINDS } from "../adapters/providers/registry.js";
 import { loadConfig } from "../config/load.js";
 import type { Config } from "../config/config.js";
 import { ConfigError, formatProblem } from "../config/config-error.js";
@@ -23,7 +24,7 @@ export async function runCli(args: readonly string[], cli: CliProcess): Promise<
     ...cli,
     json: () => json,
     configFile: () => configFileOf(program, cli),
-    config: () => (state.config ??= loadConfig(configFileOf(program, cli), cli.env)),
+    config: () => (state.config ??= loadConfig(configFileOf(program, cli), cli.env, PROVIDER_KINDS)),
     show: (value, forPeople) => {
       if (json) cli.data(jsonText(value));
       else

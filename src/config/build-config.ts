@@ -1,7 +1,7 @@
-import type { OwnPrices } from "../domain/cost/price-table.js";
 import { nanoUsdFromText } from "../domain/cost/decimal-money.js";
 import type {
   AccountConfig,
+  AccountPrices,
   ByName,
   Config,
   DeepReadonly,
@@ -105,9 +105,10 @@ function buildAccount(account: ParsedAccount): AccountConfig {
   };
 }
 
-function buildPrices(prices: ParsedAccount["prices"]): OwnPrices | null {
+function buildPrices(prices: ParsedAccount["prices"]): AccountPrices | null {
   if (prices?.zero === true) return { zero: true };
   if (prices?.factor !== undefined) return { factor: prices.factor };
+  if (prices?.file !== undefined) return { file: prices.file };
   if (prices?.perMillion === undefined) return null;
   return { perMillion: byName(prices.perMillion, (price) => price) };
 }

@@ -1,4 +1,4 @@
-import type { OwnPrices } from "../domain/cost/price-table.js";
+import type { OwnPrices } from "../domain/cost/account-price.js";
 import type { ProviderKind } from "../domain/route/route.js";
 import type { ParsedConfig } from "./schema.js";
 
@@ -103,6 +103,9 @@ export interface TenantConfig {
 
 type ParsedAccount = DeepReadonly<ParsedConfig["providers"][string]>;
 
+/** Prices of an account's own; a price table is named by its file. */
+export type AccountPrices = Exclude<OwnPrices, { readonly table: unknown }> | { readonly file: string };
+
 /** An entry of `providers`: an account. */
 export interface AccountConfig extends Omit<
   ParsedAccount,
@@ -115,7 +118,7 @@ export interface AccountConfig extends Omit<
   readonly apiKey: string | null;
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
   /** Null: the price table as it is. A model that a stated list doesn't name has no price. */
-  readonly prices: OwnPrices | null;
+  readonly prices: AccountPrices | null;
   /** Null: unknown. */
   readonly regions: readonly string[] | null;
   readonly capabilities: readonly string[] | null;

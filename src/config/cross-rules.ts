@@ -1,5 +1,6 @@
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
+import type { KnownKind } from "./schema.js";
 
 /** A rule between keys that is broken. `path` is where to point; the rule is only believed when none of `reads` is itself wrong. */
 export interface BrokenRule {
@@ -9,12 +10,12 @@ export interface BrokenRule {
 }
 
 /** Rules that relate keys to each other, which the schema can't say. Pure; order is the order of the file's sections in the contract. */
-export function brokenRules(config: Config): readonly BrokenRule[] {
+export function brokenRules(config: Config, kinds: readonly KnownKind[]): readonly BrokenRule[] {
   return [
     ...orderRules(config),
     ...topicRules(config),
     ...authRules(config),
-    ...accountRules(config),
+    ...accountRules(config, kinds),
     ...modelRules(config),
     ...retentionRules(config),
   ];
@@ -144,24 +145,23 @@ function replyTopicRules(config: Config): readonly BrokenRule[] {
   );
 }
 
-function accountRules(config: Config): readonly BrokenRule[] {
+function accountRules(config: Config, kinds: readonly KnownKind[]): readonly BrokenRule[] {
   return Object.entries(config.providers).flatMap(([name, account]) => {
     const path = ["providers", name];
     const broken: BrokenRule[] = [];
-    const compatible = account.kind === "openai-compatible";
-    if (compatible && (account.prices === null || "factor" in account.prices)) {
-      const message =
-        "an openai-compatible account must say what it costs: prices: { zero: true } or prices: { perMillion: { <model>: { input, output } } }";
+    const selfHosted = kinds.some((known) => known.kind === account.kind && known.selfHosted);
+    if (selfHosted && (account.prices === null || "factor" in account.prices)) {
+      const message = `an ${account.kind} account must say what it costs: prices: { zero: true }, prices: { perMillion: { <model>: { input, output } } } or prices: { file }`;
       broken.push({ path: [...path, "prices"], reads: [[...path, "kind"]], message });
     }
-    if (compatible && account.baseUrl === null) {
+    if (selfHosted && account.baseUrl === null) {
       broken.push({
         path: [...path, "baseUrl"],
         reads: [[...path, "kind"]],
-        message: "missing; an openai-compatible account has no address of its own",
+        message: `missing; an ${account.kind} account has no address of its own`,
       });
     }
-    if (!compatible && account.apiKey === null) {
+    if (!selfHosted && account.apiKey === null) {
       broken.push({
         path: [...path, "apiKey"],
         reads: [[...path, "kind"]],

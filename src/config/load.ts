@@ -1,24 +1,37 @@
 import { readFileSync, statSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
-import type { Config } from "./config.js";
+import { dirname, resolve } from "node:path";
+import type { AccountConfig, Config } from "./config.js";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Environment } from "./interpolate.js";
 import { unusedKeys } from "./not-used.js";
 import { parseConfig } from "./parse.js";
+import type { KnownKind } from "./schema.js";
 
 const CONFIG_BYTES_MAX = 4_194_304;
 const SECRET_BYTES_MAX = 262_144;
 
 /**
- * Loads the config file once, at start. `prices.file` comes out absolute, resolved against the config's folder.
+ * Loads the config file once, at start. Names of price files come out absolute, resolved against the config's folder.
+ * @param kinds every kind of provider that there is.
  * @throws `ConfigError` with every problem, also when the file can't be read.
  */
-export function loadConfig(file: string, env: Environment): Config {
-  const outcome = parseConfig(readConfigText(file), env, (path) => readBounded(path, SECRET_BYTES_MAX));
+export function loadConfig(file: string, env: Environment, kinds: readonly KnownKind[]): Config {
+  const outcome = parseConfig(readConfigText(file), env, (path) => readBounded(path, SECRET_BYTES_MAX), kinds);
   if (!outcome.ok) throw new ConfigError(file, outcome.problems);
-  const { prices } = outcome.config;
-  if (prices.file === null || isAbsolute(prices.file)) return outcome.config;
-  return Object.freeze({ ...outcome.config, prices: Object.freeze({ file: resolve(dirname(file), prices.file) }) });
+  return withPriceFiles(outcome.config, (name) => resolve(dirname(file), name));
+}
+
+/** @param absolute leaves a name alone that is absolute. */
+function withPriceFiles(config: Config, absolute: (name: string) => string): Config {
+  const providers = Object.create(null) as Record<string, AccountConfig>; // Object.create returns any
+  for (const [name, account] of Object.entries(config.providers)) {
+    const { prices } = account;
+    const own = prices !== null && "file" in prices ? Object.freeze({ file: absolute(prices.file) }) : prices;
+    providers[name] = Object.freeze({ ...account, prices: own });
+  }
+  const { file } = config.prices;
+  const prices = Object.freeze({ file: file === null ? null : absolute(file) });
+  return Object.freeze({ ...config, prices, providers: Object.freeze(providers) });
 }
 
 /** What the file says that has no effect yet. @throws `ConfigError` when it can't be read. */

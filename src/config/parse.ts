@@ -7,7 +7,7 @@ import { readDocument, type ConfigDocument, type Place } from "./document.js";
 import { explainIssue, type PlacelessProblem } from "./explain-issue.js";
 import { interpolate, type Environment, type ReadFile } from "./interpolate.js";
 import { notBuilt } from "./not-built.js";
-import { CONFIG_SCHEMA, configJsonSchema } from "./schema.js";
+import { configJsonSchema, configSchema, type KnownKind } from "./schema.js";
 import { isSecretPath, secretProblem } from "./secrets.js";
 
 export type ParseOutcome =
@@ -15,15 +15,20 @@ export type ParseOutcome =
 
 /** More than this nobody reads at once, and the list must end. */
 const PROBLEMS_MAX = 200;
-const jsonSchema = configJsonSchema();
 
 /**
  * Reads a config file: YAML, `${…}` replaced, checked against the schema and the rules between keys. Every problem is reported at once,
  * in the order of the file; problems that only follow from another are left out. Pure apart from `readFile`.
  * @param text the file's content, at most 1 Mi characters
  * @param readFile reads a mounted secret by absolute path; throws when it can't
+ * @param kinds every kind of provider that there is
  */
-export function parseConfig(text: string, env: Environment, readFile: ReadFile): ParseOutcome {
+export function parseConfig(
+  text: string,
+  env: Environment,
+  readFile: ReadFile,
+  kinds: readonly KnownKind[],
+): ParseOutcome {
   const reading = readDocument(text);
   if (!reading.ok) return { ok: false, problems: reading.problems.map((problem) => ({ path: "", ...problem })) };
   const { document } = reading;
@@ -33,7 +38,7 @@ export function parseConfig(text: string, env: Environment, readFile: ReadFile):
   const problems = new Problems(document);
 
   walk(written, [], (path, value) => {
-    const why = notBuilt(path, value) ?? (typeof value === "string" ? secretProblem(path, value) : null);
+    const why = notBuilt(path, value, kinds) ?? (typeof value === "string" ? secretProblem(path, value) : null);
     if (why !== null) problems.add({ path, at: "key", message: why });
     return why === null;
   });
@@ -43,28 +48,35 @@ export function parseConfig(text: string, env: Environment, readFile: ReadFile):
   const filled = document.toData();
   const mayShow = (path: ConfigPath): boolean =>
     !isSecretPath(path) && valueAt(written, path) === valueAt(filled, path);
-  const config = check(filled, problems, mayShow);
+  const config = check(filled, problems, mayShow, kinds);
   const list = problems.inOrder();
   return config !== null && list.length === 0 ? { ok: true, config } : { ok: false, problems: list };
 }
 
-function check(data: unknown, problems: Problems, mayShow: (path: ConfigPath) => boolean): Config | null {
+function check(
+  data: unknown,
+  problems: Problems,
+  mayShow: (path: ConfigPath) => boolean,
+  kinds: readonly KnownKind[],
+): Config | null {
   const refused = problems.paths;
-  const first = CONFIG_SCHEMA.safeParse(data, { reportInput: true });
-  if (first.success) return checkRules(buildConfig(first.data), problems);
+  const schema = configSchema(kinds);
+  const jsonSchema = configJsonSchema(kinds);
+  const first = schema.safeParse(data, { reportInput: true });
+  if (first.success) return checkRules(buildConfig(first.data), problems, kinds);
   for (const problem of first.error.issues.flatMap((issue) => explainIssue(issue, [], jsonSchema, mayShow))) {
     // What was refused before is not a second problem.
     if (!refused.some((path) => isWithin(problem.path, path))) problems.add(problem);
   }
   // So that the rules between keys are reported in the same run: what is wrong is left out, and a default stands in.
-  const second = CONFIG_SCHEMA.safeParse(withStandIns(withoutPaths(data, problems.paths.map(entryOf))));
-  if (second.success) checkRules(buildConfig(second.data), problems);
+  const second = schema.safeParse(withStandIns(withoutPaths(data, problems.paths.map(entryOf))));
+  if (second.success) checkRules(buildConfig(second.data), problems, kinds);
   return null;
 }
 
-function checkRules(config: Config, problems: Problems): Config {
+function checkRules(config: Config, problems: Problems, kinds: readonly KnownKind[]): Config {
   const wrong = problems.paths;
-  for (const rule of brokenRules(config)) {
+  for (const rule of brokenRules(config, kinds)) {
     const unsure = [rule.path, ...rule.reads].some((read) =>
       wrong.some((path) => isWithin(path, read) || isWithin(read, path)),
     );

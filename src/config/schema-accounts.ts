@@ -53,14 +53,19 @@ export const TENANTS = named(
   "Who may send jobs.",
 );
 
-export const PROVIDER_KINDS = ["openai", "anthropic", "openai-compatible"] as const;
-
-const statedPrice = section({
+const amounts = {
   input: usd("Prompt tokens, US dollars per million."),
   output: usd("Answer tokens, US dollars per million."),
   cachedInput: usd("Prompt tokens read from the provider's cache; unknown when left out.").optional(),
   cacheWrite: usd("Prompt tokens written to the provider's cache; unknown when left out.").optional(),
   cacheWrite1h: usd("The same for an hour's cache; unknown when left out.").optional(),
+};
+
+const statedPrice = section({
+  ...amounts,
+  batch: section(amounts)
+    .optional()
+    .describe("What a line of a batch costs there; unknown when left out, and then no batch is made."),
 });
 
 const apiKey = z
@@ -68,121 +73,129 @@ const apiKey = z
   .min(1, { error: "expected a key that is not empty" })
   .max(4096, { error: "expected at most 4096 characters" });
 
-export const PROVIDERS = named(
-  section({
-    kind: word(PROVIDER_KINDS, "Which API the account speaks."),
-    baseUrl: text(
-      /https?:\/\/[^\s/]+(?:\/\S*)?/,
-      "an http(s) URL",
-      "Where the API is; the provider's own address when left out (openai and anthropic only).",
-    ).optional(),
-    apiKey: z
-      .union([
-        apiKey,
-        z.array(apiKey).min(1, { error: "expected at least one key" }).max(8, { error: "expected at most 8 keys" }),
-      ])
-      .optional()
-      .describe("Only as ${NAME} or ${file:/run/secrets/name}; of a list new work uses the first."),
-    limits: optionalSection(
-      {
-        concurrency: integer({
-          min: 1,
-          max: 10_000,
-          default: 32,
-          why: "Calls in the air at once, from this router. The default keeps a new account below common starting limits.",
-        }),
-      },
-      "What the account can bear.",
-    ),
-    callTimeoutMs: integer({
-      min: 50,
-      max: 24 * HOUR_MS,
-      default: 2 * MINUTE_MS,
-      why: "Longest time of one call, connect and body included; a call beyond it is in doubt. Long answers of large models take about a minute.",
-    }),
-    idleTimeoutMs: integer({
-      min: 50,
-      max: 24 * HOUR_MS,
-      default: MINUTE_MS,
-      why: "Longest silence before the first byte of the answer and between two of its bytes.",
-    }),
-    connectTimeoutMs: integer({
-      min: 50,
-      max: 5 * MINUTE_MS,
-      default: 10 * SECOND_MS,
-      why: "Longest wait for a connection; nothing was sent yet, so the next try is safe.",
-    }),
-    responseBytesMax: integer({
-      min: KIB,
-      max: 512 * MIB,
-      default: 32 * MIB,
-      why: "A longer answer is cut off, and its job ends with RESULT_TOO_LARGE; far above any real text answer.",
-    }),
-    maxOutputTokensDefault: integer({
-      min: 1,
-      max: 1_000_000,
-      default: 1024,
-      why: "Output cap sent when neither the job nor a model alias sets one; bounds what one call can cost.",
-    }),
-    regions: z
-      .array(text(NAME, NAME_EXPECTED, "A region."), { error: "expected a list of regions" })
-      .max(64, { error: "expected at most 64 regions" })
-      .optional()
-      .describe(
-        "Where the account computes, in the words that jobs use; unknown when left out, so that jobs which ask for a region pass by.",
-      ),
-    capabilities: z
-      .array(text(NAME, NAME_EXPECTED, "A capability."), { error: "expected a list of capabilities" })
-      .max(64, { error: "expected at most 64 capabilities" })
-      .optional()
-      .describe("What models outside the price table can do, such as vision; unknown when left out."),
-    inDoubt: optionalSection(
-      {
-        policy: word(
-          ["retry", "fail"],
-          "A call whose outcome is unknown is made again (and may be paid twice) or ends the job.",
-        ).default("retry"),
-        retryMaxUsd: usd(
-          "With retry: calls that may have cost more than this fail instead. Five cents is above most single answers and hurts nobody.",
-        ).default("0.05"),
-        graceMs: integer({
-          min: 0,
-          max: HOUR_MS,
-          default: 30 * SECOND_MS,
-          why: "How long a late outcome is waited for before the policy acts.",
-        }),
-      },
-      "What happens to a call whose outcome is unknown.",
-    ),
-    prices: section({
-      zero: z
-        .literal(true, { error: "expected true" })
+/** @param kinds every word that `kind` may be, at least one. */
+export const providersSection = (kinds: readonly [string, ...string[]]) =>
+  named(
+    section({
+      kind: word(kinds, "Which API the account speaks."),
+      baseUrl: text(
+        /https?:\/\/[^\s/]+(?:\/\S*)?/,
+        "an http(s) URL",
+        "Where the API is; the provider's own address when left out (openai-compatible has none).",
+      ).optional(),
+      apiKey: z
+        .union([
+          apiKey,
+          z.array(apiKey).min(1, { error: "expected at least one key" }).max(8, { error: "expected at most 8 keys" }),
+        ])
         .optional()
-        .describe("Calls cost nothing: a server of one's own."),
-      factor: text(
-        /\d{1,3}(?:\.\d{1,6})?/,
-        'a factor as quoted decimal text, such as "0.8"',
-        "The price table times this: a discount of the account's own.",
-      ).optional(),
-      perMillion: named(
-        statedPrice,
-        /\S{1,200}/,
-        "a model's name without spaces",
-        "Prices of this account, by the model's name there.",
-      ).optional(),
-    })
-      .refine((prices) => Object.keys(prices).length === 1, {
-        error: "expected exactly one of zero, factor, perMillion",
-      })
-      .optional()
-      .describe(
-        "One of zero, factor, perMillion; the price table when left out. openai-compatible must say zero or perMillion.",
+        .describe("Only as ${NAME} or ${file:/run/secrets/name}; of a list new work uses the first."),
+      limits: optionalSection(
+        {
+          concurrency: integer({
+            min: 1,
+            max: 10_000,
+            default: 32,
+            why: "Calls in the air at once, from this router. The default keeps a new account below common starting limits.",
+          }),
+        },
+        "What the account can bear.",
       ),
-  }),
-  NAME,
-  NAME_EXPECTED,
-  "Provider accounts. An account's name is used in models, results and cost records.",
-);
+      callTimeoutMs: integer({
+        min: 50,
+        max: 24 * HOUR_MS,
+        default: 2 * MINUTE_MS,
+        why: "Longest time of one call, connect and body included; a call beyond it is in doubt. Long answers of large models take about a minute.",
+      }),
+      idleTimeoutMs: integer({
+        min: 50,
+        max: 24 * HOUR_MS,
+        default: MINUTE_MS,
+        why: "Longest silence before the first byte of the answer and between two of its bytes.",
+      }),
+      connectTimeoutMs: integer({
+        min: 50,
+        max: 5 * MINUTE_MS,
+        default: 10 * SECOND_MS,
+        why: "Longest wait for a connection; nothing was sent yet, so the next try is safe.",
+      }),
+      responseBytesMax: integer({
+        min: KIB,
+        max: 512 * MIB,
+        default: 32 * MIB,
+        why: "A longer answer is cut off, and its job ends with RESULT_TOO_LARGE; far above any real text answer.",
+      }),
+      maxOutputTokensDefault: integer({
+        min: 1,
+        max: 1_000_000,
+        default: 1024,
+        why: "Output cap sent when neither the job nor a model alias sets one; bounds what one call can cost.",
+      }),
+      regions: z
+        .array(text(NAME, NAME_EXPECTED, "A region."), { error: "expected a list of regions" })
+        .max(64, { error: "expected at most 64 regions" })
+        .optional()
+        .describe(
+          "Where the account computes, in the words that jobs use; unknown when left out, so that jobs which ask for a region pass by.",
+        ),
+      capabilities: z
+        .array(text(NAME, NAME_EXPECTED, "A capability."), { error: "expected a list of capabilities" })
+        .max(64, { error: "expected at most 64 capabilities" })
+        .optional()
+        .describe("What models outside the price table can do, such as vision; unknown when left out."),
+      inDoubt: optionalSection(
+        {
+          policy: word(
+            ["retry", "fail"],
+            "A call whose outcome is unknown is made again (and may be paid twice) or ends the job.",
+          ).default("retry"),
+          retryMaxUsd: usd(
+            "With retry: calls that may have cost more than this fail instead. Five cents is above most single answers and hurts nobody.",
+          ).default("0.05"),
+          graceMs: integer({
+            min: 0,
+            max: HOUR_MS,
+            default: 30 * SECOND_MS,
+            why: "How long a late outcome is waited for before the policy acts.",
+          }),
+        },
+        "What happens to a call whose outcome is unknown.",
+      ),
+      prices: section({
+        zero: z
+          .literal(true, { error: "expected true" })
+          .optional()
+          .describe("Calls cost nothing: a server of one's own."),
+        factor: text(
+          /\d{1,3}(?:\.\d{1,6})?/,
+          'a factor as quoted decimal text, such as "0.8"',
+          "The price table times this: a discount of the account's own.",
+        ).optional(),
+        file: z
+          .string()
+          .min(1, { error: "expected a file's name" })
+          .max(4096, { error: "expected at most 4096 characters" })
+          .optional()
+          .describe("A price table of the account's own, in the form of the common one; relative to this file."),
+        perMillion: named(
+          statedPrice,
+          /\S{1,200}/,
+          "a model's name without spaces",
+          "Prices of this account, by the model's name there.",
+        ).optional(),
+      })
+        .refine((prices) => Object.keys(prices).length === 1, {
+          error: "expected exactly one of zero, factor, perMillion, file",
+        })
+        .optional()
+        .describe(
+          "One of zero, factor, perMillion, file; the price table when left out. openai-compatible must say zero, perMillion or file.",
+        ),
+    }),
+    NAME,
+    NAME_EXPECTED,
+    "Provider accounts. An account's name is used in models, results and cost records.",
+  );
 
 export const MODELS = named(
   section({

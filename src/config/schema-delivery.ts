@@ -165,6 +165,29 @@ export const LIMITS = optionalSection(
       },
       "Group commit.",
     ),
+    answerSchemas: optionalSection(
+      {
+        bytesMax: integer({
+          min: KIB,
+          max: MIB,
+          default: 64 * KIB,
+          why: "With expect.jsonSchema: a longer schema is not used, and the answer is only checked to be JSON. Far above what providers take.",
+        }),
+        rememberedMax: integer({
+          min: 1,
+          max: 10_000,
+          default: 100,
+          why: "Schemas kept ready to use; one more is worked out anew each time, about a millisecond.",
+        }),
+        checkMs: integer({
+          min: 1,
+          max: 10 * SECOND_MS,
+          default: 100,
+          why: "Longest time for working out a schema and for checking one answer, during which the router does nothing else.",
+        }),
+      },
+      "Schemas that answers have to keep to.",
+    ),
     relay: optionalSection(
       {
         recordsMax: integer({

@@ -23,6 +23,8 @@ export interface SimulatorOptions {
   readonly jitterMs: number;
   readonly seed: number;
   readonly logFile: string;
+  /** Further flags of its program. */
+  readonly moreArgs?: readonly string[];
   /** Called when it ends before `stop` was. */
   readonly onUnexpectedEnd: (error: Error) => void;
 }
@@ -47,6 +49,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
         "--seed",
         String(options.seed),
       ],
+      ...(options.moreArgs ?? []),
       "--hold-stdin",
     ],
     env: {},

@@ -82,6 +82,8 @@ export interface FinishedCall {
   readonly endedAtMs: EpochMs;
   readonly requestId: string | null;
   readonly modelVersion: string | null;
+  /** Only there when true: that is another model than the one that was asked, and the price is its own. */
+  readonly otherModel?: boolean;
   readonly usage: Usage;
   readonly priceVersion: string;
   /** What was billed; null when unknown. 0 for calls that the provider's rule does not bill. */
@@ -202,6 +204,20 @@ export interface Ledger {
    * @returns its execution; null when no row is due.
    */
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: EpochMs): Promise<LedgerKey | null>;
+  /**
+   * Ends the jobs of executions in the air whose deadline has passed. The calls go on: for jobs that have more time, and so that their
+   * cost is known.
+   */
+  expire(
+    session: SessionNo,
+    executions: readonly LedgerKey[],
+    nowMs: EpochMs,
+    render: Renderer,
+  ): Promise<FinishOutcome>;
+  /**
+   * A failed call ends its jobs unless one that waits has the time for what `givenTime` says: then that follows, and the jobs that have
+   * not expire one by one.
+   */
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome>;
   /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
   giveBack(

@@ -20,6 +20,8 @@ export interface CounterLabels {
   readonly sluice_coalesced_total: NoLabels;
   readonly sluice_cache_answers_total: NoLabels;
   readonly sluice_in_doubt_total: { readonly account: string };
+  readonly sluice_other_model_total: { readonly account: string };
+  readonly sluice_schemas_unusable_total: { readonly because: string };
   readonly sluice_refused_outcomes_total: { readonly account: string };
   readonly sluice_unwritten_attempts_total: { readonly account: string };
   readonly sluice_executions_set_aside_total: NoLabels;

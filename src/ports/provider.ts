@@ -28,8 +28,10 @@ export interface ProviderAnswer {
   /** True when the reported usage can't be true (negative, not whole, total not the sum): the cost is then suspect. */
   readonly usageSuspect: boolean;
   readonly requestId: string | null;
-  /** True when the answer carries no text and no tool call. */
+  /** True when the answer carries no text, no tool call and no vector. */
   readonly empty: boolean;
+  /** Only there when the job's format can't say what the provider answered: why not. Then `bodyText` is in the provider's format. */
+  readonly unfit?: string;
 }
 
 /** A call that brought no usable answer. `sent` tells whether bytes may have reached the provider: only "no" is safe to repeat. */

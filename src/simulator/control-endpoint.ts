@@ -1,12 +1,15 @@
 /** The paths under /simulator/: the bill, what is in the air, latency and faults. For tests and operators, never for the gateway. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { BillFile } from "./bill-file.js";
-import { integer, shape } from "./field-checks.js";
-import { parseFaultRules } from "./fault-rules.js";
-import type { FaultBook, FaultRuleState } from "./fault-rules.js";
-import type { Latency, ProviderEndpoint } from "./provider-endpoint.js";
-import { readBody } from "./read-body.js";
-import type { RecentCalls, Traffic } from "./traffic.js";
+import { Readable } from "node:stream";
+import { rowsWith, wantedRows } from "./engine/bill-filter.js";
+import type { BillFile } from "./engine/bill-file.js";
+import { integer, shape } from "./engine/field-checks.js";
+import type { EngineParts } from "./engine/operation.js";
+import { parseFaultRules } from "./engine/fault-rules.js";
+import type { FaultBook, FaultRuleState } from "./engine/fault-rules.js";
+import type { Latency, ProviderEndpoint } from "./engine/provider-endpoint.js";
+import { readBody } from "./engine/read-body.js";
+import type { RecentCalls, Traffic } from "./engine/traffic.js";
 
 /** Money is decimal text. `calls` and `billedNanoUsd` are the whole bill file's; all else counts since the start. */
 export type SimulatorStats = {
@@ -32,10 +35,12 @@ export type ControlParts = {
   readonly faults: FaultBook;
   readonly traffic: Traffic;
   readonly endpoint: ProviderEndpoint;
+  readonly engine: EngineParts;
 };
 
 const LATENCY_MS_MAX = 3_600_000;
 const LATENCY = shape({ ms: integer(0, LATENCY_MS_MAX) }, { jitterMs: integer(0, LATENCY_MS_MAX) });
+const ADVANCE = shape({ advanceMs: integer(0, 366 * 86_400_000) });
 const RECENT_MS_DEFAULT = 1000;
 
 /**
@@ -81,16 +86,24 @@ export class ControlEndpoint {
       ["GET /simulator/faults", () => ({ rules: parts.faults.rules })],
       ["POST /simulator/faults", (_query, body) => this.#replaceFaults(JSON.parse(body.toString("utf8")))],
       ["DELETE /simulator/faults", () => this.#replaceFaults([])],
+      ["GET /simulator/batches", () => ({ batches: parts.engine.batches.summaries() })],
+      ["GET /simulator/batch-times", () => parts.engine.batches.timetable],
+      [
+        "POST /simulator/batch-times",
+        (_query, body) => parts.engine.batches.setTimetable(JSON.parse(body.toString("utf8"))),
+      ],
+      ["GET /simulator/clock", () => this.#clock()],
+      ["POST /simulator/clock", (_query, body) => this.#advance(JSON.parse(body.toString("utf8")))],
     ]);
   }
 
   handle(request: IncomingMessage, response: ServerResponse, path: string): void {
+    const query = new URLSearchParams((request.url ?? "").slice(path.length + 1));
     if (request.method === "GET" && path === "/simulator/bill") {
-      this.#sendBill(response);
+      this.#sendBill(response, query);
       return;
     }
     const route = this.#routes.get(`${String(request.method)} ${path}`);
-    const query = new URLSearchParams((request.url ?? "").slice(path.length + 1));
     readBody(request, (body) => {
       if (route === undefined) sendJson(response, 404, { error: `no control at ${String(request.method)} ${path}` });
       else if (body === null) sendJson(response, 413, { error: "the body is too long" });
@@ -106,29 +119,55 @@ export class ControlEndpoint {
     return { ...traffic.recent(ms, performance.now()), open: traffic.openCount, openAttempts: traffic.openAttempts };
   }
 
+  #clock(): { readonly nowMs: number; readonly scale: number } {
+    const { clock } = this.#parts.engine;
+    return { nowMs: clock.now(), scale: clock.scale };
+  }
+
+  /** Moves the simulated clock on: what is due by then happens at once. */
+  #advance(json: unknown): { readonly nowMs: number; readonly scale: number } {
+    const problem = ADVANCE(json);
+    if (problem !== null) throw new Error(`clock: at "${problem.path.join(".")}" expected ${problem.expected}`);
+    // The check above proves the shape; this is the parsing edge.
+    this.#parts.engine.clock.advance((json as { advanceMs: number }).advanceMs);
+    return this.#clock();
+  }
+
   #replaceFaults(json: unknown): { rules: readonly FaultRuleState[] } {
     this.#parts.faults.replace(parseFaultRules(json));
     return { rules: this.#parts.faults.rules };
   }
 
-  #sendBill(response: ServerResponse): void {
+  #sendBill(response: ServerResponse, query: URLSearchParams): void {
+    let wanted: ReturnType<typeof wantedRows>;
+    try {
+      wanted = wantedRows(query);
+    } catch (error) {
+      sendJson(response, 400, { error: wordsOf(error) });
+      return;
+    }
     const rows = this.#parts.bill.read();
     response.writeHead(200, { "content-type": "application/x-ndjson" });
     if (rows === null) {
       response.end();
       return;
     }
-    rows.once("error", () => response.destroy());
+    const sent = wanted.length === 0 ? rows : Readable.from(rowsWith(rows, wanted), { objectMode: true });
+    sent.once("error", () => response.destroy());
     response.once("close", () => rows.destroy());
-    rows.pipe(response);
+    sent.pipe(response);
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function sendResult(response: ServerResponse, produce: () => unknown): void {
   try {
     sendJson(response, 200, produce());
   } catch (error) {
-    sendJson(response, 400, { error: error instanceof Error ? error.message : String(error) });
+    sendJson(response, 400, { error: wordsOf(error) });
   }
 }
 

@@ -3,12 +3,11 @@
  * --hold-stdin, when its standard input closes (so that it never outlives the process that started it).
  * Exit: 0 ended as told, 1 failed, 2 usage.
  */
-import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { parseFaultRules } from "./fault-rules.js";
-import { isObject } from "./field-checks.js";
+import { readJsonOptions } from "./option-files.js";
+import type { JsonOptions } from "./option-files.js";
 import { startSimulator } from "./simulator.js";
-import type { SelfHostedModel, SimulatorOptions } from "./simulator.js";
+import type { SimulatorOptions } from "./simulator.js";
 
 const USAGE = `usage: simulator --bill FILE --pricing FILE [options]
   --host HOST        default 127.0.0.1
@@ -16,9 +15,14 @@ const USAGE = `usage: simulator --bill FILE --pricing FILE [options]
   --seed N           default 1
   --latency-ms N     default 0
   --jitter-ms N      default 0, at most --latency-ms
-  --keys FILE        JSON object: API key to account label; any other key is refused
-  --models FILE      JSON object: model name to {"inputPerMTok","outputPerMTok","cachedInputPerMTok"?} as decimal text
-  --faults FILE      JSON list of fault rules
+  --state DIR        where files and batches are kept; default: the bill's name and ".state"
+  --time-scale N     how many times as fast as real time batches live; default 1
+  --keys JSON        API key to account label; any other key is refused
+  --models JSON      model name to {"inputPerMTok","outputPerMTok","cachedInputPerMTok"?,"contextWindow"?,"dimensions"?}
+  --faults JSON      list of fault rules
+  --limits JSON      rate limits and quotas to enforce
+  --batch-times JSON how long the stretches of a batch's life take
+                     (JSON: a file, or the text itself)
   --hold-stdin       end when standard input closes
   --json             nothing for people on standard error`;
 
@@ -33,6 +37,10 @@ const FLAGS = {
   keys: { type: "string" },
   models: { type: "string" },
   faults: { type: "string" },
+  limits: { type: "string" },
+  "batch-times": { type: "string" },
+  "time-scale": { type: "string" },
+  state: { type: "string" },
   "hold-stdin": { type: "boolean" },
   json: { type: "boolean" },
 } as const;
@@ -58,40 +66,8 @@ function wholeNumber(value: string | undefined, flag: string, otherwise: number)
   return Number(value);
 }
 
-function readJson(file: string): unknown {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new Error(`${file} can't be read as JSON`, { cause: error });
-  }
-}
-
-function readObject(file: string): Readonly<Record<string, unknown>> {
-  const value = readJson(file);
-  if (!isObject(value)) throw new Error(`expected ${file} to hold a JSON object`);
-  return value;
-}
-
-function readKeys(file: string): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(readObject(file)).map(([key, label]) => {
-      if (typeof label !== "string") throw new Error(`expected the labels in ${file} to be strings`);
-      return [key, label];
-    }),
-  );
-}
-
-function readModels(file: string): Readonly<Record<string, SelfHostedModel>> {
-  return Object.fromEntries(
-    Object.entries(readObject(file)).map(([name, model]) => {
-      if (!isObject(model) || typeof model["inputPerMTok"] !== "string" || typeof model["outputPerMTok"] !== "string") {
-        throw new Error(`expected ${name} in ${file} to state inputPerMTok and outputPerMTok as strings`);
-      }
-      const cached = model["cachedInputPerMTok"];
-      const prices = { inputPerMTok: model["inputPerMTok"], outputPerMTok: model["outputPerMTok"] };
-      return [name, typeof cached === "string" ? { ...prices, cachedInputPerMTok: cached } : prices];
-    }),
-  );
+function stated(name: keyof JsonOptions, value: string | undefined): JsonOptions {
+  return value === undefined ? {} : { [name]: value };
 }
 
 function optionsFrom(flags: ReturnType<typeof readFlags>): SimulatorOptions {
@@ -103,9 +79,15 @@ function optionsFrom(flags: ReturnType<typeof readFlags>): SimulatorOptions {
     seed: wholeNumber(flags.seed, "seed", 1),
     latencyMs: wholeNumber(flags["latency-ms"], "latency-ms", 0),
     jitterMs: wholeNumber(flags["jitter-ms"], "jitter-ms", 0),
-    ...(flags.keys === undefined ? {} : { keys: readKeys(flags.keys) }),
-    ...(flags.models === undefined ? {} : { models: readModels(flags.models) }),
-    ...(flags.faults === undefined ? {} : { faults: parseFaultRules(readJson(flags.faults)) }),
+    timeScale: wholeNumber(flags["time-scale"], "time-scale", 1),
+    ...(flags.state === undefined ? {} : { stateFolder: flags.state }),
+    ...readJsonOptions({
+      ...stated("keys", flags.keys),
+      ...stated("models", flags.models),
+      ...stated("faults", flags.faults),
+      ...stated("limits", flags.limits),
+      ...stated("batchTimes", flags["batch-times"]),
+    }),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   RENDER_SETTINGS,
   type JobWish,
 } from "../support/simulation/fixture.js";
+import { JUDGED_BY } from "../support/work.js";
 import { judgeCall } from "../../src/pipeline/dispatch/call-judge.js";
 import type { ProviderAnswer, ProviderFailure } from "../../src/ports/provider.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -143,7 +144,8 @@ export class LedgerBench {
     return { execution: { day, no: item.no }, intent: item.intent, wish };
   }
 
-  ended(held: Held, outcome: ProviderAnswer | ProviderFailure): FinishedCall {
+  /** A call that ended now. @param leftMs time that its router saw left for its jobs then. */
+  ended(held: Held, outcome: ProviderAnswer | ProviderFailure, leftMs = 3_600_000): FinishedCall {
     const bodyText = JSON.stringify({ model: "sim", messages: [{ role: "user", content: held.wish.prompt }] });
     const { routes } = PLAN_ROUTES(
       {
@@ -165,7 +167,7 @@ export class LedgerBench {
         retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
         graceMs: () => 0,
         resultBytesMax: 1_000_000,
-        answeredPrice: () => route.price,
+        ...JUDGED_BY,
       },
       {
         execution: held.execution,
@@ -186,7 +188,7 @@ export class LedgerBench {
         routes,
         firstPrice: route.price,
         history: [],
-        latestDeadlineMs: nowMs + 3_600_000,
+        latestDeadlineMs: nowMs + leftMs,
       },
       outcome,
       nowMs,

@@ -1,7 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
-import { digestOf } from "../support/simulation/fixture.js";
+import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import type { FinishedCall } from "../../src/ports/ledger.js";
-import { answerTo, failureOf, resultsIn, type Held, type LedgerBench } from "./ledger-bench.js";
+import {
+  ANSWER_NANO_USD,
+  answerTo,
+  costsIn,
+  failureOf,
+  resultsIn,
+  type Held,
+  type LedgerBench,
+} from "./ledger-bench.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 /** How long the executions of these cases wait, and a deadline before and one after that. */
@@ -115,6 +123,109 @@ export function joiningCases(at: { readonly bench: LedgerBench }): void {
       const { outbox } = await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "doubt" }), "expire", 11_000);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "b", status: "expired", code: "DEADLINE_EXCEEDED" }]);
     });
+  });
+
+  describe("a job that joined a call with more time than the one that began it", () => {
+    /** After the deadline of `SOON`, before that of `LATE`. */
+    const LATER_MS = 11_000;
+    /** The call failed when no time was left for the job that began it; after that time another try would come. */
+    const failAtDeadline = (held: Held, waitMs = 0) => {
+      const call = at.bench.ended(held, failureOf("overloaded", "answered", 500), 0);
+      const { verdict } = call;
+      if (verdict.kind !== "fail" || verdict.givenTime === null) throw new Error("time would have changed nothing");
+      const nowMs = at.bench.nowMs() + LATER_MS;
+      const givenTime = { ...verdict.givenTime, runAtMs: nowMs + waitMs };
+      const group = { session: at.bench.session, nowMs, calls: [{ ...call, verdict: { ...verdict, givenTime } }] };
+      return at.bench.ledger.finish(group, RENDER);
+    };
+    const noneIsTaken = (): never => {
+      throw new Error("asked about an execution that is over");
+    };
+
+    test("gets the next try when that call fails; the other expires alone", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      expect(await accept({ ...LATE, jobId: "b" })).toEqual(["joined"]);
+      expect(await failAtDeadline(held)).toEqual({ ended: [], outbox: [], waste: 0 });
+      const intent = await at.bench.intent(2);
+      const { outbox, started } = await at.bench.claim(() => ({ kind: "start", intent }), "run", LATER_MS);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(started).toMatchObject([{ execution: { history: [{ outcome: "overloaded" }], nextRouteIndex: 1 } }]);
+      expect(await answer({ ...held, intent })).toEqual([
+        { jobId: "b", status: "succeeded", served: "call", digest: digestOf("why"), code: null },
+      ]);
+    });
+
+    test("is joined by later ones meanwhile: the execution waits as any other", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      await accept({ ...LATE, jobId: "b" });
+      await failAtDeadline(held);
+      expect(await accept({ ...LATE, jobId: "c" })).toEqual(["joined"]);
+    });
+
+    test("fails with it when the next try would come at its own deadline or later", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      await accept({ ttlMs: 20_000, jobId: "b" });
+      expect(resultsIn((await failAtDeadline(held, 20_000)).outbox)).toMatchObject([
+        { jobId: "a", status: "expired" },
+        { jobId: "b", status: "failed", code: "PROVIDER_UNAVAILABLE" },
+      ]);
+      expect((await at.bench.claim(noneIsTaken)).taken).toBe(0);
+    });
+
+    test("fails with it when that was the last try, or the request itself was refused", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      await accept({ ...LATE, jobId: "b" });
+      const { outbox } = await at.bench.finish([at.bench.ended(held, failureOf("refused", "answered", 400), 0)]);
+      expect(resultsIn(outbox)).toMatchObject([
+        { jobId: "a", code: "PROVIDER_REFUSED" },
+        { jobId: "b", code: "PROVIDER_REFUSED" },
+      ]);
+    });
+
+    test("is not failed by it either when it joins at the very moment", async () => {
+      for (let round = 0; round < 10; round += 1) {
+        const wish = { ...WISH, jobId: `first-${String(round)}`, prompt: `why ${String(round)}` };
+        const held = await at.bench.start({ ...wish, ...SOON });
+        const joiner = await at.bench.job({ ...wish, ...LATE, jobId: `second-${String(round)}` }, false);
+        const [accepted, finished] = await Promise.all([at.bench.accept([joiner]), failAtDeadline(held)]);
+        const outbox = [...accepted.outbox, ...finished.outbox];
+        expect(resultsIn(outbox).filter(({ jobId }) => jobId.startsWith("second"))).toEqual([]);
+        const intent = await at.bench.intent(2);
+        const { started } = await at.bench.claim(() => ({ kind: "start", intent }), "run", LATER_MS);
+        const no = accepted.kinds[0] === "joined" ? held.execution.no : joiner.no;
+        expect(started.map(({ execution }) => execution.key.no)).toEqual([no]);
+        await at.bench.finish([
+          at.bench.ended({ ...held, execution: { ...held.execution, no }, intent }, answerTo("why")),
+        ]);
+      }
+    });
+
+    test("still gets the answer of the call when the other has expired in the middle of it, and pays", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      await accept({ ...LATE, jobId: "b" });
+      const expire = () =>
+        at.bench.ledger.expire(at.bench.session, [held.execution], at.bench.nowMs() + LATER_MS, RENDER);
+      const { ended, outbox } = await expire();
+      expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0 });
+      const finished = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+      expect(resultsIn(finished.outbox)).toMatchObject([{ jobId: "b", status: "succeeded", served: "call" }]);
+      expect(costsIn(finished.outbox)).toEqual([
+        { kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() },
+      ]);
+    });
+  });
+
+  test("a call whose jobs have all expired in the middle of it is booked as what it cost, and its answer serves later jobs", async () => {
+    const held = await at.bench.start({ ...WISH, ...SOON });
+    await at.bench.ledger.expire(at.bench.session, [held.execution], at.bench.nowMs() + 11_000, RENDER);
+    const { outbox } = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+    expect([resultsIn(outbox), costsIn(outbox)]).toEqual([
+      [],
+      [{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }],
+    ]);
+    expect(await accept({ jobId: "b" })).toEqual(["cached"]);
   });
 
   test("an execution that waits as a row takes on the nearest deadline of its group", async () => {

@@ -10,6 +10,7 @@ import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { runCli } from "../../src/cli/run-cli.js";
 import type { Config } from "../../src/config/config.js";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { loadConfig } from "../../src/config/load.js";
 import type { AttemptIntent, WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { ErrorCode } from "../../src/domain/failure.js";
@@ -70,7 +71,11 @@ models:
   cheap: { maxOutputTokensDefault: 100, candidates: [{ provider: openai-main, model: gpt-4.1-mini }] }
 `,
     );
-    const config = loadConfig(join(folder, "sluice.yaml"), { DATABASE_URL: database.url, KEY: "sk-test" });
+    const config = loadConfig(
+      join(folder, "sluice.yaml"),
+      { DATABASE_URL: database.url, KEY: "sk-test" },
+      PROVIDER_KINDS,
+    );
     const pools = createPools(config.postgres, SILENT);
     const context = new LedgerContext(pools, "test-cluster", () => Date.now());
     const ledger = new PostgresLedger(context, ["acme", "shop"]);

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
@@ -19,7 +19,10 @@ beforeAll(() => {
   // Its files import nothing but node and each other, so stripping their types is all it takes to run them.
   mkdirSync(program);
   writeFileSync(join(program, "package.json"), '{"type":"module"}');
-  for (const file of readdirSync(source).filter((name) => name.endsWith(".ts"))) {
+  for (const file of readdirSync(source, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  )) {
+    mkdirSync(dirname(join(program, file)), { recursive: true });
     const { code } = transformFileSync(join(source, file), {
       jsc: { target: "es2022", parser: { syntax: "typescript" } },
       module: { type: "es6" },

@@ -97,6 +97,10 @@ const PLANTED: Readonly<
     caughtBy: "one_execution_a_lane",
     near: 130,
   },
+  "a call that fails without time for its first job ends those that have more": {
+    bug: { rules: { verdict: (verdict) => verdict } },
+    caughtBy: "patience_is_its_own",
+  },
 };
 
 const SEEDS_MAX = 2000;

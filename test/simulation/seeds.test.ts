@@ -11,6 +11,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   fences: 0.1,
   inDoubt: 1,
   express: 0.03,
+  outlived: 0.1,
   clockJumps: 0.3,
   pauses: 0.3,
   resumes: 0.3,

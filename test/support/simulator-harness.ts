@@ -14,7 +14,8 @@ const pricingFile = fileURLToPath(new URL("../../schemas/pricing.json", import.m
 
 export type Answer = { status: number; headers: Record<string, string>; text: string; json: any };
 
-let folder = "";
+/** Where its bill is; beside it, in `bill.jsonl.state`, its files and batches. */
+export let folder = "";
 /** The one of the running test. */
 export let simulator: Simulator;
 

@@ -1,5 +1,7 @@
+import { kindFacts } from "../../src/adapters/providers/registry.js";
 import type { RoutePolicy } from "../../src/domain/job/job.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
+import type { JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
 import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { Metrics } from "../../src/ports/metrics.js";
 import type { Log } from "../../src/ports/system.js";
@@ -45,6 +47,13 @@ export function workOf(no: number, nowMs: number, more: Partial<Work> = {}): Wor
     ...more,
   };
 }
+
+/** What a judge asks, where a test is about something else: the price of the route, OpenAI's bill, and every answer keeps to its schema. */
+export const JUDGED_BY: Pick<JudgeSettings, "answeredBy" | "billing" | "checkSchema"> = {
+  answeredBy: ({ route }) => ({ price: route.price, otherModel: false }),
+  billing: () => kindFacts("openai").billing,
+  checkSchema: () => ({ kind: "fits" }),
+};
 
 /** A log whose lines a test reads: `level event`. */
 export function logInto(lines: string[]): Log {

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import { NO_USAGE } from "../../src/domain/cost/usage.js";
-import { Caller } from "../../src/pipeline/dispatch/caller.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
+import { Caller, type CallerParts } from "../../src/pipeline/dispatch/caller.js";
 import type { JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
 import { SendPatience } from "../../src/pipeline/dispatch/send-patience.js";
 import type { FinishedCall } from "../../src/ports/ledger.js";
 import type { ProviderAnswer, ProviderCall, ProviderNotSent } from "../../src/ports/provider.js";
-import { logInto, metricsInto, workOf } from "../support/work.js";
+import { JUDGED_BY, logInto, metricsInto, workOf } from "../support/work.js";
 
 const NOW_MS = 1_800_000_000_000;
 const NO_CONNECTION: ProviderNotSent = { kind: "not_sent", because: "no_connection", message: "no connection" };
@@ -29,7 +30,7 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
   const lines: string[] = [];
   const counted = new Map<string, number>();
   const state = { mayStart: true };
-  const caller = new Caller({
+  const parts: CallerParts = {
     providers: new Map([
       [
         "alpha",
@@ -50,7 +51,7 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
       retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
       graceMs: () => 30_000,
       resultBytesMax: 1_000_000,
-      answeredPrice: (work) => work.route.price,
+      ...JUDGED_BY,
       ...judge,
     },
     slots: { release: (account, answered) => released.push(`${account} ${String(answered)}`) },
@@ -61,12 +62,13 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
     mayStart: () => state.mayStart,
     finished: (call) => finished.push(call),
     notSent: (work) => notSent.push(work.intent.no),
-  });
+  };
+  const caller = new Caller(parts);
   const start = async (no: number): Promise<void> => {
     caller.start(workOf(no, NOW_MS));
     while (caller.inAir > 0) await new Promise((resolve) => setImmediate(resolve));
   };
-  return { start, calls, finished, notSent, released, lines, counted, state };
+  return { parts, start, calls, finished, notSent, released, lines, counted, state };
 }
 
 describe("a call that was not sent", () => {
@@ -118,9 +120,69 @@ describe("a call that was not sent", () => {
   });
 });
 
+test("an answer of another model than asked is counted and told in the log", async () => {
+  const judged = { answeredBy: (work: Work) => ({ price: work.route.price, otherModel: true }) };
+  const one = bench(() => ({ ...ANSWER, modelVersion: "another" }), judged);
+  await one.start(1);
+  expect(one.lines).toContain("warn attempt.other_model");
+  expect(one.counted.get("sluice_other_model_total alpha")).toBe(1);
+  expect(one.finished).toMatchObject([{ outcome: "succeeded", modelVersion: "another" }]);
+  const usual = bench(() => ANSWER);
+  await usual.start(1);
+  expect(usual.lines).not.toContain("warn attempt.other_model");
+});
+
+describe("a deadline that comes before the end of the call's own time", () => {
+  const open = (): { readonly caller: Caller; readonly end: () => Promise<void>; readonly timeouts: number[] } => {
+    const timeouts: number[] = [];
+    let answer: (value: ProviderAnswer) => void = () => undefined;
+    const one = bench(() => ANSWER);
+    const caller = new Caller({
+      ...one.parts,
+      providers: new Map([
+        [
+          "alpha",
+          {
+            account: "alpha",
+            call: ({ timeoutMs }: ProviderCall) => {
+              timeouts.push(timeoutMs);
+              return new Promise<ProviderAnswer>((resolve) => (answer = resolve));
+            },
+            close: () => Promise.resolve(),
+          },
+        ],
+      ]),
+    });
+    const end = async (): Promise<void> => {
+      answer(ANSWER);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    return { caller, end, timeouts };
+  };
+  const named = (caller: Caller, afterMs: number): readonly number[] =>
+    caller.overdue(NOW_MS + afterMs).map(({ no }) => no);
+
+  test("does not end the call; its execution is named from then on, until its jobs were ended", () => {
+    const { caller, timeouts } = open();
+    caller.start(workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + 5000 }));
+    expect(timeouts).toEqual([60_000]);
+    expect([named(caller, 4999), named(caller, 5000), named(caller, 6000)]).toEqual([[], [1], [1]]);
+    caller.expired(caller.overdue(NOW_MS + 6000));
+    expect([named(caller, 7000), caller.inAir]).toEqual([[], 1]);
+  });
+
+  test("says nothing once the call has ended, or when the call ends before it by itself", async () => {
+    const { caller, end } = open();
+    caller.start(workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + 5000 }));
+    await end();
+    caller.start(workOf(2, NOW_MS, { latestDeadlineMs: NOW_MS + 60_000 }));
+    expect([named(caller, 3_600_000), caller.inAir]).toEqual([[], 1]);
+  });
+});
+
 test("a call that can't be judged is in doubt, at its maximum", async () => {
   const one = bench(() => ANSWER, {
-    answeredPrice: () => {
+    answeredBy: () => {
       throw new Error("no such price");
     },
   });

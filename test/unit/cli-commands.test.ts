@@ -201,6 +201,10 @@ describe("simulator", () => {
       listening: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
       openaiBaseUrl: expect.any(String),
       anthropicBaseUrl: expect.any(String),
+      geminiBaseUrl: expect.any(String),
+      vllmBaseUrl: expect.any(String),
+      llamaCppBaseUrl: expect.any(String),
+      ollamaBaseUrl: expect.any(String),
     });
   });
 });

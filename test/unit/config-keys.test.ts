@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { parse } from "yaml";
 import { NOT_USED, unusedKeys } from "../../src/config/not-used.js";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { configJsonSchema } from "../../src/config/schema.js";
 
 /** Keys by the file that reads their value; `*` is a name of the operator's, `[]` an item of a list. */
@@ -108,6 +109,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "headers.copiedMax",
     "headers.copiedBytesMax",
     "prices.file",
+    "providers.*.prices.file",
     "providers.*.kind",
     "providers.*.baseUrl",
     "providers.*.regions.[]",
@@ -136,12 +138,18 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "delivery.idlePollMs",
     "providers.*.inDoubt.policy",
   ],
-  "src/domain/cost/price-table.ts": [
+  "src/domain/cost/account-price.ts": [
     "providers.*.prices.zero",
     "providers.*.prices.factor",
-    ...["input", "output", "cachedInput", "cacheWrite", "cacheWrite1h"].map(
-      (price) => `providers.*.prices.perMillion.*.${price}`,
-    ),
+    ...["input", "output", "cachedInput", "cacheWrite", "cacheWrite1h"].flatMap((price) => [
+      `providers.*.prices.perMillion.*.${price}`,
+      `providers.*.prices.perMillion.*.batch.${price}`,
+    ]),
+  ],
+  "src/adapters/json-schema/check-schema.ts": [
+    "limits.answerSchemas.bytesMax",
+    "limits.answerSchemas.rememberedMax",
+    "limits.answerSchemas.checkMs",
   ],
 };
 
@@ -162,7 +170,7 @@ function leaves(node: Node, path: readonly string[] = []): readonly string[] {
   return below.length === 0 ? [path.join(".")] : below;
 }
 
-const KEYS = [...new Set(leaves(configJsonSchema()))];
+const KEYS = [...new Set(leaves(configJsonSchema(PROVIDER_KINDS)))];
 const UNUSED = NOT_USED.map(({ path }) => path.join("."));
 const lastWord = (key: string): string => key.split(".").findLast((part) => part !== "*" && part !== "[]") ?? "";
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { parseConfig } from "../../src/config/parse.js";
 
 /** The least that a config must hold, one key a line, so that line numbers in the cases can be read off. */
@@ -30,7 +31,7 @@ function textOf(lines: readonly string[]): string {
 }
 
 function parse(text: string, env: Readonly<Record<string, string>> = {}, files: Readonly<Record<string, string>> = {}) {
-  return parseConfig(text, env, (path) => files[path] ?? noFiles(path));
+  return parseConfig(text, env, (path) => files[path] ?? noFiles(path), PROVIDER_KINDS);
 }
 
 function check({ lines, env, files, problems }: Case): void {
@@ -272,8 +273,8 @@ describe("a config that is wrong says where and what", () => {
       problems: ["6:9 auth.tenantFrom: signature is not built yet; leave it out"],
     },
     "a provider kind that is not built": {
-      lines: ["providers: { g: { kind: gemini } }"],
-      problems: ["6:19 providers.g.kind: gemini is not built yet; leave it out"],
+      lines: ["providers: { g: { kind: vertex } }"],
+      problems: ["6:19 providers.g.kind: vertex is not built yet; leave it out"],
     },
     "a topic name with a place for the tenant": {
       lines: ["topics: { results: 'r.{tenant}' }"],

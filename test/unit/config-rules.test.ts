@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { parseConfig } from "../../src/config/parse.js";
 
 const BASE = {
@@ -16,9 +17,10 @@ function problemsWith(changes: Readonly<Record<string, string>>): readonly strin
     ...BASE,
     ...Object.fromEntries(Object.entries(changes).map(([key, value]) => [key, `${key}: ${value}`])),
   }).join("\n");
-  const outcome = parseConfig(text, { K: "key" }, () => {
+  const noFiles = (): string => {
     throw new Error("no files here");
-  });
+  };
+  const outcome = parseConfig(text, { K: "key" }, noFiles, PROVIDER_KINDS);
   return outcome.ok ? [] : outcome.problems.map(({ path, message }) => `${path}: ${message}`);
 }
 

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { parse } from "yaml";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { formatProblem } from "../../src/config/config-error.js";
 import { parseConfig } from "../../src/config/parse.js";
 import { configJsonSchema } from "../../src/config/schema.js";
@@ -54,11 +55,13 @@ function nodes(node: Node, path = ""): readonly (readonly [string, Node])[] {
 
 describe("the published schema", () => {
   test("is the one that the gateway checks with", () => {
-    expectGolden(PUBLISHED, `${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+    expectGolden(PUBLISHED, `${JSON.stringify(configJsonSchema(PROVIDER_KINDS), null, 2)}\n`);
   });
 
   test("gives each number bounds, a default and a sentence", () => {
-    const numbers = nodes(configJsonSchema()).filter(([, node]) => node.type === "integer" || node.type === "number");
+    const numbers = nodes(configJsonSchema(PROVIDER_KINDS)).filter(
+      ([, node]) => node.type === "integer" || node.type === "number",
+    );
     expect(numbers.length).toBeGreaterThan(60);
     const lacking = numbers.filter(([path, node]) => {
       const complete = node.minimum !== undefined && node.maximum !== undefined && (node.description ?? "").length > 20;
@@ -68,37 +71,37 @@ describe("the published schema", () => {
   });
 
   test("closes each section to unknown keys", () => {
-    const open = nodes(configJsonSchema()).filter(
+    const open = nodes(configJsonSchema(PROVIDER_KINDS)).filter(
       ([, node]) => node.properties !== undefined && node.additionalProperties !== false,
     );
     expect(open.map(([path]) => path)).toEqual([]);
   });
 
   test("accepts the example as it is written, references included", () => {
-    const validate = new Ajv2020({ strict: false }).compile(configJsonSchema());
+    const validate = new Ajv2020({ strict: false }).compile(configJsonSchema(PROVIDER_KINDS));
     expect([validate(parse(readFileSync(EXAMPLE, "utf8"))), validate.errors]).toEqual([true, null]);
   });
 
   test("refuses the example with a key too many", () => {
-    const validate = new Ajv2020({ strict: false }).compile(configJsonSchema());
+    const validate = new Ajv2020({ strict: false }).compile(configJsonSchema(PROVIDER_KINDS));
     expect(validate({ ...(parse(readFileSync(EXAMPLE, "utf8")) as object), extra: 1 })).toBe(false); // a YAML map, as the test above shows
   });
 });
 
 describe("the example", () => {
   test("is a right config", () => {
-    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), EXAMPLE_ENV, noFiles);
+    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), EXAMPLE_ENV, noFiles, PROVIDER_KINDS);
     expect(outcome.ok ? [] : outcome.problems).toEqual([]);
   });
 
   test("comes out with these defaults", () => {
-    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), EXAMPLE_ENV, noFiles);
+    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), EXAMPLE_ENV, noFiles, PROVIDER_KINDS);
     const shown = outcome.ok ? masked(outcome.config) : null;
     expectGolden("test/golden/config/example.shown.json", `${JSON.stringify(shown, null, 2)}\n`);
   });
 
   test("lists each variable that is missing when there is no environment", () => {
-    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), {}, noFiles);
+    const outcome = parseConfig(readFileSync(EXAMPLE, "utf8"), {}, noFiles, PROVIDER_KINDS);
     const named = outcome.ok
       ? []
       : outcome.problems.map(({ message }) => /environment variable (\w+) is not set/.exec(message)?.[1]);
@@ -107,7 +110,7 @@ describe("the example", () => {
 });
 
 test("a file full of mistakes is explained like this", () => {
-  const outcome = parseConfig(readFileSync("test/golden/config/mistakes.yaml", "utf8"), {}, noFiles);
+  const outcome = parseConfig(readFileSync("test/golden/config/mistakes.yaml", "utf8"), {}, noFiles, PROVIDER_KINDS);
   const lines = outcome.ok ? [] : outcome.problems.map((problem) => formatProblem("mistakes.yaml", problem));
   expectGolden("test/golden/config/mistakes.problems.txt", `${lines.join("\n")}\n`);
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { parseConfig } from "../../src/config/parse.js";
 import { masked, secretProblem } from "../../src/config/secrets.js";
 
@@ -49,7 +50,7 @@ tenants: {}
 providers: { o: { kind: openai, apiKey: ['\${S6}'] } }
 `;
     const env = Object.fromEntries(["S1", "S3", "S4", "S5", "S6"].map((name) => [name, `tell-nobody-${name}`]));
-    const outcome = parseConfig(text, { ...env, S2: "postgres://u:tell-nobody-S2@h/d" }, noFiles);
+    const outcome = parseConfig(text, { ...env, S2: "postgres://u:tell-nobody-S2@h/d" }, noFiles, PROVIDER_KINDS);
     expect(outcome.ok).toBe(true);
     const shown = JSON.stringify(outcome.ok ? masked(outcome.config) : null);
     expect(shown).not.toContain("tell-nobody");

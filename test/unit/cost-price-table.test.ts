@@ -1,14 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { nanoUsdFromText } from "../../src/domain/cost/decimal-money.js";
-import {
-  accountPriceOf,
-  listedModel,
-  parsePriceTable,
-  priceOf,
-  PriceTableError,
-} from "../../src/domain/cost/price-table.js";
-import type { OwnPrices } from "../../src/domain/cost/price-table.js";
+import { accountPriceOf, priceOf } from "../../src/domain/cost/account-price.js";
+import type { OwnPrices } from "../../src/domain/cost/account-price.js";
+import { listedModel, parsePriceTable, PriceTableError } from "../../src/domain/cost/price-table.js";
 
 const TABLE_TEXT = `{"asOf":"2026-11-24","models":{
   "openai/gpt-4o":{"inputPerMTok":2.5,"outputPerMTok":10,"cachedInputPerMTok":1.25,"cacheWritePerMTok":null,"contextWindow":128000,"maxOutputTokens":16384,"capabilities":["chat","vision"],"aliases":["gpt-4o-2024-08-06"]},

@@ -279,7 +279,7 @@ describe("a refusal", () => {
     ["BAD_JOB", { priority: "9" }, "priority: expected an integer, got a string of 1 characters"],
     ["BAD_JOB", { mode: "bach" }, 'mode: expected one of auto, direct, batch, got "bach"'],
     ["BAD_JOB", { format: "openai.chta" }, 'got "openai.chta"'],
-    ["BAD_JOB", { format: "gemini.generate" }, "not served yet"],
+    ["BAD_JOB", { format: "openai.responses" }, "not served yet"],
     ["BAD_JOB", { bodyRef: { uri: "s3://x" } }, "not served yet"],
     ["BAD_JOB", { cache: { semantic: true } }, "not served yet"],
     ["BAD_JOB", { body: null }, "body: expected the request, got nothing"],

@@ -5,9 +5,11 @@ import type { AddressInfo, Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { createProvider } from "../../src/adapters/providers/create-provider.js";
+import { createDirect as createAnthropic } from "../../src/adapters/providers/anthropic/anthropic-provider.js";
+import { createDirect as createCompatible } from "../../src/adapters/providers/compatible/compatible-provider.js";
+import { createDirect as createGemini } from "../../src/adapters/providers/gemini/gemini-provider.js";
+import { createDirect as createOpenai } from "../../src/adapters/providers/openai/openai-provider.js";
 import type { ProviderSettings } from "../../src/adapters/providers/direct-call.js";
-import type { ProviderKind } from "../../src/domain/route/route.js";
 import type { Provider, ProviderCall } from "../../src/ports/provider.js";
 
 /** Everything that can go wrong between us and a provider, against a real socket. */
@@ -57,8 +59,19 @@ function listening(server: Server | ReturnType<typeof createNetServer>): Promise
   });
 }
 
-function provider(baseUrl: string, more: Partial<ProviderSettings> = {}, kind: ProviderKind = "openai"): Provider {
-  const created = createProvider(kind, {
+const CREATE = {
+  openai: createOpenai,
+  anthropic: createAnthropic,
+  gemini: createGemini,
+  "openai-compatible": createCompatible,
+};
+
+function provider(
+  baseUrl: string,
+  more: Partial<ProviderSettings> = {},
+  kind: keyof typeof CREATE = "openai",
+): Provider {
+  const created = CREATE[kind]({
     account: "main",
     baseUrl,
     apiKey: () => "sk-test",
@@ -131,6 +144,33 @@ describe("a call that is answered", () => {
     expect(seen.requests[0]?.headers.authorization).toBeUndefined();
   });
 
+  test("speaks to Gemini: the model in the path, its key's header, and its own name of the call", async () => {
+    const seen = await serve((response) =>
+      response.writeHead(200, JSON_TYPE).end(readFileSync("test/golden/providers/gemini-answer.json")),
+    );
+    const asked = callOf({ format: "gemini.generate", model: "gemini-2.5-flash", bodyText: '{"contents":[]}' });
+    const answer = await provider(seen.baseUrl, {}, "gemini").call(asked, NEVER);
+    expect(answer).toMatchObject({ kind: "answered", requestId: "r1", modelVersion: "gemini-2.5-flash" });
+    expect(seen.requests[0]).toMatchObject({
+      url: "/v1/models/gemini-2.5-flash:generateContent",
+      body: '{"contents":[],"generationConfig":{"maxOutputTokens":64}}',
+      headers: { "x-goog-api-key": "sk-test" },
+    });
+  });
+
+  test("asks for embeddings at their own path", async () => {
+    const seen = await serve((response) =>
+      response.writeHead(200, JSON_TYPE).end(readFileSync("test/golden/providers/openai-embeddings.json")),
+    );
+    const asked = callOf({ format: "openai.embeddings", model: "text-embedding-3-small", bodyText: '{"input":"a"}' });
+    const answer = await provider(seen.baseUrl).call(asked, NEVER);
+    expect(answer).toMatchObject({ kind: "answered", usage: { inputTokens: 9, outputTokens: 0 } });
+    expect(seen.requests[0]).toMatchObject({
+      url: "/v1/embeddings",
+      body: '{"model":"text-embedding-3-small","input":"a"}',
+    });
+  });
+
   test("tells what the provider says of its limits", async () => {
     const seen = await serve((response) =>
       response
@@ -140,6 +180,77 @@ describe("a call that is answered", () => {
     const told: unknown[] = [];
     await provider(seen.baseUrl, { onRateLimits: (readings) => told.push(...readings) }).call(callOf(), NEVER);
     expect(told).toEqual([{ name: "tokens", limit: 1_000, remaining: 10, resetMs: null }]);
+  });
+});
+
+describe("a job in a format that the provider doesn't speak", () => {
+  const CHAT = '{"model":"cheap","messages":[{"role":"user","content":"What colour?"}],"max_completion_tokens":9}';
+
+  test("is told in its own, and the answer in the job's", async () => {
+    const seen = await serve((response) =>
+      response.writeHead(200, JSON_TYPE).end(readFileSync("test/golden/providers/anthropic-answer.json")),
+    );
+    const root = seen.baseUrl.replace("/v1", "");
+    const asked = callOf({ model: "claude-haiku-4-5", bodyText: CHAT });
+    const answer = await provider(root, {}, "anthropic").call(asked, NEVER);
+    expect(seen.requests[0]?.url).toBe("/v1/messages");
+    expect(JSON.parse(seen.requests[0]?.body ?? "")).toEqual({
+      model: "claude-haiku-4-5",
+      max_tokens: 9,
+      messages: [{ role: "user", content: "What colour?" }],
+    });
+    // Tokens are those of the provider's own answer.
+    expect(answer).toMatchObject({ kind: "answered", usage: { inputTokens: 12, outputTokens: 5 } });
+    const told: unknown = JSON.parse(answer.kind === "answered" ? answer.bodyText : "null");
+    expect(told).toMatchObject({
+      object: "chat.completion",
+      choices: [{ message: { role: "assistant", content: "Blue." }, finish_reason: "stop" }],
+      usage: { prompt_tokens: 12, completion_tokens: 5, total_tokens: 17 },
+    });
+  });
+
+  test("has its output cap under the name that a server of one's own knows", async () => {
+    const seen = await serve((response) => response.writeHead(200, JSON_TYPE).end(GOOD));
+    const message = '{"max_tokens":9,"messages":[{"role":"user","content":"What colour?"}]}';
+    const asked = callOf({ format: "anthropic.messages", bodyText: message });
+    await provider(seen.baseUrl, {}, "openai-compatible").call(asked, NEVER);
+    const sent: unknown = JSON.parse(seen.requests[0]?.body ?? "");
+    expect(sent).toMatchObject({ max_tokens: 9 });
+    expect(sent).not.toHaveProperty("max_completion_tokens");
+  });
+
+  test("that can't be told at all is not sent, and says why", async () => {
+    const seen = await serve((response) => response.writeHead(200, JSON_TYPE).end(GOOD));
+    const asked = callOf({ bodyText: '{"messages":[{"role":"user","content":"q"}],"logit_bias":{"1":1}}' });
+    const failure = await provider(seen.baseUrl, {}, "gemini").call(asked, NEVER);
+    expect(failure).toMatchObject({ kind: "failed", outcome: "refused", sent: "no" });
+    expect("message" in failure && failure.message).toMatch(/^gemini: .*logit_bias.*, nothing was sent$/);
+    const embeddings = callOf({ format: "openai.embeddings", bodyText: '{"input":"q"}' });
+    expect(await provider(seen.baseUrl, {}, "anthropic").call(embeddings, NEVER)).toMatchObject({
+      outcome: "refused",
+      message: "anthropic: openai.embeddings is not spoken, nothing was sent",
+    });
+    expect(seen.requests).toHaveLength(0);
+  });
+
+  test("whose answer can't be told in it keeps its tokens and says why", async () => {
+    const paused = { ...(JSON.parse(readFileSync("test/golden/providers/anthropic-answer.json", "utf8")) as object) };
+    const body = JSON.stringify({ ...paused, stop_reason: "pause_turn" });
+    const seen = await serve((response) => response.writeHead(200, JSON_TYPE).end(body));
+    const asked = callOf({ model: "claude-haiku-4-5", bodyText: CHAT });
+    const answer = await provider(seen.baseUrl.replace("/v1", ""), {}, "anthropic").call(asked, NEVER);
+    expect(answer).toMatchObject({ kind: "answered", usage: { inputTokens: 12, outputTokens: 5 }, bodyText: body });
+    expect(answer).toHaveProperty("unfit", expect.stringMatching(/pause/));
+  });
+
+  test("fails like one in the provider's own", async () => {
+    const body = '{"type":"error","error":{"type":"rate_limit_error","message":"m"}}';
+    const seen = await serve((response) => response.writeHead(429, { ...JSON_TYPE, "retry-after": "2" }).end(body));
+    const asked = callOf({ bodyText: CHAT });
+    expect(await provider(seen.baseUrl, {}, "anthropic").call(asked, NEVER)).toMatchObject({
+      outcome: "rate_limited",
+      retryAfterMs: 2000,
+    });
   });
 });
 
@@ -159,6 +270,41 @@ describe("an error status is an answer", () => {
     });
     expect(JSON.stringify(failure)).not.toContain("SECRET");
     expect(seen.requests).toHaveLength(1);
+  });
+
+  test("with the reset of the limit that is used up, where no Retry-After says how long", async () => {
+    const limits = {
+      "x-ratelimit-limit-requests": "500",
+      "x-ratelimit-remaining-requests": "0",
+      "x-ratelimit-reset-requests": "1m2s",
+      "x-ratelimit-limit-tokens": "1000",
+      "x-ratelimit-remaining-tokens": "10",
+      "x-ratelimit-reset-tokens": "9m0s",
+    };
+    const seen = await serve((response) => response.writeHead(429, { ...JSON_TYPE, ...limits }).end("{}"));
+    expect(await provider(seen.baseUrl).call(callOf(), NEVER)).toMatchObject({
+      outcome: "rate_limited",
+      retryAfterMs: 62_000,
+    });
+  });
+
+  test("with what its body says, for providers without headers for it", async () => {
+    const delay = { "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "1.5s" };
+    const theirs = { error: { code: 429, status: "RESOURCE_EXHAUSTED", message: "m", details: [delay] } };
+    const seen = await serve((response) => response.writeHead(429, JSON_TYPE).end(JSON.stringify(theirs)));
+    const asked = callOf({ format: "gemini.generate", bodyText: "{}" });
+    expect(await provider(seen.baseUrl, {}, "gemini").call(asked, NEVER)).toMatchObject({
+      outcome: "rate_limited",
+      retryAfterMs: 1500,
+      provider: { status: 429, code: "RESOURCE_EXHAUSTED", requestId: null },
+    });
+    const anthropic = { type: "error", error: { type: "overloaded_error", message: "m" }, request_id: "req_b" };
+    const other = await serve((response) => response.writeHead(529, JSON_TYPE).end(JSON.stringify(anthropic)));
+    const message = callOf({ format: "anthropic.messages", bodyText: "{}" });
+    expect(await provider(other.baseUrl, {}, "anthropic").call(message, NEVER)).toMatchObject({
+      outcome: "overloaded",
+      provider: { status: 529, code: "overloaded_error", requestId: "req_b" },
+    });
   });
 
   test("even when its body breaks off", async () => {
@@ -383,7 +529,7 @@ describe("what can't be sent", () => {
 
   test("a server of one's own needs an address", () => {
     expect(() =>
-      createProvider("openai-compatible", {
+      createCompatible({
         account: "local",
         baseUrl: null,
         apiKey: () => null,

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { createProvider } from "../../src/adapters/providers/create-provider.js";
+import { createDirect } from "../../src/adapters/providers/openai/openai-provider.js";
 import { SocketLine } from "../../src/adapters/providers/socket-line.js";
 import type { Provider, ProviderCall } from "../../src/ports/provider.js";
 import { SluggishServer } from "../support/sluggish-server.js";
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 function provider(baseUrl: string, connectionsMax: number, connectTimeoutMs = 10_000): Provider {
-  const created = createProvider("openai", {
+  const created = createDirect({
     account: "main",
     baseUrl,
     apiKey: () => "sk-test",

@@ -5,26 +5,36 @@ import { fromAnthropicResponse } from "../../src/adapters/providers/anthropic/fr
 import { anthropicRateLimits } from "../../src/adapters/providers/anthropic/rate-headers.js";
 import { toAnthropicRequest } from "../../src/adapters/providers/anthropic/to-request.js";
 import { classifyError, errorWord } from "../../src/adapters/providers/error-table.js";
-import { COMPATIBLE_ERRORS, fromOpenaiError, OPENAI_ERRORS } from "../../src/adapters/providers/openai/from-error.js";
-import { fromOpenaiResponse } from "../../src/adapters/providers/openai/from-response.js";
-import { goDurationMs, openaiRateLimits } from "../../src/adapters/providers/openai/rate-headers.js";
-import { toCompatibleRequest, toOpenaiRequest } from "../../src/adapters/providers/openai/to-request.js";
+import { COMPATIBLE_ERRORS } from "../../src/adapters/providers/compatible/errors.js";
+import { fromGeminiError, GEMINI_ERRORS } from "../../src/adapters/providers/gemini/from-error.js";
+import { fromChat } from "../../src/adapters/providers/openai-like/from-chat.js";
+import { fromEmbeddings } from "../../src/adapters/providers/openai-like/from-embeddings.js";
+import { fromOpenaiLikeError, OPENAI_LIKE_ERRORS } from "../../src/adapters/providers/openai-like/from-error.js";
+import { goDurationMs, openaiLikeRateLimits } from "../../src/adapters/providers/openai-like/rate-headers.js";
+import { toChat } from "../../src/adapters/providers/openai-like/to-chat.js";
+import { toEmbeddings } from "../../src/adapters/providers/openai-like/to-embeddings.js";
 import { retryAfterMs } from "../../src/adapters/providers/retry-after.js";
+import { NO_USAGE } from "../../src/domain/cost/usage.js";
 import type { ProviderCall } from "../../src/ports/provider.js";
 
 const golden = (name: string) => readFileSync(`test/golden/providers/${name}`, "utf8");
 
+const NEW_CAP = { names: ["max_completion_tokens", "max_tokens"] } as const;
+const OLD_CAP = { names: ["max_tokens", "max_completion_tokens"], renamed: true } as const;
+
+const CALL: ProviderCall = {
+  attemptId: "a1",
+  format: "openai.chat",
+  model: "gpt-4.1-mini",
+  bodyText: "{}",
+  maxOutputTokensDefault: 77,
+  timeoutMs: 1,
+  sendWithinMs: 1,
+  maySend: () => true,
+};
+
 describe("requests", () => {
-  const call = (bodyText: string): ProviderCall => ({
-    attemptId: "a1",
-    format: "openai.chat",
-    model: "gpt-4.1-mini",
-    bodyText,
-    maxOutputTokensDefault: 77,
-    timeoutMs: 1,
-    sendWithinMs: 1,
-    maySend: () => true,
-  });
+  const call = (bodyText: string): ProviderCall => ({ ...CALL, bodyText });
 
   test.each<[string, string, string]>([
     [
@@ -75,20 +85,23 @@ describe("requests", () => {
     ],
     ["serve an empty body", "{}", '{"model":"gpt-4.1-mini","max_completion_tokens":77}'],
   ])("%s", (_what, bodyText, expected) => {
-    expect(toOpenaiRequest(call(bodyText))).toBe(expected);
+    expect(toChat(call(bodyText), NEW_CAP)).toBe(expected);
   });
 
-  test("use the older name of the cap for servers of one's own, the only name for Anthropic", () => {
-    expect(toCompatibleRequest(call("{}"))).toBe('{"model":"gpt-4.1-mini","max_tokens":77}');
-    expect(toCompatibleRequest(call('{"max_completion_tokens":5}'))).toBe(
-      '{"model":"gpt-4.1-mini","max_completion_tokens":5}',
+  test("use the older name of the cap for servers of one's own, whatever the caller used, the only name for Anthropic", () => {
+    expect(toChat(call("{}"), OLD_CAP)).toBe('{"model":"gpt-4.1-mini","max_tokens":77}');
+    expect(toChat(call('{"max_completion_tokens":5,"n":1}'), OLD_CAP)).toBe(
+      '{"model":"gpt-4.1-mini","max_tokens":5,"n":1}',
+    );
+    expect(toChat(call('{"max_completion_tokens":5,"max_tokens":6}'), OLD_CAP)).toBe(
+      '{"model":"gpt-4.1-mini","max_tokens":5}',
     );
     expect(toAnthropicRequest(call('{"stream":false}'))).toBe('{"model":"gpt-4.1-mini","max_tokens":77}');
     expect(toAnthropicRequest(call('{"max_tokens":5}'))).toBe('{"model":"gpt-4.1-mini","max_tokens":5}');
   });
 
   test("are not made of what is no JSON object", () => {
-    expect(toOpenaiRequest(call("[1]"))).toBeNull();
+    expect(toChat(call("[1]"), NEW_CAP)).toBeNull();
     expect(toAnthropicRequest(call('{"a":'))).toBeNull();
   });
 });
@@ -163,8 +176,28 @@ describe("answers of OpenAI and of servers like it", () => {
         },
       },
     ],
+    [
+      "ollama-answer.json",
+      {
+        finishReason: "stop",
+        modelVersion: "qwen3:8b",
+        empty: false,
+        usageSuspect: false,
+        usage: { ...NO_USAGE, inputTokens: 14, outputTokens: 9 },
+      },
+    ],
+    [
+      "llama-answer.json",
+      {
+        finishReason: "tool_calls",
+        modelVersion: "gpt-3.5-turbo",
+        empty: false,
+        usageSuspect: false,
+        usage: { ...NO_USAGE, inputTokens: 155, outputTokens: 16 },
+      },
+    ],
   ])("%s is read", (name, expected) => {
-    expect(fromOpenaiResponse(golden(name))).toEqual(expected);
+    expect(fromChat(golden(name))).toEqual(expected);
   });
 
   test.each<[string, string]>([
@@ -174,11 +207,11 @@ describe("answers of OpenAI and of servers like it", () => {
     ["an error under status 200", '{"error":{"message":"x"}}'],
     ["no choice", '{"choices":[]}'],
   ])("%s is no answer", (_what, bodyText) => {
-    expect(fromOpenaiResponse(bodyText)).toMatchObject({ kind: "unusable" });
+    expect(fromChat(bodyText)).toMatchObject({ kind: "unusable" });
   });
 
   const answer = (message: string, more = '"finish_reason":"stop"') =>
-    fromOpenaiResponse(`{"choices":[{"message":${message},${more}}]}`);
+    fromChat(`{"choices":[{"message":${message},${more}}]}`);
 
   test.each<[string, boolean]>([
     ['{"content":""}', true],
@@ -219,12 +252,44 @@ describe("answers of OpenAI and of servers like it", () => {
     ],
     ["no total", '{"prompt_tokens":10,"completion_tokens":1}', false, { inputTokens: 10, outputTokens: 1 }],
   ])("usage that is %s", (_what, usage, usageSuspect, expected) => {
-    const read = fromOpenaiResponse(`{"choices":[{"message":{"content":"x"}}],"usage":${usage}}`);
+    const read = fromChat(`{"choices":[{"message":{"content":"x"}}],"usage":${usage}}`);
     expect(read).toMatchObject({ usageSuspect, usage: expected });
   });
 
   test("a tier with prices of its own is suspect, since the list does not have them", () => {
-    expect(fromOpenaiResponse('{"choices":[{}],"service_tier":"flex"}')).toMatchObject({ usageSuspect: true });
+    expect(fromChat('{"choices":[{}],"service_tier":"flex"}')).toMatchObject({ usageSuspect: true });
+  });
+});
+
+describe("embeddings of OpenAI and of servers like it", () => {
+  test("get the model put in, and no output cap", () => {
+    const asked = { ...CALL, bodyText: '{"model":"e","input":["a","b"],"dimensions":256.0,"user":"u"}' };
+    expect(toEmbeddings(asked)).toBe('{"model":"gpt-4.1-mini","input":["a","b"],"dimensions":256.0,"user":"u"}');
+    expect(toEmbeddings({ ...CALL, bodyText: '"x"' })).toBeNull();
+  });
+
+  test("openai-embeddings.json is read: there is no output, and that is known", () => {
+    expect(fromEmbeddings(golden("openai-embeddings.json"))).toEqual({
+      finishReason: "stop",
+      modelVersion: "text-embedding-3-small",
+      empty: false,
+      usageSuspect: false,
+      usage: { ...NO_USAGE, inputTokens: 9, outputTokens: 0 },
+    });
+  });
+
+  test.each<[string, object]>([
+    ['{"data":[]}', { empty: true, usage: NO_USAGE }],
+    ['{"data":[{"embedding":[]},{"embedding":""}]}', { empty: true }],
+    [
+      '{"data":[{"embedding":"zcw="}],"usage":{"prompt_tokens":3,"total_tokens":4}}',
+      { empty: false, usageSuspect: true },
+    ],
+    ['{"data":[{"embedding":[1]}],"usage":{"prompt_tokens":-3}}', { usageSuspect: true, usage: NO_USAGE }],
+    ['{"error":{"message":"x"}}', { kind: "unusable" }],
+    ["<html>", { kind: "unusable" }],
+  ])("%s", (bodyText, expected) => {
+    expect(fromEmbeddings(bodyText)).toMatchObject(expected);
   });
 });
 
@@ -317,20 +382,31 @@ describe("answers of Anthropic", () => {
 
 describe("errors", () => {
   interface ErrorCase {
-    readonly kind: "openai" | "openai-compatible" | "anthropic";
+    readonly kind: "openai" | "openai-compatible" | "anthropic" | "gemini";
     readonly status: number;
     readonly body: unknown;
     readonly outcome: string;
     readonly code: string | null;
   }
   const cases = JSON.parse(golden("errors.json")) as readonly ErrorCase[];
-  const tables = { openai: OPENAI_ERRORS, "openai-compatible": COMPATIBLE_ERRORS, anthropic: ANTHROPIC_ERRORS };
+  const tables = {
+    openai: OPENAI_LIKE_ERRORS,
+    "openai-compatible": [...COMPATIBLE_ERRORS, ...OPENAI_LIKE_ERRORS],
+    anthropic: ANTHROPIC_ERRORS,
+    gemini: GEMINI_ERRORS,
+  };
+  const readers = {
+    openai: fromOpenaiLikeError,
+    "openai-compatible": fromOpenaiLikeError,
+    anthropic: fromAnthropicError,
+    gemini: fromGeminiError,
+  };
 
   test.each(
     cases.map((one) => [`${one.kind} ${String(one.status)} ${JSON.stringify(one.body).slice(0, 110)}`, one] as const),
   )("%s", (_name, one) => {
     const text = one.body === null ? null : typeof one.body === "string" ? one.body : JSON.stringify(one.body);
-    const words = one.kind === "anthropic" ? fromAnthropicError(text) : fromOpenaiError(text);
+    const words = readers[one.kind](text);
     expect(classifyError(tables[one.kind], one.status, words).outcome).toBe(one.outcome);
     expect(errorWord(words.code) ?? errorWord(words.type)).toBe(one.code);
   });
@@ -380,7 +456,7 @@ describe("rate headers", () => {
       "x-ratelimit-remaining-requests": "0",
       "x-ratelimit-reset-requests": "120ms",
     };
-    expect(openaiRateLimits(headers)).toEqual([{ name: "requests", limit: 500, remaining: 0, resetMs: 120 }]);
+    expect(openaiLikeRateLimits(headers)).toEqual([{ name: "requests", limit: 500, remaining: 0, resetMs: 120 }]);
     const now = Date.parse("2026-11-24T12:00:00Z");
     const theirs = {
       "anthropic-ratelimit-input-tokens-limit": "80000",

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { kindFacts } from "../../src/adapters/providers/registry.js";
+import { ZERO_PRICE } from "../../src/domain/cost/account-price.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
-import { answeredPrice } from "../../src/domain/route/catalog.js";
+import { answeredBy } from "../../src/domain/route/catalog.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { createRoutePlanner, planRoutes, routeMaxCostNanoUsd } from "../../src/domain/route/plan-routes.js";
 import type { RequestFacts } from "../../src/domain/route/request-facts.js";
@@ -12,6 +14,9 @@ const prices = parsePriceTable({
     "openai/gpt-4.1-mini": {
       inputPerMTok: 0.4,
       outputPerMTok: 1.6,
+      batchInputPerMTok: 0.2,
+      batchOutputPerMTok: 0.8,
+      batchBasis: "half",
       contextWindow: 1_000_000,
       maxOutputTokens: 32_768,
       capabilities: ["chat", "vision"],
@@ -35,9 +40,9 @@ const prices = parsePriceTable({
   },
 });
 
-const account = (name: string, kind: Account["kind"], more: Partial<Account> = {}): Account => ({
+const account = (name: string, kind: string, more: Partial<Account> = {}): Account => ({
   name,
-  kind,
+  facts: kindFacts(kind),
   regions: null,
   prices: null,
   maxOutputTokensDefault: 900,
@@ -87,10 +92,22 @@ const policyOf = (model: string, more: Partial<RoutePolicy> = {}): RoutePolicy =
   ...more,
 });
 
+const TURN = '{"messages":[{"role":"user","content":"Why?"}],"max_tokens":50}';
+const BODIES: Partial<Record<RequestFormat, string>> = {
+  "openai.chat": TURN,
+  "anthropic.messages": TURN,
+  "gemini.generate": '{"contents":[{"role":"user","parts":[{"text":"Why?"}]}]}',
+  "openai.embeddings": '{"input":"Why?"}',
+  "gemini.embed": '{"content":{"parts":[{"text":"Why?"}]}}',
+};
+
 const factsOf = (format: RequestFormat, more: Partial<RequestFacts> = {}): RequestFacts => ({
   format,
+  bodyText: BODIES[format] ?? "{}",
   bodyBytes: 1_000,
   holdsMedia: false,
+  capabilities: [],
+  images: 0,
   requestedMaxOutputTokens: null,
   choices: 1,
   maxCostNanoUsd: null,
@@ -103,16 +120,16 @@ const chosen = (policy: RoutePolicy, facts: RequestFacts) =>
 describe("which routes a job may take", () => {
   test.each<[string, RoutePolicy, RequestFacts, string[]]>([
     [
-      "an alias, in its order, of the format's kinds",
+      "an alias, in its order, whatever the providers speak",
       policyOf("cheap"),
       factsOf("openai.chat"),
-      ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"],
+      ["main/gpt-old", "main/gpt-4.1-mini", "claude/claude-haiku-4-5", "local/qwen"],
     ],
     [
-      "the same alias in the other format",
+      "the same alias in another format",
       policyOf("cheap"),
       factsOf("anthropic.messages"),
-      ["claude/claude-haiku-4-5"],
+      ["main/gpt-old", "main/gpt-4.1-mini", "claude/claude-haiku-4-5", "local/qwen"],
     ],
     ["account/model", policyOf("spare/gpt-4.1-mini"), factsOf("openai.chat"), ["spare/gpt-4.1-mini"]],
     [
@@ -160,19 +177,19 @@ describe("which routes a job may take", () => {
       "a length that can't fit",
       policyOf("cheap"),
       factsOf("openai.chat", { bodyBytes: 1_601 }),
-      ["main/gpt-4.1-mini", "local/qwen"],
+      ["main/gpt-4.1-mini", "claude/claude-haiku-4-5", "local/qwen"],
     ],
     [
       "a length that is mostly a picture",
       policyOf("cheap"),
       factsOf("openai.chat", { bodyBytes: 1_601, holdsMedia: true }),
-      ["main/gpt-old", "main/gpt-4.1-mini", "local/qwen"],
+      ["main/gpt-old", "main/gpt-4.1-mini", "claude/claude-haiku-4-5", "local/qwen"],
     ],
     [
       "more output than a model gives",
       policyOf("cheap"),
       factsOf("openai.chat", { requestedMaxOutputTokens: 501 }),
-      ["main/gpt-4.1-mini", "local/qwen"],
+      ["main/gpt-4.1-mini", "claude/claude-haiku-4-5", "local/qwen"],
     ],
     // gpt-4.1-mini: (1000 + 128) x 400 + 1024 x 1600 = 2,089,600; gpt-old: 1128 x 500 + 500 x 1500 = 1,314,000.
     [
@@ -189,7 +206,9 @@ describe("which routes a job may take", () => {
     ],
   ])("%s", (_what, policy, facts, expected) => {
     expect(chosen(policy, facts)).toEqual(expected);
-    expect(createRoutePlanner(catalog)(policy, facts)).toEqual(planRoutes(policy, facts, catalog));
+    const { routes, rejected, first, failure } = planRoutes(policy, facts, catalog);
+    expect(createRoutePlanner(catalog)(policy, facts)).toMatchObject({ routes, rejected, first, failure });
+    expect(first).toBe(routes[0] ?? null);
   });
 
   test.each<[string, string, RequestFormat, string]>([
@@ -198,8 +217,8 @@ describe("which routes a job may take", () => {
     ["no model behind the slash", "main/", "openai.chat", "UNKNOWN_MODEL"],
     ["a look-alike letter", "gpt-4.1-m\u0456ni", "openai.chat", "UNKNOWN_MODEL"],
     ["a model of the other format's provider", "claude-haiku-4-5", "openai.chat", "UNKNOWN_MODEL"],
-    ["an account that speaks another format", "claude/claude-haiku-4-5", "openai.chat", "NO_ROUTE"],
-    ["a format that is not served yet", "cheap", "gemini.generate", "NO_ROUTE"],
+    ["a provider that makes no embeddings", "claude/claude-haiku-4-5", "openai.embeddings", "NO_ROUTE"],
+    ["a model that makes no embeddings", "main/gpt-4.1-mini", "openai.embeddings", "NO_ROUTE"],
     ["a model without a price", "main/unpriced", "openai.chat", "NO_PRICE"],
     ["an alias where only a price is missing", "broken", "openai.chat", "NO_PRICE"],
   ])("says so when it names %s", (_what, model, format, code) => {
@@ -216,7 +235,7 @@ describe("which routes a job may take", () => {
     );
     expect(plan.rejected.map((one) => `${one.account}/${one.model}: ${one.because}`)).toEqual([
       "main/gpt-old: gpt-old lacks vision",
-      "claude/claude-haiku-4-5: claude is of kind anthropic, the job is openai.chat",
+      "claude/claude-haiku-4-5: claude-haiku-4-5 lacks vision",
       "local/qwen: qwen lacks vision",
       "main/gpt-4.1-mini: 20000000 bytes can't fit the 1000000 tokens of gpt-4.1-mini",
     ]);
@@ -226,7 +245,7 @@ describe("which routes a job may take", () => {
   test("caps the output with the alias's default, the model's own limit, or the account's default", () => {
     const caps = (model: string) =>
       planRoutes(policyOf(model), factsOf("openai.chat"), catalog).routes.map((route) => route.maxOutputTokens);
-    expect(caps("cheap")).toEqual([500, 1_024, 1_024]);
+    expect(caps("cheap")).toEqual([500, 1_024, 1_024, 1_024]);
     expect(caps("main/gpt-4.1-mini")).toEqual([900]);
   });
 
@@ -241,11 +260,12 @@ describe("which routes a job may take", () => {
 
   test("a planner works a usual plan out once and stays bounded under many names", () => {
     const plan = createRoutePlanner(catalog);
-    const first = plan(policyOf("cheap"), factsOf("openai.chat"));
-    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).toBe(first);
+    const usual = policyOf("openai/gpt-4.1-mini");
+    const first = plan(usual, factsOf("openai.chat"));
+    expect(plan(usual, factsOf("openai.chat"))).toBe(first);
     for (let index = 0; index < 1_000; index += 1) plan(policyOf(`x${String(index)}`), factsOf("openai.chat"));
-    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).toEqual(first);
-    expect(plan(policyOf("cheap"), factsOf("openai.chat"))).not.toBe(first);
+    expect(plan(usual, factsOf("openai.chat"))).toEqual(first);
+    expect(plan(usual, factsOf("openai.chat"))).not.toBe(first);
   });
 });
 
@@ -262,11 +282,43 @@ describe("the price of the model that answered", () => {
     ["another listed one", "gpt-old", "2026-11-24/openai/gpt-old"],
     ["one that nobody lists", "gpt-mystery", null],
   ])("%s", (_what, answered, version) => {
-    expect(answeredPrice(main, asked, answered, prices)?.version ?? null).toBe(version);
+    expect(answeredBy(main, asked, answered, prices).price?.version ?? null).toBe(version);
+  });
+
+  test.each<[string, string | null, boolean]>([
+    ["none named", null, false],
+    ["its dated version", "gpt-4.1-mini-2025-04-14", false],
+    ["a version of tomorrow", "gpt-4.1-mini-2027-01-01", false],
+    ["another listed one", "gpt-old", true],
+    ["one that nobody lists", "gpt-mystery", true],
+  ])("%s: flagged as another model is %p", (_what, answered, otherModel) => {
+    expect(answeredBy(main, asked, answered, prices).otherModel).toBe(otherModel);
+  });
+
+  test("of a line of a batch is the batch's", () => {
+    const inBatch = prices.models.get("openai/gpt-4.1-mini")?.batchPrice;
+    if (inBatch === undefined || inBatch === null) throw new Error("expected a batch price");
+    const line = { model: "gpt-4.1-mini", price: inBatch };
+    const by = answeredBy(main, line, "gpt-4.1-mini-2025-04-14", prices, "batch");
+    expect(by).toEqual({ price: inBatch, otherModel: false });
+    expect(answeredBy(main, line, "gpt-old", prices, "batch")).toEqual({ price: null, otherModel: true });
+  });
+
+  test("with prices of the account's own: another model that they name, and one that they don't", () => {
+    const own = { perMillion: { "gpt-4.1-mini": { input: "1", output: "2" }, "gpt-old": { input: "3", output: "4" } } };
+    const special = account("special", "openai", { prices: own });
+    expect(answeredBy(special, asked, "gpt-old-20270101", prices).price?.inputNanoPerMillion).toBe(3_000_000_000n);
+    expect(answeredBy(special, asked, "gpt-mystery", prices)).toEqual({ price: null, otherModel: true });
+    const local = account("local", "openai-compatible", { prices: own });
+    expect(answeredBy(local, asked, "gpt-old", prices)).toMatchObject({
+      price: { inputNanoPerMillion: 3_000_000_000n },
+      otherModel: true,
+    });
   });
 
   test("a server of one's own may call its model anything", () => {
     const local = account("local", "openai-compatible", { prices: { zero: true } });
-    expect(answeredPrice(local, asked, "/models/x.gguf", prices)).toBe(mini);
+    const qwen = { model: "qwen", price: ZERO_PRICE };
+    expect(answeredBy(local, qwen, "/models/x.gguf", prices)).toEqual({ price: ZERO_PRICE, otherModel: false });
   });
 });

@@ -166,20 +166,55 @@ describe("an Anthropic answer", () => {
     expect(json.content[0].text).toContain(`digest=${sha("Be short.\nHi")}`);
   });
 
-  test("leaves cached tokens out of its input tokens, while the bill counts the whole prompt", async () => {
-    const prompt = promptWithFirstByte((byte) => byte < 64);
+  /** A prompt of 4,800 bytes whose digest's first byte is below 128 (the cache has it) or not. */
+  function longPrompt(isCached: boolean): string {
+    for (let n = 0; ; n += 1) {
+      const prompt = `${String(n)} `.padEnd(4800, "x");
+      if (Number.parseInt(sha(prompt).slice(0, 2), 16) < 128 === isCached) return prompt;
+    }
+  }
+
+  test.each([
+    { name: "reads a cached prefix", isCached: true, ttl: "5m", read: 1200, write5m: 0, write1h: 0, nanoUsd: 120_000n },
+    {
+      name: "writes for 5 minutes",
+      isCached: false,
+      ttl: "5m",
+      read: 0,
+      write5m: 1200,
+      write1h: 0,
+      nanoUsd: 1_500_000n,
+    },
+    { name: "writes for an hour", isCached: false, ttl: "1h", read: 0, write5m: 0, write1h: 1200, nanoUsd: 2_400_000n },
+  ])("$name: outside of its input tokens, inside of the bill's", async ({ isCached, ttl, ...expected }) => {
+    const cached = { type: "text", text: longPrompt(isCached), cache_control: { type: "ephemeral", ttl } };
     const { json } = await messages({
       system: undefined,
-      messages: [{ role: "user", content: [{ type: "text", text: prompt }] }],
+      messages: [{ role: "user", content: [cached, { type: "text", text: "And more." }] }],
     });
-    const whole = Math.ceil(prompt.length / 4) + 6;
-    expect(json.usage.cache_read_input_tokens).toBe(Math.floor(whole / 2));
-    expect(json.usage.input_tokens).toBe(whole - Math.floor(whole / 2));
+    // One message: 3 + ceil(4,809 bytes / 4), and 3 for the request.
+    const whole = 3 + 1203 + 3;
+    const writes = expected.write5m + expected.write1h;
+    expect(json.usage).toMatchObject({
+      input_tokens: whole - 1200,
+      cache_read_input_tokens: expected.read,
+      cache_creation_input_tokens: writes,
+      cache_creation: { ephemeral_5m_input_tokens: expected.write5m, ephemeral_1h_input_tokens: expected.write1h },
+    });
+    const output = json.usage.output_tokens;
+    // claude-haiku-4-5: $1 in, $5 out, $0.10 read, $1.25 and $2 written, each a million tokens.
     expect(rows()[0]).toMatchObject({
       inputTokens: whole,
-      cachedInputTokens: Math.floor(whole / 2),
-      outputTokens: json.usage.output_tokens,
+      cachedInputTokens: expected.read,
+      cacheWriteTokens: writes,
+      outputTokens: output,
+      nanoUsd: (expected.nanoUsd + 9n * 1000n + BigInt(output) * 5000n).toString(),
     });
+  });
+
+  test("caches nothing that no block asks for", async () => {
+    const { json } = await messages({ system: undefined, messages: [{ role: "user", content: longPrompt(true) }] });
+    expect(json.usage).toMatchObject({ cache_read_input_tokens: 0, cache_creation_input_tokens: 0 });
   });
 
   test("says max_tokens when cut, and names the stop sequence that ended it", async () => {

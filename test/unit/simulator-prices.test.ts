@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import { billedNanoUsd } from "../../src/simulator/bill-price.js";
-import { nanoFromDollars, priceTable } from "../../src/simulator/price-table.js";
-import type { PricedModel } from "../../src/simulator/price-table.js";
+import { billedNanoUsd } from "../../src/simulator/engine/bill-price.js";
+import { nanoFromDollars, priceTable } from "../../src/simulator/engine/price-table.js";
+import type { PricedModel } from "../../src/simulator/engine/price-table.js";
 
 const PRICING = readFileSync(new URL("../../schemas/pricing.json", import.meta.url), "utf8");
 
 function model(provider: "openai" | "anthropic", name: string): PricedModel {
-  const found = priceTable(PRICING).find(provider, name);
+  const found = priceTable(PRICING).find(provider, name, "chat");
   if (found === null) throw new Error(`no ${name}`);
   return found;
 }
@@ -52,7 +52,9 @@ describe("the simulator's bill rule", () => {
 
   test.each(cases)("$name", ({ model: priced, usage, nano }) => {
     const [inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens] = usage;
-    expect(billedNanoUsd(priced, { inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens })).toBe(nano);
+    expect(billedNanoUsd(priced, { inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens }, "direct")).toBe(
+      nano,
+    );
   });
 
   test.each([
@@ -62,10 +64,10 @@ describe("the simulator's bill rule", () => {
     { price: "0.001", tokens: 3, nano: 3n },
   ])("rounds $tokens tokens at $price dollars per million half up, once", ({ price, tokens, nano }) => {
     const table = priceTable('{"models":{}}', { own: { inputPerMTok: price, outputPerMTok: "0" } });
-    const own = table.find("openai", "own");
+    const own = table.find("openai", "own", "chat");
     if (own === null) throw new Error("expected the own model");
     expect(
-      billedNanoUsd(own, { inputTokens: tokens, cachedInputTokens: 0, cacheWriteTokens: 0, outputTokens: 7 }),
+      billedNanoUsd(own, { inputTokens: tokens, cachedInputTokens: 0, cacheWriteTokens: 0, outputTokens: 7 }, "direct"),
     ).toBe(nano);
   });
 });
@@ -89,7 +91,7 @@ describe("the simulator's price list", () => {
     const table = priceTable(
       '{"notes":"at 5, : 6,","models":{"openai/x":{"inputPerMTok":123456789012.123456789,"outputPerMTok":0,"capabilities":["chat"],"status":"current"}}}',
     );
-    expect(table.find("openai", "x")?.prices.input).toBe(123_456_789_012_123_456_789n);
+    expect(table.find("openai", "x", "chat")?.prices.input).toBe(123_456_789_012_123_456_789n);
   });
 
   test("answers under the dated name, whether asked by the short or the dated one", () => {
@@ -106,7 +108,7 @@ describe("the simulator's price list", () => {
     ["anthropic", "claude-3-opus-20240229"],
     ["openai", "__proto__"],
   ] as const)("has no chat model for %s %s", (provider, name) => {
-    expect(priceTable(PRICING).find(provider, name)).toBeNull();
+    expect(priceTable(PRICING).find(provider, name, "chat")).toBeNull();
   });
 
   test("names the entry whose price can't be read", () => {

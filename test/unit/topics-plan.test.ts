@@ -6,6 +6,7 @@ import {
   type TopicAdmin,
   type WantedTopic,
 } from "../../src/adapters/kafka/topics.js";
+import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { parseConfig } from "../../src/config/parse.js";
 import { topicList } from "../../src/config/topic-list.js";
 
@@ -198,7 +199,7 @@ retention: { jobIdDays: 14 }
 tenants: { a: { replyTopics: [answers, r] }, b: { replyTopics: [answers] } }
 providers: {}
 `;
-    const outcome = parseConfig(text, {}, () => "");
+    const outcome = parseConfig(text, {}, () => "", PROVIDER_KINDS);
     const listed = outcome.ok ? topicList(outcome.config) : [];
     const day = 86_400_000;
     expect(listed.map(({ name, partitions, retentionMs }) => [name, partitions, retentionMs / day])).toEqual([

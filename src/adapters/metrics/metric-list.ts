@@ -54,6 +54,16 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["account"],
     help: "Attempts whose outcome became unknown; each may be on the provider's bill.",
   },
+  sluice_other_model_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Answers that another model gave than the one that was asked; each is priced by the model that answered.",
+  },
+  sluice_schemas_unusable_total: {
+    kind: "counter",
+    labels: ["because"],
+    help: "JSON Schemas of jobs that could not be used, so that their answers were only checked to be JSON.",
+  },
   sluice_refused_outcomes_total: {
     kind: "counter",
     labels: ["account"],

@@ -11,6 +11,7 @@ import { INTENT_COLUMNS, insertAttempts, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
@@ -123,39 +124,6 @@ async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<T
       waitsFor: waitsFor as WaitReason, // every verdict has one of these
     }))
     .sort((a, b) => a.no - b.no);
-}
-
-/** Executions are locked before jobs, as in finish. */
-async function expireJobs(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  keys: readonly LedgerKey[],
-  nowMs: number,
-): Promise<EndingWithReason[]> {
-  await run(
-    client,
-    "executions-lock",
-    "SELECT 1 FROM unnest($1::int8[], $2::int4[]) AS k(no, day) JOIN executions e ON e.no = k.no AND e.day = k.day ORDER BY e.no + 0 FOR UPDATE OF e",
-    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day))],
-  );
-  const rows = await run(
-    client,
-    "jobs-expire",
-    `UPDATE jobs j SET state = 'expired', ended_ms = $1, failure_code = 'DEADLINE_EXCEEDED'
-     WHERE j.execution_no = ANY($2::int8[]) AND j.day BETWEEN $3 AND $4 AND j.state = 'active' AND j.deadline_ms <= $1
-     RETURNING ${ENDING_COLUMNS}`,
-    [nowMs, int8Array(keys.map((key) => key.no)), ...waiterDays(context, keys)],
-  );
-  const failure: Failure = {
-    code: "DEADLINE_EXCEEDED",
-    message: "the deadline passed while the job waited",
-    provider: null,
-    retryAtMs: null,
-  };
-  return rows.map((row) => {
-    const job = readEndingJob(context, row);
-    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } };
-  });
 }
 
 interface LoadedExecution {

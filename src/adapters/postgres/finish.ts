@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { verdictFor } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
@@ -14,7 +15,7 @@ import { owesLateCost, writeLateCosts } from "./late-costs.js";
 import { historyOf, type NewCall } from "./new-call.js";
 import { insertReady } from "./ready-rows.js";
 import { recordOutcomes } from "./record-outcomes.js";
-import { nearestDeadlines } from "./waiters.js";
+import { lockExecutions, waitersOf } from "./waiters.js";
 
 /**
  * The finish transaction: outcomes of attempts (facts, whoever brings them), what follows for their executions (decisions, only by
@@ -74,7 +75,7 @@ export async function finishInTransaction(
       answered.map(({ no }) => no),
     ),
   ]);
-  const { news } = recorded;
+  const news = await inViewOfWaiters(client, context, recorded.news);
   const moved = new Set(recorded.succeeded);
   const failed = await failExecutions(client, group, news);
   for (const call of failed) moved.add(call);
@@ -90,6 +91,27 @@ export async function finishInTransaction(
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
+}
+
+/**
+ * A call that failed without time for another try in the eyes of the job that began it: a job that joined meanwhile may have more, and
+ * then the execution goes on. Jobs that have none left are ended by the claim that looks for expired ones.
+ */
+async function inViewOfWaiters(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  calls: readonly NewCall[],
+): Promise<readonly NewCall[]> {
+  const late = calls.flatMap(({ verdict, execution }) =>
+    verdict.kind === "fail" && verdict.givenTime !== null ? [execution] : [],
+  );
+  if (late.length === 0) return calls;
+  await lockExecutions(client, late);
+  const waiters = await waitersOf(client, context, late);
+  return calls.map((call) => {
+    const verdict = verdictFor(call.verdict, waiters.get(call.execution.no)?.latestDeadlineMs ?? null);
+    return verdict === call.verdict ? call : { ...call, verdict };
+  });
 }
 
 /** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
@@ -176,7 +198,7 @@ async function waitExecutions(
   const rest = waiting.filter(({ call }) => done.has(call.execution.no));
   // An execution that has ended meanwhile is not moved, but a doubt about its attempt gets its row: a claim settles it.
   const queued = waiting.filter(({ call, state }) => done.has(call.execution.no) || state === "in_doubt");
-  const nearest = await nearestDeadlines(
+  const waiters = await waitersOf(
     client,
     context,
     rest.map(({ call }) => call.execution),
@@ -186,9 +208,9 @@ async function waitExecutions(
     queued.map(({ call, runAtMs, waitsFor }) => ({
       no: call.execution.no,
       day: call.execution.day,
-      priority: nearest.get(call.execution.no)?.priority ?? 5,
+      priority: waiters.get(call.execution.no)?.priority ?? 5,
       runAtMs,
-      expiresMs: nearest.get(call.execution.no)?.deadlineMs ?? runAtMs,
+      expiresMs: waiters.get(call.execution.no)?.nearestDeadlineMs ?? runAtMs,
       waitsFor,
     })),
   );

@@ -36,6 +36,7 @@ export async function writeLateCosts(
       billing: moved.has(call) ? "charged" : "waste",
       nanoUsd: call.nanoUsd,
       usage: call.usage,
+      modelVersion: call.modelVersion,
       priceVersion: call.priceVersion,
       correctsNo: earlier.length > 0 ? call.attempt.no : null,
       no: earlier.length > 0 ? context.numbers.next() : call.attempt.no,

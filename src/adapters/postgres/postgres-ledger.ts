@@ -29,6 +29,7 @@ import { cancelRows } from "./cancel.js";
 import { claim, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { expire } from "./expire.js";
 import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -135,6 +136,15 @@ export class PostgresLedger implements Ledger {
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
     return setAside(this.#context, request, untilMs);
+  }
+
+  expire(
+    session: SessionNo,
+    executions: readonly LedgerKey[],
+    nowMs: number,
+    render: Renderer,
+  ): Promise<FinishOutcome> {
+    return expire(this.#context, session, executions, nowMs, render);
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {

@@ -11,7 +11,7 @@ import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady } from "./ready-rows.js";
-import { nearestDeadlines } from "./waiters.js";
+import { waitersOf } from "./waiters.js";
 
 /** Attempts of a dead session that one transaction puts in doubt. */
 const RECOVER_STEP = 500;
@@ -134,7 +134,7 @@ async function recoverStep(
           int8Array(rows.map((row) => Number(row[0]))),
         ],
       );
-      const nearest = await nearestDeadlines(
+      const waiters = await waitersOf(
         client,
         context,
         rows.map((row) => ({ no: Number(row[2]), day: Number(row[1]) })),
@@ -145,9 +145,9 @@ async function recoverStep(
         rows.map(([, day, execution, account, nowMs]) => ({
           no: Number(execution),
           day: Number(day),
-          priority: nearest.get(Number(execution))?.priority ?? 5,
+          priority: waiters.get(Number(execution))?.priority ?? 5,
           runAtMs: Number(nowMs) + recovery.graceMs(account ?? ""),
-          expiresMs: nearest.get(Number(execution))?.deadlineMs ?? Number(nowMs),
+          expiresMs: waiters.get(Number(execution))?.nearestDeadlineMs ?? Number(nowMs),
           waitsFor: "doubt",
         })),
       );
@@ -228,7 +228,7 @@ export async function giveBack(
           int8Array(ordered.map(({ attempt }) => attempt.no)),
         ],
       );
-      const nearest = await nearestDeadlines(
+      const waiters = await waitersOf(
         client,
         context,
         rows.map(([no, day]) => ({ no: Number(no), day: Number(day) })),
@@ -238,9 +238,9 @@ export async function giveBack(
         rows.map(([no, day]) => ({
           no: Number(no),
           day: Number(day),
-          priority: nearest.get(Number(no))?.priority ?? 5,
+          priority: waiters.get(Number(no))?.priority ?? 5,
           runAtMs: nowMs,
-          expiresMs: nearest.get(Number(no))?.deadlineMs ?? nowMs,
+          expiresMs: waiters.get(Number(no))?.nearestDeadlineMs ?? nowMs,
           waitsFor: "concurrency",
         })),
       );

@@ -1,15 +1,17 @@
 import type { AttemptOutcome } from "../../domain/failure.js";
 import type { Provider, ProviderAnswer, ProviderCall, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
 import { classifyError, errorWord } from "./error-table.js";
-import type { ErrorRow, ErrorWords } from "./error-table.js";
 import { createHttpCaller, headerOf } from "./http.js";
 import type { HttpAnswer, HttpHeaders, HttpOptions, HttpReply } from "./http.js";
 import type { RateLimitReading } from "./rate-limit-reading.js";
 import { retryAfterMs } from "./retry-after.js";
+import { translatedCall, unsent } from "./translated-call.js";
+import type { WireCall, WireFormat } from "./wire-format.js";
 
 /**
  * The way of a direct call that all providers share: build the request, post it, tell what came back. What differs between
- * providers is a `WireFormat`: small converters and a table of errors. Nothing here throws for provider trouble, nothing is repeated.
+ * providers is a `WireFormat`. A job in a format that the provider doesn't speak is translated on the way out and back; in its own it
+ * is text that is edited, never parsed. Nothing here throws for provider trouble, nothing is repeated.
  */
 
 /** An account of the config, as its adapter needs it. */
@@ -29,25 +31,8 @@ export interface ProviderSettings {
   readonly onRateLimits?: (readings: readonly RateLimitReading[]) => void;
 }
 
-/** What an answer of status 200 holds; a text instead says why it is none. */
-export type ReadAnswer =
-  Omit<ProviderAnswer, "kind" | "bodyText" | "requestId"> | { readonly kind: "unusable"; readonly because: string };
-
-export interface WireFormat {
-  /** For messages: "openai answered 429 …". */
-  readonly label: string;
-  readonly defaultBaseUrl: string | null;
-  readonly path: string;
-  readonly requestIdHeader: string;
-  /** Name, value, name, value, … of every call with this key. */
-  headers(apiKey: string | null): readonly string[];
-  /** Null when the caller's body is no JSON object. */
-  toRequest(call: ProviderCall): string | null;
-  fromResponse(bodyText: string): ReadAnswer;
-  fromError(bodyText: string | null): ErrorWords;
-  readonly errors: readonly ErrorRow[];
-  rateLimits(headers: HttpHeaders, nowMs: number): readonly RateLimitReading[];
-}
+type Outcome = ProviderAnswer | ProviderFailure | ProviderNotSent;
+type Post = (own: WireCall, call: ProviderCall, signal: AbortSignal) => Promise<Outcome>;
 
 export function createDirectProvider(settings: ProviderSettings, wire: WireFormat): Provider {
   const http = createHttpCaller(httpOptions(settings, wire));
@@ -58,16 +43,23 @@ export function createDirectProvider(settings: ProviderSettings, wire: WireForma
     if (known === null || known.apiKey !== apiKey) known = { apiKey, headers: wire.headers(apiKey) };
     return [...known.headers, "x-client-request-id", attemptId];
   };
+  const post: Post = async (own, call, signal) => {
+    const request = own.toRequest(call);
+    if (request === null) return unsent(wire, "the job's body is no JSON object");
+    const { path, bodyText } = request;
+    const headers = headersFor(call.attemptId);
+    const { timeoutMs, sendWithinMs, maySend } = call;
+    const reply = await http.post({ path, headers, bodyText, timeoutMs, sendWithinMs, maySend }, signal);
+    if (settings.onRateLimits !== undefined) reportLimits(settings, wire, reply);
+    return reply.kind === "answer" ? readAnswer(reply, wire, own, settings) : brokenCall(reply, wire);
+  };
   return {
     account: settings.account,
-    call: async (call, signal) => {
-      const bodyText = wire.toRequest(call);
-      if (bodyText === null) return notAskedFor(wire);
-      const headers = headersFor(call.attemptId);
-      const { timeoutMs, sendWithinMs, maySend } = call;
-      const reply = await http.post({ path: wire.path, headers, bodyText, timeoutMs, sendWithinMs, maySend }, signal);
-      if (settings.onRateLimits !== undefined) reportLimits(settings, wire, reply);
-      return reply.kind === "answer" ? readAnswer(reply, wire, settings) : brokenCall(reply, wire);
+    call: (call, signal) => {
+      const own = wire.calls[call.format];
+      return own === undefined
+        ? translatedCall(wire, call, (other, spoken) => post(other, spoken, signal))
+        : post(own, call, signal);
     },
     close: () => http.close(),
   };
@@ -85,7 +77,12 @@ function reportLimits(settings: ProviderSettings, wire: WireFormat, reply: HttpR
   if (readings.length > 0) settings.onRateLimits?.(readings);
 }
 
-function readAnswer(reply: HttpAnswer, wire: WireFormat, settings: ProviderSettings): ProviderAnswer | ProviderFailure {
+function readAnswer(
+  reply: HttpAnswer,
+  wire: WireFormat,
+  own: WireCall,
+  settings: ProviderSettings,
+): ProviderAnswer | ProviderFailure {
   if (reply.status < 200 || reply.status >= 400) return errorAnswer(reply, wire, settings);
   const because = problemOf(reply);
   if (because !== null) {
@@ -93,13 +90,14 @@ function readAnswer(reply: HttpAnswer, wire: WireFormat, settings: ProviderSetti
     return reply.problem === "too_long" ? { ...bad, cutOffBytes: settings.responseBytesMax } : bad;
   }
   const bodyText = reply.bodyText ?? "";
-  const read = wire.fromResponse(bodyText);
+  const read = own.fromResponse(bodyText);
   if ("kind" in read) return badResponse(reply, wire, read.because);
-  return { kind: "answered", bodyText, requestId: headerOf(reply.headers, wire.requestIdHeader), ...read };
+  const requestId = requestIdOf(reply.headers, wire) ?? read.requestId ?? null;
+  return { kind: "answered", bodyText, ...read, requestId };
 }
 
 /** What is wrong with an answer before its JSON is looked at. Bodies are never quoted: they may hold an answer. */
-function problemOf(reply: HttpAnswer): string | null {
+export function problemOf(reply: HttpAnswer): string | null {
   if (reply.status >= 300) return "a redirect, which is not followed: the key must not go to another place";
   if (reply.status !== 200) return "no whole answer";
   const encoding = headerOf(reply.headers, "content-encoding");
@@ -113,34 +111,50 @@ function problemOf(reply: HttpAnswer): string | null {
     : `a body that is not JSON (${errorWord(contentType.split(";")[0]?.replace("/", ".")) ?? "unknown"})`;
 }
 
-function badResponse(reply: HttpAnswer, wire: WireFormat, because: string): ProviderFailure {
+export function badResponse(reply: HttpAnswer, wire: WireFormat, because: string): ProviderFailure {
   return {
     kind: "failed",
     outcome: "bad_response",
     sent: "answered",
     message: `${wire.label} answered ${String(reply.status)} with ${because}`,
     retryAfterMs: null,
-    provider: { status: reply.status, code: null, requestId: headerOf(reply.headers, wire.requestIdHeader) },
+    provider: { status: reply.status, code: null, requestId: requestIdOf(reply.headers, wire) },
   };
 }
 
-function errorAnswer(reply: HttpAnswer, wire: WireFormat, settings: ProviderSettings): ProviderFailure {
+export function errorAnswer(
+  reply: HttpAnswer,
+  wire: WireFormat,
+  settings: Pick<ProviderSettings, "nowMs">,
+): ProviderFailure {
   const words = wire.fromError(reply.bodyText);
   const { outcome, says } = classifyError(wire.errors, reply.status, words);
   const code = errorWord(words.code) ?? errorWord(words.type);
+  const nowMs = settings.nowMs();
+  const resetMs = outcome === "rate_limited" ? resetOf(wire.rateLimits(reply.headers, nowMs)) : null;
   return {
     kind: "failed",
     outcome,
     sent: "answered",
     message: `${wire.label} answered ${String(reply.status)}${code === null ? "" : ` ${code}`}: ${says}`,
-    retryAfterMs: retryAfterMs(reply.headers, settings.nowMs()),
-    provider: { status: reply.status, code, requestId: headerOf(reply.headers, wire.requestIdHeader) },
+    retryAfterMs: retryAfterMs(reply.headers, nowMs) ?? words.retryAfterMs ?? resetMs,
+    provider: { status: reply.status, code, requestId: requestIdOf(reply.headers, wire) ?? words.requestId },
   };
+}
+
+/** When the limits that are used up are full again: for a provider that does not say how long to stay away. */
+function resetOf(readings: readonly RateLimitReading[]): number | null {
+  const resets = readings.flatMap(({ remaining, resetMs }) => (remaining === 0 && resetMs !== null ? [resetMs] : []));
+  return resets.length === 0 ? null : Math.max(...resets);
+}
+
+function requestIdOf(headers: HttpHeaders, wire: WireFormat): string | null {
+  return wire.requestIdHeader === null ? null : headerOf(headers, wire.requestIdHeader);
 }
 
 type BrokenReply = Extract<HttpReply, { readonly kind: "broken" }>;
 
-function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure | ProviderNotSent {
+export function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure | ProviderNotSent {
   const { because } = reply;
   const message = `${wire.label}: ${brokenWords(reply)}`;
   if (because === "no_connection") return { kind: "not_sent", because, message };
@@ -154,7 +168,7 @@ function brokenCall(reply: BrokenReply, wire: WireFormat): ProviderFailure | Pro
     provider: {
       status: reply.status,
       code: errorWord(reply.errorCode),
-      requestId: headerOf(reply.headers, wire.requestIdHeader),
+      requestId: requestIdOf(reply.headers, wire),
     },
   };
 }
@@ -200,15 +214,4 @@ function brokenWords(reply: BrokenReply): string {
     case "not_built":
       return "the request could not be built: check the account's key for line breaks and other characters a header can't hold";
   }
-}
-
-function notAskedFor(wire: WireFormat): ProviderFailure {
-  return {
-    kind: "failed",
-    outcome: "refused",
-    sent: "no",
-    message: `${wire.label}: the job's body is no JSON object, nothing was sent`,
-    retryAfterMs: null,
-    provider: { status: null, code: null, requestId: null },
-  };
 }

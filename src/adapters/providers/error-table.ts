@@ -5,6 +5,8 @@ export interface ErrorRow {
   readonly status: number;
   /** Matches the error's type or code, whichever field a provider uses. Left out: any. */
   readonly words?: readonly string[];
+  /** Matches the error's code, where codes have parts. */
+  readonly codeLike?: RegExp;
   /** Only where a provider documents no code: its message text is not stable. */
   readonly message?: RegExp;
   readonly outcome: Exclude<AttemptOutcome, "succeeded">;
@@ -17,9 +19,13 @@ export interface ErrorWords {
   readonly type: string | null;
   readonly code: string | null;
   readonly message: string | null;
+  /** How long to stay away, where it is said in the body; the header wins. */
+  readonly retryAfterMs: number | null;
+  /** The provider's name of the call, where it is said in the body; the header wins. */
+  readonly requestId: string | null;
 }
 
-export const NO_WORDS: ErrorWords = { type: null, code: null, message: null };
+export const NO_WORDS: ErrorWords = { type: null, code: null, message: null, retryAfterMs: null, requestId: null };
 
 export interface ClassifiedError {
   readonly outcome: Exclude<AttemptOutcome, "succeeded">;
@@ -35,6 +41,7 @@ export function classifyError(rows: readonly ErrorRow[], status: number, words: 
 function matches(row: ErrorRow, status: number, words: ErrorWords): boolean {
   if (row.status !== status) return false;
   if (row.words !== undefined && !row.words.some((word) => word === words.type || word === words.code)) return false;
+  if (row.codeLike !== undefined && !row.codeLike.test(words.code ?? "")) return false;
   return row.message === undefined || (words.message !== null && row.message.test(words.message));
 }
 

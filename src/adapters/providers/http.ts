@@ -213,7 +213,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#line.ended();
     // The head of an error is enough to know what it means, and an error is not billed.
     if (this.#status !== null && !this.#isSuccess()) this.#answer(null, null);
-    else this.#settle(this.#broken(reasonOf(error), codeOf(error)));
+    else this.#settle(this.#broken(brokenReason(error), errorCodeOf(error)));
   }
 
   #isSuccess(): boolean {
@@ -247,12 +247,12 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 /** undici and Node put a code on their errors; aggregated connection errors (IPv4 and IPv6) carry one too. */
-function codeOf(error: Error): string | null {
+export function errorCodeOf(error: Error): string | null {
   return "code" in error && typeof error.code === "string" ? error.code : null;
 }
 
-function reasonOf(error: Error): Broken["because"] {
-  const code = codeOf(error) ?? "";
+export function brokenReason(error: Error): Broken["because"] {
+  const code = errorCodeOf(error) ?? "";
   if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") return "idle";
   if (code === "UND_ERR_INVALID_ARG") return "not_built";
   // Its parser puts the code of the HTTP error on the error or leaves it out; the name is always there.

@@ -9,6 +9,7 @@ import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js"
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
+import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -33,6 +34,8 @@ export interface SessionPorts {
   readonly publisher: Publisher;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** For answers that have to keep to a schema. */
+  readonly checkSchema: CheckSchema;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -10,6 +10,7 @@ import { Stages } from "./stages.js";
 
 const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
+const EXPIRE_EVERY_MS = 1000;
 const DAYS_EVERY_MS = 3_600_000;
 /** Of the shutdown's grace: for what has ended to be written and published. */
 const DRAIN_RESERVE_MS = 5000;
@@ -102,6 +103,7 @@ export class Session {
       relay.runSweep(),
       this.#every(LOAD_EVERY_MS, over, () => this.#lookAtLoad()),
       this.#every(STOPPED_EVERY_MS, over, () => this.#lookAtStopped()),
+      this.#every(EXPIRE_EVERY_MS, over, () => this.#expireCalled()),
       this.#every(sweepAfterMs, over, () => this.#sweepStragglers()),
       this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
     ];
@@ -234,6 +236,24 @@ export class Session {
     await this.#consumer.lookAtStopped().catch((error: unknown) => {
       this.#parts.ports.log.warn("inbox.stopped_unread", { message: messageOf(error) });
     });
+  }
+
+  /** Jobs whose call is out and has no row that a claim would find. */
+  async #expireCalled(): Promise<void> {
+    const { ledger, clock, metrics, log, mendable } = this.#parts.ports;
+    const { caller, relay, render } = this.#stages;
+    const executions = caller.overdue(clock.nowMs());
+    if (executions.length === 0) return;
+    try {
+      const outcome = await ledger.expire(this.no, executions, clock.nowMs(), render);
+      caller.expired(executions);
+      reportEnds(metrics, outcome);
+      relay.add(outcome.outbox);
+    } catch (error) {
+      // What the ledger refuses waits for the end of its call.
+      if (!mendable(error)) caller.expired(executions);
+      log.warn("calls.expire_failed", { message: messageOf(error) });
+    }
   }
 
   async #sweepStragglers(): Promise<void> {

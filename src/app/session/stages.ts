@@ -1,7 +1,7 @@
 import type { SessionNo } from "../../domain/ids.js";
 import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
-import { answeredPrice } from "../../domain/route/catalog.js";
+import { answeredBy } from "../../domain/route/catalog.js";
 import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
@@ -123,15 +123,21 @@ export class Stages {
   }
 
   #judgeSettings(): JudgeSettings {
-    const { rules, settings } = this.#parts;
+    const { ports, rules, settings } = this.#parts;
+    const accounts = new Map(rules.catalog.accounts.map((account) => [account.name, account]));
+    const accountOf = (name: string) => accounts.get(name);
     return {
       retry: settings.delivery,
       graceMs: this.#graceMs,
       resultBytesMax: settings.resultBytesMax,
-      answeredPrice: ({ route }, version) => {
-        const account = rules.catalog.accounts.find(({ name }) => name === route.account);
-        return account === undefined ? null : answeredPrice(account, route, version, rules.catalog.prices);
+      answeredBy: ({ route }, version) => {
+        const account = accountOf(route.account);
+        return account === undefined
+          ? { price: null, otherModel: false }
+          : answeredBy(account, route, version, rules.catalog.prices);
       },
+      checkSchema: ports.checkSchema,
+      billing: (account) => accountOf(account)?.facts.billing ?? null,
     };
   }
 

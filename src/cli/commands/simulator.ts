@@ -11,11 +11,19 @@ interface SimulatorFlags {
   readonly seed: number;
   readonly latencyMs: number;
   readonly jitterMs: number;
+  readonly state?: string;
+  readonly timeScale: number;
+  readonly keys?: string;
+  readonly models?: string;
+  readonly faults?: string;
+  readonly limits?: string;
+  readonly batchTimes?: string;
 }
 
 const PRICING_FILE = fileURLToPath(new URL("../../../schemas/pricing.json", import.meta.url));
 const PORT_MAX = 65_535;
 const LATENCY_MAX_MS = 3_600_000;
+const TIME_SCALE_MAX = 1_000_000;
 
 export const addSimulatorCommand: CommandGroup = (program, context) => {
   program
@@ -33,9 +41,17 @@ export const addSimulatorCommand: CommandGroup = (program, context) => {
     )
     .option("--latency-ms <ms>", "time of an answer", wholeNumber(0, LATENCY_MAX_MS), 0)
     .option("--jitter-ms <ms>", "spread around it", wholeNumber(0, LATENCY_MAX_MS), 0)
+    .option("--state <folder>", "where files and batches are kept (default: the bill's name and .state)")
+    .option("--time-scale <factor>", "how many times as fast batches live", wholeNumber(1, TIME_SCALE_MAX), 1)
+    .option("--keys <json>", "API key to account label; other keys are refused (JSON: a file or the text)")
+    .option("--models <json>", "models of OpenAI-compatible servers with their prices")
+    .option("--faults <json>", "fault rules")
+    .option("--limits <json>", "rate limits and quotas to enforce")
+    .option("--batch-times <json>", "how long the stretches of a batch's life take")
     .action(
       context.action(async (flags: SimulatorFlags) => {
         const { startSimulator } = await import("../../simulator/simulator.js");
+        const { readJsonOptions } = await import("../../simulator/option-files.js");
         const simulator = await startSimulator({
           host: flags.host,
           port: flags.port,
@@ -44,14 +60,28 @@ export const addSimulatorCommand: CommandGroup = (program, context) => {
           seed: flags.seed,
           latencyMs: flags.latencyMs,
           jitterMs: flags.jitterMs,
+          timeScale: flags.timeScale,
+          ...(flags.state === undefined ? {} : { stateFolder: flags.state }),
+          ...readJsonOptions(flags),
         });
         context.show(
           {
             listening: simulator.url,
             openaiBaseUrl: simulator.openaiBaseUrl,
             anthropicBaseUrl: simulator.anthropicBaseUrl,
+            geminiBaseUrl: simulator.geminiBaseUrl,
+            vllmBaseUrl: simulator.vllmBaseUrl,
+            llamaCppBaseUrl: simulator.llamaCppBaseUrl,
+            ollamaBaseUrl: simulator.ollamaBaseUrl,
           },
-          () => [`OPENAI_BASE_URL=${simulator.openaiBaseUrl}`, `ANTHROPIC_BASE_URL=${simulator.anthropicBaseUrl}`],
+          () => [
+            `OPENAI_BASE_URL=${simulator.openaiBaseUrl}`,
+            `ANTHROPIC_BASE_URL=${simulator.anthropicBaseUrl}`,
+            `GEMINI_BASE_URL=${simulator.geminiBaseUrl}`,
+            `vLLM: ${simulator.vllmBaseUrl}`,
+            `llama.cpp: ${simulator.llamaCppBaseUrl}`,
+            `Ollama: ${simulator.ollamaBaseUrl}`,
+          ],
         );
         await aborted(context);
         await simulator.close();

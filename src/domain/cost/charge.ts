@@ -34,6 +34,7 @@ export function chargeNanoUsd(usage: Usage, price: ModelPrice): Charge {
   const plain = inputTokens - cached - write - write1h;
   if (plain < 0) return suspect("more cached tokens than input tokens are reported");
   const rates = ratesFor(inputTokens, price);
+  if ("unpriced" in rates) return suspect("no price is listed for prompts of this length");
   let sum = BigInt(plain) * rates.inputNanoPerMillion + BigInt(outputTokens) * rates.outputNanoPerMillion + HALF;
   if (cached > 0) sum += BigInt(cached) * (rates.cachedInputNanoPerMillion ?? rates.inputNanoPerMillion);
   if (write > 0 || write1h > 0) {

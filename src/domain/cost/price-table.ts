@@ -1,11 +1,7 @@
-import { nanoUsdFromText, readDecimal } from "./decimal-money.js";
-import type { Decimal } from "./decimal-money.js";
-import type { LongContextPrice, ModelPrice } from "./price.js";
+import { isObject, listedBatchPrice, listedPrice, wholeNumber, type Json, type PriceEntry } from "./listed-price.js";
+import type { ModelPrice } from "./price.js";
 
-/**
- * The price table: what each model costs by its provider's list, and what an account pays that has its own prices.
- * A price that is not listed is null and never taken as free.
- */
+/** The price table: what each model costs by its provider's list. A price that is not listed is null and never taken as free. */
 
 /** One entry of the table, with what routing needs to know about the model. */
 export interface ListedModel {
@@ -13,10 +9,14 @@ export interface ListedModel {
   readonly key: string;
   /** Null when the entry lists no input or no output price. */
   readonly price: ModelPrice | null;
+  /** The same for a line of a batch; null also when the provider has no batch for it. */
+  readonly batchPrice: ModelPrice | null;
   /** Most input tokens; null when not listed. */
   readonly contextTokens: number | null;
   readonly maxOutputTokens: number | null;
   readonly capabilities: readonly string[];
+  /** False: it rejects temperature, top_p and top_k. */
+  readonly samplingParams: boolean;
 }
 
 export interface PriceTable {
@@ -25,21 +25,6 @@ export interface PriceTable {
   /** By `<provider>/<model>`; aliases have entries of their own that share the model. */
   readonly models: ReadonlyMap<string, ListedModel>;
 }
-
-/** Prices of one model as the config states them: US dollars per million tokens, decimal text. */
-export interface StatedPrice {
-  readonly input: string;
-  readonly output: string;
-  readonly cachedInput?: string | undefined;
-  readonly cacheWrite?: string | undefined;
-  readonly cacheWrite1h?: string | undefined;
-}
-
-/** How an account's prices differ from the table. `factor` is decimal text: `"0.8"` is 20 % off the list. */
-export type OwnPrices =
-  | { readonly zero: true }
-  | { readonly perMillion: Readonly<Record<string, StatedPrice>> }
-  | { readonly factor: string };
 
 /** The table can't be used; every problem is listed. The app reports it as a config error. */
 export class PriceTableError extends Error {
@@ -51,8 +36,6 @@ export class PriceTableError extends Error {
     this.problems = problems;
   }
 }
-
-type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Reads a price table (JSON text, or the same already parsed). Amounts are US dollars per million tokens; JavaScript prints a number
@@ -77,8 +60,8 @@ export function parsePriceTable(content: unknown): PriceTable {
 }
 
 /**
- * The entry for a model, by its own name, an alias, or the name without a date at its end (`-2025-04-14`, `-20251001`): a dated
- * version without an entry is billed like its family. Null when the table does not know it.
+ * The entry for a model, by its own name, an alias, or the name without a version at its end (`-2025-04-14`, `-20251001`, Gemini's
+ * `-001`): a version without an entry is billed like its family. Null when the table does not know it.
  */
 export function listedModel(table: PriceTable, provider: string, model: string): ListedModel | null {
   const exact = table.models.get(`${provider}/${model}`);
@@ -87,40 +70,10 @@ export function listedModel(table: PriceTable, provider: string, model: string):
   return family === model ? null : (table.models.get(`${provider}/${family}`) ?? null);
 }
 
-function withoutDate(model: string): string {
-  return model.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{8})$/, "");
+/** A model's name without the date or the number of its version at the end. */
+export function withoutDate(model: string): string {
+  return model.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{3})$/, "");
 }
-
-/** The list price of a model; null when none is listed. */
-export function priceOf(table: PriceTable, provider: string, model: string): ModelPrice | null {
-  return listedModel(table, provider, model)?.price ?? null;
-}
-
-/** What an account pays for a model: its own prices where it has some, else the list. Null: unknown, so no call may be made. */
-export function accountPriceOf(
-  table: PriceTable,
-  provider: string,
-  model: string,
-  own: OwnPrices | null,
-): ModelPrice | null {
-  if (own === null) return priceOf(table, provider, model);
-  if ("zero" in own) return ZERO_PRICE;
-  if ("factor" in own) return scaledPrice(priceOf(table, provider, model), own.factor);
-  const name = Object.hasOwn(own.perMillion, model) ? model : withoutDate(model);
-  const stated = Object.hasOwn(own.perMillion, name) ? own.perMillion[name] : undefined;
-  return stated === undefined ? null : statedPriceOf(name, stated);
-}
-
-/** A server of one's own: every kind of token is known to cost nothing. */
-export const ZERO_PRICE: ModelPrice = {
-  version: "own/zero",
-  inputNanoPerMillion: 0n,
-  outputNanoPerMillion: 0n,
-  cachedInputNanoPerMillion: 0n,
-  cacheWriteNanoPerMillion: 0n,
-  cacheWrite1hNanoPerMillion: 0n,
-  longContext: null,
-};
 
 function readRoot(content: unknown): Json | null {
   if (typeof content !== "string") return isObject(content) ? content : null;
@@ -132,56 +85,19 @@ function readRoot(content: unknown): Json | null {
   }
 }
 
-function listedModelOf(key: string, entry: Json, asOf: string, problems: string[]): ListedModel {
-  const capabilities = entry["capabilities"];
+function listedModelOf(key: string, json: Json, asOf: string, problems: string[]): ListedModel {
+  const capabilities = json["capabilities"];
+  const entry: PriceEntry = { key, json, asOf, problems };
+  const price = listedPrice(entry);
   return {
     key,
-    price: listedPriceOf(key, entry, asOf, problems),
-    contextTokens: wholeNumber(entry["contextWindow"]),
-    maxOutputTokens: wholeNumber(entry["maxOutputTokens"]),
+    price,
+    batchPrice: listedBatchPrice(entry, price),
+    contextTokens: wholeNumber(json["contextWindow"]),
+    maxOutputTokens: wholeNumber(json["maxOutputTokens"]),
     capabilities: Array.isArray(capabilities) ? capabilities.filter((word) => typeof word === "string") : [],
+    samplingParams: json["samplingParams"] !== false,
   };
-}
-
-function listedPriceOf(key: string, entry: Json, asOf: string, problems: string[]): ModelPrice | null {
-  const amount = (field: string): bigint | null => nanoPerMillion(entry[field], `${key}.${field}`, problems);
-  const input = amount("inputPerMTok");
-  const output = amount("outputPerMTok");
-  const price = {
-    cachedInputNanoPerMillion: amount("cachedInputPerMTok"),
-    cacheWriteNanoPerMillion: amount("cacheWritePerMTok"),
-    cacheWrite1hNanoPerMillion: amount("cacheWrite1hPerMTok"),
-    longContext: longContextOf(key, entry["longContext"], problems),
-  };
-  if (input === null || output === null) return null;
-  return { version: `${asOf}/${key}`, inputNanoPerMillion: input, outputNanoPerMillion: output, ...price };
-}
-
-function longContextOf(key: string, value: unknown, problems: string[]): LongContextPrice | null {
-  if (value === undefined || value === null) return null;
-  const entry = isObject(value) ? value : {};
-  const amount = (field: string): bigint | null =>
-    nanoPerMillion(entry[field], `${key}.longContext.${field}`, problems);
-  const aboveTokens = wholeNumber(entry["aboveTokens"]);
-  const input = amount("inputPerMTok");
-  const output = amount("outputPerMTok");
-  if (aboveTokens === null || input === null || output === null) {
-    problems.push(`${key}.longContext: expected aboveTokens, inputPerMTok and outputPerMTok`);
-    return null;
-  }
-  return {
-    aboveTokens,
-    inputNanoPerMillion: input,
-    outputNanoPerMillion: output,
-    cachedInputNanoPerMillion: amount("cachedInputPerMTok"),
-  };
-}
-
-function nanoPerMillion(value: unknown, where: string, problems: string[]): bigint | null {
-  if (value === undefined || value === null) return null;
-  const nano = typeof value === "number" || typeof value === "string" ? nanoUsdFromText(String(value)) : null;
-  if (nano === null) problems.push(`${where}: expected dollars, not negative, with at most nine decimals`);
-  return nano;
 }
 
 function addAliases(key: string, entry: unknown, models: Map<string, ListedModel>, problems: string[]): void {
@@ -194,55 +110,4 @@ function addAliases(key: string, entry: unknown, models: Map<string, ListedModel
     if (models.has(name)) problems.push(`${name}: named twice`);
     else models.set(name, model);
   }
-}
-
-function scaledPrice(price: ModelPrice | null, factorText: string): ModelPrice | null {
-  const factor = readDecimal(factorText);
-  if (price === null || factor === null) return null;
-  const scaled = (nano: bigint | null): bigint | null => (nano === null ? null : scale(nano, factor));
-  const longContext = price.longContext;
-  return {
-    version: `${price.version}*${factorText}`,
-    inputNanoPerMillion: scale(price.inputNanoPerMillion, factor),
-    outputNanoPerMillion: scale(price.outputNanoPerMillion, factor),
-    cachedInputNanoPerMillion: scaled(price.cachedInputNanoPerMillion),
-    cacheWriteNanoPerMillion: scaled(price.cacheWriteNanoPerMillion),
-    cacheWrite1hNanoPerMillion: scaled(price.cacheWrite1hNanoPerMillion),
-    longContext: longContext && {
-      aboveTokens: longContext.aboveTokens,
-      inputNanoPerMillion: scale(longContext.inputNanoPerMillion, factor),
-      outputNanoPerMillion: scale(longContext.outputNanoPerMillion, factor),
-      cachedInputNanoPerMillion: scaled(longContext.cachedInputNanoPerMillion),
-    },
-  };
-}
-
-/** Half up to a whole nano-dollar per million tokens: a millionth of a nano-dollar a token, far below what a bill shows. */
-function scale(nano: bigint, factor: Decimal): bigint {
-  const divisor = 10n ** BigInt(factor.places);
-  return (nano * factor.digits * 2n + divisor) / (divisor * 2n);
-}
-
-function statedPriceOf(model: string, stated: StatedPrice): ModelPrice | null {
-  const optional = (text: string | undefined): bigint | null => (text === undefined ? null : nanoUsdFromText(text));
-  const input = nanoUsdFromText(stated.input);
-  const output = nanoUsdFromText(stated.output);
-  if (input === null || output === null) return null;
-  return {
-    version: `own/${model}/${stated.input}/${stated.output}/${stated.cachedInput ?? "-"}`,
-    inputNanoPerMillion: input,
-    outputNanoPerMillion: output,
-    cachedInputNanoPerMillion: optional(stated.cachedInput),
-    cacheWriteNanoPerMillion: optional(stated.cacheWrite),
-    cacheWrite1hNanoPerMillion: optional(stated.cacheWrite1h),
-    longContext: null,
-  };
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function wholeNumber(value: unknown): number | null {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }

@@ -16,4 +16,6 @@ export interface LongContextPrice {
   readonly inputNanoPerMillion: bigint;
   readonly outputNanoPerMillion: bigint;
   readonly cachedInputNanoPerMillion: bigint | null;
+  /** True: no rates are listed beyond it; the others here are only good for a bound. */
+  readonly unpriced?: boolean;
 }

@@ -118,10 +118,31 @@ export interface WaitingExecution {
   readonly maxCostNanoUsd: bigint | null;
 }
 
+export interface TryAgain {
+  readonly kind: "again";
+  readonly runAtMs: EpochMs;
+  readonly routeIndex: number;
+  readonly waitsFor: WaitReason;
+}
+
+export interface Fail {
+  readonly kind: "fail";
+  readonly failure: Failure;
+  /** It serves nobody, and was billed all the same; null: nothing was. */
+  readonly answer: ServedAnswer | null;
+  /** What follows instead for a job that has more time than those known when the call began; null: time is not the reason. */
+  readonly givenTime: TryAgain | null;
+}
+
 /** What is to happen with an execution after an attempt, or when it comes up from its row. */
 export type Verdict =
   | { readonly kind: "succeed"; readonly answer: ServedAnswer }
-  | { readonly kind: "again"; readonly runAtMs: EpochMs; readonly routeIndex: number; readonly waitsFor: WaitReason }
-  /** `answer`: it serves nobody, and was billed all the same; null: nothing was. */
-  | { readonly kind: "fail"; readonly failure: Failure; readonly answer: ServedAnswer | null }
+  | TryAgain
+  | Fail
   | { readonly kind: "doubt"; readonly settleAtMs: EpochMs };
+
+/** The verdict in view of the jobs that wait by now. @param latestDeadlineMs of their deadlines; null: nobody waits. */
+export function verdictFor(verdict: Verdict, latestDeadlineMs: EpochMs | null): Verdict {
+  if (verdict.kind !== "fail" || verdict.givenTime === null || latestDeadlineMs === null) return verdict;
+  return verdict.givenTime.runAtMs < latestDeadlineMs ? verdict.givenTime : verdict;
+}

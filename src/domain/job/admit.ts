@@ -36,7 +36,13 @@ export function createAdmission(settings: AdmissionSettings): JobAdmission {
 }
 
 /** Formats that have an adapter. The others are known words and refused by name. */
-const SERVED_FORMATS: ReadonlySet<RequestFormat> = new Set<RequestFormat>(["openai.chat", "anthropic.messages"]);
+const SERVED_FORMATS: ReadonlySet<RequestFormat> = new Set<RequestFormat>([
+  "openai.chat",
+  "openai.embeddings",
+  "anthropic.messages",
+  "gemini.generate",
+  "gemini.embed",
+]);
 const FORMAT_DEFAULT: RequestFormat = "openai.chat";
 /** Longest model name; providers' own names stay below 100. */
 const MODEL_CHARACTERS_MAX = 256;

@@ -128,6 +128,8 @@ export interface LateCost {
   readonly billing: "in_doubt" | "waste" | "charged";
   readonly nanoUsd: bigint | null;
   readonly usage: Usage;
+  /** The model that answered; left out while there is no answer. */
+  readonly modelVersion?: string | null;
   /** Null while nothing is priced: a doubt has only its maximum. */
   readonly priceVersion: string | null;
   /** The cost record that this one corrects; null for a first record. */

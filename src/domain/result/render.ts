@@ -276,7 +276,7 @@ function renderLateCost(
     provider: attempt.provider,
     account: attempt.account,
     model: attempt.model,
-    modelVersion: null,
+    modelVersion: input.modelVersion ?? null,
     mode: "direct",
     batchId: null,
     providerBatchId: null,

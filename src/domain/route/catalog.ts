@@ -1,12 +1,12 @@
-import { accountPriceOf, listedModel } from "../cost/price-table.js";
-import type { OwnPrices, PriceTable } from "../cost/price-table.js";
+import { accountPriceOf, type OwnPrices, type PriceMode } from "../cost/account-price.js";
+import { listedModel, withoutDate, type ListedModel, type PriceTable } from "../cost/price-table.js";
 import type { ModelPrice } from "../cost/price.js";
-import type { ProviderKind } from "./route.js";
+import type { KindFacts } from "./kind-facts.js";
 
 /** An entry of `providers` in the config, as far as choosing a route needs it. */
 export interface Account {
   readonly name: string;
-  readonly kind: ProviderKind;
+  readonly facts: KindFacts;
   /** Where it computes, in the operator's words; null: unknown, so a job that asks for a region can't use it. */
   readonly regions: readonly string[] | null;
   /** Null: it pays the list price. */
@@ -42,28 +42,60 @@ export interface ModelFacts {
   readonly contextTokens: number | null;
   readonly maxOutputTokens: number | null;
   readonly capabilities: readonly string[] | null;
+  /** False: it rejects temperature and the like. */
+  readonly samplingParams: boolean;
 }
 
 export function modelFacts(account: Account, model: string, prices: PriceTable): ModelFacts {
-  const listed = account.kind === "openai-compatible" ? null : listedModel(prices, account.kind, model);
+  const { facts } = account;
+  const listed = listedAt(account, model, prices);
+  const reasons = listed?.capabilities.includes("reasoning") === true;
   return {
-    price: accountPriceOf(prices, account.kind, model, account.prices),
+    price: accountPriceOf(prices, facts.kind, model, account.prices),
     contextTokens: listed?.contextTokens ?? null,
     maxOutputTokens: listed?.maxOutputTokens ?? null,
     capabilities: listed?.capabilities ?? account.capabilities,
+    samplingParams: listed?.samplingParams !== false && !(reasons && facts.sampling.reasoningRefuses),
   };
 }
 
+/** By whom an answer was given, in the terms of the bill. */
+export interface AnsweredBy {
+  /** Null: a model that no price is known of; its charge is then suspect. */
+  readonly price: ModelPrice | null;
+  /** Another model than the one that was asked, not only a version of it. */
+  readonly otherModel: boolean;
+}
+
 /**
- * The price of the model that answered, which may differ from the one that was asked. The route's own price when it is
- * the same entry or the provider named none; null when another, unlisted model answered: then the charge is suspect.
+ * Whom an answer is priced by: the model that gave it, as it names itself. A server of one's own names its models as it likes (a path, a
+ * tag), so a name without a price there is taken for the one that was asked.
+ * @param asked with the price of `mode`.
  */
-export function answeredPrice(
+export function answeredBy(
   account: Account,
   asked: { readonly model: string; readonly price: ModelPrice },
   modelVersion: string | null,
   prices: PriceTable,
-): ModelPrice | null {
-  if (modelVersion === null || modelVersion === asked.model || account.kind === "openai-compatible") return asked.price;
-  return accountPriceOf(prices, account.kind, modelVersion, account.prices);
+  mode: PriceMode = "direct",
+): AnsweredBy {
+  if (modelVersion === null || modelVersion === asked.model) return { price: asked.price, otherModel: false };
+  const otherModel = !isSameModel(account, asked.model, modelVersion, prices);
+  const price = accountPriceOf(prices, account.facts.kind, modelVersion, account.prices, mode);
+  if (account.facts.selfHosted && (price === null || price.version === asked.price.version))
+    return { price: asked.price, otherModel: false };
+  return { price, otherModel };
+}
+
+function isSameModel(account: Account, one: string, other: string, prices: PriceTable): boolean {
+  const listed = listedAt(account, one, prices);
+  if (listed !== null) return listed.key === listedAt(account, other, prices)?.key;
+  return withoutDate(one) === withoutDate(other);
+}
+
+/** A price list of the account's own describes its models first. */
+function listedAt(account: Account, model: string, prices: PriceTable): ListedModel | null {
+  const { facts, prices: own } = account;
+  const ofOwn = own !== null && "table" in own ? listedModel(own.table, facts.kind, model) : null;
+  return ofOwn ?? (facts.selfHosted ? null : listedModel(prices, facts.kind, model));
 }

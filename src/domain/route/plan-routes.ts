@@ -2,27 +2,18 @@ import { maxCostNanoUsd } from "../cost/charge.js";
 import type { RequestFormat, RoutePolicy } from "../job/job.js";
 import { modelFacts } from "./catalog.js";
 import type { Account, AliasCandidate, Catalog, ModelFacts } from "./catalog.js";
-import { OVERHEAD_TOKENS, outputTokensBound } from "./request-facts.js";
+import { familyOf, spokenFormat } from "./format-family.js";
+import type { KindFacts } from "./kind-facts.js";
+import { outputTokensBound } from "./request-facts.js";
 import type { RequestFacts } from "./request-facts.js";
-import type { ProviderKind, RejectedRoute, Route, RoutePlan } from "./route.js";
+import type { RejectedRoute, Route, RoutePlan } from "./route.js";
+import { reasonOfTranslation, type DryRuns } from "./translated-route.js";
 
 /**
  * Which routes a request may take, in the order they are tried, and why the others may not. Two steps: what follows from the policy
- * and the format alone (`staticPlan`, kept by the planner, since most jobs share it), then what depends on the single request: its
- * length, output cap and cost limit.
+ * and the format alone (`staticPlan`, kept by the planner, since most jobs share it), then what depends on the single request: what its
+ * content needs of a model, whether it can be told in a provider's format, its length, output cap and cost limit.
  */
-
-/** Provider kinds that speak a format natively. Translation between formats is not built yet. */
-const NATIVE_KINDS: Readonly<Partial<Record<RequestFormat, readonly ProviderKind[]>>> = {
-  "openai.chat": ["openai", "openai-compatible"],
-  "anthropic.messages": ["anthropic"],
-};
-
-/** Whose models a bare model name means. */
-const KIND_OF_BARE_NAME: Readonly<Partial<Record<RequestFormat, ProviderKind>>> = {
-  "openai.chat": "openai",
-  "anthropic.messages": "anthropic",
-};
 
 /** No tokenizer in use averages more bytes a token over real text; a body longer than this many bytes per token of the window can't fit. */
 const BYTES_PER_TOKEN_MAX = 16;
@@ -57,8 +48,17 @@ export const CHAINS = ["standard"] as const;
 
 interface StaticPlan {
   readonly plan: RoutePlan;
-  /** Most output tokens of each route's model, beside `plan.routes`. */
-  readonly outputMax: readonly (number | null)[];
+  /** Behind `plan.routes`, in the same order. */
+  readonly candidates: readonly Candidate[];
+}
+
+/** A route and what is known of its model, for the reasons that depend on the request. */
+interface Candidate {
+  readonly route: Route;
+  readonly facts: ModelFacts;
+  readonly kind: KindFacts;
+  /** The job's own format, or the one that it is told in there. */
+  readonly spoken: RequestFormat;
 }
 
 interface Candidates {
@@ -67,7 +67,7 @@ interface Candidates {
 }
 
 type Judged =
-  | { readonly kind: "route"; readonly route: Route; readonly outputMax: number | null }
+  | { readonly kind: "route"; readonly candidate: Candidate }
   | { readonly kind: "rejected"; readonly rejected: RejectedRoute; readonly onlyPriceMissing: boolean };
 
 function planKey(policy: RoutePolicy, format: RequestFormat): string {
@@ -88,8 +88,8 @@ function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog
   const rejections = judged.filter((one) => one.kind === "rejected");
   const rejected = rejections.map((one) => one.rejected);
   if (accepted.length > 0) {
-    const plan = { routes: accepted.map((one) => one.route), rejected, failure: null };
-    return { plan, outputMax: accepted.map((one) => one.outputMax) };
+    const candidates = accepted.map((one) => one.candidate);
+    return { plan: planOf(routesOf(candidates), rejected), candidates };
   }
   const priceMissing = rejections.some((one) => one.onlyPriceMissing);
   return noRoute(priceMissing ? "NO_PRICE" : "NO_ROUTE", noRouteMessage(policy.model, rejected), rejected);
@@ -100,7 +100,7 @@ function noRoute(
   message: string,
   rejected: readonly RejectedRoute[],
 ): StaticPlan {
-  return { plan: { routes: [], rejected, failure: { code, message } }, outputMax: [] };
+  return { plan: { ...planOf([], rejected), failure: { code, message } }, candidates: [] };
 }
 
 /** An alias, else `provider/model` split at the first slash, else a model's own name at the provider of the format. */
@@ -121,13 +121,15 @@ function candidatesOf(model: string, format: RequestFormat, catalog: Catalog): C
 /** The account of that name, else all of that kind. */
 function accountsNamed(provider: string, catalog: Catalog): readonly Account[] {
   const account = catalog.accounts.find((one) => one.name === provider);
-  return account === undefined ? catalog.accounts.filter((one) => one.kind === provider) : [account];
+  return account === undefined ? catalog.accounts.filter((one) => one.facts.kind === provider) : [account];
 }
 
 /** A bare name is only believed when the account has a price for it: anything else is most likely a typing error. */
 function accountsKnowing(model: string, format: RequestFormat, catalog: Catalog): readonly Account[] {
-  const kind = KIND_OF_BARE_NAME[format];
-  return catalog.accounts.filter((one) => one.kind === kind && modelFacts(one, model, catalog.prices).price !== null);
+  const [kind] = format.split(".");
+  return catalog.accounts.filter(
+    (one) => one.facts.kind === kind && modelFacts(one, model, catalog.prices).price !== null,
+  );
 }
 
 function judge(
@@ -140,6 +142,8 @@ function judge(
   const account = catalog.accounts.find((one) => one.name === candidate.account);
   if (account === undefined) return rejection(candidate, "the config has no account of this name", false);
   const facts = modelFacts(account, candidate.model, catalog.prices);
+  const spoken = spokenFormat(format, account.facts.formats);
+  if (spoken === null) return rejection(candidate, foreignFormat(account, format), false);
   const because = reasonAgainst(account, candidate.model, facts, policy, format);
   if (because !== null) return rejection(candidate, because, false);
   if (facts.price === null)
@@ -147,14 +151,19 @@ function judge(
   const byDefault = aliasDefault ?? account.maxOutputTokensDefault;
   const route: Route = {
     account: account.name,
-    kind: account.kind,
+    kind: account.facts.kind,
     model: candidate.model,
     mode: "direct",
     price: facts.price,
     maxOutputTokens: Math.min(byDefault, facts.maxOutputTokens ?? byDefault),
     contextTokens: facts.contextTokens,
+    unseen: account.facts.unseen,
   };
-  return { kind: "route", route, outputMax: facts.maxOutputTokens };
+  return { kind: "route", candidate: { route, facts, kind: account.facts, spoken } };
+}
+
+function foreignFormat({ name, facts }: Account, format: RequestFormat): string {
+  return `${name} speaks ${facts.formats.join(", ")}, the job is ${format}`;
 }
 
 function rejection(candidate: AliasCandidate, because: string, onlyPriceMissing: boolean): Judged {
@@ -172,14 +181,17 @@ function reasonAgainst(
   policy: RoutePolicy,
   format: RequestFormat,
 ): string | null {
-  if (!(NATIVE_KINDS[format] ?? []).includes(account.kind))
-    return `${account.name} is of kind ${account.kind}, the job is ${format}`;
   const { providers } = policy;
-  if (providers !== null && !providers.includes(account.name) && !providers.includes(account.kind)) {
+  const { kind, selfHosted } = account.facts;
+  if (providers !== null && !providers.includes(account.name) && !providers.includes(kind)) {
     return `the job allows only the providers ${providers.join(", ")}`;
   }
-  if (policy.selfHostedOnly && account.kind !== "openai-compatible") return "the job allows only self-hosted models";
-  return reasonOfRegion(account, policy) ?? reasonOfCapabilities(account, model, facts, policy);
+  if (policy.selfHostedOnly && !selfHosted) return "the job allows only self-hosted models";
+  return (
+    reasonOfRegion(account, policy) ??
+    reasonOfFamily(model, facts, format) ??
+    reasonOfCapabilities(account, model, facts, policy)
+  );
 }
 
 function reasonOfRegion(account: Account, policy: RoutePolicy): string | null {
@@ -194,6 +206,13 @@ function reasonOfRegion(account: Account, policy: RoutePolicy): string | null {
     : `${account.name} computes in ${outside.join(", ")}, the job allows only ${regions.join(", ")}`;
 }
 
+/** The price table says of each model which of the two it does; a list that names neither does not speak of it. */
+function reasonOfFamily(model: string, { capabilities }: ModelFacts, format: RequestFormat): string | null {
+  const [own, other] = familyOf(format) === "chat" ? ["chat", "embeddings"] : ["embeddings", "chat"];
+  const onlyOther = capabilities?.includes(other) === true && !capabilities.includes(own);
+  return onlyOther ? `${model} does ${other}, the job is ${format}` : null;
+}
+
 function reasonOfCapabilities(account: Account, model: string, facts: ModelFacts, policy: RoutePolicy): string | null {
   if (policy.capabilities.length === 0) return null;
   const { capabilities } = facts;
@@ -206,36 +225,129 @@ function reasonOfCapabilities(account: Account, model: string, facts: ModelFacts
 function planForRequest(fixed: StaticPlan, facts: RequestFacts): RoutePlan {
   const { plan } = fixed;
   if (plan.failure !== null) return plan;
-  const routes: Route[] = [];
   const rejected: RejectedRoute[] = [];
-  plan.routes.forEach((route, index) => {
-    const because = reasonOfRequest(route, fixed.outputMax[index] ?? null, facts);
-    if (because === null) routes.push(route);
-    else rejected.push({ account: route.account, model: route.model, because });
+  const open = fixed.candidates.filter((candidate) => {
+    const because = reasonOfRequest(candidate, facts);
+    if (because !== null) rejected.push(rejectedRoute(candidate.route, because));
+    return because === null;
   });
-  if (rejected.length === 0) return plan;
-  const all = [...plan.rejected, ...rejected];
-  const failure =
-    routes.length > 0 ? null : { code: "NO_ROUTE" as const, message: `no route can serve this request: ${words(all)}` };
-  return { routes, rejected: all, failure };
+  const all = rejected.length === 0 ? plan : planOf(routesOf(open), [...plan.rejected, ...rejected]);
+  if (all.first === null || !open.some((candidate) => isForeign(candidate, facts))) return all;
+  const [first] = open;
+  return first === undefined || isForeign(first, facts)
+    ? translatedPlan(open, facts, all.rejected)
+    : new LazyPlan(all.first, all.accounts, open, facts, all.rejected);
 }
 
-function reasonOfRequest(route: Route, outputMax: number | null, facts: RequestFacts): string | null {
+/** Nearly every job is served by its first route: what the others would make of it is worked out when somebody asks. */
+class LazyPlan implements RoutePlan {
+  readonly first: Route;
+  readonly accounts: readonly string[];
+  readonly failure = null;
+  readonly #open: readonly Candidate[];
+  readonly #facts: RequestFacts;
+  readonly #rejected: readonly RejectedRoute[];
+  #whole: RoutePlan | null = null;
+
+  constructor(
+    first: Route,
+    accounts: readonly string[],
+    open: readonly Candidate[],
+    facts: RequestFacts,
+    rejected: readonly RejectedRoute[],
+  ) {
+    this.first = first;
+    this.accounts = accounts;
+    this.#open = open;
+    this.#facts = facts;
+    this.#rejected = rejected;
+  }
+
+  get routes(): readonly Route[] {
+    return this.#known().routes;
+  }
+
+  get rejected(): readonly RejectedRoute[] {
+    return this.#known().rejected;
+  }
+
+  #known(): RoutePlan {
+    return (this.#whole ??= translatedPlan(this.#open, this.#facts, this.#rejected));
+  }
+}
+
+function translatedPlan(open: readonly Candidate[], facts: RequestFacts, before: readonly RejectedRoute[]): RoutePlan {
+  const rejected = [...before];
+  const dryRuns: DryRuns = new Map();
+  const carried = open.filter((candidate) => {
+    const because = reasonOfFormat(candidate, facts, dryRuns);
+    if (because !== null) rejected.push(rejectedRoute(candidate.route, because));
+    return because === null;
+  });
+  return planOf(routesOf(carried), rejected);
+}
+
+function planOf(routes: readonly Route[], rejected: readonly RejectedRoute[]): RoutePlan {
+  const failure =
+    routes.length > 0
+      ? null
+      : { code: "NO_ROUTE" as const, message: `no route can serve this request: ${words(rejected)}` };
+  return { first: routes[0] ?? null, routes, rejected, accounts: routes.map(({ account }) => account), failure };
+}
+
+function routesOf(candidates: readonly Candidate[]): readonly Route[] {
+  return candidates.map(({ route }) => route);
+}
+
+function rejectedRoute({ account, model }: Route, because: string): RejectedRoute {
+  return { account, model, because };
+}
+
+function isForeign({ spoken }: Candidate, facts: RequestFacts): boolean {
+  return spoken !== facts.format;
+}
+
+/** What can be told without a translation. */
+function reasonOfRequest({ route, facts: model }: Candidate, facts: RequestFacts): string | null {
+  return (
+    reasonOfNeeds(route, model.capabilities, facts) ??
+    reasonOfLength(route, model.maxOutputTokens, facts) ??
+    reasonOfCost(route, facts)
+  );
+}
+
+/** What the content implies only counts against a model that is known to lack it. */
+function reasonOfNeeds(route: Route, capabilities: readonly string[] | null, facts: RequestFacts): string | null {
+  if (facts.capabilities.length === 0 || capabilities === null) return null;
+  const missing = facts.capabilities.filter((word) => !capabilities.includes(word));
+  return missing.length === 0 ? null : `the request needs ${missing.join(", ")}, which ${route.model} lacks`;
+}
+
+function reasonOfLength(route: Route, outputMax: number | null, facts: RequestFacts): string | null {
   const asked = facts.requestedMaxOutputTokens;
   if (asked !== null && outputMax !== null && asked > outputMax) {
     return `the job asks for ${String(asked)} output tokens, ${route.model} gives at most ${String(outputMax)}`;
   }
-  if (
-    route.contextTokens !== null &&
-    !facts.holdsMedia &&
-    facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX
-  ) {
-    return `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`;
-  }
+  // A window is one input's, and a request for embeddings may hold thousands.
+  if (route.contextTokens === null || facts.holdsMedia || familyOf(facts.format) === "embedding") return null;
+  return facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX
+    ? `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`
+    : null;
+}
+
+function reasonOfCost(route: Route, facts: RequestFacts): string | null {
   if (facts.maxCostNanoUsd === null) return null;
   const bound = routeMaxCostNanoUsd(route, facts);
   if (bound <= facts.maxCostNanoUsd) return null;
   return `it may cost ${String(bound)} nano-dollars, the job allows ${String(facts.maxCostNanoUsd)}`;
+}
+
+/** Only providers of another format are asked about it: what they can't be told is never dropped. */
+function reasonOfFormat(candidate: Candidate, facts: RequestFacts, dryRuns: DryRuns): string | null {
+  if (!isForeign(candidate, facts)) return null;
+  const { route, spoken, kind } = candidate;
+  const { samplingParams } = candidate.facts;
+  return reasonOfTranslation({ spoken, model: route.model, samplingParams, sampling: kind.sampling }, facts, dryRuns);
 }
 
 /** Upper bound of what this request can cost on this route: what is reserved before the call, and what a doubtful call is bounded by. */
@@ -244,7 +356,7 @@ export function routeMaxCostNanoUsd(route: Route, facts: RequestFacts): bigint {
     {
       bodyBytes: facts.bodyBytes,
       maxOutputTokens: outputTokensBound(facts, route.maxOutputTokens),
-      overheadTokens: OVERHEAD_TOKENS[route.kind],
+      overheadTokens: route.unseen.overheadTokens + facts.images * route.unseen.imageTokensMax,
     },
     route.price,
   );

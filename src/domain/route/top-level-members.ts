@@ -44,6 +44,25 @@ export function topLevelMembers(text: string): readonly TopLevelMember[] | null 
   }
 }
 
+/** Where the items of a JSON list stand in its text; null when the text is no list. */
+export function arrayItems(text: string): readonly { readonly start: number; readonly end: number }[] | null {
+  let at = skipSpace(text, 0);
+  if (text.charCodeAt(at) !== OPEN_BRACKET) return null;
+  at = skipSpace(text, at + 1);
+  const items: { readonly start: number; readonly end: number }[] = [];
+  if (text.charCodeAt(at) === CLOSE_BRACKET) return skipSpace(text, at + 1) === text.length ? items : null;
+  for (;;) {
+    const end = valueEnd(text, at);
+    if (end <= at) return null;
+    items.push({ start: at, end });
+    at = skipSpace(text, end);
+    const next = text.charCodeAt(at);
+    if (next === CLOSE_BRACKET) return skipSpace(text, at + 1) === text.length ? items : null;
+    if (next !== COMMA) return null;
+    at = skipSpace(text, at + 1);
+  }
+}
+
 function memberAt(text: string, start: number): TopLevelMember | null {
   if (text.charCodeAt(start) !== QUOTE) return null;
   const nameEnd = stringEnd(text, start);
@@ -103,7 +122,7 @@ function nestedEnd(text: string, start: number): number {
 }
 
 function endsScalar(code: number): boolean {
-  return code === COMMA || code === CLOSE_BRACE || isSpace(code);
+  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || isSpace(code);
 }
 
 function skipSpace(text: string, from: number): number {

@@ -1,13 +1,16 @@
-import type { AnswerFacts, AttemptSummary, ServedAnswer, Verdict } from "../../domain/execution/execution.js";
+import type { AnswerFacts, AttemptSummary, ServedAnswer, TryAgain, Verdict } from "../../domain/execution/execution.js";
 import { FAILURE_POLICY, type AttemptOutcome, type Failure } from "../../domain/failure.js";
-import { answersInJson, asksForJson } from "../../domain/job/expected-json.js";
+import { chargeBy, type BillingRule } from "../../domain/cost/billing-rule.js";
 import { chargeNanoUsd } from "../../domain/cost/charge.js";
-import type { ModelPrice } from "../../domain/cost/price.js";
 import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
 import { answerCutOff, answerTooLarge } from "../../domain/result/result-size.js";
-import { decideAfter, type RetryLimits } from "../../domain/route/next-attempt.js";
+import type { AnsweredBy } from "../../domain/route/catalog.js";
+import { decideAfter, type NextAttempt, type RetryLimits } from "../../domain/route/next-attempt.js";
+import type { ModelPrice } from "../../domain/cost/price.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import type { ProviderAnswer, ProviderFailure } from "../../ports/provider.js";
+import type { CheckSchema } from "../../ports/schema-check.js";
+import { missedExpectation, type Missed } from "./expectation.js";
 import type { Work } from "./work.js";
 
 export interface JudgeSettings {
@@ -15,8 +18,11 @@ export interface JudgeSettings {
   readonly graceMs: (account: string) => number;
   /** Longest value of a result record. */
   readonly resultBytesMax: number;
-  /** Price of the model that answered; null when it has none. */
-  readonly answeredPrice: (work: Work, modelVersion: string | null) => ModelPrice | null;
+  /** The price of the model that answered, and whether it is the one that was asked. */
+  readonly answeredBy: (work: Work, modelVersion: string | null) => AnsweredBy;
+  /** What the account's provider charges for; null: the account is no longer in the config. */
+  readonly billing: (account: string) => BillingRule | null;
+  readonly checkSchema: CheckSchema;
 }
 
 /** Turns what a call came to into the fact and the decision that finish writes. Pure. */
@@ -39,43 +45,64 @@ function judgeAnswer(
   nowMs: number,
   random: number,
 ): FinishedCall {
-  const price = settings.answeredPrice(work, answer.modelVersion);
-  const charge = price === null || answer.usageSuspect ? null : chargeNanoUsd(answer.usage, price);
-  const nanoUsd = charge?.kind === "charged" ? charge.nanoUsd : null;
+  const { price, otherModel } = settings.answeredBy(work, answer.modelVersion);
+  const nanoUsd = price === null ? null : chargeOf(settings.billing(work.route.account), answer, price);
   const provider = { status: 200, code: null, requestId: answer.requestId };
-  const bad = missedExpectation(work, answer);
+  const missed = missedExpectation(work, answer, settings.checkSchema);
   const tooLarge = answerTooLarge(answer.bodyText, settings.resultBytesMax, provider);
-  const outcome = bad === null && tooLarge === null ? "succeeded" : "bad_answer";
+  const outcome = missed?.outcome ?? (tooLarge === null ? "succeeded" : "bad_answer");
   const attempt = summaryOf(work, outcome, answer.requestId, nowMs);
   const facts = factsOf(work, answer, { nanoUsd, priceVersion: price?.version ?? null }, attempt);
   const served = { bodyText: answer.bodyText, facts };
-  const badAnswer = (message: string): Verdict => {
-    const failure: FailureFacts = { ...BAD_ANSWER, message, provider };
-    return followUp(settings, work, failure, served, nowMs, random);
-  };
-  return {
-    execution: work.execution,
-    attempt: work.intent,
-    outcome,
-    endedAtMs: nowMs,
-    requestId: answer.requestId,
+  const failed = (miss: Missed): Verdict =>
+    followUp(settings, work, { ...ANSWERED, ...miss, provider }, served, nowMs, random);
+  return finishedCall(work, attempt, nowMs, {
     modelVersion: answer.modelVersion,
+    ...(otherModel ? { otherModel } : {}),
     usage: answer.usage,
     priceVersion: facts.priceVersion,
     nanoUsd,
-    summary: attempt,
-    earlier: work.history,
     // Asking again or elsewhere would be paid again, and the answer would hardly be shorter.
     verdict:
       tooLarge !== null
-        ? { kind: "fail", failure: tooLarge, answer: served }
-        : bad !== null
-          ? badAnswer(bad)
+        ? { kind: "fail", failure: tooLarge, answer: served, givenTime: null }
+        : missed !== null
+          ? failed(missed)
           : { kind: "succeed", answer: served },
+  });
+}
+
+/** What differs between calls of one attempt by how they ended. */
+type CallEnd = Pick<FinishedCall, "modelVersion" | "otherModel" | "usage" | "priceVersion" | "nanoUsd" | "verdict">;
+
+function finishedCall(work: Work, attempt: AttemptSummary, nowMs: number, end: CallEnd): FinishedCall {
+  return {
+    execution: work.execution,
+    attempt: work.intent,
+    outcome: attempt.outcome,
+    endedAtMs: nowMs,
+    requestId: attempt.providerRequestId,
+    summary: attempt,
+    earlier: work.history,
+    ...end,
   };
 }
 
-const BAD_ANSWER = { outcome: "bad_answer", sent: "answered", httpStatus: 200, retryAfterMs: null } as const;
+/** What a call without a usable answer is booked with. @param nanoUsd null: nobody knows. */
+function withoutAnswer(work: Work, nanoUsd: bigint | null): Omit<CallEnd, "verdict"> {
+  return { modelVersion: null, usage: NO_USAGE, priceVersion: work.route.price.version, nanoUsd };
+}
+
+const ANSWERED = { sent: "answered", httpStatus: 200, retryAfterMs: null } as const;
+const REFUSED_BY_FILTER: ReadonlySet<string> = new Set(["refusal", "content_filter"]);
+
+/** Null: not known, so at most the bound of the attempt. An account that left the config is charged by what was used. */
+function chargeOf(rule: BillingRule | null, answer: ProviderAnswer, price: ModelPrice): bigint | null {
+  if (answer.usageSuspect) return null;
+  const billed = REFUSED_BY_FILTER.has(answer.finishReason) ? (rule?.refused ?? "by_usage") : "by_usage";
+  const charge = chargeBy(billed, answer.usage, price);
+  return charge.kind === "charged" ? charge.nanoUsd : null;
+}
 
 /** What is stored beside an answer. `nanoUsd` null: its cost is not known, at most that of the attempt. */
 function factsOf(
@@ -112,21 +139,6 @@ function listPrice(work: Work, usage: Usage, paid: bigint | null): bigint {
   return charge.kind === "charged" ? charge.nanoUsd : (paid ?? 0n);
 }
 
-function missedExpectation(work: Work, answer: ProviderAnswer): string | null {
-  const { expect } = work.policy;
-  if (expect.notEmpty && answer.empty && answer.finishReason !== "refusal")
-    return "the answer is empty; the job expects text or a tool call";
-  if (expect.complete && answer.finishReason === "length")
-    return "the answer was cut at its output limit; the job expects a complete one";
-  if (expect.jsonSchema && answer.finishReason !== "refusal" && missesJson(work, answer))
-    return "the answer is not JSON; the job expects what its body asks for, JSON text";
-  return null;
-}
-
-function missesJson(work: Work, answer: ProviderAnswer): boolean {
-  return asksForJson(work.format, work.bodyText) && !answersInJson(work.format, answer.bodyText);
-}
-
 function judgeFailure(
   settings: JudgeSettings,
   work: Work,
@@ -135,20 +147,18 @@ function judgeFailure(
   random: number,
 ): FinishedCall {
   if (failure.cutOffBytes !== undefined) return judgeCutOff(work, failure, failure.cutOffBytes, nowMs);
-  return {
-    execution: work.execution,
-    attempt: work.intent,
-    outcome: failure.outcome,
-    endedAtMs: nowMs,
-    requestId: failure.provider.requestId,
-    modelVersion: null,
-    usage: NO_USAGE,
-    priceVersion: work.route.price.version,
-    nanoUsd: 0n,
-    summary: summaryOf(work, failure.outcome, failure.provider.requestId, nowMs),
-    earlier: work.history,
-    verdict: followUp(settings, work, { ...failure, httpStatus: failure.provider.status }, null, nowMs, random),
-  };
+  const attempt = summaryOf(work, failure.outcome, failure.provider.requestId, nowMs);
+  const facts = { ...failure, httpStatus: failure.provider.status };
+  const verdict = followUp(settings, work, facts, null, nowMs, random);
+  const nanoUsd = costOfFailure(settings.billing(work.route.account), work, failure);
+  return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, nanoUsd), verdict });
+}
+
+/** What an error status costs by the provider's rule; without one nothing is known to be billed, and a doubt is bounded elsewhere. */
+function costOfFailure(rule: BillingRule | null, work: Work, failure: ProviderFailure): bigint | null {
+  if (failure.sent !== "answered" || rule === null) return 0n;
+  const charge = chargeBy(rule.error, NO_USAGE, work.route.price);
+  return charge.kind === "charged" ? charge.nanoUsd : null;
 }
 
 /** An answer beyond the account's cap: billed as a whole without a doubt that could be looked up, and asked again it would be again. */
@@ -156,42 +166,18 @@ function judgeCutOff(work: Work, failure: ProviderFailure, cutOffBytes: number, 
   const attempt = summaryOf(work, failure.outcome, failure.provider.requestId, nowMs);
   const answer = { finishReason: "other", modelVersion: null, usage: NO_USAGE } as const;
   const facts = factsOf(work, answer, { nanoUsd: null, priceVersion: null }, attempt);
-  return {
-    execution: work.execution,
-    attempt: work.intent,
-    outcome: failure.outcome,
-    endedAtMs: nowMs,
-    requestId: failure.provider.requestId,
-    modelVersion: null,
-    usage: NO_USAGE,
-    priceVersion: facts.priceVersion,
-    nanoUsd: null,
-    summary: attempt,
-    earlier: work.history,
-    verdict: {
-      kind: "fail",
-      failure: answerCutOff(cutOffBytes, failure.provider),
-      answer: { bodyText: "", facts },
-    },
-  };
+  const cutOff = answerCutOff(cutOffBytes, failure.provider);
+  return finishedCall(work, attempt, nowMs, {
+    ...withoutAnswer(work, null),
+    verdict: { kind: "fail", failure: cutOff, answer: { bodyText: "", facts }, givenTime: null },
+  });
 }
 
 /** The call as a doubt, with nothing of what it brought: for one whose outcome could not be judged. */
 export function unjudgedCall(settings: JudgeSettings, work: Work, nowMs: number): FinishedCall {
-  return {
-    execution: work.execution,
-    attempt: work.intent,
-    outcome: "in_doubt",
-    endedAtMs: nowMs,
-    requestId: null,
-    modelVersion: null,
-    usage: NO_USAGE,
-    priceVersion: work.route.price.version,
-    nanoUsd: null,
-    summary: summaryOf(work, "in_doubt", null, nowMs),
-    earlier: work.history,
-    verdict: { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) },
-  };
+  const attempt = summaryOf(work, "in_doubt", null, nowMs);
+  const settleAtMs = nowMs + settings.graceMs(work.route.account);
+  return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, null), verdict: { kind: "doubt", settleAtMs } });
 }
 
 interface FailureFacts {
@@ -211,39 +197,34 @@ function followUp(
   nowMs: number,
   random: number,
 ): Verdict {
-  const next = decideAfter(
-    {
-      outcome: failure.outcome,
-      sent: failure.sent,
-      httpStatus: failure.httpStatus,
-      retryAfterMs: failure.retryAfterMs,
-      attemptNumber: work.intent.number,
-      routes: work.routes,
-      routeIndex: work.intent.routeIndex,
-      tried: [...work.history, { account: work.route.account, model: work.route.model }],
-      nowMs,
-      latestDeadlineMs: work.latestDeadlineMs,
-      limits: settings.retry,
-    },
-    random,
-  );
-  switch (next.kind) {
-    case "again":
-      return {
-        kind: "again",
-        runAtMs: next.runAtMs,
-        routeIndex: next.routeIndex,
-        waitsFor: next.waitsFor ?? "concurrency",
-      };
-    case "doubt":
-      return { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) };
-    case "end":
-      return {
-        kind: "fail",
-        failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null },
-        answer,
-      };
-  }
+  const facts = {
+    outcome: failure.outcome,
+    sent: failure.sent,
+    httpStatus: failure.httpStatus,
+    retryAfterMs: failure.retryAfterMs,
+    attemptNumber: work.intent.number,
+    routes: work.routes,
+    routeIndex: work.intent.routeIndex,
+    tried: [...work.history, { account: work.route.account, model: work.route.model }],
+    nowMs,
+    latestDeadlineMs: work.latestDeadlineMs,
+    limits: settings.retry,
+  };
+  const next = decideAfter(facts, random);
+  if (next.kind === "again") return tryAgain(next);
+  if (next.kind === "doubt") return { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) };
+  // A job that joined since may have more time; the ledger knows.
+  const later = decideAfter({ ...facts, latestDeadlineMs: Number.POSITIVE_INFINITY }, random);
+  return {
+    kind: "fail",
+    failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null },
+    answer,
+    givenTime: later.kind === "again" ? tryAgain(later) : null,
+  };
+}
+
+function tryAgain({ runAtMs, routeIndex, waitsFor }: Extract<NextAttempt, { readonly kind: "again" }>): TryAgain {
+  return { kind: "again", runAtMs, routeIndex, waitsFor: waitsFor ?? "concurrency" };
 }
 
 /** Loudest log level of a failed call, from the one table. */

@@ -1,3 +1,4 @@
+import type { LedgerKey } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -24,11 +25,16 @@ export interface CallerParts extends PatienceSettings {
   readonly notSent: (work: Work) => void;
 }
 
+/** Longer names of models are cut in the log: they come from outside. */
+const MODEL_NAME_SHOWN = 100;
+
 /** Makes the calls whose intents are stored. A slot is free again as soon as the answer is there; finish goes on without it. */
 export class Caller {
   readonly #parts: CallerParts;
   readonly #abort = new AbortController();
   readonly #patience: SendPatience;
+  /** Calls in the air whose own time is longer than that of the jobs they began for; by execution. */
+  readonly #outlasting = new Map<number, Work>();
   #inAir = 0;
 
   constructor(parts: CallerParts) {
@@ -45,16 +51,31 @@ export class Caller {
     this.#abort.abort();
   }
 
+  /** Executions in the air whose jobs, as far as this router knows them, have no time left. */
+  overdue(nowMs: number): readonly LedgerKey[] {
+    return [...this.#outlasting.values()]
+      .filter(({ latestDeadlineMs }) => latestDeadlineMs <= nowMs)
+      .map(({ execution }) => execution);
+  }
+
+  /** They are not named again. */
+  expired(executions: readonly LedgerKey[]): void {
+    for (const { no } of executions) this.#outlasting.delete(no);
+  }
+
+  /** A deadline ends jobs, not calls: cut off there, a call would be in doubt for those that joined with more time. */
   start(work: Work): void {
     const { providers, clock, mayStart } = this.#parts;
     const provider = providers.get(work.route.account);
-    const timeoutMs = Math.min(this.#parts.callTimeoutMs(work.route.account), work.latestDeadlineMs - clock.nowMs());
+    const timeoutMs = this.#parts.callTimeoutMs(work.route.account);
+    const leftMs = work.latestDeadlineMs - clock.nowMs();
     // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
-    if (provider === undefined || timeoutMs <= 0 || !mayStart()) {
+    if (provider === undefined || leftMs <= 0 || !mayStart()) {
       this.#parts.notSent(work);
       return;
     }
     this.#inAir += 1;
+    if (leftMs < timeoutMs) this.#outlasting.set(work.execution.no, work);
     const startedMs = clock.monotonicMs();
     const patience = this.#patience.of(work.execution.no, work.route.account);
     provider
@@ -74,6 +95,7 @@ export class Caller {
       .catch((error: unknown): ProviderFailure => brokenAdapter(error))
       .then((reply) => {
         this.#inAir -= 1;
+        this.#outlasting.delete(work.execution.no);
         const outcome = reply.kind === "not_sent" ? this.#notSent(work, reply, patience) : reply;
         if (outcome !== null) this.#ended(work, outcome, clock.monotonicMs() - startedMs);
       })
@@ -100,8 +122,23 @@ export class Caller {
     this.#parts.slots.release(work.route.account, outcome.kind === "answered");
     this.#patience.done(work.execution.no);
     const call = this.#judge(work, outcome);
+    if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);
     this.#parts.finished(call);
+  }
+
+  /** The charge is right either way, by the model that answered; but somebody should know. */
+  #flagOtherModel(work: Work, modelVersion: string): void {
+    const { account, model } = work.route;
+    const { metrics, log } = this.#parts;
+    metrics.count("sluice_other_model_total", { account });
+    const answered = modelVersion.slice(0, MODEL_NAME_SHOWN);
+    log.warn("attempt.other_model", {
+      attempt: attemptId(work.execution.day, work.intent.no),
+      account,
+      model,
+      answered,
+    });
   }
 
   /** A call that can't be judged may have been billed all the same, and its attempt must end. */

@@ -6,7 +6,7 @@ import { attemptId } from "../../domain/job/ids.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
-import type { Route } from "../../domain/route/route.js";
+import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -166,7 +166,8 @@ export class DispatchStage {
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
     const { plan, facts } = this.#plan(waiting);
-    if (plan.routes.length === 0) {
+    const { first } = plan;
+    if (first === null) {
       const message = plan.failure?.message ?? "no candidate can serve this job any more";
       return {
         kind: "fail",
@@ -176,7 +177,7 @@ export class DispatchStage {
     const next =
       waiting.doubtful === null
         ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs }
-        : this.#settle(waiting, plan.routes, nowMs);
+        : this.#settle(waiting, plan, nowMs);
     if (next === null) {
       return {
         kind: "fail",
@@ -188,12 +189,11 @@ export class DispatchStage {
         },
       };
     }
-    const route = plan.routes[next.routeIndex] ?? plan.routes[0];
-    if (route === undefined) throw new Error("InvariantError: a plan with routes has no first one");
+    const { route, index } = routeAt(plan, first, next.routeIndex);
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
     if (!this.#parts.slots.take(route.account))
       return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
-    return { kind: "start", intent: this.#intent(waiting, route, plan.routes.indexOf(route), facts, nowMs) };
+    return { kind: "start", intent: this.#intent(waiting, route, index, facts, nowMs) };
   }
 
   #intent(
@@ -218,7 +218,7 @@ export class DispatchStage {
   /** Null: the policy does not pay again. A wait of the policy's backoff is not taken: the grace was the wait. */
   #settle(
     waiting: WaitingExecution,
-    routes: readonly Route[],
+    { routes }: RoutePlan,
     nowMs: number,
   ): { readonly routeIndex: number; readonly runAtMs: number } | null {
     const { doubtful } = waiting;
@@ -259,8 +259,8 @@ export class DispatchStage {
 
   #workOf(execution: WaitingExecution, intent: Extract<ClaimVerdict, { kind: "start" }>["intent"]): Work {
     const { plan } = this.#plan(execution);
-    const route = plan.routes[intent.routeIndex] ?? plan.routes[0];
-    if (route === undefined) throw new Error("InvariantError: a started execution lost its route");
+    if (plan.first === null) throw new Error("InvariantError: a started execution lost its route");
+    const { route } = routeAt(plan, plan.first, intent.routeIndex);
     return {
       execution: execution.key,
       intent,
@@ -268,8 +268,10 @@ export class DispatchStage {
       policy: execution.policy,
       bodyText: execution.bodyText,
       route,
-      routes: plan.routes,
-      firstPrice: plan.routes[0]?.price ?? route.price,
+      get routes() {
+        return plan.routes;
+      },
+      firstPrice: plan.first.price,
       history:
         execution.doubtful === null
           ? execution.history
@@ -279,8 +281,14 @@ export class DispatchStage {
   }
 }
 
+/** The first route stands for one that is no longer there; only others than the first need the whole plan. */
+function routeAt(plan: RoutePlan, first: Route, index: number): { readonly route: Route; readonly index: number } {
+  const route = index === 0 ? first : plan.routes[index];
+  return route === undefined ? { route: first, index: 0 } : { route, index };
+}
+
 interface Planned {
-  readonly plan: ReturnType<PlanRoutes>;
+  readonly plan: RoutePlan;
   readonly facts: RequestFacts;
 }
 

@@ -12,9 +12,11 @@ export interface Work {
   readonly policy: RoutePolicy;
   readonly bodyText: string;
   readonly route: Route;
+  /** May be worked out when it is first looked at (see RoutePlan). */
   readonly routes: readonly Route[];
   /** Price of the first capable route: what the list price is reckoned from. */
   readonly firstPrice: ModelPrice;
   readonly history: readonly AttemptSummary[];
+  /** Of the jobs that waited when the intent was stored; others may have joined since. */
   readonly latestDeadlineMs: number;
 }

@@ -2,14 +2,14 @@ import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.
 import type { JobAdmission } from "../../domain/job/admit.js";
 import { readRequestFacts } from "../../domain/route/request-facts.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
-import type { Route } from "../../domain/route/route.js";
+import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { DecodedValue } from "../../ports/broker.js";
 
-/** An admitted job with the routes that can serve it and the bound of its first call. */
+/** An admitted job with the routes that can serve it, the first one and the bound of its call. */
 export interface PlannedJob {
   readonly job: AdmittedJob;
   readonly route: Route;
-  readonly routes: readonly Route[];
+  readonly plan: RoutePlan;
   readonly maxNanoUsd: bigint;
 }
 
@@ -41,8 +41,8 @@ export class IntakePlanner {
         : this.#admission.admitAvro(record, decoded.document, nowMs);
     if (admission.kind !== "job") return admission;
     const { job } = admission;
-    if (job.mode === "batch")
-      return refused(job, "NO_ROUTE", "mode batch is not served yet; send the job with mode auto or direct");
+    const notServed = notServedYet(job);
+    if (notServed !== null) return refused(job, "NO_ROUTE", notServed);
     const facts = readRequestFacts(
       job.format,
       job.bodyText,
@@ -50,11 +50,19 @@ export class IntakePlanner {
       job.requirements.maxCostNanoUsd,
     );
     const plan = this.#planRoutes(job.policy, facts);
-    const route = plan.routes[0];
-    if (route === undefined)
+    const route = plan.first;
+    if (route === null)
       return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
-    return { kind: "job", planned: { job, route, routes: plan.routes, maxNanoUsd: routeMaxCostNanoUsd(route, facts) } };
+    return { kind: "job", planned: { job, route, plan, maxNanoUsd: routeMaxCostNanoUsd(route, facts) } };
   }
+}
+
+/** What a job may ask for by contract and no route can promise so far: it is said, not ignored. */
+function notServedYet({ mode, requirements }: AdmittedJob): string | null {
+  if (mode === "batch") return "mode batch is not served yet; send the job with mode auto or direct";
+  if (requirements.maxLatencyMs !== null)
+    return "the latency of every candidate is unknown, the job allows only those below require.maxLatencyMs; leave it out, or say ttlMs for when the answer is of no more use";
+  return null;
 }
 
 function refused(job: AdmittedJob, code: Refusal["code"], message: string): Planned {

@@ -236,7 +236,7 @@ export class IntakeStage implements RecordSink {
         : null,
       riskNanoUsd: riskBesideDoubt(
         job.policy.onDoubt,
-        planned.routes.map(({ account }) => this.#parts.doubt(account)),
+        planned.plan.accounts.map((account) => this.#parts.doubt(account)),
       ),
     };
   }
@@ -313,6 +313,7 @@ function refusedHere(message: string): { readonly kind: "refused"; readonly refu
 function workOf(planned: PlannedJob, item: IntakeJob, day: number): Work {
   if (item.intent === null) throw new Error("InvariantError: a job started without an intent");
   const job: AdmittedJob = planned.job;
+  const { plan } = planned;
   return {
     execution: { day, no: item.no },
     intent: item.intent,
@@ -320,8 +321,10 @@ function workOf(planned: PlannedJob, item: IntakeJob, day: number): Work {
     policy: job.policy,
     bodyText: job.bodyText,
     route: planned.route,
-    routes: planned.routes,
-    firstPrice: planned.routes[0]?.price ?? planned.route.price,
+    get routes() {
+      return plan.routes;
+    },
+    firstPrice: planned.route.price,
     history: [],
     latestDeadlineMs: job.deadlineMs,
   };

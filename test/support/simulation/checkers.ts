@@ -2,7 +2,7 @@ import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
 import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
-import type { ProviderBooks } from "./fake-provider.js";
+import { RETRY_AFTER_MAX_MS, type ProviderBooks } from "./fake-provider.js";
 import { checkResults } from "./check-results.js";
 import { checkBill } from "./check-bill.js";
 import { JOBS_TOPIC } from "./fixture.js";
@@ -26,6 +26,7 @@ export const CHECKERS = [
   "position_skips_nothing",
   "position_never_goes_back",
   "doubt_is_bounded",
+  "patience_is_its_own",
   "no_stage_breaks",
   "everything_drains",
 ] as const;
@@ -54,6 +55,12 @@ const BUGS: ReadonlySet<string> = new Set([
   "dispatch.set_aside",
   "dispatch.give_back_refused",
 ]);
+
+/** What a job fails with when its tries are over. */
+const TRIED_AGAIN: ReadonlySet<string> = new Set(["PROVIDER_UNAVAILABLE", "PROVIDER_BAD_RESPONSE", "BAD_ANSWER"]);
+/** The simulated router's, and its longest wait between two tries: a provider's Retry-After with jitter. */
+const ATTEMPTS_MAX = 5;
+const WAIT_MAX_MS = RETRY_AFTER_MAX_MS + 300;
 
 /** Watches a run: some promises are checked at each commit, call and offset, the others when all is quiet. The first violation stands. */
 export class Checkers {
@@ -88,6 +95,18 @@ export class Checkers {
     return this.#express.size;
   }
 
+  /** Executions that answered a job after the deadline of the one that opened them. */
+  get outlived(): number {
+    const { jobs, executions } = this.#parts.database;
+    const answered = new Set(
+      [...jobs.committed.values()].filter(({ state }) => state === "succeeded").map(({ execution }) => execution?.no),
+    );
+    return [...executions.committed.values()].filter(({ key, endedMs }) => {
+      const opener = jobs.committed.get(key.no);
+      return answered.has(key.no) && opener?.state === "expired" && opener.deadlineMs < (endedMs ?? 0);
+    }).length;
+  }
+
   report(checker: CheckerName, message: string, jobId: string | null): void {
     this.violation ??= { checker, message, jobId };
   }
@@ -106,6 +125,7 @@ export class Checkers {
     const { database } = this.#parts;
     for (const key of transaction.touched(database.attempts)) this.#afterAttempt(Number(key));
     for (const key of transaction.touched(database.executions)) this.#afterExecution(Number(key));
+    for (const key of transaction.touched(database.jobs)) this.#afterJob(Number(key));
     for (const key of transaction.touched(database.positions)) this.#afterPosition(key);
   }
 
@@ -140,6 +160,23 @@ export class Checkers {
         "one_execution_a_lane",
         `${String(live.length)} executions of ${key} are unfinished`,
         this.#jobOf(no),
+      );
+  }
+
+  /** A job whose tries failed, and that had tries and time left for another: somebody else's time was over. */
+  #afterJob(no: number): void {
+    const { jobs, executions } = this.#parts.database;
+    const job = jobs.committed.get(no);
+    if (job?.state !== "failed" || !TRIED_AGAIN.has(job.failureCode ?? "")) return;
+    const history = executions.committed.get(job.execution?.no ?? -1)?.history ?? [];
+    const last = history.at(-1);
+    if (last === undefined || history.length >= ATTEMPTS_MAX) return;
+    const leftMs = job.deadlineMs - (last.startedAtMs + last.ms);
+    if (leftMs > WAIT_MAX_MS)
+      this.report(
+        "patience_is_its_own",
+        `it failed after ${String(history.length)} tries, ${String(leftMs)} ms before its deadline`,
+        job.jobId,
       );
   }
 

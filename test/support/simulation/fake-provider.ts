@@ -23,6 +23,7 @@ export class ProviderBooks {
   onCall: (attemptId: string) => void = () => undefined;
 }
 
+export const RETRY_AFTER_MAX_MS = 3000;
 /** Longer than any record that the broker takes. */
 const LONG_ANSWER = 1200;
 
@@ -85,7 +86,12 @@ export class FakeProvider implements Provider {
       return failure(cut ? "cancelled" : takesMs > leftMs ? "timed_out" : "connection_failed", "perhaps", null, null);
     }
     if (fate === "rate_limited")
-      return failure("rate_limited", "answered", 429, random.chance(0.5) ? random.between(100, 3000) : null);
+      return failure(
+        "rate_limited",
+        "answered",
+        429,
+        random.chance(0.5) ? random.between(100, RETRY_AFTER_MAX_MS) : null,
+      );
     if (fate === "overloaded" || fate === "slow_failure") return failure("overloaded", "answered", 500, null);
     if (fate === "refused") return failure("refused", "answered", 400, null);
     return answer;

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { kindFacts } from "../../../src/adapters/providers/registry.js";
 import { compileJobShapeCheck } from "../../../src/adapters/registry/job-schema.js";
 import { createAdmission, type JobAdmission } from "../../../src/domain/job/admit.js";
 import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
@@ -37,7 +38,7 @@ export const CATALOG: Catalog = {
   prices: parsePriceTable({ asOf: "2026-12-01", models: { "openai/sim-alpha": MODEL, "openai/sim-beta": MODEL } }),
   accounts: ACCOUNTS.map((name) => ({
     name,
-    kind: "openai",
+    facts: kindFacts("openai"),
     regions: null,
     prices: null,
     maxOutputTokensDefault: 256,

@@ -12,11 +12,12 @@ import {
   insertCosts,
   insertOutbox,
   insertReady,
-  nearestOf,
+  waitersOf,
   writeEnds,
   type EndingWithReason,
   type MemoryContext,
 } from "./memory-context.js";
+import { expireJobs } from "./memory-expire.js";
 import { forgetKey, payerOf } from "./memory-finish.js";
 import type { ReadyRow } from "./memory-rows.js";
 
@@ -59,7 +60,12 @@ async function claimInTransaction(
   await context.statement(transaction, "ready-take");
   const rows = takeRows(context, transaction, request);
   if (rows.length === 0) return NOTHING;
-  const expired = await expireJobs(context, transaction, rows, request.nowMs);
+  const expired = await expireJobs(
+    context,
+    transaction,
+    rows.map(({ key }) => key),
+    request.nowMs,
+  );
   await context.statement(transaction, "executions-load-waiting");
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row));
   const plan = sortVerdicts(context, transaction, waiting, decide);
@@ -123,42 +129,6 @@ function takeRows(context: MemoryContext, transaction: Transaction, request: Cla
   return taken.sort((a, b) => a.key.no - b.key.no);
 }
 
-async function expireJobs(
-  context: MemoryContext,
-  transaction: Transaction,
-  rows: readonly ReadyRow[],
-  nowMs: number,
-): Promise<EndingWithReason[]> {
-  const { executions, jobs } = context.database;
-  await context.statement(transaction, "executions-lock");
-  await transaction.lock(
-    executions,
-    rows.map(({ key }) => key.no),
-    "exclusive",
-  );
-  await context.statement(transaction, "jobs-expire");
-  const nos = new Set(rows.map(({ key }) => key.no));
-  const late = transaction
-    .all(jobs)
-    .filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs);
-  const ended = await endJobs(
-    context,
-    transaction,
-    late.map((job) => ({ no: job.key.no, status: "expired", code: "DEADLINE_EXCEEDED" })),
-    nowMs,
-  );
-  const failure: Failure = {
-    code: "DEADLINE_EXCEEDED",
-    message: "the deadline passed while the job waited",
-    provider: null,
-    retryAtMs: null,
-  };
-  return ended.map((job) => ({
-    job,
-    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
-  }));
-}
-
 function loadWaiting(context: MemoryContext, transaction: Transaction, row: ReadyRow): WaitingExecution[] {
   const { executions, attempts, jobs } = context.database;
   const execution = transaction.get(executions, row.key.no);
@@ -209,12 +179,12 @@ function sortVerdicts(
   for (const execution of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
-      const nearest = nearestOf(context, transaction, execution.key.no);
+      const waiters = waitersOf(context, transaction, execution.key.no);
       plan.waits.push({
         key: execution.key,
-        priority: nearest?.priority ?? 5,
+        priority: waiters?.priority ?? 5,
         runAtMs: verdict.runAtMs,
-        expiresMs: nearest?.deadlineMs ?? verdict.runAtMs,
+        expiresMs: waiters?.nearestDeadlineMs ?? verdict.runAtMs,
         waitsFor: verdict.waitsFor,
       });
       continue;

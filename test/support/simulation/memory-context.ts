@@ -1,5 +1,5 @@
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
-import type { EndedState } from "../../../src/domain/execution/execution.js";
+import { verdictFor, type EndedState } from "../../../src/domain/execution/execution.js";
 import type { ErrorCode } from "../../../src/domain/failure.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
@@ -25,6 +25,7 @@ export interface LedgerRules {
   /** False: a replay locks and marks nothing that keeps another one from the same letter. */
   readonly replaysOnce: boolean;
   readonly choose: typeof chooseExecution;
+  readonly verdict: typeof verdictFor;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -41,6 +42,7 @@ export const LEDGER_RULES: LedgerRules = {
   waitersOnOldSnapshot: false,
   replaysOnce: true,
   choose: chooseExecution,
+  verdict: verdictFor,
 };
 
 const TRIES = 5;
@@ -242,18 +244,19 @@ export function insertReady(context: MemoryContext, transaction: Transaction, ro
   for (const row of rows) transaction.insert(context.database.ready, row.key.no, row);
 }
 
-/** The nearest deadline and the highest priority of the jobs that still wait for an execution. */
-export function nearestOf(
+/** Deadlines and highest priority of the jobs that still wait for an execution. */
+export function waitersOf(
   context: MemoryContext,
   transaction: Transaction,
   executionNo: number,
-): { readonly deadlineMs: number; readonly priority: number } | null {
+): { readonly nearestDeadlineMs: number; readonly latestDeadlineMs: number; readonly priority: number } | null {
   const waiting = transaction
     .all(context.database.jobs)
     .filter((job) => job.execution?.no === executionNo && job.state === "active");
   if (waiting.length === 0) return null;
   return {
-    deadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
+    nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
+    latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
     priority: Math.max(...waiting.map((job) => job.priority)),
   };
 }

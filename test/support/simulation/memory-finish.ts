@@ -10,7 +10,7 @@ import {
   insertCosts,
   insertOutbox,
   insertReady,
-  nearestOf,
+  waitersOf,
   writeEnds,
   type EndingWithReason,
   type MemoryContext,
@@ -44,9 +44,10 @@ async function finishInTransaction(
   await context.statement(transaction, "session-fence");
   await transaction.lock(context.database.routers, [group.session], "share");
   const alive = transaction.get(context.database.routers, group.session)?.endedMs === null;
-  const news = await recordFacts(context, transaction, calls, alive);
+  const recorded = await recordFacts(context, transaction, calls, alive);
   const snapshot = context.rules.waitersOnOldSnapshot ? activeJobs(context, transaction) : null;
-  const succeeded = await succeedExecutions(context, transaction, group, news);
+  const succeeded = await succeedExecutions(context, transaction, group, recorded);
+  const news = await inViewOfWaiters(context, transaction, recorded);
   const failed = await failExecutions(context, transaction, group, news);
   const waiting = await waitExecutions(context, transaction, group, news);
   const moved = new Set([...succeeded, ...failed, ...waiting]);
@@ -110,6 +111,23 @@ async function lockExecutions(
     calls.map((call) => call.execution.no),
     "exclusive",
   );
+}
+
+/** A call that failed for want of time goes on for a job that joined with more of it. */
+async function inViewOfWaiters(
+  context: MemoryContext,
+  transaction: Transaction,
+  calls: readonly NewCall[],
+): Promise<readonly NewCall[]> {
+  const late = calls.filter(({ verdict }) => verdict.kind === "fail" && verdict.givenTime !== null);
+  if (late.length === 0) return calls;
+  await lockExecutions(context, transaction, "executions-lock", late);
+  await context.statement(transaction, "jobs-waiters");
+  return calls.map((call) => {
+    const latestMs = waitersOf(context, transaction, call.execution.no)?.latestDeadlineMs ?? null;
+    const verdict = late.includes(call) ? context.rules.verdict(call.verdict, latestMs) : call.verdict;
+    return verdict === call.verdict ? call : { ...call, verdict };
+  });
 }
 
 async function succeedExecutions(
@@ -219,16 +237,16 @@ async function waitExecutions(
   // An execution that has ended meanwhile is not moved, but a doubt about its attempt gets its row: a claim settles it.
   const queued = waiting.filter((call) => done.includes(call) || call.verdict.kind === "doubt");
   for (const { execution, verdict } of queued) {
-    const nearest = nearestOf(context, transaction, execution.no);
+    const waiters = waitersOf(context, transaction, execution.no);
     const runAtMs =
       verdict.kind === "again" ? verdict.runAtMs : verdict.kind === "doubt" ? verdict.settleAtMs : group.nowMs;
     const waitsFor = verdict.kind === "again" ? verdict.waitsFor : "doubt";
     insertReady(context, transaction, [
       {
         key: execution,
-        priority: nearest?.priority ?? 5,
+        priority: waiters?.priority ?? 5,
         runAtMs,
-        expiresMs: nearest?.deadlineMs ?? runAtMs,
+        expiresMs: waiters?.nearestDeadlineMs ?? runAtMs,
         waitsFor,
       },
     ]);
@@ -331,6 +349,7 @@ async function writeLateCosts(
       billing: moved.has(call) ? "charged" : "waste",
       nanoUsd: call.nanoUsd,
       usage: call.usage,
+      modelVersion: call.modelVersion,
       priceVersion: call.priceVersion,
       correctsNo: first ? null : call.attempt.no,
       no: first ? call.attempt.no : context.nextNumber(),

@@ -36,6 +36,7 @@ import {
   type LedgerWire,
 } from "./memory-context.js";
 import type { MemoryDatabase } from "./memory-database.js";
+import { expire } from "./memory-expire.js";
 import { finish } from "./memory-finish.js";
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
@@ -165,6 +166,15 @@ export class MemoryLedger implements Ledger {
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
     return this.#context.single("set-aside", (transaction) => setAside(this.#context, transaction, request, untilMs));
+  }
+
+  expire(
+    session: SessionNo,
+    executions: readonly LedgerKey[],
+    nowMs: number,
+    render: Renderer,
+  ): Promise<FinishOutcome> {
+    return expire(this.#context, session, executions, nowMs, render);
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {

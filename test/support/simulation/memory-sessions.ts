@@ -3,7 +3,7 @@ import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
-import { insertOutbox, insertReady, nearestOf, type MemoryContext } from "./memory-context.js";
+import { insertOutbox, insertReady, waitersOf, type MemoryContext } from "./memory-context.js";
 import { payerOf } from "./memory-finish.js";
 
 interface Recovery {
@@ -61,14 +61,14 @@ function recoverSession(context: MemoryContext, recovery: Recovery, session: num
       if (execution?.state === "running" && execution.attemptNo === row.intent.no)
         transaction.update(executions, execution.key.no, { state: "in_doubt" });
       // Also for an execution that a late answer has ended meanwhile: the claim that takes the row settles the doubt.
-      const nearest = nearestOf(context, transaction, row.execution.no);
+      const waiters = waitersOf(context, transaction, row.execution.no);
       const runAtMs = nowMs + recovery.graceMs(row.intent.account);
       insertReady(context, transaction, [
         {
           key: row.execution,
-          priority: nearest?.priority ?? 5,
+          priority: waiters?.priority ?? 5,
           runAtMs,
-          expiresMs: nearest?.deadlineMs ?? nowMs,
+          expiresMs: waiters?.nearestDeadlineMs ?? nowMs,
           waitsFor: "doubt",
         },
       ]);
@@ -114,13 +114,13 @@ export async function giveBack(
       const row = transaction.get(executions, execution.no);
       if (row?.state !== "running" || row.session !== session || row.attemptNo !== attempt.no) continue;
       transaction.update(executions, execution.no, { state: "ready" });
-      const nearest = nearestOf(context, transaction, execution.no);
+      const waiters = waitersOf(context, transaction, execution.no);
       insertReady(context, transaction, [
         {
           key: execution,
-          priority: nearest?.priority ?? 5,
+          priority: waiters?.priority ?? 5,
           runAtMs: nowMs,
-          expiresMs: nearest?.deadlineMs ?? nowMs,
+          expiresMs: waiters?.nearestDeadlineMs ?? nowMs,
           waitsFor: "concurrency",
         },
       ]);

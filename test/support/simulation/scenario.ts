@@ -60,7 +60,7 @@ export function scenarioOf(seed: number): Scenario {
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    publications: publicationsOf(random, partitions, gentle, seed % 5 === 0),
+    publications: publicationsOf(random, partitions, gentle, seed % 5 < 2),
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
     freezes: gentle
       ? []

@@ -55,6 +55,8 @@ export interface SimulationResult {
     readonly inDoubt: number;
     /** Executions that were opened beside a waiting one, for jobs in a hurry. */
     readonly express: number;
+    /** Executions that answered a job after the deadline of the one that opened them. */
+    readonly outlived: number;
     /** Records that their topic did not take: by themselves, or since the topic was missing. */
     readonly recordsRefused: number;
     readonly topicRefused: number;
@@ -184,6 +186,7 @@ export class Simulation {
         ...this.#faults,
         inDoubt: this.#checkers.inDoubt,
         express: this.#checkers.express,
+        outlived: this.#checkers.outlived,
         recordsRefused: refusals.filter((of) => of === "records").length,
         topicRefused: refusals.filter((of) => of === "topic").length,
         undeliverable: letters.filter(({ code }) => code === "REPLY_UNDELIVERABLE").length,

@@ -1,7 +1,9 @@
-import { NO_WORDS } from "../error-table.js";
+import { errorWord, NO_WORDS } from "../error-table.js";
 import type { ErrorRow, ErrorWords } from "../error-table.js";
 import { objectIn, parseJsonObject, textIn } from "../json-object.js";
 
+/** The organisation's own state, which no other request changes. */
+const ON_HOLD_WORDS = ["organization_on_hold", "cmek_key_disabled", "workspace_human_review_disabled"];
 const SPEND_LIMIT_WORDS = ["enforced_spend_limit_reached", "contract_spend_limit_reached"];
 
 /** Source: Anthropic error reference, 2026-09. Order counts: the first row that matches. */
@@ -24,9 +26,16 @@ export const ANTHROPIC_ERRORS: readonly ErrorRow[] = [
     outcome: "quota_exhausted",
     says: "a spend limit is reached; check billing",
   },
+  { status: 400, words: ON_HOLD_WORDS, outcome: "auth_failed", says: "the organisation is held; ask the provider" },
   { status: 400, outcome: "refused", says: "the request is not valid for this model" },
   { status: 401, outcome: "auth_failed", says: "the key is not accepted; check apiKey" },
   { status: 402, outcome: "quota_exhausted", says: "the account can't pay; check billing" },
+  {
+    status: 403,
+    words: SPEND_LIMIT_WORDS,
+    outcome: "quota_exhausted",
+    says: "a spend limit is reached; check billing",
+  },
   { status: 403, outcome: "auth_failed", says: "the key lacks permission" },
   {
     status: 404,
@@ -56,8 +65,10 @@ export function fromAnthropicError(bodyText: string | null): ErrorWords {
   if (body === null) return NO_WORDS;
   const error = objectIn(body, "error");
   return {
+    ...NO_WORDS,
     type: textIn(error, "type"),
     code: textIn(objectIn(error, "details"), "error_code"),
     message: textIn(error, "message"),
+    requestId: errorWord(body["request_id"]),
   };
 }

@@ -1,7 +1,7 @@
 import type { ProviderAnswer } from "../../../ports/provider.js";
-import type { ReadAnswer } from "../direct-call.js";
 import { isJsonObject, parseJsonObject, textIn } from "../json-object.js";
 import type { JsonObject } from "../json-object.js";
+import type { ReadAnswer } from "../wire-format.js";
 import { fromAnthropicUsage } from "./from-usage.js";
 
 const FINISH_REASONS: ReadonlyMap<unknown, ProviderAnswer["finishReason"]> = new Map([

@@ -1,0 +1,24 @@
+import type { BillingRule } from "../cost/billing-rule.js";
+import type { RequestFormat } from "../job/job.js";
+import type { ProviderKind, UnseenTokens } from "./route.js";
+
+/** What is true of every account of one kind of provider. The adapters' registry holds one of these for each. */
+export interface KindFacts {
+  /** Its word in the config, the price table, results and cost records. */
+  readonly kind: ProviderKind;
+  /** Formats that it speaks without translation, at most one of a family. */
+  readonly formats: readonly RequestFormat[];
+  /** A server of one's own: it has no listed prices and no address of its own, and its key may be left out. */
+  readonly selfHosted: boolean;
+  readonly unseen: UnseenTokens;
+  readonly sampling: SamplingFacts;
+  readonly billing: BillingRule;
+}
+
+/** How its models that take no sampling parameters behave. */
+export interface SamplingFacts {
+  /** Whether they take the neutral value, 1. */
+  readonly neutralTaken: boolean;
+  /** Whether reasoning models are among them though the price table doesn't say so. */
+  readonly reasoningRefuses: boolean;
+}

@@ -1,0 +1,47 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+
+export const BODY_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Reads a request's body, and hands over null when it is longer than allowed. Calls back at most once, never after an abort. */
+export function readBody(request: IncomingMessage, done: (body: Buffer | null) => void): void {
+  if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES_MAX) {
+    done(null);
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const onData = (chunk: Buffer): void => {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes <= BODY_BYTES_MAX) return;
+    request.off("data", onData);
+    request.off("end", onEnd);
+    request.resume();
+    done(null);
+  };
+  const onEnd = (): void => {
+    const first = chunks[0];
+    done(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
+  };
+  request.on("data", onData);
+  request.on("end", onEnd);
+}
+
+/** What a JSON body says, or in words why it is none. */
+export function parseJsonBody(
+  request: IncomingMessage,
+  body: Buffer,
+): { readonly json: unknown } | { readonly wrong: string } {
+  const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  if (type !== "application/json") return { wrong: "The header content-type must be application/json." };
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity")
+    return { wrong: `A body with content-encoding ${encoding} is not accepted.` };
+  if (!isUtf8(body)) return { wrong: "The body is not valid UTF-8." };
+  try {
+    return { json: JSON.parse(body.toString("utf8")) };
+  } catch {
+    return { wrong: "The body is not valid JSON." };
+  }
+}

@@ -1,0 +1,231 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { kindFacts, openProvider } from "../../src/adapters/providers/registry.js";
+import { chargeNanoUsd } from "../../src/domain/cost/charge.js";
+import type { OwnPrices } from "../../src/domain/cost/account-price.js";
+import { parsePriceTable } from "../../src/domain/cost/price-table.js";
+import { readAnswerTexts } from "../../src/domain/format/expected-json.js";
+import type { RequestFormat } from "../../src/domain/job/job.js";
+import { answeredBy, modelFacts, type Account } from "../../src/domain/route/catalog.js";
+import { spokenFormat } from "../../src/domain/route/format-family.js";
+import type { Provider } from "../../src/ports/provider.js";
+import { startSimulator, type BillRow, type Simulator } from "../../src/simulator/simulator.js";
+
+/** Every kind of provider asked in every format of its family, by way of its adapter, at the simulator: what is booked is what it bills. */
+
+const PRICING = "schemas/pricing.json";
+const prices = parsePriceTable(readFileSync(PRICING, "utf8"));
+const LOCAL: OwnPrices = {
+  perMillion: { qwen: { input: "0.2", output: "0.6" }, bge: { input: "0.01", output: "0" } },
+};
+const CHAT_MODELS: Readonly<Record<string, string>> = {
+  openai: "gpt-4.1-mini",
+  anthropic: "claude-haiku-4-5",
+  gemini: "gemini-2.5-flash",
+  "openai-compatible": "qwen",
+};
+const EMBEDDING_MODELS: Readonly<Record<string, string>> = {
+  openai: "text-embedding-3-small",
+  gemini: "gemini-embedding-001",
+  "openai-compatible": "bge",
+};
+
+let folder = "";
+let simulator: Simulator;
+const opened = new Map<string, Provider>();
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-provider-"));
+  simulator = await startSimulator({
+    billFile: join(folder, "bill.jsonl"),
+    pricingFile: PRICING,
+    models: {
+      qwen: { inputPerMTok: "0.2", outputPerMTok: "0.6" },
+      bge: { inputPerMTok: "0.01", outputPerMTok: "0", dimensions: 8 },
+    },
+  });
+  const baseUrls: Readonly<Record<string, string>> = {
+    openai: simulator.openaiBaseUrl,
+    anthropic: simulator.anthropicBaseUrl,
+    gemini: `${simulator.geminiBaseUrl}/v1beta`,
+    "openai-compatible": simulator.openaiBaseUrl,
+  };
+  for (const [kind, baseUrl] of Object.entries(baseUrls)) opened.set(kind, await openAt(kind, baseUrl));
+});
+
+afterAll(async () => {
+  for (const provider of opened.values()) await provider.close();
+  await simulator.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function openAt(kind: string, baseUrl: string): Promise<Provider> {
+  return openProvider(kind, {
+    account: kind,
+    baseUrl,
+    apiKey: () => "sk-test",
+    connectionsMax: 4,
+    connectTimeoutMs: 5000,
+    idleTimeoutMs: 5000,
+    responseBytesMax: 1_000_000,
+    nowMs: () => 0,
+  });
+}
+
+let attempts = 0;
+
+/** One call; what it came to, its charge by our books, and its row on the bill. */
+async function ask(kind: string, format: RequestFormat, model: string, body: unknown) {
+  attempts += 1;
+  const attemptId = `attempt-${String(attempts)}`;
+  const bodyText = JSON.stringify(body);
+  const call = { attemptId, format, model, bodyText, maxOutputTokensDefault: 200, timeoutMs: 5000, sendWithinMs: 5000 };
+  const provider = opened.get(kind);
+  if (provider === undefined) throw new Error(`no provider ${kind}`);
+  const outcome = await provider.call({ ...call, maySend: () => true }, new AbortController().signal);
+  const bill = readFileSync(join(folder, "bill.jsonl"), "utf8").split("\n").filter(Boolean);
+  const row = bill.map((line) => JSON.parse(line) as BillRow).find(({ attempt }) => attempt === attemptId);
+  return { outcome, row };
+}
+
+const account = (kind: string): Account => ({
+  name: kind,
+  facts: kindFacts(kind),
+  regions: null,
+  prices: kind === "openai-compatible" ? LOCAL : null,
+  maxOutputTokensDefault: 200,
+  capabilities: null,
+});
+
+/** What we book, as decimal text; a word when it is not known. */
+function booked(kind: string, model: string, outcome: Awaited<ReturnType<Provider["call"]>>): string {
+  if (outcome.kind !== "answered" || outcome.usageSuspect) return "nothing known";
+  const { price } = modelFacts(account(kind), model, prices);
+  if (price === null) return "no price";
+  const by = answeredBy(account(kind), { model, price }, outcome.modelVersion, prices);
+  if (by.otherModel || by.price === null) return "another model";
+  const charge = chargeNanoUsd(outcome.usage, by.price);
+  return charge.kind === "charged" ? String(charge.nanoUsd) : charge.because;
+}
+
+const SCHEMA = {
+  type: "object",
+  properties: { colour: { type: "string" } },
+  required: ["colour"],
+  additionalProperties: false,
+};
+const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+const BODIES: Readonly<Partial<Record<RequestFormat, Readonly<Record<string, unknown>>>>> = {
+  "openai.chat": {
+    text: {
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "What colour is the sky?" },
+      ],
+      temperature: 0.5,
+      stop: ["END"],
+    },
+    picture: {
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "What is it?" },
+            { type: "image_url", image_url: { url: `data:image/png;base64,${PNG}` } },
+          ],
+        },
+      ],
+    },
+    schema: {
+      messages: [{ role: "user", content: "What colour is the sky?" }],
+      response_format: { type: "json_schema", json_schema: { name: "answer", schema: SCHEMA, strict: true } },
+    },
+  },
+  "anthropic.messages": {
+    text: {
+      system: "Be brief.",
+      max_tokens: 100,
+      messages: [{ role: "user", content: "What colour is the sky?" }],
+      temperature: 0.5,
+      stop_sequences: ["END"],
+    },
+    picture: {
+      max_tokens: 100,
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "image", source: { type: "base64", media_type: "image/png", data: PNG } },
+            { type: "text", text: "What is it?" },
+          ],
+        },
+      ],
+    },
+    schema: {
+      max_tokens: 100,
+      messages: [{ role: "user", content: "What colour is the sky?" }],
+      output_config: { format: { type: "json_schema", schema: SCHEMA } },
+    },
+  },
+  "gemini.generate": {
+    text: {
+      systemInstruction: { parts: [{ text: "Be brief." }] },
+      contents: [{ role: "user", parts: [{ text: "What colour is the sky?" }] }],
+      generationConfig: { temperature: 0.5, stopSequences: ["END"] },
+    },
+    picture: {
+      contents: [
+        { role: "user", parts: [{ text: "What is it?" }, { inlineData: { mimeType: "image/png", data: PNG } }] },
+      ],
+    },
+    schema: {
+      contents: [{ role: "user", parts: [{ text: "What colour is the sky?" }] }],
+      generationConfig: { responseMimeType: "application/json", responseJsonSchema: SCHEMA },
+    },
+  },
+};
+
+const FORMATS: readonly RequestFormat[] = ["openai.chat", "anthropic.messages", "gemini.generate"];
+const KINDS = Object.keys(CHAT_MODELS);
+
+describe.each(KINDS)("%s", (kind) => {
+  const model = CHAT_MODELS[kind] ?? "";
+
+  test.each(FORMATS.flatMap((format) => ["text", "picture", "schema"].map((what) => [format, what] as const)))(
+    "answers a job in %s: %s",
+    async (format, what) => {
+      const { outcome, row } = await ask(kind, format, model, BODIES[format]?.[what]);
+      expect(outcome).toMatchObject({ kind: "answered", finishReason: "stop", empty: false });
+      if (outcome.kind !== "answered") return;
+      expect(outcome).not.toHaveProperty("unfit");
+      expect(readAnswerTexts(format, outcome.bodyText)).toHaveLength(1);
+      expect(booked(kind, model, outcome)).toBe(row?.nanoUsd);
+    },
+  );
+});
+
+describe.each(Object.keys(EMBEDDING_MODELS))("%s", (kind) => {
+  const model = EMBEDDING_MODELS[kind] ?? "";
+  test.each<[RequestFormat, unknown, RegExp]>([
+    ["openai.embeddings", { input: ["a film", "another"] }, /"object":\s*"list"/],
+    ["gemini.embed", { content: { parts: [{ text: "a film" }] } }, /"embedding":\s*\{\s*"values"/],
+  ])("makes embeddings for a job in %s", async (format, body, shape) => {
+    expect(spokenFormat(format, kindFacts(kind).formats)).not.toBeNull();
+    const { outcome, row } = await ask(kind, format, model, body);
+    expect(outcome).toMatchObject({ kind: "answered", finishReason: "stop", empty: false });
+    if (outcome.kind !== "answered") return;
+    expect(outcome.bodyText).toMatch(shape);
+    expect(booked(kind, model, outcome)).toBe(row?.nanoUsd);
+  });
+});
+
+test("what can't be told to a provider is never sent", async () => {
+  const body = { messages: [{ role: "user", content: "q" }], logit_bias: { "1": 5 } };
+  const { outcome, row } = await ask("gemini", "openai.chat", "gemini-2.5-flash", body);
+  expect(outcome).toMatchObject({ kind: "failed", outcome: "refused", sent: "no" });
+  expect(outcome).toHaveProperty("message", expect.stringContaining("logit_bias"));
+  expect(row).toBeUndefined();
+});
