@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import type { RowResult } from "./matrix-row.js";
 import { MATRIX_PROVIDERS, runMatrix } from "./run-matrix.js";
+import { summaryOf } from "./summary.js";
 
 const SIMULATOR = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
 const PRICING = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
@@ -17,7 +18,9 @@ function show(results: readonly RowResult[]): string {
   for (const row of rows) {
     table.push([row, ...names.map((name) => markOf(results.find((one) => one.provider === name && one.row === row)))]);
   }
-  return table.toString();
+  const summary = new Table({ head: ["rows that hold", ...names], style: { head: [], border: [] } });
+  for (const line of summaryOf(results, names)) summary.push([...line]);
+  return `${table.toString()}\n${summary.toString()}`;
 }
 
 function markOf(result: RowResult | undefined): string {

@@ -4,6 +4,7 @@ import type { Work } from "../../src/pipeline/dispatch/work.js";
 import { Caller, type CallerParts } from "../../src/pipeline/dispatch/caller.js";
 import type { JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
 import { SendPatience } from "../../src/pipeline/dispatch/send-patience.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { FinishedCall } from "../../src/ports/ledger.js";
 import type { ProviderAnswer, ProviderCall, ProviderNotSent } from "../../src/ports/provider.js";
 import { JUDGED_BY, logInto, metricsInto, workOf } from "../support/work.js";

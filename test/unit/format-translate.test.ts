@@ -42,7 +42,10 @@ describe("golden answers", () => {
   test.each(cases)("%s to %s", (name, to) => {
     const golden = parse(readFileSync(`${GOLDEN}/answers/${name}`, "utf8")) as Record<string, unknown>;
     const from = golden["from"] as RequestFormat;
-    if (from === to) { expect(golden[to]).toBeUndefined(); return; }
+    if (from === to) {
+      expect(golden[to]).toBeUndefined();
+      return;
+    }
     expectCarried(translateAnswer(from, to, stringify(golden["answer"])!, "{}"), stringify(golden[to])!);
   });
 });
