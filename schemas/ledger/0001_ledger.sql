@@ -161,13 +161,15 @@ CREATE TABLE attempts (
   nano_usd bigint
 ) PARTITION BY RANGE (day);
 
--- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job.
+-- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job, `bytes` the length of the request as
+-- stored: back-pressure adds it up every second, and asks no other table for it.
 CREATE TABLE ready (
   day integer NOT NULL,
   no bigint NOT NULL,
   priority smallint NOT NULL,
   run_at_ms bigint NOT NULL,
   expires_ms bigint NOT NULL,
+  bytes integer NOT NULL,
   waits_for text NOT NULL,
   PRIMARY KEY (no)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);

@@ -11,6 +11,7 @@ import { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { readHeadersInLinearTime } from "../adapters/kafka/header-decoding.js";
 import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
+import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
 import { openEncoders } from "./open-encoders.js";
@@ -33,6 +34,7 @@ export interface RouterOptions {
  */
 export async function runRouter(config: Config, options: RouterOptions): Promise<void> {
   const { log, signal } = options;
+  boundHeapGrowth();
   if (config.auth.tenantFrom === "body")
     log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
   await requireSchema(config.postgres.url);

@@ -7,7 +7,6 @@ export const NOT_USED: readonly { readonly path: readonly string[]; readonly why
   { path: ["redis", "url"], why: "nothing is kept in Redis; each router keeps its limits by itself" },
   { path: ["retention", "jobIdDays"], why: "the ledger removes nothing; every id is remembered" },
   { path: ["retention", "bodyDays"], why: "the ledger removes nothing; every body is kept" },
-  { path: ["limits", "pending", "bytesMax"], why: "fetching stops at jobsMax and outboxRowsMax only" },
 ];
 
 /** What the file says that has no effect, each with its place. Only for a text that parses. */

@@ -70,6 +70,12 @@ export const DELIVERY = optionalSection(
       default: 250,
       why: "Wait between looks into the ledger when there was nothing; work of one's own needs no look.",
     }),
+    unsentMax: integer({
+      min: 1,
+      max: 1_000_000,
+      default: 10_000,
+      why: "Executions whose tries without a connection a router remembers, so that their next route has its turn; beyond it the oldest is forgotten and waits some tries longer.",
+    }),
     sendWithinMs: integer({
       min: 10,
       max: MINUTE_MS,
@@ -126,7 +132,12 @@ export const LIMITS = optionalSection(
           default: 200_000,
           why: "Jobs without an end in the ledger; above it fetching stops and Kafka holds the rest.",
         }),
-        bytesMax: integer({ min: MIB, max: 1024 * GIB, default: GIB, why: "Bytes of their bodies." }),
+        bytesMax: integer({
+          min: MIB,
+          max: 1024 * GIB,
+          default: GIB,
+          why: "Bytes of the requests among them that wait to be called, as stored (compressed above storage.compressAboveBytes); the job records are kept beside them, so the disk holds about twice that and more.",
+        }),
         outboxRowsMax: integer({
           min: 1,
           max: 100_000_000,
@@ -155,6 +166,30 @@ export const LIMITS = optionalSection(
           max: SECOND_MS,
           default: 2,
           why: "How long a group waits for company; what a lone job pays.",
+        }),
+        queuedMax: integer({
+          min: 1,
+          max: 1000,
+          default: 6,
+          why: "Groups of fetched records that wait in memory to be accepted, before fetching waits for them; enough to bridge a fetch.",
+        }),
+        queuedBytesMax: integer({
+          min: 64 * KIB,
+          max: 4 * GIB,
+          default: 16 * MIB,
+          why: "Bytes of these records; what one more fetch brings is held beyond it.",
+        }),
+        slotWaitMs: integer({
+          min: 0,
+          max: MINUTE_MS,
+          default: 250,
+          why: "How long a group waits for a free place at a provider before it is accepted into waiting rows, which cost more.",
+        }),
+        writesAtOnce: integer({
+          min: 1,
+          max: 16,
+          default: 2,
+          why: "Groups of ended calls that are written side by side, a connection to Postgres each; more would mean smaller groups.",
         }),
         waitersMax: integer({
           min: 1,

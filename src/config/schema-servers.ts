@@ -82,14 +82,14 @@ export const KAFKA = section({
   fetchBytesMax: integer({
     min: 64 * KIB,
     max: 256 * MIB,
-    default: 8 * MIB,
-    why: "Bytes of one fetch over all partitions; bounds the memory of intake.",
+    default: 2 * MIB,
+    why: "Bytes of one fetch over all partitions of a broker. All its records are decoded at once, at some three times their size, and it lasts most of a second at full speed; more is only held for longer.",
   }),
   fetchBytesPerPartitionMax: integer({
     min: 16 * KIB,
     max: 64 * MIB,
-    default: MIB,
-    why: "Bytes of one fetch from one partition; a larger single record is still delivered.",
+    default: 256 * KIB,
+    why: "Bytes of one fetch from one partition, so that several share it; a larger single record is still delivered.",
   }),
   partitionsAtOnce: integer({
     min: 1,

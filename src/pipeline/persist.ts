@@ -1,5 +1,6 @@
 import type { Clock, Log, Random } from "../ports/system.js";
 
+/** The pace of tries, no bound: whoever waits here takes in nothing new, and `stop` ends it. */
 const BASE_MS = 100;
 const MAX_MS = 5000;
 

@@ -238,8 +238,8 @@ export interface LineFailure {
   readonly outcome: Exclude<AttemptOutcome, "succeeded">;
   readonly message: string;
   readonly provider: ProviderError;
-  /** `perhaps`: it was answered with something that can't be read, which may be charged all the same. */
-  readonly billed: "no" | "perhaps";
+  /** `by_rule`: as the provider's billing rule has it for lines that end so. `perhaps`: answered with something that can't be read. */
+  readonly billed: "by_rule" | "perhaps";
   /** Only there when the line was longer than this and was left out. */
   readonly cutOffBytes?: number;
 }

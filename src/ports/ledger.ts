@@ -266,6 +266,8 @@ export interface LoadLimits {
 /** What back-pressure and the operator look at. */
 export interface LedgerLoad {
   readonly readyRows: number;
+  /** Of the requests of these rows, as they are stored. */
+  readonly readyBytes: number;
   /** Without those of refusing topics. */
   readonly outboxRecords: number;
   readonly refusedRecords: number;

@@ -341,7 +341,7 @@ describe("batches.create refuses", () => {
     const message = "requests: List should have at most 100000 items after validation, not 100001";
     expectRefused(await wire("POST", BATCHES, HEADERS, requests(100_001)), 400, "invalid_request_error", message);
     await wire("POST", `${BATCHES}/${full.json.id}/cancel`, HEADERS);
-  });
+  }, 20_000);
 
   test("a byte more than 256 MB, before it has come in", async () => {
     const { hostname, port } = new URL(simulator.url);

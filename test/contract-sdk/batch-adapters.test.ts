@@ -348,7 +348,7 @@ describe.each(LEGS)("a batch of $name", (leg) => {
     const done = [...outcomes.values()].filter(({ kind }) => kind === "answered").length;
     expect(done).toBeLessThan(jobs.length);
     for (const outcome of outcomes.values())
-      if (outcome.kind === "failed") expect([outcome.outcome, outcome.billed]).toEqual(["cancelled", "no"]);
+      if (outcome.kind === "failed") expect([outcome.outcome, outcome.billed]).toEqual(["cancelled", "by_rule"]);
     expect(await one.cancel(batch.batchId, LIMITS, NEVER)).toEqual({ kind: "ended" });
   });
 

@@ -497,6 +497,16 @@ test("a batch of 20 MB is refused", async () => {
   expectRefused(answer, 400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes.");
 });
 
+test("a batch is refused while a hundred others have not ended", async () => {
+  const create = (): Promise<WireAnswer> => wire("POST", `${MODEL}:batchGenerateContent`, HEADERS, BATCH);
+  const { operations } = (await wire("GET", "/v1beta/batches?pageSize=1000", HEADERS)).json;
+  const open = operations.filter((one: { done?: boolean }) => one.done !== true).length;
+  for (let made = open; made < 100; made += 1) expect((await create()).status).toBe(200);
+  const answer = await create();
+  expectRefused(answer, 429, "RESOURCE_EXHAUSTED", /quota/);
+  expect(answer.json.error.details[0].violations[0].quotaId).toContain("ConcurrentBatches");
+});
+
 test.each([
   ["files", 101, "ListFilesRequest"],
   ["batches", 1001, "ListOperationsRequest"],

@@ -45,6 +45,7 @@ export function finishStage(bench: LedgerBench, published: OutboxGroup[], render
     metrics: metricsInto(new Map()),
     groupSizeMax: 100,
     groupWaitMs: 0,
+    writesAtOnce: 2,
     mendable: () => false,
     publish: (groups) => published.push(...groups),
     givenUp: () => false,
@@ -137,6 +138,46 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toMatchObject([
         { execution: { state: "ready", doubtful: null } },
       ]);
+    });
+  });
+
+  describe("the bytes of waiting requests", () => {
+    const bytes = async (readyRows = 10) => (await at.bench.ledger.load({ readyRows, outboxRows: 10 }, [])).readyBytes;
+    const BODY_BYTES = '{"model":"sim","messages":[{"role":"user","content":"why"}]}'.length;
+
+    test("are counted however an execution came to wait, and not while it is called", async () => {
+      await at.bench.accept([await at.bench.job(WISH, false)]);
+      expect(await bytes()).toBe(BODY_BYTES);
+      const runAtMs = at.bench.nowMs();
+      await at.bench.claim(() => ({ kind: "wait", runAtMs, waitsFor: "concurrency" }));
+      expect(await bytes()).toBe(BODY_BYTES);
+
+      const [first, second, third] = [await at.bench.intent(1), await at.bench.intent(2), await at.bench.intent(3)];
+      const { started } = await at.bench.claim(() => ({ kind: "start", intent: first }));
+      expect(await bytes()).toBe(0);
+      const execution = started[0]!.execution.key;
+      await at.bench.ledger.giveBack(at.bench.session, [{ execution, attempt: first }], at.bench.nowMs());
+      expect(await bytes()).toBe(BODY_BYTES);
+
+      await at.bench.claim(() => ({ kind: "start", intent: second }));
+      const failure = failureOf("overloaded", "answered", 500);
+      await at.bench.finish([at.bench.ended({ execution, intent: second, wish: WISH }, failure)]);
+      expect(await bytes()).toBe(BODY_BYTES);
+
+      await at.bench.claim(() => ({ kind: "start", intent: third }));
+      expect(await bytes()).toBe(0);
+      await recover(at.bench, -1000);
+      expect(await bytes()).toBe(BODY_BYTES);
+    });
+
+    test("are those of the rows that are counted", async () => {
+      await at.bench.accept([
+        await at.bench.job(WISH, false),
+        await at.bench.job({ ...WISH, jobId: "b", prompt: "how" }, false),
+        await at.bench.job({ ...WISH, jobId: "c" }, false),
+      ]);
+      expect(await bytes()).toBe(2 * BODY_BYTES);
+      expect(await bytes(1)).toBe(BODY_BYTES);
     });
   });
 

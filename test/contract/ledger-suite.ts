@@ -15,6 +15,7 @@ import {
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
 import { joiningCases } from "./ledger-joining-cases.js";
+import { replayCases, type OperatorSide } from "./ledger-replay-cases.js";
 import { turnCases } from "./ledger-turn-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 
@@ -26,15 +27,23 @@ const BROKEN: Renderer = {
   },
 };
 
+/** A ledger under test, and what operators' commands do in it. */
+export interface SuiteLedger extends OpenLedger {
+  readonly operator: OperatorSide;
+}
+
 /** One suite of cases for every ledger: what the simulation's says is worth as much as these cases. */
-export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void {
+export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): void {
   describe(name, () => {
-    let opened: OpenLedger;
+    let opened: SuiteLedger;
     let bench: LedgerBench;
     // The bench of the case that runs, for cases in other files.
     const at = {
       get bench(): LedgerBench {
         return bench;
+      },
+      get operator(): OperatorSide {
+        return opened.operator;
       },
     };
 
@@ -264,6 +273,7 @@ export function ledgerSuite(name: string, open: () => Promise<OpenLedger>): void
     deliveryCases(at);
     joiningCases(at);
     turnCases(at);
+    replayCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

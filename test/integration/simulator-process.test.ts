@@ -40,6 +40,30 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+const KEY = { authorization: "Bearer k" };
+
+async function getJson(url: string, path: string): Promise<Record<string, unknown>> {
+  return (await (await fetch(url + path, { headers: KEY })).json()) as Record<string, unknown>;
+}
+
+/** The id of a new batch of so many chats. */
+async function createBatch(url: string, count: number): Promise<string> {
+  const lines = Array.from({ length: count }, (_, n) => {
+    const body = { model: "gpt-4.1-mini", messages: [{ role: "user", content: `prompt ${String(n)}` }] };
+    return `${JSON.stringify({ custom_id: `line-${String(n)}`, method: "POST", url: "/v1/chat/completions", body })}\n`;
+  });
+  const form = new FormData();
+  form.set("purpose", "batch");
+  form.set("file", new Blob(lines), "lines.jsonl");
+  const file = (await (await fetch(`${url}/v1/files`, { method: "POST", headers: KEY, body: form })).json()) as {
+    id: string;
+  };
+  const order = { input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" };
+  const headers = { ...KEY, "content-type": "application/json" };
+  const created = await fetch(`${url}/v1/batches`, { method: "POST", headers, body: JSON.stringify(order) });
+  return ((await created.json()) as { id: string }).id;
+}
+
 type Running = { readonly url: string; readonly child: ChildProcess; readonly lines: readonly string[] };
 
 function launch(flags: readonly string[]): ChildProcess {
@@ -158,6 +182,38 @@ test("ends when the process that holds its standard input goes", async () => {
   const end = ended(child);
   child.stdin?.end();
   expect(await end).toBe(0);
+});
+
+test("killed while it runs a batch, bills each of its lines once and loses no result", async () => {
+  const bill = join(folder, "batch.jsonl");
+  const times = '{"validatingMs":0,"turnaroundMs":0,"finalizingMs":0}';
+  const linesMax = 4000;
+  let running = await start(bill, ["--batch-times", times]);
+  const id = await createBatch(running.url, linesMax);
+  const billed = (): readonly string[] =>
+    readFileSync(bill, "utf8")
+      .split("\n")
+      .slice(0, -1)
+      .map((row) => (JSON.parse(row) as { attempt: string }).attempt);
+  const kills: number[] = [];
+  for (let kill = 1; kill <= 3; kill += 1) {
+    const wanted = (kill * linesMax) / 5;
+    // Looked at as often as can be: the kill is to come in the middle of the lines.
+    while (billed().length < wanted) await new Promise((resolve) => setImmediate(resolve));
+    await stop(running.child, "SIGKILL");
+    kills.push(billed().length);
+    running = await start(bill, ["--batch-times", times]);
+  }
+  let batch = await getJson(running.url, `/v1/batches/${id}`);
+  while (batch["status"] !== "completed") batch = await getJson(running.url, `/v1/batches/${id}`);
+  expect(kills.every((count) => count < linesMax)).toBe(true);
+  const wanted = Array.from({ length: linesMax }, (_, n) => `line-${String(n)}`);
+  expect(billed()).toEqual(wanted);
+  expect(batch["request_counts"]).toEqual({ total: linesMax, completed: linesMax, failed: 0 });
+  const content = await fetch(`${running.url}/v1/files/${String(batch["output_file_id"])}/content`, { headers: KEY });
+  const results = (await content.text()).trim().split("\n");
+  expect(results.map((row) => (JSON.parse(row) as { custom_id: string }).custom_id)).toEqual(wanted);
+  expect(readdirSync(`${bill}.state/batches`).filter((name) => name.endsWith(".journal"))).toEqual([]);
 });
 
 test.each([

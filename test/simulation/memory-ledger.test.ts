@@ -6,8 +6,13 @@ import { START_MS } from "../support/simulation/fixture.js";
 ledgerSuite("the ledger in memory", () => {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
+  const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire);
   return Promise.resolve({
-    ledger: new MemoryLedger(new MemoryDatabase(nowMs), wire),
+    ledger,
+    operator: {
+      openSession: () => ledger.openOperatorSession("operator"),
+      replay: (request, render) => ledger.replayLetter(request, render),
+    },
     nowMs,
     close: () => Promise.resolve(),
   });

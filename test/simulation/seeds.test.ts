@@ -14,6 +14,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   outlived: 0.1,
   clockJumps: 0.3,
   pauses: 0.3,
+  bytePauses: 0.2,
   resumes: 0.3,
   registryAway: 0.5,
   recordsRefused: 0.3,

@@ -9,6 +9,7 @@ import { toGeminiBatchLine } from "../../src/adapters/providers/gemini/to-batch-
 import { OPENAI_BATCH_RULES } from "../../src/adapters/providers/openai/batch-rules.js";
 import { WIRE as OPENAI } from "../../src/adapters/providers/openai/openai-provider.js";
 import { toOpenaiBatchLine } from "../../src/adapters/providers/openai/to-batch-line.js";
+import { kindFacts, openBatchProvider } from "../../src/adapters/providers/registry.js";
 import type { BatchLineRequest, EncodedLine } from "../../src/ports/batch-provider.js";
 
 const line = (more: Partial<BatchLineRequest>): BatchLineRequest => ({
@@ -153,6 +154,28 @@ describe("the rules of a provider", () => {
   ])("of %s let a line of the longest size into a batch, and take our ids", (_name, rules) => {
     expect(rules.customIdForm.test("00ab-1c")).toBe(true);
     for (const way of rules.ways) expect(way.frameBytes + way.lineBytesMax + 1).toBeLessThanOrEqual(way.bytesMax);
+  });
+
+  test("name no format that the kind does not speak, and a kind without a batch API has no batches", async () => {
+    const kinds = [OPENAI_BATCH_RULES, ANTHROPIC_BATCH_RULES, GEMINI_BATCH_RULES].map(({ formats }) => formats);
+    expect(kinds).toEqual(["openai", "anthropic", "gemini"].map((kind) => kindFacts(kind).formats));
+    const settings = {
+      account: "own",
+      baseUrl: "http://127.0.0.1:1/v1",
+      apiKey: () => null,
+      connectionsMax: 1,
+      connectTimeoutMs: 1,
+      idleTimeoutMs: 1,
+      answerBytesMax: 1,
+      resultLineBytesMax: 1,
+      nowMs: () => 0,
+    };
+    expect(await openBatchProvider("openai-compatible", settings)).toBeNull();
+    for (const kind of ["openai", "anthropic", "gemini"]) {
+      const opened = await openBatchProvider(kind, settings);
+      expect(opened).toMatchObject({ account: "own" });
+      await opened?.close();
+    }
   });
 
   test("say which providers may mix models, keep a mark, and can fence a create", () => {

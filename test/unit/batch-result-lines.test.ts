@@ -32,14 +32,14 @@ describe("result lines of OpenAI", () => {
   test("are told apart by their response's status, and by their error where there is no response", () => {
     expect(read.map(summary)).toEqual([
       ["a1", "answered"],
-      ["a2", "context_too_long", "no"],
-      ["a3", "line_expired", "no"],
-      ["a4", "cancelled", "no"],
-      ["a5", "overloaded", "no"],
-      ["a6", "unclassified", "no"],
-      ["a7", "auth_failed", "no"],
-      ["a8", "overloaded", "no"],
-      ["a9", "unclassified", "no"],
+      ["a2", "context_too_long", "by_rule"],
+      ["a3", "line_expired", "by_rule"],
+      ["a4", "cancelled", "by_rule"],
+      ["a5", "overloaded", "by_rule"],
+      ["a6", "unclassified", "by_rule"],
+      ["a7", "auth_failed", "by_rule"],
+      ["a8", "overloaded", "by_rule"],
+      ["a9", "unclassified", "by_rule"],
       ["a10", "bad_response", "perhaps"],
       ["no_id"],
     ]);
@@ -104,13 +104,13 @@ describe("result lines of Anthropic", () => {
   test("are told apart by their result's type, failed ones by the error's", () => {
     expect(read.map(summary)).toEqual([
       ["a1", "answered"],
-      ["a2", "context_too_long", "no"],
-      ["a3", "cancelled", "no"],
-      ["a4", "line_expired", "no"],
-      ["a5", "overloaded", "no"],
-      ["a6", "refused", "no"],
-      ["a7", "unclassified", "no"],
-      ["a8", "unclassified", "no"],
+      ["a2", "context_too_long", "by_rule"],
+      ["a3", "cancelled", "by_rule"],
+      ["a4", "line_expired", "by_rule"],
+      ["a5", "overloaded", "by_rule"],
+      ["a6", "refused", "by_rule"],
+      ["a7", "unclassified", "by_rule"],
+      ["a8", "unclassified", "by_rule"],
       ["a9", "bad_response", "perhaps"],
     ]);
   });
@@ -142,12 +142,12 @@ describe("result lines of Gemini", () => {
   test("have an answer or an error, whose code is a status of HTTP or of RPC", () => {
     expect(read.map(summary)).toEqual([
       ["a1", "answered"],
-      ["a2", "context_too_long", "no"],
+      ["a2", "context_too_long", "by_rule"],
       ["a3", "answered"],
-      ["a4", "cancelled", "no"],
-      ["a5", "rate_limited", "no"],
-      ["a6", "overloaded", "no"],
-      ["a7", "unclassified", "no"],
+      ["a4", "cancelled", "by_rule"],
+      ["a5", "rate_limited", "by_rule"],
+      ["a6", "overloaded", "by_rule"],
+      ["a7", "unclassified", "by_rule"],
       ["a8", "answered"],
       ["no_id"],
     ]);

@@ -281,6 +281,26 @@ describe("a create", () => {
   });
 });
 
+describe("an upload", () => {
+  test("that is refused before it was read is given up, and the refusal is what counts", async () => {
+    const source = manyLines(60_000);
+    const server = await serve({
+      raw: (request, response) => {
+        request.once("data", () => {
+          request.pause();
+          const body = '{"error":{"message":"no","type":"invalid_request_error","code":"invalid_api_key"}}';
+          response.writeHead(401, { "content-type": "application/json", "content-length": body.length });
+          response.write(body);
+        });
+      },
+    });
+    const one = await account("openai", `${server.origin}/v1`);
+    const reply = await one.upload({ name: "b-1", lines: source.lines, linesBytes: source.linesBytes }, LIMITS, NEVER);
+    expect(reply).toMatchObject({ kind: "failed", outcome: "auth_failed", provider: { status: 401 } });
+    expect(source.pulled).toBeLessThan(IN_FLIGHT_BYTES_MAX);
+  });
+});
+
 describe("time", () => {
   test("a silent server is given up after the idle limit, and what was sent stays in doubt", async () => {
     const server = await serve({ raw: (request) => request.resume() });

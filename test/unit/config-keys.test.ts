@@ -40,12 +40,18 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   ],
   "src/app/session/load-watch.ts": [
     "limits.pending.jobsMax",
+    "limits.pending.bytesMax",
     "limits.pending.outboxRowsMax",
     "limits.pending.resumeAt",
   ],
   "src/app/session/stages.ts": [
     "limits.groups.sizeMax",
     "limits.groups.waitMs",
+    "limits.groups.queuedMax",
+    "limits.groups.queuedBytesMax",
+    "limits.groups.slotWaitMs",
+    "limits.groups.writesAtOnce",
+    "delivery.unsentMax",
     "delivery.sendWithinMs",
     "delivery.sweepAfterMs",
     "delivery.undeliverableAfterMs",

@@ -47,6 +47,7 @@ async function write(calls: readonly FinishedCall[], refuse: (call: FinishedCall
     metrics: metricsInto(counted),
     groupSizeMax: 100,
     groupWaitMs: 0,
+    writesAtOnce: 2,
     mendable: (error) => error instanceof Away,
     publish: () => undefined,
     givenUp: () => false,

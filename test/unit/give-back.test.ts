@@ -44,6 +44,7 @@ function bench(writes: (nos: readonly number[]) => Error | null) {
     clock,
     log: logInto(lines),
     metrics: metricsInto(counted),
+    groupSizeMax: 3,
     mendable: (error) => error instanceof Away,
     endSession: (reason) => {
       ended.push(reason);
@@ -77,6 +78,16 @@ describe("intents that are given back", () => {
     ]);
     expect(one.giveBack.waiting).toBe(0);
     stop.abort();
+    await running;
+  });
+
+  test("are written in groups of a bounded size", async () => {
+    const one = bench(() => null);
+    const running = one.giveBack.run(one.stop.signal);
+    one.add(1, 2, 3, 4, 5, 6, 7);
+    await settle();
+    expect(one.groups).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
+    one.stop.abort();
     await running;
   });
 

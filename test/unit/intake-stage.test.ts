@@ -21,7 +21,7 @@ const NOW_MS = 1_000_000_000;
 const quiet = (): undefined => undefined;
 
 /** Accepts everything and keeps what it was asked. */
-function stageOver(planner: IntakeParts["planner"]) {
+function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> = {}) {
   const groups: IntakeGroup[] = [];
   const errors: string[] = [];
   const stage = new IntakeStage({
@@ -50,6 +50,8 @@ function stageOver(planner: IntakeParts["planner"]) {
     inbox: { rewind: () => Promise.resolve(), accepted: quiet },
     groupSizeMax: 10,
     groupWaitMs: 0,
+    queuedGroupsMax: 2,
+    queuedBytesMax: 1_000_000,
     slotWaitMs: 0,
     mendable: () => false,
     doubt: () => ({ policy: "retry", retryMaxNanoUsd: 0n }),
@@ -58,16 +60,45 @@ function stageOver(planner: IntakeParts["planner"]) {
     start: quiet,
     publish: quiet,
     fenced: quiet,
+    ...more,
   });
   return { stage, groups, errors };
 }
 
+const PLANNER = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG));
+const runOf = (count: number) => {
+  const valueOf = (no: number) => jobValue({ jobId: `job-${String(no)}`, tenant: "catalogue", prompt: "why" });
+  const records = Array.from({ length: count }, (_unused, offset) => recordAt(0, offset, NOW_MS, valueOf(offset)));
+  return { topic: JOBS_TOPIC, partition: 0, since: 0, upto: count, records };
+};
+
+test.each([
+  ["two groups' records", 20, 21, {}],
+  // A value of this test has more than 100 bytes and fewer than 200.
+  ["the bytes that may wait", 1, 2, { queuedBytesMax: 200 }],
+])("the next fetch waits while more than %s are queued", async (_bound, fits, tooMany, more) => {
+  await stageOver(PLANNER, more).stage.offer(runOf(fits));
+
+  const { stage, groups } = stageOver(PLANNER, more);
+  let offered = false;
+  const offer = stage.offer(runOf(tooMany)).then(() => {
+    offered = true;
+  });
+  await settled();
+  expect(offered).toBe(false);
+  const running = stage.run();
+  await offer;
+  await settled();
+  stage.stop();
+  await running;
+  expect(groups.flatMap(({ jobs }) => jobs)).toHaveLength(tooMany);
+});
+
 test("a record that the gateway fails to read becomes a dead letter INTERNAL; its neighbours are accepted and the session goes on", async () => {
-  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG));
   const { stage, groups, errors } = stageOver({
     plan: (record, decoded, nowMs) => {
       if (record.offset === 1) throw new RangeError("a bug of ours");
-      return planner.plan(record, decoded, nowMs);
+      return PLANNER.plan(record, decoded, nowMs);
     },
   });
   const wish = (jobId: string) => jobValue({ jobId, tenant: "catalogue", prompt: jobId });

@@ -103,7 +103,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     help: "Jobs without a result on calls that ended; should be 0.",
   },
   sluice_pending_jobs: { kind: "gauge", labels: [], help: "Jobs in the ledger without an end." },
-  sluice_pending_bytes: { kind: "gauge", labels: [], help: "Bytes of their bodies." },
+  sluice_pending_bytes: {
+    kind: "gauge",
+    labels: [],
+    help: "Bytes of the requests that wait in the ledger, as stored.",
+  },
   sluice_outbox_rows: { kind: "gauge", labels: [], help: "Records waiting to be published." },
   sluice_oldest_runnable_seconds: {
     kind: "gauge",

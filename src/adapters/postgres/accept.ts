@@ -229,17 +229,29 @@ function insertExecutions(
       fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
     ),
   );
-  insertReady(client, queueRows(fresh, day));
+  const bytes = new Map(opened.map(({ no }, index) => [no, bodies[index]?.bytes.length ?? 0]));
+  insertReady(client, queueRows(fresh, day, bytes));
 }
 
-/** One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group. */
-function queueRows(fresh: readonly Placing[], day: number): ReadyRow[] {
+/**
+ * One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group.
+ * @param bytes lengths of the stored requests, by execution.
+ */
+function queueRows(fresh: readonly Placing[], day: number, bytes: ReadonlyMap<number, number>): ReadyRow[] {
   const rows = new Map<number, { -readonly [Key in keyof ReadyRow]: ReadyRow[Key] }>();
   for (const { no, job, fate, execution } of fresh) {
     const row = rows.get(execution?.no ?? no);
     if (fate === "queued") {
       const runAtMs = job.submittedAtMs;
-      rows.set(no, { no, day, priority: job.priority, runAtMs, expiresMs: job.deadlineMs, waitsFor: "concurrency" });
+      rows.set(no, {
+        no,
+        day,
+        priority: job.priority,
+        runAtMs,
+        expiresMs: job.deadlineMs,
+        waitsFor: "concurrency",
+        bytes: bytes.get(no) ?? null,
+      });
     } else if (fate === "joined" && row !== undefined) {
       row.priority = Math.max(row.priority, job.priority);
       row.expiresMs = Math.min(row.expiresMs, job.deadlineMs);

@@ -107,21 +107,23 @@ export async function setAside(
 interface TakenRow extends LedgerKey {
   readonly runAtMs: number;
   readonly waitsFor: WaitReason;
+  readonly bytes: number;
 }
 
 async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
   const rows = await run(
     client,
     `ready-take-${request.pick}`,
-    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for`,
+    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes`,
     [request.nowMs, request.limit],
   );
   return rows
-    .map(([no, day, runAt, waitsFor]) => ({
+    .map(([no, day, runAt, waitsFor, bytes]) => ({
       no: Number(no),
       day: Number(day),
       runAtMs: Number(runAt),
       waitsFor: waitsFor as WaitReason, // every verdict has one of these
+      bytes: Number(bytes),
     }))
     .sort((a, b) => a.no - b.no);
 }
@@ -131,6 +133,7 @@ interface LoadedExecution {
   readonly attempts: number;
   readonly priority: number;
   readonly nearestDeadlineMs: number;
+  readonly bytes: number;
 }
 
 /** Those that some job still waits for. */
@@ -182,6 +185,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     attempts: Number(attempts),
     priority: Number(priority),
     nearestDeadlineMs: Number(nearest),
+    bytes: taken.bytes,
   };
 }
 
@@ -197,7 +201,7 @@ function sortVerdicts(
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
   const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
-  for (const { execution, priority, nearestDeadlineMs } of waiting) {
+  for (const { execution, priority, nearestDeadlineMs, bytes } of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
       plan.waits.push({
@@ -206,6 +210,7 @@ function sortVerdicts(
         runAtMs: verdict.runAtMs,
         expiresMs: nearestDeadlineMs,
         waitsFor: verdict.waitsFor,
+        bytes,
       });
       continue;
     }

@@ -212,6 +212,7 @@ async function waitExecutions(
       runAtMs,
       expiresMs: waiters.get(call.execution.no)?.nearestDeadlineMs ?? runAtMs,
       waitsFor,
+      bytes: null,
     })),
   );
   return rest.map(({ call }) => call);

@@ -274,17 +274,19 @@ export class PostgresLedger implements Ledger {
     const rows = await run(
       this.#context.pools.durable,
       "ledger-load",
-      `SELECT (SELECT count(*) FROM (SELECT 1 FROM ready LIMIT $1) r),
+      `SELECT r.rows, r.bytes,
          (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
          CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE
            (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
          (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
-            ORDER BY priority DESC, run_at_ms LIMIT 1) m)`,
+            ORDER BY priority DESC, run_at_ms LIMIT 1) m)
+       FROM (SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM (SELECT bytes FROM ready LIMIT $1) f) r`,
       [readyRows, outboxRows, textArray(refusing)],
     );
-    const [ready, outbox, refused, oldest] = rows[0] ?? [];
+    const [ready, bytes, outbox, refused, oldest] = rows[0] ?? [];
     return {
       readyRows: Number(ready),
+      readyBytes: Number(bytes),
       outboxRecords: Number(outbox),
       refusedRecords: Number(refused),
       oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest),

@@ -10,6 +10,8 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: string;
+  /** Length of the execution's request as stored; null: looked up. */
+  readonly bytes: number | null;
 }
 
 export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): void {
@@ -17,8 +19,12 @@ export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): v
   send(
     client,
     "ready-insert",
-    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for)
-     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[])`,
+    // The length of a stored value is read without the value.
+    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for, bytes)
+     SELECT u.no, u.day, u.priority, u.run_at, u.expires, u.waits_for,
+       coalesce(u.bytes, (SELECT octet_length(e.request) FROM executions e WHERE e.no = u.no AND e.day = u.day), 0)
+     FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[], $7::int4[])
+       AS u(no, day, priority, run_at, expires, waits_for, bytes)`,
     [
       int8Array(rows.map((row) => row.no)),
       int4Array(rows.map((row) => row.day)),
@@ -26,6 +32,7 @@ export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): v
       int8Array(rows.map((row) => row.runAtMs)),
       int8Array(rows.map((row) => row.expiresMs)),
       textArray(rows.map((row) => row.waitsFor)),
+      int4Array(rows.map((row) => row.bytes)),
     ],
   );
 }

@@ -149,6 +149,7 @@ async function recoverStep(
           runAtMs: Number(nowMs) + recovery.graceMs(account ?? ""),
           expiresMs: waiters.get(Number(execution))?.nearestDeadlineMs ?? Number(nowMs),
           waitsFor: "doubt",
+          bytes: null,
         })),
       );
       await noteDoubts(client, context, recovery, rows);
@@ -242,6 +243,7 @@ export async function giveBack(
           runAtMs: nowMs,
           expiresMs: waiters.get(Number(no))?.nearestDeadlineMs ?? nowMs,
           waitsFor: "concurrency",
+          bytes: null,
         })),
       );
     },

@@ -94,7 +94,7 @@ export function failedLine(
 ): LineFailure {
   const shown = [provider.status, provider.code].filter((part) => part !== null).join(" ");
   const message = `${wire.label} failed the line${shown === "" ? "" : ` (${shown})`}: ${says}`;
-  return { kind: "failed", outcome, message, provider, billed: "no" };
+  return { kind: "failed", outcome, message, provider, billed: "by_rule" };
 }
 
 /** A line that was answered with more than may be read. */

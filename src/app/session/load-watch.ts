@@ -1,6 +1,6 @@
 import type { JobsConsumer } from "../../ports/broker.js";
-import type { Ledger } from "../../ports/ledger.js";
-import type { Metrics } from "../../ports/metrics.js";
+import type { Ledger, LedgerLoad } from "../../ports/ledger.js";
+import type { BackpressureReason, Metrics } from "../../ports/metrics.js";
 import type { Clock, Log } from "../../ports/system.js";
 import type { SessionSettings } from "./session-parts.js";
 
@@ -17,7 +17,15 @@ interface LoadWatchParts {
   readonly metrics: Metrics;
 }
 
-/** Back-pressure: fetching stops above a high mark and goes on below a part of it; heartbeats never stop. */
+/** What is compared with the marks. */
+interface Load {
+  readonly pending: number;
+  /** Without the bodies of calls under way: places at the accounts bound those. */
+  readonly pendingBytes: number;
+  readonly outboxRecords: number;
+}
+
+/** Back-pressure: fetching stops above a high mark and goes on below a part of each; heartbeats never stop. */
 export class LoadWatch {
   readonly #parts: LoadWatchParts;
   #paused = false;
@@ -28,27 +36,51 @@ export class LoadWatch {
 
   /** One look. Rejects when the ledger can't be asked: then fetching stays as it is. */
   async look(): Promise<void> {
-    const { ledger, openIntents, refusingTopics, marks, clock, metrics } = this.#parts;
+    const { ledger, refusingTopics, marks } = this.#parts;
     const limits = { readyRows: marks.jobsMax + 1, outboxRows: marks.outboxRowsMax + 1 };
-    const { readyRows, oldestRunnableMs, ...outbox } = await ledger.load(limits, refusingTopics());
-    // What a tenant's refusing topic keeps waiting stops nobody else, until it is as much as all others may have.
-    const outboxRecords = outbox.outboxRecords + Math.max(0, outbox.refusedRecords - marks.outboxRowsMax);
-    const pending = readyRows + openIntents();
-    const waitedMs = oldestRunnableMs === null ? 0 : Math.max(0, clock.nowMs() - oldestRunnableMs);
-    metrics.set("sluice_pending_jobs", {}, pending);
-    metrics.set("sluice_outbox_rows", {}, outbox.outboxRecords + outbox.refusedRecords);
-    metrics.set("sluice_oldest_runnable_seconds", {}, waitedMs / 1000);
-    const part = this.#paused ? marks.resumeAt : 1;
-    const full = pending > marks.jobsMax * part || outboxRecords > marks.outboxRowsMax * part;
-    if (full !== this.#paused) this.#turn(full, { pending, outboxRecords });
+    const found = await ledger.load(limits, refusingTopics());
+    const load = this.#loadOf(found);
+    this.#report(found, load);
+    this.#judge(load);
   }
 
-  #turn(paused: boolean, load: Readonly<Record<string, number>>): void {
-    const { consumer, log, metrics } = this.#parts;
-    this.#paused = paused;
-    if (paused) consumer.pause();
+  #loadOf({ readyRows, readyBytes, outboxRecords, refusedRecords }: LedgerLoad): Load {
+    const { openIntents, marks } = this.#parts;
+    return {
+      pending: readyRows + openIntents(),
+      pendingBytes: readyBytes,
+      // What a tenant's refusing topic keeps waiting stops nobody else, until it is as much as all others may have.
+      outboxRecords: outboxRecords + Math.max(0, refusedRecords - marks.outboxRowsMax),
+    };
+  }
+
+  #report({ outboxRecords, refusedRecords, oldestRunnableMs }: LedgerLoad, load: Load): void {
+    const { clock, metrics } = this.#parts;
+    const waitedMs = oldestRunnableMs === null ? 0 : Math.max(0, clock.nowMs() - oldestRunnableMs);
+    metrics.set("sluice_pending_jobs", {}, load.pending);
+    metrics.set("sluice_pending_bytes", {}, load.pendingBytes);
+    metrics.set("sluice_outbox_rows", {}, outboxRecords + refusedRecords);
+    metrics.set("sluice_oldest_runnable_seconds", {}, waitedMs / 1000);
+  }
+
+  #judge(load: Load): void {
+    const { marks, metrics } = this.#parts;
+    const part = this.#paused ? marks.resumeAt : 1;
+    const looks: readonly (readonly [BackpressureReason, boolean])[] = [
+      ["pending_jobs", load.pending > marks.jobsMax * part],
+      ["pending_bytes", load.pendingBytes > marks.bytesMax * part],
+      ["outbox_rows", load.outboxRecords > marks.outboxRowsMax * part],
+    ];
+    for (const [reason, full] of looks) metrics.set("sluice_backpressure", { reason }, full ? 1 : 0);
+    const reasons = looks.filter(([, full]) => full).map(([reason]) => reason);
+    if (reasons.length > 0 !== this.#paused) this.#turn(reasons, load);
+  }
+
+  #turn(reasons: readonly BackpressureReason[], load: Load): void {
+    const { consumer, log } = this.#parts;
+    this.#paused = reasons.length > 0;
+    if (this.#paused) consumer.pause();
     else consumer.resume();
-    log.warn(paused ? "intake.paused" : "intake.resumed", load);
-    metrics.set("sluice_backpressure", { reason: "pending_jobs" }, paused ? 1 : 0);
+    log.warn(this.#paused ? "intake.paused" : "intake.resumed", { reasons, ...load });
   }
 }

@@ -63,8 +63,13 @@ export interface SessionSettings {
   readonly beats: { readonly beatMs: number; readonly stopAfterMs: number; readonly deadAfterMs: number };
   readonly accounts: ReadonlyMap<string, AccountSettings>;
   readonly delivery: DeliverySettings;
-  readonly groups: { readonly sizeMax: number; readonly waitMs: number };
-  readonly pending: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
+  readonly groups: GroupSettings;
+  readonly pending: {
+    readonly jobsMax: number;
+    readonly bytesMax: number;
+    readonly outboxRowsMax: number;
+    readonly resumeAt: number;
+  };
   readonly relay: RelaySettings;
   readonly resultBytesMax: number;
   readonly watchdogMs: number;
@@ -80,6 +85,15 @@ interface AccountSettings {
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
 }
 
+interface GroupSettings {
+  readonly sizeMax: number;
+  readonly waitMs: number;
+  readonly queuedMax: number;
+  readonly queuedBytesMax: number;
+  readonly slotWaitMs: number;
+  readonly writesAtOnce: number;
+}
+
 interface RelaySettings {
   readonly recordsMax: number;
   readonly refusedRecordsMax: number;
@@ -92,6 +106,7 @@ interface RelaySettings {
 interface DeliverySettings extends RetryLimits {
   readonly claimSizeMax: number;
   readonly idlePollMs: number;
+  readonly unsentMax: number;
   readonly sendWithinMs: number;
   readonly sweepAfterMs: number;
   readonly undeliverableAfterMs: number;

@@ -8,6 +8,7 @@ import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
 import { Stages } from "./stages.js";
 
+/** How often the session looks at something; between two looks at the load as much comes in as intake can accept. */
 const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
 const EXPIRE_EVERY_MS = 1000;

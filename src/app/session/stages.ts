@@ -26,8 +26,6 @@ export interface StagesParts extends SessionParts {
   readonly endSession: (reason: string) => void;
 }
 
-/** Longest wait for a free slot before a group is accepted into waiting rows, which cost more; an answer comes sooner when a provider is quick. */
-const SLOT_WAIT_MS = 250;
 /** Of an account that is no longer in the config. */
 const DEFAULT_GRACE_MS = 30_000;
 
@@ -57,7 +55,13 @@ export class Stages {
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
-    this.giveBack = new GiveBack({ ...this.#common(), slots: this.slots, numbers: this.numbers, endSession });
+    this.giveBack = new GiveBack({
+      ...this.#common(),
+      slots: this.slots,
+      numbers: this.numbers,
+      groupSizeMax: settings.groups.sizeMax,
+      endSession,
+    });
     this.caller = this.#wireCaller();
     this.dispatch = this.#wireDispatch();
     this.intake = this.#wireIntake();
@@ -94,6 +98,7 @@ export class Stages {
     return new FinishStage({
       ...this.#common(),
       ...this.#groups(),
+      writesAtOnce: this.#parts.settings.groups.writesAtOnce,
       numbers: this.numbers,
       publish: this.#publish,
       givenUp: () => this.#givenUp,
@@ -110,6 +115,7 @@ export class Stages {
       callTimeoutMs: (account) => this.#accountOf(account).callTimeoutMs,
       connectTimeoutMs: (account) => this.#accountOf(account).connectTimeoutMs,
       sendWithinMs: settings.delivery.sendWithinMs,
+      unsentMax: settings.delivery.unsentMax,
       slots: this.slots,
       mayStart: this.#mayStart,
       judge: this.#judgeSettings(),
@@ -160,7 +166,8 @@ export class Stages {
   }
 
   #wireIntake(): IntakeStage {
-    const { rules, inbox } = this.#parts;
+    const { rules, inbox, settings } = this.#parts;
+    const { queuedMax, queuedBytesMax, slotWaitMs } = settings.groups;
     return new IntakeStage({
       ...this.#common(),
       ...this.#groups(),
@@ -169,7 +176,9 @@ export class Stages {
       numbers: this.numbers,
       slots: this.slots,
       inbox,
-      slotWaitMs: SLOT_WAIT_MS,
+      queuedGroupsMax: queuedMax,
+      queuedBytesMax,
+      slotWaitMs,
       doubt: (account) => this.#accountOf(account).inDoubt,
       mayStart: this.#mayStart,
       backlog: {

@@ -14,6 +14,7 @@ export interface GiveBackParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly groupSizeMax: number;
   readonly mendable: (error: unknown) => boolean;
   /** The session must end: then the recovery puts in doubt what can't be taken back. */
   readonly endSession: (reason: string) => void;
@@ -25,10 +26,12 @@ interface Kept {
   refusals: number;
 }
 
-/** Gathers what is given up together, and gives connections time to open before the next try. */
+/**
+ * Gathers what is given up together, and gives connections time to open before the next try. A pace, no bound: places at the accounts bound
+ * what is kept.
+ */
 const FIRST_WAIT_MS = 100;
 const WAIT_MAX_MS = 3200;
-const GROUP_SIZE_MAX = 500;
 const REFUSALS_MAX = 3;
 
 /**
@@ -94,7 +97,7 @@ export class GiveBack {
   }
 
   #write(): Promise<void> {
-    this.#writing ??= this.#writeAll(this.#kept.slice(0, GROUP_SIZE_MAX)).finally(() => {
+    this.#writing ??= this.#writeAll(this.#kept.slice(0, this.#parts.groupSizeMax)).finally(() => {
       this.#writing = null;
     });
     return this.#writing;

@@ -1,6 +1,8 @@
 export interface PatienceSettings {
   readonly sendWithinMs: number;
   readonly connectTimeoutMs: (account: string) => number;
+  /** Executions remembered at once; the oldest is forgotten, which costs it some more short tries. */
+  readonly unsentMax: number;
 }
 
 export interface Patience {
@@ -11,8 +13,6 @@ export interface Patience {
 
 /** Tries of an execution that are given back for want of a connection. What they begin to open goes on opening, for the next. */
 const SHORT_TRIES = 4;
-/** Executions remembered at once; the oldest is forgotten, which costs it some more short tries. */
-const EXECUTIONS_MAX = 10_000;
 
 /**
  * How long a call may wait for its connection. Usually `sendWithinMs`, after which its intent is taken back. An execution that has been
@@ -35,7 +35,7 @@ export class SendPatience {
 
   missed(executionNo: number): void {
     const [oldest] = this.#missed.keys();
-    if (oldest !== undefined && this.#missed.size >= EXECUTIONS_MAX && !this.#missed.has(executionNo))
+    if (oldest !== undefined && this.#missed.size >= this.#settings.unsentMax && !this.#missed.has(executionNo))
       this.#missed.delete(oldest);
     this.#missed.set(executionNo, (this.#missed.get(executionNo) ?? 0) + 1);
   }

@@ -19,6 +19,8 @@ export interface FinishParts {
   readonly metrics: Metrics;
   readonly groupSizeMax: number;
   readonly groupWaitMs: number;
+  /** While one group's transaction waits for the ledger the next is rendered and sent: an answer that is not stored yet is lost by a kill. */
+  readonly writesAtOnce: number;
   readonly mendable: (error: unknown) => boolean;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   /** True once waiting for the ledger any longer is pointless: the shutdown's grace is over. */
@@ -31,11 +33,8 @@ export interface FinishParts {
 const DOUBT_TRIES = 3;
 const DOUBT_WAIT_MS = 100;
 
-/** While one group's transaction waits for PostgreSQL the next is rendered and sent: an answer that is not stored yet is lost by a kill. */
-const WRITES_AT_ONCE = 2;
-
 /**
- * Writes what calls came to, in groups, two transactions at once. A call whose row the ledger refuses is written as a doubt instead;
+ * Writes what calls came to, in groups, a few transactions at once. A call whose row the ledger refuses is written as a doubt instead;
  * when that is refused too, the session ends. What is not written by its end stays `sending` and ends in doubt.
  */
 export class FinishStage {
@@ -62,7 +61,7 @@ export class FinishStage {
   }
 
   async run(): Promise<void> {
-    await Promise.all(Array.from({ length: WRITES_AT_ONCE }, () => this.#writeGroups()));
+    await Promise.all(Array.from({ length: this.#parts.writesAtOnce }, () => this.#writeGroups()));
   }
 
   async #writeGroups(): Promise<void> {

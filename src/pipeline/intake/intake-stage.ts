@@ -39,6 +39,9 @@ export interface IntakeParts {
   readonly inbox: Inbox;
   readonly groupSizeMax: number;
   readonly groupWaitMs: number;
+  /** Full groups, and bytes, that may wait in memory before the consumer has to. */
+  readonly queuedGroupsMax: number;
+  readonly queuedBytesMax: number;
   /** Longest wait for a free slot before a group is accepted into waiting rows. */
   readonly slotWaitMs: number;
   readonly mendable: (error: unknown) => boolean;
@@ -50,10 +53,7 @@ export interface IntakeParts {
   readonly fenced: () => void;
 }
 
-/** How many groups may wait in memory before the consumer has to. */
-const GROUPS_QUEUED = 6;
-const BYTES_QUEUED = 16 * 1024 * 1024;
-/** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. */
+/** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. A pace, no bound. */
 const TURN_MS = 5;
 
 /**
@@ -67,7 +67,7 @@ export class IntakeStage implements RecordSink {
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    this.#queue = new RunQueue(parts.groupSizeMax * GROUPS_QUEUED, BYTES_QUEUED);
+    this.#queue = new RunQueue(parts.groupSizeMax * parts.queuedGroupsMax, parts.queuedBytesMax);
   }
 
   offer(run: RecordRun): Promise<void> {

@@ -33,9 +33,10 @@ export interface TopicQueueEvents {
   readonly publish: (groups: readonly OutboxGroup[]) => void;
 }
 
+/** The pace of tries, no bound: `limits.relay.recordsMax` bounds what waits meanwhile. */
 const BACKOFF_BASE_MS = 200;
 const BACKOFF_MAX_MS = 10_000;
-/** Records given up in one transaction: a few statements each. */
+/** Records given up in one transaction: a few statements each. A step; what waits to be given up is in the queue already. */
 const GIVE_UP_AT_ONCE = 50;
 
 /** A group with the number of its records that are still to be published or given up. */

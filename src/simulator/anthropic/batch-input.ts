@@ -18,6 +18,8 @@ export const BATCH_BYTES_MAX = 256 * 1024 * 1024;
 export const BATCH_REQUESTS_MAX = 100_000;
 /** A request is no longer than one that is sent directly. */
 const REQUEST_BYTES_MAX = 32 * 1024 * 1024;
+/** Lines are written together from this length on. */
+const WRITTEN_CHARACTERS = 65_536;
 const CUSTOM_ID_CHARACTERS_MAX = 64;
 const CUSTOM_ID = /^[a-zA-Z0-9_-]+$/;
 
@@ -68,6 +70,8 @@ class BatchInputReader {
   readonly #writer: FileWriter;
   readonly #splitter: MemberSplitter;
   readonly #ids = new Set<string>();
+  /** Lines that are not written yet. */
+  #pending = "";
   #bytes = 0;
   #hasList = false;
   #firstModel = "";
@@ -95,7 +99,9 @@ class BatchInputReader {
       if (this.#ids.size === 0)
         throw new Refused(invalid("requests: List should have at least 1 item after validation, not 0"));
     });
-    return refusal === null ? { requests: this.#ids.size, firstModel: this.#firstModel } : { refusal };
+    if (refusal !== null) return { refusal };
+    this.#flush();
+    return { requests: this.#ids.size, firstModel: this.#firstModel };
   }
 
   #orRefused(work: () => void): Refusal | null {
@@ -128,7 +134,13 @@ class BatchInputReader {
     if (refusal !== null) throw new Refused(refusal);
     const params = request["params"];
     if (index === 0 && isObject(params) && typeof params["model"] === "string") this.#firstModel = params["model"];
-    this.#writer.write(Buffer.from(`${JSON.stringify(request)}\n`));
+    this.#pending += `${JSON.stringify(request)}\n`;
+    if (this.#pending.length >= WRITTEN_CHARACTERS) this.#flush();
+  }
+
+  #flush(): void {
+    this.#writer.write(Buffer.from(this.#pending));
+    this.#pending = "";
   }
 
   #idProblem(id: unknown, place: string): Refusal | null {

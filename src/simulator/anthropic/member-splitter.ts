@@ -48,6 +48,15 @@ class ValueEnd {
   #inString = false;
   #escaped = false;
 
+  /** Where, from `at` on, the next byte stands that is not just more text of a string; most of a long body is such text. */
+  afterText(chunk: Buffer, at: number): number {
+    if (!this.#inString || this.#escaped) return at;
+    const quote = chunk.indexOf(QUOTE, at);
+    const end = quote < 0 ? chunk.length : quote;
+    const backslash = chunk.subarray(at, end).indexOf(BACKSLASH);
+    return backslash < 0 ? end : at + backslash;
+  }
+
   /** "last": the value ends with this byte; "before": it ended before it. */
   feed(byte: number): "inside" | "last" | "before" {
     if (this.#inString) return this.#feedString(byte);
@@ -96,7 +105,9 @@ export class MemberSplitter {
   write(chunk: Buffer): void {
     let start = 0;
     for (let at = 0; at < chunk.length; at += 1) {
-      const byte = chunk[at] ?? 0;
+      if (this.#piece !== null) at = this.#piece.afterText(chunk, at);
+      const byte = chunk[at];
+      if (byte === undefined) break;
       if (this.#piece !== null) {
         const end = this.#piece.feed(byte);
         if (end === "inside") continue;

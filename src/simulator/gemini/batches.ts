@@ -308,7 +308,7 @@ class Batches {
     const { batches, limits, clock } = this.#parts;
     const unfinished = batches.list("gemini", account).filter((batch) => endedMs(batch) === null).length;
     return unfinished >= UNFINISHED_MAX || !limits.takeBatchCreate(account, clock.now())
-      ? quotaExhausted("PerDay", HOUR_MS)
+      ? quotaExhausted("ConcurrentBatches", HOUR_MS)
       : null;
   }
 

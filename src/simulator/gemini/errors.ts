@@ -77,12 +77,13 @@ export const WRONG_KEY: Refusal = geminiError(400, KEY_NOT_VALID, [
 
 /**
  * A quota used up: which one, and when to come back. After one per day nothing helps until the next, whatever the delay says.
+ * @param quota what `quotaId` begins with.
  * @param waitMs written as decimal seconds with nine digits.
  */
-export function quotaExhausted(per: "PerMinute" | "PerDay", waitMs: number): Refusal {
+export function quotaExhausted(quota: string, waitMs: number): Refusal {
   const violation = {
     quotaMetric: `${SERVICE}/generate_content_paid_tier_requests`,
-    quotaId: `GenerateRequests${per}PerProjectPerModel`,
+    quotaId: `${quota}PerProjectPerModel`,
     quotaDimensions: { location: "global" },
     quotaValue: "10",
   };

@@ -103,7 +103,7 @@ class Files {
       return invalidArgument(`The file is larger than ${String(FILE_BYTES_MAX)} bytes, the most a file may have.`);
     const kept = files.list("gemini", account).reduce((sum, file) => sum + file.bytes, 0);
     if (kept + bytes > PROJECT_BYTES_MAX) return geminiError(429, "The project's file storage is full.");
-    return limits.takeUpload(account, clock.now()) ? null : quotaExhausted("PerMinute", MINUTE_MS);
+    return limits.takeUpload(account, clock.now()) ? null : quotaExhausted("FileUploadsPerMinute", MINUTE_MS);
   }
 
   async #continue(call: OperationCall, upload: Upload, commands: readonly string[]): Promise<OperationAnswer> {

@@ -32,7 +32,7 @@ function readKey(
 /** How long to wait, in the details; "missing" leaves all details out, as under shared capacity. */
 function rateRefusal(retryAfterMs: number, form: RetryAfterForm): Refusal {
   if (form === "missing") return geminiError(429, "Resource has been exhausted (e.g. check quota).");
-  return quotaExhausted("PerMinute", form === "absurd" ? ABSURD_WAIT_MS : retryAfterMs);
+  return quotaExhausted("GenerateRequestsPerMinute", form === "absurd" ? ABSURD_WAIT_MS : retryAfterMs);
 }
 
 /** A path that is known with another method is, to this API, no path at all. */
@@ -57,7 +57,7 @@ export function gemini(): ProviderApi {
     requestIdHeader: null,
     readKey: (headers, url) => readKey(headers, url, uploads),
     wrongKey: WRONG_KEY,
-    quotaGone: quotaExhausted("PerDay", ABSURD_WAIT_MS),
+    quotaGone: quotaExhausted("GenerateRequestsPerDay", ABSURD_WAIT_MS),
     refusalFor,
     errorBody,
     rateRefusal: (rates, form) => rateRefusal(rates.retryAfterMs, form),

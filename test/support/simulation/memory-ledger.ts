@@ -316,8 +316,9 @@ export class MemoryLedger implements Ledger {
   }
 
   load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
-    const { ready, outboxReady, nowMs } = this.#database;
+    const { ready, executions, outboxReady, nowMs } = this.#database;
     return this.#context.single("load", (transaction) => {
+      const counted = transaction.all(ready).slice(0, readyRows);
       const due = transaction.all(ready).filter((row) => row.runAtMs <= nowMs());
       const recordsOf = (counts: (topic: string) => boolean): number =>
         transaction
@@ -326,7 +327,11 @@ export class MemoryLedger implements Ledger {
           .slice(0, outboxRows)
           .reduce((sum, row) => sum + row.keys.length, 0);
       return {
-        readyRows: Math.min(readyRows, transaction.all(ready).length),
+        readyRows: counted.length,
+        readyBytes: counted.reduce(
+          (sum, { key }) => sum + Buffer.byteLength(transaction.get(executions, key.no)?.bodyText ?? ""),
+          0,
+        ),
         outboxRecords: recordsOf((topic) => !refusing.includes(topic)),
         refusedRecords: recordsOf((topic) => refusing.includes(topic)),
         oldestRunnableMs: due.length === 0 ? null : Math.min(...due.map((row) => row.runAtMs)),

@@ -1,3 +1,4 @@
+import type { SessionSettings } from "../../../src/app/session/session-parts.js";
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import { AT_LENGTH, framedJobValue, jobValue, recordAt, SIDE_TOPIC, START_MS, type JobWish } from "./fixture.js";
 import { SeededRandom } from "./seeded-random.js";
@@ -26,7 +27,7 @@ export interface Scenario {
   /** Until when the broker lacks the side topic. */
   readonly sideTopicMissingUntilMs: number;
   /** Back-pressure; far away in some seeds. */
-  readonly marks: { readonly jobsMax: number; readonly outboxRowsMax: number; readonly resumeAt: number };
+  readonly marks: SessionSettings["pending"];
   /** A router's wall clock is set wrong, and set right again. */
   readonly clockJumps: readonly { readonly atMs: number; readonly byMs: number; readonly forMs: number }[];
   /** Times at which an operator begins to replay all dead letters; two may do it at once. */
@@ -89,12 +90,12 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
   if (gentle)
     return {
       sideTopicMissingUntilMs: 0,
-      marks: { jobsMax: far, outboxRowsMax: far, resumeAt: 0.8 },
+      marks: { jobsMax: far, bytesMax: far, outboxRowsMax: far, resumeAt: 0.8 },
       clockJumps: [],
       replays: [],
       registryTrouble: 0,
     };
-  return {
+  const faults = {
     sideTopicMissingUntilMs: START_MS + random.pick([0, random.between(3000, 25_000), Infinity]),
     marks: { jobsMax: random.pick([far, 2, 5]), outboxRowsMax: random.pick([far, far, 4]), resumeAt: 0.5 },
     clockJumps: times(random.between(0, 2), () => ({
@@ -108,6 +109,8 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
     ),
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };
+  // Drawn last, so that the rest of what a seed breaks stays as it was. A body has about 60 bytes, or ten thousand.
+  return { ...faults, marks: { ...faults.marks, bytesMax: random.pick([far, far, 130]) } };
 }
 
 function times<Item>(count: number, make: () => Item): Item[] {

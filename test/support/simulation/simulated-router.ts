@@ -27,10 +27,11 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
     idlePollMs: 500,
     // Short enough that some of the simulated connections take longer.
     sendWithinMs: 50,
+    unsentMax: 100,
     sweepAfterMs: 2000,
     undeliverableAfterMs: 10_000,
   },
-  groups: { sizeMax: 5, waitMs: 5 },
+  groups: { sizeMax: 5, waitMs: 5, queuedMax: 6, queuedBytesMax: 16_777_216, slotWaitMs: 250, writesAtOnce: 2 },
   relay: {
     recordsMax: 50,
     refusedRecordsMax: 50,
@@ -62,6 +63,8 @@ export interface RouterParts {
   readonly decoder: ValueDecoder;
   readonly marks: SessionSettings["pending"];
   readonly turned: (paused: boolean) => void;
+  /** Fetching stops for these reasons. */
+  readonly paused: (reasons: readonly unknown[]) => void;
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
@@ -143,7 +146,10 @@ export class SimulatedRouter {
     return {
       debug: quiet,
       info: quiet,
-      warn: quiet,
+      warn: (event, fields) => {
+        const reasons = fields?.["reasons"];
+        if (event === "intake.paused" && Array.isArray(reasons)) this.#parts.paused(reasons);
+      },
       error: (event, fields) => {
         this.#parts.logged(event, fields ?? {});
       },

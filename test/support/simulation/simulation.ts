@@ -34,6 +34,8 @@ export interface Faults {
   clockJumps: number;
   /** Fetching stopped at a mark, and went on. */
   pauses: number;
+  /** Of these, for the bytes of waiting bodies. */
+  bytePauses: number;
   resumes: number;
   /** The schema registry could not be asked. */
   registryAway: number;
@@ -106,6 +108,7 @@ export class Simulation {
     fences: 0,
     clockJumps: 0,
     pauses: 0,
+    bytePauses: 0,
     resumes: 0,
     registryAway: 0,
     replaysQueued: 0,
@@ -266,6 +269,9 @@ export class Simulation {
       }),
       turned: (paused) => {
         this.#faults[paused ? "pauses" : "resumes"] += 1;
+      },
+      paused: (reasons) => {
+        if (reasons.includes("pending_bytes")) this.#faults.bytePauses += 1;
       },
       logged: (event, fields) => {
         this.#checkers.logged(event, fields);

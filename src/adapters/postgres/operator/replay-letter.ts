@@ -295,6 +295,7 @@ async function joinOrOpen(
       runAtMs: old.nowMs,
       expiresMs: next.envelope.deadlineMs,
       waitsFor: "concurrency",
+      bytes: null,
     },
   ]);
   return { execution: next.key, how: "queued", answer: null };
