@@ -72,7 +72,7 @@ test("tells of an id that came with another body, and of what an operator does w
 });
 
 test("tells of a cancelled job, of a replay, and of a doubt that an operator resolved", async () => {
-  await gateway.simulator.setLatency(3000);
+  await gateway.simulator.setLatency(10_000);
   await gateway.publish({ value: chatJob("unwanted", "unwanted") });
   await gateway.until("the call in the air", async () => (await gateway.simulator.openCalls()) === 1);
   expect((await gateway.cli("jobs", "cancel", "unwanted")).exitCode).toBe(0);

@@ -15,9 +15,9 @@ import {
 import type { GatewayRouter } from "../support/gateway-router.js";
 
 const MESSAGES = '"messages":[{"role":"user","content":"Which numbers are these?"}],"max_tokens":64';
-/** Members of a body with a tool whose parameters are this JSON text: the one place where a provider takes any JSON. */
+/** Members of a body with a tool whose parameters have this JSON text as default: the one place where a provider takes any JSON. */
 const withParameters = (json: string): string =>
-  `${MESSAGES},"tools":[{"type":"function","function":{"name":"f","parameters":${json}}}]`;
+  `${MESSAGES},"tools":[{"type":"function","function":{"name":"f","parameters":{"default":${json}}}}]`;
 const nested = (depth: number): string => '{"a":'.repeat(depth) + "0" + "}".repeat(depth);
 const prompted = (jobId: string, promptJson: string): string =>
   rawJob(jobId, `"messages":[{"role":"user","content":"${promptJson}"}],"max_tokens":64`);
@@ -25,7 +25,7 @@ const NUMBERS = withParameters('{"above":9007199254740993,"huge":1e999,"minusZer
 const PROTOTYPES = withParameters(
   '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"toString":1}',
 );
-const DEEPEST_PARAMETERS = nested(64 - 5);
+const DEEPEST_PARAMETERS = nested(64 - 6);
 const STRANGE_ID = 'a "quoted"\nid\r\n, <b>emoji</b> \u{1f9ff} ../%00 \u202e';
 const LONGEST_ID = "é".repeat(128);
 const manyHeaders = Object.fromEntries(Array.from({ length: 10_000 }, (_unused, index) => [`h-${String(index)}`, "v"]));
@@ -63,7 +63,7 @@ const RECORDS = {
     headers: { "llm-job-id": Buffer.from([0xff]) },
   },
   "10,000 deep": { value: rawJob("10,000 deep", withParameters(nested(10_000))) },
-  "65 deep": { value: rawJob("65 deep", withParameters(nested(65 - 5))) },
+  "65 deep": { value: rawJob("65 deep", withParameters(nested(65 - 6))) },
   "64 deep": { value: rawJob("64 deep", withParameters(DEEPEST_PARAMETERS)) },
   "lists 10,000 deep": { value: "[".repeat(10_000) },
   "NUL in the prompt": { value: prompted("NUL in the prompt", "a\\u0000b") },

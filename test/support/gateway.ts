@@ -38,7 +38,8 @@ export interface CliRun {
 }
 
 const POLL_MS = 25;
-const WAIT_MS = 30_000;
+/** Longer than the router itself waits for a statement whose connection is lost without a word (35 s). */
+const WAIT_MS = 60_000;
 const SAID_LINES = 40;
 
 /**
