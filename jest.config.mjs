@@ -11,6 +11,8 @@ export default {
   },
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
+  // Jest would leave one processor to itself; most of these tests wait for processes of their own.
+  maxWorkers: "100%",
   // On a busy machine a wait for an event may take seconds, and the event ends it early.
   testTimeout: 60_000,
   reporters: ["default", "<rootDir>/test/support/count-reporter.mjs"],

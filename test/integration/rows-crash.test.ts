@@ -27,6 +27,7 @@ async function liveOneLife(life: number): Promise<boolean> {
   const env = { NODE_OPTIONS: `--import ${HOOK.href}`, DIES_AT_WORDS: WORDS };
   try {
     const router = await gateway.startRouter(`life-${String(life)}`, env);
+    router.expectEnd();
     await gateway.until(
       "a dead router or a dead letter",
       () => !router.running || gateway.topics.deadLetters.length > 0,

@@ -26,7 +26,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   replaysCached: 0.03,
   redelivered: 0.1,
 };
-const TIMEOUT_MS = Math.max(120_000, SEEDS * 200);
+const TIMEOUT_MS = Math.max(600_000, SEEDS * 200);
 
 function told({ seed, violation, history }: SimulationResult): string {
   return violation === null

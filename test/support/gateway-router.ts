@@ -30,6 +30,7 @@ export interface LogLine {
 /** A router process from `dist`, signalled by its test. */
 export class GatewayRouter {
   readonly #child: OwnProcess;
+  #endIsExpected = false;
 
   /** Resolves once its consumer runs. @throws Error with the end of its log when it ends before that. */
   static async start(options: RouterStart): Promise<GatewayRouter> {
@@ -63,6 +64,17 @@ export class GatewayRouter {
 
   get running(): boolean {
     return !this.#child.hasEnded();
+  }
+
+  /** From now on its end is no surprise: as after any signal that the test sends. */
+  expectEnd(): void {
+    this.#endIsExpected = true;
+  }
+
+  /** Null while it runs, and when its end is expected; else how it ended, with the end of what it wrote to stderr. */
+  async endedByItself(): Promise<string | null> {
+    if (this.running || this.#endIsExpected) return null;
+    return `${endText(await this.#child.ended)}: ${logTail(this.#child.logFile)}`;
   }
 
   /** All lines of the log so far. */
@@ -99,12 +111,13 @@ export class GatewayRouter {
 
   /** Sends a signal; resolves at once. */
   signal(signal: NodeJS.Signals): void {
+    this.#endIsExpected = true;
     this.#child.signal(signal);
   }
 
   /** Sends a signal that ends it; resolves with how it ended. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<ProcessEnd> {
-    this.#child.signal(signal);
+    this.signal(signal);
     return this.#child.ended;
   }
 

@@ -70,6 +70,11 @@ export function createPools(settings: ConnectionSettings, log: Log): Pools {
     pool.on("error", (error) => {
       log.warn("postgres.connection_lost", { message: error.message });
     });
+    // Between a connection's first answer and whoever waits for it, pg-pool 3.14 leaves it without a listener for one turn: a server that
+    // ends it in the same breath would end the process. The statement that follows is refused, and says so.
+    pool.on("connect", (client) => {
+      client.on("error", () => undefined);
+    });
   }
   return {
     durable,

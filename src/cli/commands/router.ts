@@ -18,9 +18,16 @@ export const addRouterCommand: CommandGroup = (program, context) => {
           import("../../adapters/system/pino-log.js"),
         ]);
         const log = openLog({ to: "stdout", level: context.env["SLUICE_LOG_LEVEL"] });
+        // Node ends the process right after this: whoever looks at night finds the reason where all other lines are.
+        const onCrash = (error: Error): void => {
+          log.error("router.crashed", { error });
+          log.close();
+        };
+        process.on("uncaughtExceptionMonitor", onCrash);
         try {
           await runRouter(config, { log, signal: context.signal, ...(name === undefined ? {} : { name }) });
         } finally {
+          process.off("uncaughtExceptionMonitor", onCrash);
           log.close();
         }
         return EXIT.done;
