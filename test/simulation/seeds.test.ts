@@ -8,6 +8,7 @@ const TWICE = 50;
 const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   kills: 0.5,
   freezes: 0.33,
+  rivals: 0.1,
   fences: 0.1,
   inDoubt: 1,
   express: 0.03,
@@ -25,6 +26,14 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   replaysJoined: 0.03,
   replaysCached: 0.03,
   redelivered: 0.1,
+  deadlyReads: 0.3,
+  crashSuspects: 0.08,
+  remakes: 0.1,
+  losses: 0.1,
+  truncated: 0.06,
+  otherTopic: 0.04,
+  gaps: 0.05,
+  adopted: 0.1,
 };
 const TIMEOUT_MS = Math.max(120_000, SEEDS * 200);
 
