@@ -57,6 +57,7 @@ class StubClient {
   /** Hands over records `first` to `last` of an incarnation. @returns the offset that was resolved, if one was. */
   async batch(incarnation: string, first: number, last: number, partition = 0): Promise<string | null> {
     let resolved: string | null = null;
+    const toldBefore = this.told.length;
     const messages = Array.from({ length: last - first + 1 }, (_unused, index) => recordOf(incarnation, first + index));
     await this.eachBatch({
       batch: {
@@ -71,7 +72,7 @@ class StubClient {
         resolved = offset;
       },
       isRunning: () => true,
-      isStale: () => false,
+      isStale: () => this.told.length > toldBefore,
     } as unknown as EachBatchPayload); // what the inbox reads of it
     return resolved;
   }
@@ -255,9 +256,19 @@ describe("a partition whose log fits", () => {
       return inbox.rewind("jobs", 0);
     };
     expect(await client.batch("old", 2, 4)).toBeNull();
-    expect([client.told, runs]).toEqual([["seek 0 to 6"], []]);
-    await client.batch("old", 6, 8);
+    expect([client.told, runs]).toEqual([["seek 0 to 5"], []]);
+    meanwhile = () => Promise.resolve();
+    await client.batch("old", 5, 8);
     expect(spans()).toEqual(["6 to 8"]);
+  });
+
+  test("is proved anew after a rewind", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 4);
+    await inbox.rewind("jobs", 0);
+    expect(client.told).toEqual(["seek 0 to 2"]);
+    expect(await client.batch("new", 2, 4)).toBeNull();
+    expect([alerts, spans()]).toEqual([["other_topic"], ["3 to 4"]]);
   });
 
   test("goes on behind a record that consumers do not get, after one look for it", async () => {

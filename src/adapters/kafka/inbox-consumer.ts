@@ -214,8 +214,10 @@ export class InboxConsumer implements JobsConsumer {
     const position = await this.#positionWhenBack(topic, partition);
     if (position === null) return;
     const state = this.#stateOf(topic, partition);
-    state.expected = position.next;
-    this.#consumer.seek({ topic, partition, offset: String(position.next) });
+    // Proved anew: the move that was refused may have been one in another log, if the topic was made anew meanwhile.
+    state.expected = null;
+    state.provingFrom = null;
+    this.#consumer.seek({ topic, partition, offset: String(Math.max(0, position.next - 1)) });
     this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
   }
 
@@ -307,7 +309,7 @@ export class InboxConsumer implements JobsConsumer {
     void this.#beat(heartbeat, handled.signal);
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
-      if (state.expected === null && !(await this.#prove(state, all, span))) return;
+      if (state.expected === null && !(await this.#prove(state, all, span, () => payload.isStale()))) return;
       const since = state.expected ?? 0;
       const upto = span.last + 1;
       if (upto <= since) {
@@ -409,11 +411,16 @@ export class InboxConsumer implements JobsConsumer {
    * Compares the ledger's position with what the broker has. @param span the batch's own offsets, markers included.
    * @returns false after a seek, by this or by a rewind meanwhile, or when the partition is stopped: the batch is then left alone.
    */
-  async #prove(state: PartitionState, records: readonly IncomingRecord[], span: BatchSpan): Promise<boolean> {
+  async #prove(
+    state: PartitionState,
+    records: readonly IncomingRecord[],
+    span: BatchSpan,
+    isStale: () => boolean,
+  ): Promise<boolean> {
     const { topic, partition } = state;
     const position = await this.#openedPosition(topic, partition);
     const log = await this.#parts.offsets(topic, partition);
-    if (state.expected !== null) return false;
+    if (isStale()) return false;
     const proof = position.next - 1;
     const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
     const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);
