@@ -151,7 +151,7 @@ export class FakeKafkaClient {
       const paused = this.#subscription.isPaused(JOBS_TOPIC, partition);
       const records = paused ? [] : broker.read(partition, since, world.random.between(1, FETCH_MAX));
       if (records.length === 0) {
-        await world.wait(life, "fetch-idle", 250);
+        await world.wait(life, "fetch-idle", world.random.between(50, 950));
         continue;
       }
       await world.step(life, `fetched ${String(partition)}`);

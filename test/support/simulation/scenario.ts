@@ -114,7 +114,7 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
     })),
     replays: times(
       random.pick([0, 1, 2, 3]),
-      () => START_MS + random.pick([9000, 20_000, 45_000]) + random.next() * 40,
+      () => START_MS + random.pick([9000, 20_000, 33_000]) + random.next() * 40,
     ),
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };

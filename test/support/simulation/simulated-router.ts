@@ -27,7 +27,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
     backoffMaxMs: 3000,
     retryAfterMaxMs: 60_000,
     claimSizeMax: 4,
-    idlePollMs: 1000,
+    idlePollMs: 1500,
     // Short enough that some of the simulated connections take longer.
     sendWithinMs: 50,
     unsentMax: 100,
