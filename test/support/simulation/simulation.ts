@@ -522,7 +522,10 @@ export class Simulation {
     const running = this.#anyRunning();
     if (running === undefined) return;
     this.#world.note(`TERM ${running.life.name}`);
-    running.router.terminate();
+    // A stopped process hears of it when it goes on.
+    this.#world.at(0, "sigterm", running.life, () => {
+      running.router.terminate();
+    });
   }
 
   /** Calls whose end this router may never write down: only they may come in doubt. And the record that it was about to read alone. */
