@@ -57,6 +57,7 @@ class StubClient {
   /** Hands over records `first` to `last` of an incarnation. @returns the offset that was resolved, if one was. */
   async batch(incarnation: string, first: number, last: number, partition = 0): Promise<string | null> {
     let resolved: string | null = null;
+    const toldBefore = this.told.length;
     const messages = Array.from({ length: last - first + 1 }, (_unused, index) => recordOf(incarnation, first + index));
     await this.eachBatch({
       batch: {
@@ -71,7 +72,7 @@ class StubClient {
         resolved = offset;
       },
       isRunning: () => true,
-      isStale: () => false,
+      isStale: () => this.told.length > toldBefore,
     } as unknown as EachBatchPayload); // what the inbox reads of it
     return resolved;
   }
@@ -90,6 +91,8 @@ let alerts: string[];
 /** Begun turns of partitions, and what the ledger says to each. */
 let turns: string[];
 let turn: PositionTurn;
+/** While the bounds of the log are asked for. */
+let meanwhile: () => Promise<void>;
 
 beforeEach(async () => {
   client = new StubClient();
@@ -99,6 +102,7 @@ beforeEach(async () => {
   alerts = [];
   turns = [];
   turn = { turns: 1, marked: false };
+  meanwhile = () => Promise.resolve();
   const quiet = (): undefined => undefined;
   inbox = new InboxConsumer({
     kafka: { consumer: () => client } as unknown as Kafka, // the only part that is used
@@ -133,7 +137,10 @@ beforeEach(async () => {
         return Promise.resolve(true);
       },
     },
-    offsets: () => Promise.resolve(log),
+    offsets: async () => {
+      await meanwhile();
+      return log;
+    },
     decoder: null,
     clock: { nowMs: () => 0, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
@@ -242,6 +249,28 @@ describe("a stopped partition", () => {
 });
 
 describe("a partition whose log fits", () => {
+  test("is left to a rewind that came while the position was compared", async () => {
+    log = { low: 0, high: 9 };
+    meanwhile = () => {
+      position = { next: 6, witness: witnessOf("old", 5) };
+      return inbox.rewind("jobs", 0);
+    };
+    expect(await client.batch("old", 2, 4)).toBeNull();
+    expect([client.told, runs]).toEqual([["seek 0 to 5"], []]);
+    meanwhile = () => Promise.resolve();
+    await client.batch("old", 5, 8);
+    expect(spans()).toEqual(["6 to 8"]);
+  });
+
+  test("is proved anew after a rewind", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 4);
+    await inbox.rewind("jobs", 0);
+    expect(client.told).toEqual(["seek 0 to 2"]);
+    expect(await client.batch("new", 2, 4)).toBeNull();
+    expect([alerts, spans()]).toEqual([["other_topic"], ["3 to 4"]]);
+  });
+
   test("goes on behind a record that consumers do not get, after one look for it", async () => {
     position = { next: 3, witness: null };
     log = { low: 0, high: 9 };

@@ -214,8 +214,10 @@ export class InboxConsumer implements JobsConsumer {
     const position = await this.#positionWhenBack(topic, partition);
     if (position === null) return;
     const state = this.#stateOf(topic, partition);
-    state.expected = position.next;
-    this.#consumer.seek({ topic, partition, offset: String(position.next) });
+    // Proved anew: the move that was refused may have been one in another log, if the topic was made anew meanwhile.
+    state.expected = null;
+    state.provingFrom = null;
+    this.#consumer.seek({ topic, partition, offset: String(Math.max(0, position.next - 1)) });
     this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
   }
 
@@ -303,12 +305,11 @@ export class InboxConsumer implements JobsConsumer {
       state.expected = null;
       state.provingFrom = null;
     }
-    const beating = setInterval(() => {
-      heartbeat().catch(() => undefined);
-    }, this.#parts.settings.heartbeatMs);
+    const handled = new AbortController();
+    void this.#beat(heartbeat, handled.signal);
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
-      if (state.expected === null && !(await this.#prove(state, all, span))) return;
+      if (state.expected === null && !(await this.#prove(state, all, span, () => payload.isStale()))) return;
       const since = state.expected ?? 0;
       const upto = span.last + 1;
       if (upto <= since) {
@@ -323,7 +324,8 @@ export class InboxConsumer implements JobsConsumer {
         return;
       }
       const decoded = await this.#decodeAll(records, isRunning);
-      if (decoded === null) return;
+      // Sought elsewhere meanwhile: expecting the end of this batch would pass over the records from there to the seek.
+      if (decoded === null || state.expected !== since) return;
       state.expected = upto;
       await this.#parts.sink.offer({
         topic,
@@ -336,9 +338,18 @@ export class InboxConsumer implements JobsConsumer {
       // Sought back while this waited for room: resolving would undo the seek, and the records in between would be passed over.
       if (state.expected === upto) resolveOffset(batch.lastOffset());
     } finally {
-      clearInterval(beating);
+      handled.abort("handled"); // with a reason it makes no exception, which costs more than the batch
     }
     await heartbeat();
+  }
+
+  /** While a batch is handled: the handler may wait for room longer than the group waits for a member. */
+  async #beat(heartbeat: () => Promise<void>, handled: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#parts.clock.sleep(this.#parts.settings.heartbeatMs, handled);
+      if (handled.aborted) return;
+      heartbeat().catch(() => undefined);
+    }
   }
 
   /** @returns false when it stopped before the end: what is left comes again. */
@@ -350,7 +361,10 @@ export class InboxConsumer implements JobsConsumer {
         await payload.heartbeat();
         return payload.isRunning() && !payload.isStale() && this.#states.get(key) === state;
       },
-      decode: (record) => this.#decodeAll([record], () => payload.isRunning()),
+      decode: async (record) => {
+        const decoded = await this.#decodeAll([record], () => payload.isRunning());
+        return payload.isStale() ? null : decoded; // sought elsewhere meanwhile
+      },
       offer: (one) => {
         state.expected = one.upto;
         return this.#parts.sink.offer(one);
@@ -395,12 +409,18 @@ export class InboxConsumer implements JobsConsumer {
 
   /**
    * Compares the ledger's position with what the broker has. @param span the batch's own offsets, markers included.
-   * @returns false after a seek, or when the partition is stopped: the batch is then left alone.
+   * @returns false after a seek, by this or by a rewind meanwhile, or when the partition is stopped: the batch is then left alone.
    */
-  async #prove(state: PartitionState, records: readonly IncomingRecord[], span: BatchSpan): Promise<boolean> {
+  async #prove(
+    state: PartitionState,
+    records: readonly IncomingRecord[],
+    span: BatchSpan,
+    isStale: () => boolean,
+  ): Promise<boolean> {
     const { topic, partition } = state;
     const position = await this.#openedPosition(topic, partition);
     const log = await this.#parts.offsets(topic, partition);
+    if (isStale()) return false;
     const proof = position.next - 1;
     const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
     const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);

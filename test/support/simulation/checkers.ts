@@ -1,4 +1,5 @@
 import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
+import { recordWitness } from "../../../src/domain/dedupe/record-witness.js";
 import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
@@ -8,7 +9,7 @@ import { checkBill } from "./check-bill.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import { positionKey } from "./memory-accept.js";
 import type { MemoryDatabase, Transaction } from "./memory-database.js";
-import type { Scenario } from "./scenario.js";
+import { isDeadly, type Scenario } from "./scenario.js";
 import type { World } from "./world.js";
 
 export const CHECKERS = [
@@ -25,6 +26,8 @@ export const CHECKERS = [
   "offsets_behind_ledger",
   "position_skips_nothing",
   "position_never_goes_back",
+  "suspects_are_deadly",
+  "alerts_are_true",
   "doubt_is_bounded",
   "patience_is_its_own",
   "no_stage_breaks",
@@ -51,6 +54,8 @@ const BUGS: ReadonlySet<string> = new Set([
   "intake.record_refused",
   "finish.refused",
   "session.stage_broke",
+  "consumer.broke",
+  "kafka.consumer_restarted",
   "dispatch.judge_failed",
   "dispatch.set_aside",
   "dispatch.give_back_refused",
@@ -70,6 +75,8 @@ export class Checkers {
   readonly #parts: CheckedParts;
   readonly #doubtful = new Set<string>();
   readonly #express = new Set<number>();
+  /** Records that a dying session had marked, as partition and offset. */
+  readonly #marked = new Set<string>();
   readonly #positions = new Map<string | number, number>();
 
   constructor(parts: CheckedParts) {
@@ -191,12 +198,15 @@ export class Checkers {
     const before = this.#positions.get(key) ?? 0;
     const next = database.positions.committed.get(key)?.next ?? 0;
     this.#positions.set(key, next);
+    // Without a witness it was just opened, or an operator adopted another log.
+    if (database.positions.committed.get(key)?.witness === null) return;
     if (next < before)
       this.report("position_never_goes_back", `${String(key)} went from ${String(before)} to ${String(next)}`, null);
+    if (broker.remade) return; // its offsets name records of two logs; at the end each of the second must be there
     const partition = Number(String(key).split(":").at(-1));
     for (const record of (broker.log[partition] ?? []).slice(before, next)) {
       const publication = this.#parts.scenario.publications.find((other) => other.record === record);
-      if (publication === undefined || publication.kind === "cancel" || this.#isAccepted(publication)) continue;
+      if (publication === undefined || broker.lost.has(record) || this.#isAccepted(publication)) continue;
       this.report(
         "position_skips_nothing",
         `offset ${String(record.offset)} of ${String(key)} was passed and nothing of it is in the ledger`,
@@ -205,8 +215,9 @@ export class Checkers {
     }
   }
 
-  #isAccepted({ record, wish }: Scenario["publications"][number]): boolean {
+  #isAccepted({ kind, record, wish }: Scenario["publications"][number]): boolean {
     const { database } = this.#parts;
+    if (kind === "cancel") return true;
     const isLetter = [...database.deadLetters.committed.values()].some(
       (letter) => letter.partition === record.partition && letter.offset === record.offset,
     );
@@ -218,13 +229,69 @@ export class Checkers {
   }
 
   #afterOffset(partition: number, next: number): void {
-    const position = this.#parts.database.positions.committed.get(positionKey(JOBS_TOPIC, partition))?.next ?? 0;
-    if (next > position)
+    const position = this.positionOf(partition);
+    if (next > position && !this.#parts.broker.remade)
       this.report(
         "offsets_behind_ledger",
         `Kafka's offset of partition ${String(partition)} is ${String(next)}, the ledger accepted up to ${String(position)}`,
         null,
       );
+  }
+
+  /** Of a log that was made anew: a position from the time before may lie beyond it, or name another record. */
+  #isReadToTheEnd(partition: number): boolean {
+    const { broker, database } = this.#parts;
+    const last = broker.log[partition]?.at(-1);
+    if (last === undefined) return true;
+    const position = database.positions.committed.get(positionKey(JOBS_TOPIC, partition));
+    return position?.next === last.offset + 1 && position.witness?.equals(recordWitness(last)) === true;
+  }
+
+  /** Next offset that the ledger accepts. */
+  positionOf(partition: number): number {
+    return this.#parts.database.positions.committed.get(positionKey(JOBS_TOPIC, partition))?.next ?? 0;
+  }
+
+  /** Sessions that die, or stop for long enough to be taken for dead: what they had marked may become a suspect. */
+  exposeMarks(sessions: readonly number[]): void {
+    for (const [key, { mark }] of this.#parts.database.turns.committed)
+      if (mark !== null && sessions.includes(mark.by)) this.#marked.add(`${String(key)}:${String(mark.offset)}`);
+  }
+
+  /** Published events of a kind, each once. */
+  alertsOf(kind: string): number {
+    const { published } = this.#parts.broker;
+    const events = published.filter(({ record }) => record.kind === "event" && this.#kindOf(record) === kind);
+    return new Set(events.map(({ record }) => record.no)).size;
+  }
+
+  #kindOf({ value }: { readonly value: Buffer | null }): string {
+    return (JSON.parse(value?.toString("utf8") ?? "{}") as { kind: string }).kind; // written by the renderer
+  }
+
+  #checkSuspects(): void {
+    const { database, scenario } = this.#parts;
+    for (const { code, topic, partition, offset } of database.deadLetters.committed.values()) {
+      if (code !== "CRASH_SUSPECT") continue;
+      const deadly = scenario.publications.some(
+        ({ record }) => isDeadly(record) && record.partition === partition && record.offset === offset,
+      );
+      const key = `${positionKey(topic, partition)}:${String(offset)}`;
+      if (!deadly && !this.#marked.has(key)) {
+        const message = `offset ${String(offset)} of partition ${String(partition)} is a suspect, and nobody died reading it`;
+        this.report("suspects_are_deadly", message, null);
+      }
+    }
+    if ([...database.jobs.committed.values()].some(({ jobId }) => jobId === "deadly"))
+      this.report("suspects_are_deadly", "a record that nobody survives became a job", "deadly");
+  }
+
+  #checkAlerts(): void {
+    const { broker } = this.#parts;
+    const stops = this.alertsOf("position.truncated") + this.alertsOf("position.other_topic");
+    if (stops > 0 && !broker.remade) this.report("alerts_are_true", "a partition stopped whose log is whole", null);
+    if (this.alertsOf("position.gap") > 0 && broker.lost.size === 0)
+      this.report("alerts_are_true", "a gap was told where no record is missing", null);
   }
 
   #atCall(id: string): void {
@@ -241,11 +308,13 @@ export class Checkers {
   isDrained(): boolean {
     const { database, broker } = this.#parts;
     if (database.outboxReady.committed.size > 0 || database.ready.committed.size > 0) return false;
-    const read = broker.log.every(
-      (log, partition) =>
-        (database.positions.committed.get(positionKey(JOBS_TOPIC, partition))?.next ?? 0) >= log.length,
-    );
-    if (!read) return false;
+    // Of records that are gone nobody hears before the next one comes.
+    const isUnread = (partition: number): boolean => {
+      const { low, high } = broker.bounds(partition);
+      return Math.max(low, this.positionOf(partition)) < high;
+    };
+    if (broker.log.some((_log, partition) => isUnread(partition))) return false;
+    if (broker.remade && broker.log.some((_log, partition) => !this.#isReadToTheEnd(partition))) return false;
     for (const job of database.jobs.committed.values()) if (job.state === "active") return false;
     for (const attempt of database.attempts.committed.values()) if (attempt.state === "sending") return false;
     return true;
@@ -256,6 +325,8 @@ export class Checkers {
     const report = this.report.bind(this);
     checkResults(this.#parts, report);
     checkBill(this.#parts, report);
+    this.#checkSuspects();
+    this.#checkAlerts();
     for (const id of this.#doubtful) {
       if (this.exposed.has(id) || books.unclear.has(id)) continue;
       report("doubt_is_bounded", `attempt ${id} came in doubt, and its router lived and its call ended`, null);

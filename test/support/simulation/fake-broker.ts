@@ -32,6 +32,11 @@ export class FakeBroker {
   readonly refused = new Map<string, PublishRefusal["of"]>();
   readonly #refusals: BrokerRefusals;
   readonly committed: number[];
+  /** Records that were deleted before the ledger had accepted them. */
+  readonly lost = new Set<IncomingRecord>();
+  /** Whether the jobs topic was deleted and made anew: the same offsets name other records since. */
+  remade = false;
+  readonly #low: number[];
   /** Rises with each change of the group; who has an older one must join again. */
   generation = 0;
   /** After each commit of the group. */
@@ -44,10 +49,42 @@ export class FakeBroker {
     this.#refusals = refusals;
     this.log = Array.from({ length: partitions }, () => []);
     this.committed = Array.from({ length: partitions }, () => 0);
+    this.#low = Array.from({ length: partitions }, () => 0);
   }
 
-  append(record: IncomingRecord): void {
-    this.log[record.partition]?.push(record);
+  /** @returns the record with its offset. */
+  append(record: IncomingRecord): IncomingRecord {
+    const placed = { ...record, offset: this.bounds(record.partition).high };
+    this.log[record.partition]?.push(placed);
+    return placed;
+  }
+
+  bounds(partition: number): { readonly low: number; readonly high: number } {
+    return { low: this.#low[partition] ?? 0, high: this.log[partition]?.length ?? 0 };
+  }
+
+  read(partition: number, since: number, countMax: number): readonly IncomingRecord[] {
+    return (this.log[partition] ?? []).slice(Math.max(since, this.bounds(partition).low), since + countMax);
+  }
+
+  /** Retention that is too short: all records of a partition go, read or not. @param accepted the ledger's next offset. */
+  deleteRecords(partition: number, accepted: number): void {
+    for (const record of (this.log[partition] ?? []).slice(accepted)) this.lost.add(record);
+    this.#low[partition] = this.bounds(partition).high;
+    this.#world.note(`records of ${String(partition)} deleted up to ${String(this.#low[partition])}`);
+  }
+
+  /** Somebody deletes the topic and makes it anew: offsets begin at 0 again, the group's are forgotten. */
+  remake(accepted: (partition: number) => number): void {
+    this.remade = true;
+    this.log.forEach((records, partition) => {
+      for (const record of records.slice(accepted(partition))) this.lost.add(record);
+      this.log[partition] = [];
+      this.#low[partition] = 0;
+      this.committed[partition] = 0;
+    });
+    this.#world.note("the jobs topic was made anew");
+    this.#rebalance();
   }
 
   /** Writes a send, or says why not; of a send with a record that is too long the others may be written all the same. */

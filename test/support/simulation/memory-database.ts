@@ -41,6 +41,7 @@ export class MemoryDatabase {
   readonly routers = new Table<rows.RouterRow>("routers");
   readonly positions = new Table<rows.PositionRow>("inbox_position");
   readonly turns = new Table<rows.TurnRow>("inbox_turns");
+  readonly stops = new Table<rows.StopRow>("inbox_stops");
   readonly jobKeys = new Table<rows.JobKeyRow>("job_key");
   readonly jobs = new Table<rows.JobRow>("jobs", transitions("jobs", JOB_TRANSITIONS));
   readonly executions = new Table<rows.ExecutionRow>("executions", transitions("executions", EXECUTION_TRANSITIONS));

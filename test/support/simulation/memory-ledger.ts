@@ -2,6 +2,7 @@ import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execut
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
 import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../../../src/domain/event/event.js";
+import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type {
@@ -38,6 +39,8 @@ import {
 import type { MemoryDatabase } from "./memory-database.js";
 import { expire } from "./memory-expire.js";
 import { finish } from "./memory-finish.js";
+import type { StopRow } from "./memory-rows.js";
+import { adoptPosition, noteStop, stopsOf, type MemoryAdoption } from "./memory-stops.js";
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
@@ -150,6 +153,18 @@ export class MemoryLedger implements Ledger {
 
   markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
     return markRecord(this.#context, session, positionKey(topic, partition), offset);
+  }
+
+  noteStop(session: SessionNo, stopped: StoppedPartition): Promise<void> {
+    return noteStop(this.#context, session, stopped);
+  }
+
+  stopsOf(topic: string, deadAfterMs: number): Promise<readonly StopRow[]> {
+    return stopsOf(this.#context, topic, deadAfterMs);
+  }
+
+  adoptPosition(adoption: MemoryAdoption, render: Renderer): Promise<boolean> {
+    return adoptPosition(this.#context, adoption, render);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {

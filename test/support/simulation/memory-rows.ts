@@ -7,6 +7,7 @@ import type {
   ServedAnswer,
 } from "../../../src/domain/execution/execution.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
+import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
 import type { WaitReason } from "../../../src/domain/execution/waits.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
@@ -36,6 +37,13 @@ export interface TurnRow {
   readonly turns: number;
   readonly session: number;
   readonly mark: { readonly offset: number; readonly by: number } | null;
+}
+
+export interface StopRow {
+  readonly partition: number;
+  readonly cause: StoppedPartition["cause"];
+  readonly next: number;
+  readonly session: number;
 }
 
 export interface JobKeyRow {

@@ -34,6 +34,10 @@ export interface Scenario {
   readonly replays: readonly number[];
   /** How often the schema registry can't be asked. */
   readonly registryTrouble: number;
+  /** When the jobs topic is deleted and made anew. */
+  readonly remadeAtMs: number | null;
+  /** From when on the broker deletes what nobody has read yet, once, as soon as there is something. */
+  readonly lossAtMs: number | null;
 }
 
 /** Longest value that the simulated broker takes. */
@@ -42,9 +46,11 @@ const LONG_PROMPT = "please ".repeat(1500);
 
 export interface Publication {
   readonly atMs: number;
-  readonly kind: "job" | "bad" | "cancel";
+  /** `deadly`: whoever reads it dies. */
+  readonly kind: "job" | "bad" | "cancel" | "deadly";
   readonly wish: JobWish | null;
-  readonly record: IncomingRecord;
+  /** Its offset is the log's when it was published; what is here before that is a guess. */
+  record: IncomingRecord;
 }
 
 const BUSY_MS = 12_000;
@@ -54,15 +60,18 @@ export function scenarioOf(seed: number): Scenario {
   const random = new SeededRandom(seed * 7919 + 13);
   const partitions = random.between(1, 3);
   const gentle = random.chance(0.1);
+  const hurried = seed % 5 < 2;
   const faults = faultsOf(new SeededRandom(seed * 104_729 + 7), gentle);
+  const { deadly, ...ofLog } = logFaultsOf(new SeededRandom(seed * 15_485_863 + 29), gentle, partitions);
   return {
     ...faults,
+    ...ofLog,
     seed,
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    publications: publicationsOf(random, partitions, gentle, seed % 5 < 2),
-    kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 5000)).sort((a, b) => a - b),
+    publications: [...publicationsOf(random, partitions, gentle, hurried), ...deadly],
+    kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 3500)).sort((a, b) => a - b),
     freezes: gentle
       ? []
       : times(random.between(0, 3), () => ({
@@ -77,7 +86,7 @@ export function scenarioOf(seed: number): Scenario {
     terms: random.chance(0.3) ? [START_MS + random.between(1000, 30_000)] : [],
     calmMs: START_MS + CALM_AFTER_MS,
     cutLedger: gentle ? 0 : random.pick([0, 0.002, 0.01]),
-    providerTrouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
+    providerTrouble: gentle ? 0 : random.pick(hurried ? [0.6] : [0.1, 0.3, 0.6]),
     brokerTrouble: gentle ? 0 : random.pick([0, 0.1, 0.3]),
     consumerAhead: gentle ? 0 : random.pick([0, 0.2]),
   };
@@ -105,12 +114,33 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
     })),
     replays: times(
       random.pick([0, 1, 2, 3]),
-      () => START_MS + random.pick([9000, 20_000, 45_000]) + random.next() * 40,
+      () => START_MS + random.pick([9000, 20_000, 33_000]) + random.next() * 40,
     ),
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };
   // Drawn last, so that the rest of what a seed breaks stays as it was. A body has about 60 bytes, or ten thousand.
   return { ...faults, marks: { ...faults.marks, bytesMax: random.pick([far, far, 130]) } };
+}
+
+/** What happens to the log itself: a record that kills its readers, a topic made anew, records deleted before anybody read them. */
+function logFaultsOf(
+  random: SeededRandom,
+  gentle: boolean,
+  partitions: number,
+): Pick<Scenario, "remadeAtMs" | "lossAtMs"> & { readonly deadly: readonly Publication[] } {
+  if (gentle) return { remadeAtMs: null, lossAtMs: null, deadly: [] };
+  const remadeAtMs = random.chance(0.15) ? START_MS + random.between(2000, 14_000) : null;
+  const lossAtMs = random.chance(0.25) ? START_MS + random.between(1000, 8000) : null;
+  const atMs = START_MS + random.between(500, BUSY_MS);
+  const record = recordAt(random.between(0, partitions - 1), 0, atMs, Buffer.from(DEADLY));
+  return { remadeAtMs, lossAtMs, deadly: random.chance(0.15) ? [{ atMs, kind: "deadly", wish: null, record }] : [] };
+}
+
+/** The value of a record that kills whoever reads it. */
+const DEADLY = '{"jobId":"deadly","tenant":"shop","body":{"model":"sim","messages":[]}}';
+
+export function isDeadly({ value }: IncomingRecord): boolean {
+  return value?.toString("latin1") === DEADLY;
 }
 
 function times<Item>(count: number, make: () => Item): Item[] {

@@ -3,7 +3,7 @@ import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import { isRegistryFramed, type ValueDecoder } from "../../../src/ports/value-decoder.js";
-import { RENDER } from "./fixture.js";
+import { JOBS_TOPIC, RENDER } from "./fixture.js";
 import { LedgerAway, type MemoryDatabase } from "./memory-database.js";
 import type { MemoryLedger } from "./memory-ledger.js";
 import type { MemoryReplayed } from "./memory-replay.js";
@@ -20,7 +20,10 @@ export interface OperatorParts {
   readonly replayed: (outcome: MemoryReplayed) => void;
 }
 
-/** Replays every letter that there is, one after another, as `sluice dlq replay --parked` does. */
+/** As the simulated routers have it. */
+const DEAD_AFTER_MS = 15_000;
+
+/** A person with the product's commands: `sluice dlq replay --parked` for every letter that there is, `sluice topics adopt`. */
 export class SimulatedOperator {
   readonly #parts: OperatorParts;
 
@@ -38,6 +41,23 @@ export class SimulatedOperator {
       const readmitted = isWithoutRequest ? await this.#readmit(letter) : null;
       this.#parts.replayed(readmitted === null ? first : await this.#replay(session, letter, readmitted));
     }
+  }
+
+  /** Adopts what `sluice status` lists as stopped, from the log's first record on. @returns how many. */
+  async adoptStopped(low: (partition: number) => number): Promise<number> {
+    const { ledger, life, world } = this.#parts;
+    const stops = await this.#untilAnswered(() => ledger.stopsOf(JOBS_TOPIC, DEAD_AFTER_MS));
+    let adopted = 0;
+    for (const { partition } of stops) {
+      // Serial: one transaction a partition.
+      const session = await this.#untilAnswered(() => ledger.openOperatorSession(life.name));
+      const expected = await this.#untilAnswered(() => ledger.position(JOBS_TOPIC, partition));
+      if (expected === null) continue;
+      const action = { byWhom: life.name, atMs: Math.floor(world.nowMs) };
+      const adoption = { topic: JOBS_TOPIC, partition, expected, from: low(partition), session, action };
+      if (await this.#untilAnswered(() => ledger.adoptPosition(adoption, RENDER))) adopted += 1;
+    }
+    return adopted;
   }
 
   #replay(session: number, { no }: DeadLetterRow, readmitted: AdmittedJob | null): Promise<MemoryReplayed> {

@@ -1,18 +1,21 @@
+import type { RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
-import type { Publisher } from "../../../src/ports/broker.js";
-import type { Ledger } from "../../../src/ports/ledger.js";
+import type { JobsConsumer, Publisher, RecordRun } from "../../../src/ports/broker.js";
+import type { InboxPosition } from "../../../src/ports/ledger.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
+import { InboxConsumer, type InboxSettings } from "../../../src/adapters/kafka/inbox-consumer.js";
 import { PartitionAlerts } from "../../../src/app/partition-alerts.js";
 import { Session } from "../../../src/app/session/session.js";
-import type { SessionParts, SessionSettings } from "../../../src/app/session/session-parts.js";
+import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/app/session/session-parts.js";
 import type { FakeBroker } from "./fake-broker.js";
-import { FakeInbox } from "./fake-inbox.js";
+import { fakeKafka } from "./fake-kafka-client.js";
 import type { FakeProvider } from "./fake-provider.js";
 import { ACCOUNTS, CATALOG, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
 import { LedgerAway } from "./memory-database.js";
+import type { MemoryLedger } from "./memory-ledger.js";
 import type { Life, World } from "./world.js";
 
 /** Small numbers, so that each bound is met within a few records. */
@@ -24,7 +27,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
     backoffMaxMs: 3000,
     retryAfterMaxMs: 60_000,
     claimSizeMax: 4,
-    idlePollMs: 500,
+    idlePollMs: 1500,
     // Short enough that some of the simulated connections take longer.
     sendWithinMs: 50,
     unsentMax: 100,
@@ -44,15 +47,32 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
   shutdownGraceMs: 12_000,
   jobsTopics: [JOBS_TOPIC],
 };
+/** Only its topics and the heartbeat matter to the simulated client. */
+const CONSUMER: InboxSettings = {
+  groupId: "sluice",
+  topics: [JOBS_TOPIC],
+  sessionTimeoutMs: 6000,
+  heartbeatMs: 1500,
+  maxWaitMs: 200,
+  partitionsAtOnce: 1,
+  bytesMax: 1_000_000,
+  bytesPerPartition: 1_000_000,
+};
 const ACCOUNT = { concurrency: 6, callTimeoutMs: 8000, connectTimeoutMs: 1000 } as const;
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
+
+/** How a consumer hears what the ledger says; as it is, unless a planted bug says otherwise. */
+export interface Hearing {
+  readonly position: (position: InboxPosition) => InboxPosition;
+  readonly mark: (mark: RecordMark | null) => RecordMark | null;
+}
 
 export interface RouterParts {
   readonly world: World;
   readonly life: Life;
   readonly broker: FakeBroker;
-  readonly ledger: Ledger;
+  readonly ledger: MemoryLedger;
   readonly publisher: Publisher;
   readonly providers: ReadonlyMap<string, FakeProvider>;
   readonly admission: JobAdmission;
@@ -65,6 +85,10 @@ export interface RouterParts {
   readonly turned: (paused: boolean) => void;
   /** Fetching stops for these reasons. */
   readonly paused: (reasons: readonly unknown[]) => void;
+  /** Asked before records are read; true: the process dies of one of them. */
+  readonly diesOf: (run: RecordRun) => boolean;
+  /** What a planted bug makes of the ledger's words about partitions. */
+  readonly hears: Hearing;
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
@@ -104,29 +128,16 @@ export class SimulatedRouter {
   }
 
   #sessionParts(): SessionParts {
-    const { world, life, broker, ledger, publisher, providers, admission } = this.#parts;
-    const { doubtPolicy, aheadChance, commitsFirst, neverResumes, decoder, turned, marks } = this.#parts;
+    const { world, broker, ledger, publisher, providers, admission, doubtPolicy, marks } = this.#parts;
     const account = { ...ACCOUNT, inDoubt: { ...DOUBT, policy: doubtPolicy } };
     return {
       ports: {
         ledger,
         mendable: (error) => error instanceof LedgerAway,
         rehearse: () => Promise.resolve(),
-        openConsumer: ({ sink }) =>
-          new FakeInbox({
-            world,
-            life,
-            broker,
-            ledger,
-            sink,
-            decoder,
-            turned,
-            aheadChance,
-            commitsFirst,
-            neverResumes,
-          }),
-        noteStop: () => Promise.reject(new Error("no partition of the simulation is ever stopped")),
-        offsets: (_topic, partition) => Promise.resolve({ low: 0, high: broker.log[partition]?.length ?? 0 }),
+        openConsumer: (ears) => this.#openConsumer(ears),
+        noteStop: (session, stopped) => ledger.noteStop(session, stopped),
+        offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
         publisher,
         providers,
         checkSchema: () => ({ kind: "fits" }), // no job of the scenario expects one
@@ -139,6 +150,51 @@ export class SimulatedRouter {
       rules: { admission, catalog: CATALOG, renderSettings: RENDER_SETTINGS },
       settings: { ...SETTINGS, pending: marks, accounts: new Map(ACCOUNTS.map((name) => [name, account])) },
     };
+  }
+
+  #openConsumer({ session, sink, alert }: ConsumerEars): JobsConsumer {
+    const { broker, ledger, decoder, diesOf, hears } = this.#parts;
+    return new InboxConsumer({
+      kafka: fakeKafka({
+        ...this.#parts,
+        crashed: (error) => {
+          this.#crashed(error);
+        },
+      }),
+      settings: CONSUMER,
+      // What dies never goes on.
+      sink: { offer: (run) => (diesOf(run) ? new Promise(() => undefined) : sink.offer(run)) },
+      position: (topic, partition) => this.#position(topic, partition),
+      openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
+      turns: {
+        session,
+        begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
+        mark: async (topic, partition) => hears.mark(await ledger.mark(topic, partition)),
+        markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
+      },
+      offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
+      decoder,
+      clock: this.#clock,
+      log: this.#log(),
+      alert,
+    });
+  }
+
+  /** At times it is further than what the ledger will say next: a failover that lost the ledger's tail lies in between. */
+  async #position(topic: string, partition: number): Promise<InboxPosition | null> {
+    const { world, broker, ledger, aheadChance, hears } = this.#parts;
+    const known = await ledger.position(topic, partition);
+    const position = known === null ? null : hears.position(known);
+    if (position === null || !world.random.chance(aheadChance())) return position;
+    // Never so far that no record is left to notice it by.
+    const end = Math.max(broker.bounds(partition).high - 1, position.next);
+    const next = Math.min(position.next + world.random.between(1, 4), end);
+    return next === position.next ? position : { next, witness: null };
+  }
+
+  /** The client starts anew whatever its handler throws; only what the ledger's absence explains may be thrown. */
+  #crashed(error: unknown): void {
+    if (!(error instanceof LedgerAway)) this.#parts.logged("consumer.broke", { error });
   }
 
   #log(): Log {

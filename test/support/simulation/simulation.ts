@@ -1,7 +1,7 @@
 import type { SessionNo } from "../../../src/domain/ids.js";
-import type { Publisher } from "../../../src/ports/broker.js";
+import type { Publisher, RecordRun } from "../../../src/ports/broker.js";
 import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
-import { attemptId } from "../../../src/domain/job/ids.js";
+import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import { Checkers, type Violation } from "./checkers.js";
 import { ACCOUNTS, createSimulatedAdmission, SIDE_TOPIC, START_MS } from "./fixture.js";
 import { FakeBroker, FakePublisher } from "./fake-broker.js";
@@ -11,9 +11,9 @@ import { jobHistory } from "./job-history.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
-import { scenarioOf, VALUE_BYTES_MAX, type Scenario } from "./scenario.js";
+import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario } from "./scenario.js";
 import { SimulatedOperator } from "./simulated-operator.js";
-import { SimulatedRouter } from "./simulated-router.js";
+import { SimulatedRouter, type Hearing } from "./simulated-router.js";
 import { Life, World } from "./world.js";
 
 /** A way in which the gateway could be wrong, put in from outside to see whether the checkers find it. */
@@ -21,6 +21,7 @@ export interface PlantedBug {
   readonly rules?: Partial<LedgerRules>;
   readonly publisher?: (real: Publisher) => Publisher;
   readonly commitsFirst?: boolean;
+  readonly hears?: Partial<Hearing>;
   /** What the stages ask of the consumer to go on does not reach it. */
   readonly neverResumes?: boolean;
 }
@@ -29,6 +30,8 @@ export interface PlantedBug {
 export interface Faults {
   kills: number;
   freezes: number;
+  /** Of these, ended while another router called for the same execution. */
+  rivals: number;
   /** Sessions that ended while their process lived: declared dead by others. */
   fences: number;
   clockJumps: number;
@@ -39,6 +42,13 @@ export interface Faults {
   resumes: number;
   /** The schema registry could not be asked. */
   registryAway: number;
+  /** Routers that died of a record. */
+  deadlyReads: number;
+  /** The jobs topic was made anew; records were deleted unread. */
+  remakes: number;
+  losses: number;
+  /** Partitions that an operator adopted after they had stopped. */
+  adopted: number;
   /** Dead letters that an operator replayed, by what became of them. */
   replaysQueued: number;
   replaysJoined: number;
@@ -64,12 +74,20 @@ export interface SimulationResult {
     readonly topicRefused: number;
     /** Records that became dead letters for it. */
     readonly undeliverable: number;
+    /** Records that became dead letters since their readers died. */
+    readonly crashSuspects: number;
+    /** Published alerts about partitions, by cause. */
+    readonly truncated: number;
+    readonly otherTopic: number;
+    readonly gaps: number;
     /** Jobs that came in the registry's framing. */
     readonly framed: number;
   };
 }
 
 const HORIZON_MS = 400_000;
+const LOOK_FOR_UNREAD_MS = 20;
+const ADOPT_EVERY_MS = 7000;
 /** An open transaction of a process that says nothing any more is ended by the database. */
 const IDLE_IN_TRANSACTION_MS = 5000;
 
@@ -105,12 +123,17 @@ export class Simulation {
   readonly #faults: Faults = {
     kills: 0,
     freezes: 0,
+    rivals: 0,
     fences: 0,
     clockJumps: 0,
     pauses: 0,
     bytePauses: 0,
     resumes: 0,
     registryAway: 0,
+    deadlyReads: 0,
+    remakes: 0,
+    losses: 0,
+    adopted: 0,
     replaysQueued: 0,
     replaysJoined: 0,
     replaysCached: 0,
@@ -133,19 +156,25 @@ export class Simulation {
       books: this.#books,
       scenario: this.#scenario,
     });
+    const { onCall } = this.#books;
+    this.#books.onCall = (id) => {
+      onCall(id);
+      this.#wakeRivals(id);
+    };
   }
 
   async run(): Promise<SimulationResult> {
     const world = this.#world;
     const { publications, freezes, terms, clockJumps, routers } = this.#scenario;
-    publications.forEach(({ atMs, record }, index) => {
+    publications.forEach((publication, index) => {
       this.#pending += 1;
-      // Also those of one millisecond in the order of their offsets.
-      world.at(atMs - START_MS + index / 1000, "produce", null, () => {
+      // Also those of one millisecond in the order of the scenario.
+      world.at(publication.atMs - START_MS + index / 1000, "produce", null, () => {
         this.#pending -= 1;
-        this.#broker.append(record);
+        publication.record = this.#broker.append(publication.record);
       });
     });
+    this.#breakTheLog();
     for (let count = 0; count < routers; count += 1) this.#startAfter(world.random.between(0, 500));
     for (const { atMs, forMs } of freezes)
       world.at(atMs - START_MS, "freeze", null, () => {
@@ -193,6 +222,10 @@ export class Simulation {
         recordsRefused: refusals.filter((of) => of === "records").length,
         topicRefused: refusals.filter((of) => of === "topic").length,
         undeliverable: letters.filter(({ code }) => code === "REPLY_UNDELIVERABLE").length,
+        crashSuspects: letters.filter(({ code }) => code === "CRASH_SUSPECT").length,
+        truncated: this.#checkers.alertsOf("position.truncated"),
+        otherTopic: this.#checkers.alertsOf("position.other_topic"),
+        gaps: this.#checkers.alertsOf("position.gap"),
         framed: this.#broker.log.flat().filter(({ value }) => isRegistryFramed(value)).length,
       },
     };
@@ -267,6 +300,8 @@ export class Simulation {
       decoder: new FakeDecoder(world, life, unlessCalm(this.#scenario.registryTrouble), () => {
         this.#faults.registryAway += 1;
       }),
+      diesOf: (run) => this.#diesOf(life, run),
+      hears: { position: (position) => position, mark: (mark) => mark, ...this.#bug.hears },
       turned: (paused) => {
         this.#faults[paused ? "pauses" : "resumes"] += 1;
       },
@@ -305,12 +340,28 @@ export class Simulation {
     this.#nextKill += 1;
     this.#faults.kills += 1;
     this.#world.note(`KILL ${life.name} at ${label}`);
+    this.#die(running);
+    return true;
+  }
+
+  #die(running: Running): void {
+    const { life } = running;
     life.dead = true;
     running.ledger.disconnect(true);
     this.#exposeCalls(running);
     this.#running = this.#running.filter((other) => other !== running);
     this.#broker.missIfSilent(life);
     this.#startAfter(this.#world.random.between(100, 6000));
+  }
+
+  /** Before a router reads records: whether it dies of one. A refused one is not read. */
+  #diesOf(life: Life, { records, decoded }: RecordRun): boolean {
+    if (!records.some((record) => isDeadly(record) && decoded?.get(record)?.kind !== "refused")) return false;
+    const running = this.#running.find((other) => other.life === life);
+    if (running === undefined) return false;
+    this.#faults.deadlyReads += 1;
+    this.#world.note(`${life.name} dies of a record`);
+    this.#die(running);
     return true;
   }
 
@@ -321,22 +372,104 @@ export class Simulation {
     const { life, ledger } = running;
     this.#faults.freezes += 1;
     this.#world.note(`FREEZE ${life.name} for ${String(forMs)}`);
-    life.stoppedUntilMs = this.#world.nowMs + forMs;
+    this.#world.stop(life, forMs, () => {
+      this.#exposeCalls(running);
+    });
     this.#broker.missIfSilent(life);
     this.#exposeCalls(running);
     this.#world.at(IDLE_IN_TRANSACTION_MS, "idle-in-transaction", null, () => {
       if (life.stoppedUntilMs > this.#world.nowMs) ledger.disconnect(false);
     });
-    this.#world.at(forMs, "thaw", null, () => {
-      this.#exposeCalls(running);
+  }
+
+  /** A stopped router that had called for the same execution may wake just now: with its call's end in hand, and another call in the air. */
+  #wakeRivals(id: string): void {
+    const stopped = this.#running.filter(({ life }) => life.stoppedUntilMs > this.#world.nowMs);
+    if (stopped.length === 0) return;
+    const attempts = [...this.#database.attempts.committed.values()];
+    const no = parseAttemptId(id)?.no;
+    const execution = attempts.find(({ intent }) => intent.no === no)?.execution.no;
+    for (const running of stopped) {
+      const called = attempts.some(
+        (row) => row.execution.no === execution && running.sessions.some((session) => session === row.session),
+      );
+      if (!called || this.#world.random.chance(0.3)) continue;
+      this.#world.at(this.#world.random.next() * 20, "wake", null, () => {
+        if (running.life.stoppedUntilMs <= this.#world.nowMs) return;
+        this.#faults.rivals += 1;
+        this.#world.wake(running.life);
+        this.#exposeCalls(running);
+      });
+    }
+  }
+
+  #breakTheLog(): void {
+    const world = this.#world;
+    const { remadeAtMs, lossAtMs } = this.#scenario;
+    if (lossAtMs !== null)
+      world.at(lossAtMs - START_MS, "retention", null, () => {
+        this.#loseUnread();
+      });
+    if (remadeAtMs === null) return;
+    this.#pending += 1;
+    world.at(remadeAtMs - START_MS, "topic made anew", null, () => {
+      this.#pending -= 1;
+      this.#faults.remakes += 1;
+      this.#broker.remake((partition) => this.#checkers.positionOf(partition));
+      this.#adoptAgain();
+    });
+  }
+
+  /** Once, of the first partition that has something unread. */
+  #loseUnread(): void {
+    const broker = this.#broker;
+    const unread = broker.log.findIndex((log, partition) => log.length > this.#checkers.positionOf(partition));
+    if (unread === -1 || broker.remade) {
+      if (!this.#calm())
+        this.#world.at(LOOK_FOR_UNREAD_MS, "retention", null, () => {
+          this.#loseUnread();
+        });
+      return;
+    }
+    this.#faults.losses += 1;
+    broker.deleteRecords(unread, this.#checkers.positionOf(unread));
+  }
+
+  /** An operator who looks at the status from time to time. */
+  #adoptAgain(): void {
+    this.#world.at(ADOPT_EVERY_MS, "operator", null, () => {
+      this.#operator()
+        .adoptStopped((partition) => this.#broker.bounds(partition).low)
+        .then(
+          (adopted) => {
+            this.#faults.adopted += adopted;
+            this.#adoptAgain();
+          },
+          (error: unknown) => {
+            this.#broke("an operator's command", error);
+          },
+        );
     });
   }
 
   #replayAll(): void {
+    this.#operator()
+      .run()
+      .then(
+        () => {
+          this.#pending -= 1;
+        },
+        (error: unknown) => {
+          this.#broke("an operator's command", error);
+        },
+      );
+  }
+
+  #operator(): SimulatedOperator {
     const world = this.#world;
     this.#lives += 1;
     const life = new Life(`operator-${String(this.#lives)}`);
-    const operator = new SimulatedOperator({
+    return new SimulatedOperator({
       world,
       life,
       database: this.#database,
@@ -352,14 +485,6 @@ export class Simulation {
         if (outcome.kind === "replayed") this.#faults[REPLAYS[outcome.how]] += 1;
       },
     });
-    operator.run().then(
-      () => {
-        this.#pending -= 1;
-      },
-      (error: unknown) => {
-        this.#broke("an operator's command", error);
-      },
-    );
   }
 
   #broke(what: string, error: unknown): void {
@@ -397,11 +522,15 @@ export class Simulation {
     const running = this.#anyRunning();
     if (running === undefined) return;
     this.#world.note(`TERM ${running.life.name}`);
-    running.router.terminate();
+    // A stopped process hears of it when it goes on.
+    this.#world.at(0, "sigterm", running.life, () => {
+      running.router.terminate();
+    });
   }
 
-  /** Calls whose end this router may never write down: only they may come in doubt. */
+  /** Calls whose end this router may never write down: only they may come in doubt. And the record that it was about to read alone. */
   #exposeCalls({ sessions }: Running): void {
+    this.#checkers.exposeMarks(sessions);
     for (const row of this.#database.attempts.committed.values()) {
       if (row.state === "sending" && sessions.some((session) => session === row.session))
         this.#checkers.exposed.add(attemptId(row.execution.day, row.intent.no));

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../../../src/ports/system.js";
+import { EventTrace } from "./event-trace.js";
 import { SeededRandom } from "./seeded-random.js";
 
 /**
@@ -37,8 +37,9 @@ export class World {
   /** Asked before each event of a router; true: that router is killed there instead. */
   interrupt: (life: Life, label: string) => boolean = () => false;
   readonly #queue: WorldEvent[] = [];
-  readonly #trace = createHash("sha256");
-  #lines: string[] = [];
+  /** Of routers that are stopped. */
+  #parked: WorldEvent[] = [];
+  readonly #trace = new EventTrace();
 
   constructor(seed: number, startMs: number) {
     this.seed = seed;
@@ -60,6 +61,24 @@ export class World {
   /** A short, random delay: the place where a crash or another router may come in between. */
   step(life: Life | null, label: string): Promise<void> {
     return this.wait(life, label, this.random.chance(0.03) ? this.random.between(1, 200) : this.random.next() * 3);
+  }
+
+  /** What is due meanwhile waits until it wakes. @param woke at the end of this time, unless something woke it before. */
+  stop(life: Life, forMs: number, woke: () => void): void {
+    const untilMs = this.nowMs + forMs;
+    life.stoppedUntilMs = untilMs;
+    this.at(forMs, "thaw", null, () => {
+      if (life.stoppedUntilMs !== untilMs) return; // woken, or stopped again meanwhile
+      this.wake(life);
+      woke();
+    });
+  }
+
+  wake(life: Life): void {
+    life.stoppedUntilMs = this.nowMs;
+    const due = this.#parked.filter((event) => event.life === life);
+    this.#parked = this.#parked.filter((event) => event.life !== life);
+    for (const event of due) this.#push({ ...event, atMs: this.nowMs });
   }
 
   clock(life: Life): Clock {
@@ -84,24 +103,17 @@ export class World {
 
   /** Adds a line to the event trace. */
   note(line: string): void {
-    this.#lines.push(`${String(Math.round(this.nowMs * 1000))} ${line}\n`);
-    if (this.#lines.length >= 256) this.#flush();
-  }
-
-  #flush(): void {
-    this.#trace.update(this.#lines.join(""));
-    this.#lines = [];
+    this.#trace.add(this.nowMs, "", line);
   }
 
   traceHash(): string {
-    this.#flush();
-    return this.#trace.copy().digest("hex");
+    return this.#trace.hash();
   }
 
   /** Runs until `over` says so or nothing is left, at most to `endMs`. @returns whether `over` said so. */
   async run(over: () => boolean, endMs: number): Promise<boolean> {
-    for (;;) {
-      await settled();
+    for (let turn = 1; ; turn += 1) {
+      await settled(turn);
       if (over()) return true;
       const event = this.#pop();
       if (event === null || event.atMs > endMs) return false;
@@ -110,13 +122,13 @@ export class World {
       if (life !== null) {
         if (life.dead) continue;
         if (life.stoppedUntilMs > this.nowMs) {
-          this.#push({ ...event, atMs: life.stoppedUntilMs });
+          this.#parked.push(event);
           continue;
         }
         if (this.interrupt(life, event.label)) continue;
       }
       this.events += 1;
-      this.note(`${life?.name ?? "-"} ${event.label}`);
+      this.#trace.add(this.nowMs, life?.name ?? "-", event.label);
       event.run();
     }
   }
@@ -154,7 +166,16 @@ function isBefore(one: WorldEvent, other: WorldEvent): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
 }
 
-/** Every promise that can go on has gone on: the loop behind `setImmediate` runs only when no microtask is left. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Each of so many turns goes through Node's event loop, where rejections that nobody handles are told. */
+const LOOP_EVERY = 16;
+
+/**
+ * Every promise that can go on has gone on: Node takes the next tick, like the next turn of its loop, only when no microtask is left.
+ * A tick costs a tenth of a turn of the loop, which asks the system for work each time.
+ */
+function settled(turn: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (turn % LOOP_EVERY === 0) setImmediate(resolve);
+    else process.nextTick(resolve);
+  });
 }
