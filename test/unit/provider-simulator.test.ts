@@ -53,6 +53,12 @@ beforeAll(async () => {
     "openai-compatible": simulator.openaiBaseUrl,
   };
   for (const [kind, baseUrl] of Object.entries(baseUrls)) opened.set(kind, await openAt(kind, baseUrl));
+  const servers = {
+    vllm: simulator.vllmBaseUrl,
+    "llama.cpp": simulator.llamaCppBaseUrl,
+    ollama: simulator.ollamaBaseUrl,
+  };
+  for (const [name, baseUrl] of Object.entries(servers)) opened.set(name, await openAt("openai-compatible", baseUrl));
 });
 
 afterAll(async () => {
@@ -228,4 +234,32 @@ test("what can't be told to a provider is never sent", async () => {
   expect(outcome).toMatchObject({ kind: "failed", outcome: "refused", sent: "no" });
   expect(outcome).toHaveProperty("message", expect.stringContaining("logit_bias"));
   expect(row).toBeUndefined();
+});
+
+describe("an output cap goes under the name that is taken there:", () => {
+  const hi = [{ role: "user", content: "Begin." }];
+  const capped: readonly (readonly [RequestFormat, Readonly<Record<string, unknown>>])[] = [
+    ["openai.chat", { messages: hi, max_completion_tokens: 2 }],
+    ["openai.chat", { messages: hi, max_tokens: 2 }],
+    ["anthropic.messages", { messages: hi, max_tokens: 2 }],
+    ["gemini.generate", { contents: [{ parts: [{ text: "Begin." }] }], generationConfig: { maxOutputTokens: 2 } }],
+  ];
+  const places = [
+    ["vllm", "qwen"],
+    ["llama.cpp", "qwen"],
+    ["ollama", "qwen"],
+    ["openai", "gpt-4.1-mini"],
+    ["openai", "gpt-5-mini"],
+  ];
+
+  test.each(places)("%s with %s", async (place, model) => {
+    for (const [format, body] of capped) {
+      const { outcome, row } = await ask(place, format, model, body);
+      expect([format, outcome]).toEqual([
+        format,
+        expect.objectContaining({ kind: "answered", finishReason: "length" }),
+      ]);
+      expect(row).toMatchObject({ outputTokens: 2 });
+    }
+  });
 });
