@@ -25,7 +25,7 @@ interface RegistryLine {
   readonly facts: KindFacts;
   /** Loaded when an account of the kind is opened: commands that call nobody don't wait for an HTTP client. */
   readonly code: () => Promise<ProviderCode>;
-  /** Null: it has no batch API. */
+  /** Null: it has no batch API, or its adapter has no batch side yet. */
   readonly batch: (() => Promise<BatchCode>) | null;
 }
 
@@ -65,7 +65,7 @@ export async function openProvider(kind: ProviderKind, settings: ProviderSetting
   return createDirect(settings);
 }
 
-/** The batch side of one account; null for a kind without a batch API. @throws TypeError as `openProvider`. */
+/** The batch side of one account; null for a kind without one. @throws TypeError as `openProvider`. */
 export async function openBatchProvider(kind: ProviderKind, settings: BatchSettings): Promise<BatchProvider | null> {
   const code = await lineOf(kind).batch?.();
   return code === undefined ? null : code.createBatch(settings);

@@ -1,6 +1,7 @@
 import type { BillingRule } from "../cost/billing-rule.js";
 import type { RequestFormat } from "../job/job.js";
 import type { ModelRule } from "./model-rule.js";
+import type { RefusedMembers } from "./refused-members.js";
 import type { ProviderKind, UnseenTokens } from "./route.js";
 
 /** What is true of every account of one kind of provider. The adapters' registry holds one of these for each. */
@@ -15,6 +16,8 @@ export interface KindFacts {
   readonly sampling: SamplingFacts;
   /** In what its models differ. */
   readonly models: readonly ModelRule[];
+  /** What it refuses of its format from any model; left out: nothing. */
+  readonly refuses?: RefusedMembers;
   readonly billing: BillingRule;
 }
 

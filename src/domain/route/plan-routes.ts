@@ -4,7 +4,7 @@ import { modelFacts } from "./catalog.js";
 import type { Account, AliasCandidate, Catalog, ModelFacts } from "./catalog.js";
 import { familyOf, spokenFormat } from "./format-family.js";
 import type { KindFacts } from "./kind-facts.js";
-import { reasonOfAsks, type AskedModel } from "./reason-of-asks.js";
+import { reasonOfBody, type AskedModel } from "./reason-of-body.js";
 import { outputTokensBound } from "./request-facts.js";
 import type { RequestFacts } from "./request-facts.js";
 import type { RejectedRoute, Route, RoutePlan } from "./route.js";
@@ -313,7 +313,7 @@ function reasonOfRequest(candidate: Candidate, facts: RequestFacts): string | nu
   const { route, facts: model } = candidate;
   return (
     reasonOfNeeds(route, model, facts) ??
-    (isForeign(candidate, facts) ? null : reasonOfAsks(askedModel(candidate), facts.asks)) ??
+    (isForeign(candidate, facts) ? null : reasonOfBody(askedModel(candidate), facts.bodyText, facts.asks)) ??
     reasonOfLength(route, model.maxOutputTokens, facts) ??
     reasonOfCost(route, facts)
   );
@@ -355,7 +355,7 @@ function reasonOfFormat(candidate: Candidate, facts: RequestFacts, dryRuns: DryR
 }
 
 function askedModel({ route, facts, kind }: Candidate): AskedModel {
-  return { name: route.model, facts, sampling: kind.sampling };
+  return { name: route.model, facts, kind };
 }
 
 /** Upper bound of what this request can cost on this route: what is reserved before the call, and what a doubtful call is bounded by. */

@@ -1,7 +1,7 @@
 import { translateRequest } from "../format/translate.js";
 import type { RequestFormat } from "../job/job.js";
 import { modelAsks } from "./model-asks.js";
-import { reasonOfAsks, type AskedModel } from "./reason-of-asks.js";
+import { reasonOfBody, type AskedModel } from "./reason-of-body.js";
 import type { RequestFacts } from "./request-facts.js";
 import { topLevelMembers } from "./top-level-members.js";
 
@@ -23,5 +23,6 @@ export function reasonOfTranslation(to: Translation, facts: RequestFacts, dryRun
     dryRuns.set(to.spoken, told);
   }
   if (told.kind === "not_carried") return told.reasons.join("; ");
-  return reasonOfAsks(to.model, modelAsks(to.spoken, told.bodyText, topLevelMembers(told.bodyText) ?? []));
+  const asks = modelAsks(to.spoken, told.bodyText, topLevelMembers(told.bodyText) ?? []);
+  return reasonOfBody(to.model, told.bodyText, asks);
 }

@@ -1,18 +1,20 @@
 import type { ModelFacts } from "./catalog.js";
-import type { SamplingFacts } from "./kind-facts.js";
+import type { KindFacts } from "./kind-facts.js";
 import type { ModelAsks } from "./model-asks.js";
 import type { ModelRule } from "./model-rule.js";
+import { reasonOfMembers } from "./refused-members.js";
 
 /** A model, as far as it decides what may be asked of it. */
 export interface AskedModel {
   readonly name: string;
   readonly facts: Pick<ModelFacts, "samplingParams" | "capabilities" | "rule">;
-  readonly sampling: SamplingFacts;
+  readonly kind: Pick<KindFacts, "kind" | "sampling" | "refuses">;
 }
 
-/** Why the model would refuse what is asked, in words; null when nothing is known against it. */
-export function reasonOfAsks(model: AskedModel, asks: ModelAsks): string | null {
-  return reasonOfThinking(model, asks) ?? reasonOfSampling(model, asks);
+/** Why provider or model would refuse a body in the provider's format, in words; null when nothing is known against it. */
+export function reasonOfBody(model: AskedModel, bodyText: string, asks: ModelAsks): string | null {
+  const { kind, refuses = null } = model.kind;
+  return reasonOfMembers(kind, refuses, bodyText) ?? reasonOfThinking(model, asks) ?? reasonOfSampling(model, asks);
 }
 
 function reasonOfThinking({ name, facts }: AskedModel, { effort, thinking }: ModelAsks): string | null {
@@ -43,14 +45,14 @@ function reasonOfBudget(name: string, { budget }: ModelRule, tokens: number): st
 
 function reasonOfSampling(model: AskedModel, asks: ModelAsks): string | null {
   if (asks.sampling.length === 0 || takesSampling(model, asks.effort)) return null;
-  const refused = asks.sampling.filter(({ neutral }) => !(neutral && model.sampling.neutralTaken));
+  const refused = asks.sampling.filter(({ neutral }) => !(neutral && model.kind.sampling.neutralTaken));
   return refused.length === 0 ? null : `${model.name} takes no ${refused.map(({ name }) => name).join(", ")}`;
 }
 
-function takesSampling({ facts, sampling }: AskedModel, effort: string | null): boolean {
+function takesSampling({ facts, kind }: AskedModel, effort: string | null): boolean {
   if (!facts.samplingParams) return false;
   const { rule } = facts;
   if (rule?.samplingEfforts !== undefined)
     return rule.samplingEfforts.includes(effort ?? rule.effortByDefault ?? "unknown");
-  return !(sampling.reasoningRefuses && facts.capabilities?.includes("reasoning") === true);
+  return !(kind.sampling.reasoningRefuses && facts.capabilities?.includes("reasoning") === true);
 }
