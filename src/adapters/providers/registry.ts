@@ -7,6 +7,7 @@ import type { BatchSettings } from "./batch-http.js";
 import { COMPATIBLE } from "./compatible/facts.js";
 import type { ProviderSettings } from "./direct-call.js";
 import { GEMINI } from "./gemini/facts.js";
+import { GROQ } from "./groq/facts.js";
 import { OPENAI } from "./openai/facts.js";
 
 /** What a provider's folder must offer. */
@@ -46,6 +47,7 @@ const PROVIDERS: readonly RegistryLine[] = [
     code: () => import("./gemini/gemini-provider.js"),
     batch: () => import("./gemini/gemini-batch-provider.js"),
   },
+  { facts: GROQ, code: () => import("./groq/groq-provider.js"), batch: null },
   { facts: COMPATIBLE, code: () => import("./compatible/compatible-provider.js"), batch: null },
 ];
 
