@@ -21,29 +21,59 @@ function topicsNamed(jobs: string, results: string, costs: string, events: strin
   return { jobs, results, costs, events, deadLetters: `${jobs}.dlq` };
 }
 
+/** A provider account of the run, and the model that the alias `cheap` means there. */
+export interface DemoAccount {
+  readonly name: string;
+  readonly kind: string;
+  /** `${NAME}_…` references: what they stand for is in the environment of the gateway's processes only. Null: the provider's own address. */
+  readonly baseUrl: string | null;
+  readonly apiKey: string;
+  readonly model: string;
+  readonly concurrency: number;
+}
+
+/** The accounts at the simulator, in the order of trial. */
+export function simulatedAccounts(scope: DemoScope): readonly DemoAccount[] {
+  const openai = {
+    name: "openai-main",
+    kind: "openai",
+    baseUrl: "${OPENAI_BASE_URL}",
+    apiKey: "${OPENAI_API_KEY}",
+    model: "gpt-4.1-mini",
+    concurrency: 64,
+  };
+  const claude = {
+    name: "claude-main",
+    kind: "anthropic",
+    baseUrl: "${ANTHROPIC_BASE_URL}",
+    apiKey: "${ANTHROPIC_API_KEY}",
+    model: "claude-haiku-4-5",
+    concurrency: 32,
+  };
+  return scope.anthropic ? [openai, claude] : [openai];
+}
+
 export interface DemoConfigOptions {
   readonly environment: string;
   readonly topics: DemoTopics;
   readonly doubt: "retry" | "fail";
-  readonly scope: DemoScope;
+  readonly accounts: readonly DemoAccount[];
 }
+
+/** What the alias `cheap` caps an answer at when the job says nothing. */
+export const OUTPUT_TOKENS_MAX = 512;
 
 /**
  * The gateway's config file of one run, as YAML. Addresses and keys stay `${…}` references, as in an operator's file; the
  * environment of the gateway's processes holds them.
  */
 export function demoConfig(options: DemoConfigOptions): string {
-  const { topics, scope } = options;
+  const { topics, accounts } = options;
   const inDoubt = { policy: options.doubt, graceMs: 30_000 };
-  const account = (kind: string, name: string, concurrency: number): Readonly<Record<string, unknown>> => ({
-    kind,
-    baseUrl: `\${${name}_BASE_URL}`,
-    apiKey: `\${${name}_API_KEY}`,
-    limits: { concurrency },
-    inDoubt,
-  });
-  const openai = { "openai-main": account("openai", "OPENAI", 64) };
-  const claude = scope.anthropic ? { "claude-main": account("anthropic", "ANTHROPIC", 32) } : {};
+  const providers = accounts.map(({ name, kind, baseUrl, apiKey, concurrency }) => [
+    name,
+    { kind, ...(baseUrl === null ? {} : { baseUrl }), apiKey, limits: { concurrency }, inDoubt },
+  ]);
   return stringify({
     environment: options.environment,
     kafka: { brokers: ["${KAFKA_BROKERS}"] },
@@ -53,14 +83,11 @@ export function demoConfig(options: DemoConfigOptions): string {
     redis: { url: "${REDIS_URL}" },
     auth: { tenantFrom: "body" },
     tenants: { catalogue: { tier: "standard" }, shop: { tier: "free" } },
-    providers: { ...openai, ...claude },
+    providers: Object.fromEntries(providers) as unknown,
     models: {
       cheap: {
-        maxOutputTokensDefault: 512,
-        candidates: [
-          { provider: "openai-main", model: "gpt-4.1-mini" },
-          ...(scope.anthropic ? [{ provider: "claude-main", model: "claude-haiku-4-5" }] : []),
-        ],
+        maxOutputTokensDefault: OUTPUT_TOKENS_MAX,
+        candidates: accounts.map(({ name, model }) => ({ provider: name, model })),
       },
     },
     http: { port: 0 },

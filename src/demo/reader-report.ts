@@ -15,7 +15,8 @@ export interface ReaderSummary {
   readonly coalesced: number;
   readonly cached: number;
   readonly costNanoUsd: bigint;
-  readonly billNanoUsd: bigint;
+  /** Null: there was no bill to be seen. */
+  readonly billNanoUsd: bigint | null;
   readonly listNanoUsd: bigint;
   readonly savedBySharingNanoUsd: bigint;
   readonly savedByCacheNanoUsd: bigint;
@@ -35,7 +36,7 @@ export function parseReaderReport(stdout: string): ReaderSummary {
     coalesced: numberField(served, "coalesced") ?? 0,
     cached: (numberField(served, "exact_cache") ?? 0) + (numberField(served, "semantic_cache") ?? 0),
     costNanoUsd: money(report, "costNanoUsd"),
-    billNanoUsd: money(report, "billNanoUsd"),
+    billNanoUsd: report["billNanoUsd"] === null ? null : money(report, "billNanoUsd"),
     listNanoUsd: money(report, "listNanoUsd"),
     savedBySharingNanoUsd: money(report, "savedBySharingNanoUsd"),
     savedByCacheNanoUsd: money(report, "savedByCacheNanoUsd"),

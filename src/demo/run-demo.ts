@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +10,7 @@ import { runProcess } from "./child-process.js";
 import { CleanupStack } from "./cleanup-stack.js";
 import { allowedJobs, conductKills, planKills } from "./conductor.js";
 import type { KillStage, KillTally } from "./conductor.js";
-import { DEFAULT_TOPICS, demoConfig, ownTopics } from "./demo-config.js";
+import { DEFAULT_TOPICS, demoConfig, ownTopics, simulatedAccounts } from "./demo-config.js";
 import type { DemoTopics } from "./demo-config.js";
 import { DEMO_SCOPE } from "./demo-scope.js";
 import { distinctRequestKey, filmJob } from "./film-jobs.js";
@@ -24,6 +25,8 @@ import { publishJobs } from "./publisher.js";
 import { parseReaderReport } from "./reader-report.js";
 import { brokenPromises, receiptJson, receiptText } from "./receipt.js";
 import type { RunFacts } from "./receipt.js";
+import { planRealRun } from "./real-run.js";
+import type { RealRun } from "./real-run.js";
 import { RouterProcess } from "./router-process.js";
 import { seededRandom } from "./seeded-random.js";
 import { startSimulator } from "./simulator-process.js";
@@ -41,6 +44,8 @@ export interface DemoOptions {
   readonly json: boolean;
   /** Keeps the folder with config, publisher's list, bill and logs, and says where it is. */
   readonly keep: boolean;
+  /** Real providers in the place of the simulator; `kill` is 0 then, since nobody can count the calls in the air. */
+  readonly real: RealRun | null;
 }
 
 const CLI_SCRIPT = fileURLToPath(new URL("../cli/main.js", import.meta.url));
@@ -52,6 +57,9 @@ const SEED = 20_261_124;
 /** Answers take 150 to 400 ms when the router is killed, so that kills meet calls in the air; else they are quick. */
 const LATENCY_WITH_KILLS = { latencyMs: 275, jitterMs: 125 };
 const LATENCY = { latencyMs: 40, jitterMs: 20 };
+/** Real models answer in seconds, and a rate limit may hold them up for a minute. */
+const REAL_LIMIT_MS = 180_000;
+const REAL_MS_PER_JOB = 3000;
 const COMMAND_TIMEOUT_MS = 60_000;
 const READER_TIMEOUT_MS = 120_000;
 const INTAKE_TIMEOUT_MS = 30_000;
@@ -110,7 +118,8 @@ interface Run {
   readonly topics: DemoTopics;
   readonly configFile: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly simulator: SimulatorProcess;
+  /** Null: real providers. */
+  readonly simulator: SimulatorProcess | null;
   readonly jobs: readonly FilmJob[];
 }
 
@@ -138,8 +147,8 @@ async function demo(
   }
   const facts = await runJobs(run, router);
   await router.stop();
-  const calls = await run.simulator.calls();
-  await run.simulator.stop();
+  const calls = (await run.simulator?.calls()) ?? null;
+  await run.simulator?.stop();
   return await judge(run, { ...facts, calls });
 }
 
@@ -166,33 +175,25 @@ async function prepareRun(
   cleanup.add("servers", () => stack.stop());
   stopping.signal.throwIfAborted();
   const place = await placeOnServers(stack, cleanup, options.keep);
-  const simulator = await startSimulator({
-    script: SIMULATOR_SCRIPT,
-    billFile: join(folder, "bill.jsonl"),
-    pricingFile: PRICING_FILE,
-    seed: SEED,
-    logFile: join(folder, "simulator.log"),
-    onUnexpectedEnd: (error) => {
-      stopping.abort(error);
-    },
-    ...(options.kill > 0 ? LATENCY_WITH_KILLS : LATENCY),
-  });
-  cleanup.add("simulator", () => simulator.stop());
+  const simulator = options.real === null ? await ownSimulator(options, folder, stopping) : null;
+  if (simulator !== null) cleanup.add("simulator", () => simulator.stop());
   stopping.signal.throwIfAborted();
   const configFile = join(folder, "sluice.yaml");
   await writeFile(
     configFile,
-    demoConfig({ environment: place.environment, topics: place.topics, doubt: options.doubt, scope: DEMO_SCOPE }),
+    demoConfig({
+      environment: place.environment,
+      topics: place.topics,
+      doubt: options.doubt,
+      accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
+    }),
   );
   const env = {
     KAFKA_BROKERS: stack.addresses.kafkaBrokers,
     DATABASE_URL: place.databaseUrl,
     SCHEMA_REGISTRY_URL: stack.addresses.registryUrl,
     REDIS_URL: stack.addresses.redisUrl,
-    OPENAI_BASE_URL: `${simulator.url}/v1`,
-    OPENAI_API_KEY: "simulated-openai-key",
-    ANTHROPIC_BASE_URL: simulator.url,
-    ANTHROPIC_API_KEY: "simulated-anthropic-key",
+    ...(simulator === null ? options.real?.env : simulatedProviders(simulator.url)),
   };
   const brokers = stack.addresses.kafkaBrokers.split(",");
   return {
@@ -209,6 +210,39 @@ async function prepareRun(
     simulator,
     jobs,
   };
+}
+
+function ownSimulator(options: DemoOptions, folder: string, stopping: AbortController): Promise<SimulatorProcess> {
+  return startSimulator({
+    script: SIMULATOR_SCRIPT,
+    billFile: billFile(folder),
+    pricingFile: PRICING_FILE,
+    seed: SEED,
+    logFile: join(folder, "simulator.log"),
+    onUnexpectedEnd: (error) => {
+      stopping.abort(error);
+    },
+    ...(options.kill > 0 ? LATENCY_WITH_KILLS : LATENCY),
+  });
+}
+
+/** Whatever keys and addresses are in our own environment: the simulated run uses none of them. */
+function simulatedProviders(url: string): Readonly<Record<string, string>> {
+  return {
+    OPENAI_BASE_URL: `${url}/v1`,
+    OPENAI_API_KEY: "simulated-openai-key",
+    ANTHROPIC_BASE_URL: url,
+    ANTHROPIC_API_KEY: "simulated-anthropic-key",
+  };
+}
+
+function billFile(folder: string): string {
+  return join(folder, "bill.jsonl");
+}
+
+/** What `runDemo` with this many jobs would do at real providers. @throws RealRunError for what the user has to change first. */
+export function realRunFor(env: Readonly<Record<string, string | undefined>>, jobs: number): RealRun {
+  return planRealRun(env, filmJobs(jobs), readFileSync(PRICING_FILE, "utf8"), new Date().toISOString().slice(0, 10));
 }
 
 function filmJobs(count: number): readonly FilmJob[] {
@@ -263,7 +297,8 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
   progress.begin(options.jobs);
   const startMs = Date.now();
   const killedMs: number[] = [];
-  const stage = killStage(run, router, killedMs);
+  const { simulator } = run;
+  const stage = options.kill === 0 || simulator === null ? null : killStage(run, simulator, router, killedMs);
   const [, kills, allAnswered] = await allOrAbort(run.stopping, [
     publishJobs({
       brokers,
@@ -275,7 +310,7 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
       signal,
       onPublished: () => undefined,
     }),
-    options.kill === 0 ? Promise.resolve(null) : conductKills(planKills(options.kill, seededRandom(SEED)), stage),
+    stage === null ? Promise.resolve(null) : conductKills(planKills(options.kill, seededRandom(SEED)), stage),
     waitForAnswers(run, watch, startMs + timeLimitMs, killedMs),
   ]);
   progress.end();
@@ -295,13 +330,14 @@ function listFile(run: Run): string {
 }
 
 /** A stated limit for the whole way of all jobs; with kills also the session's death (15 s), the grace of doubt (30 s) and a retry. */
-function timeLimitOf({ jobs, kill }: DemoOptions): number {
+function timeLimitOf({ jobs, kill, real }: DemoOptions): number {
+  if (real !== null) return REAL_LIMIT_MS + jobs * REAL_MS_PER_JOB;
   const workMs = 60_000 + jobs * 20;
   return kill === 0 ? workMs : workMs / 2 + kill * 12_000 + 60_000;
 }
 
-function killStage(run: Run, router: RouterProcess, killedMs: number[]): KillStage {
-  const { simulator, progress } = run;
+function killStage(run: Run, simulator: SimulatorProcess, router: RouterProcess, killedMs: number[]): KillStage {
+  const { progress } = run;
   const { signal } = run.stopping;
   return {
     nowMs: Date.now,
@@ -364,7 +400,8 @@ async function judge(run: Run, facts: RunFacts): Promise<number> {
       name: "reader",
       args: [
         READER_SCRIPT,
-        ...["--brokers", run.brokers.join(","), "--list", listFile(run), "--bill", join(run.folder, "bill.jsonl")],
+        ...["--brokers", run.brokers.join(","), "--list", listFile(run)],
+        ...(run.simulator === null ? ["--no-bill"] : ["--bill", billFile(run.folder)]),
         ...["--results", topics.results, "--costs", topics.costs, "--dead-letters", topics.deadLetters],
         ...(options.kill > 0 && options.doubt === "fail" ? ["--allow-failure", "IN_DOUBT"] : []),
       ],

@@ -297,6 +297,21 @@ describe("sampling is refused", () => {
   });
 });
 
+describe("effort is taken", () => {
+  test.each([
+    ["claude-haiku-4-5", "low", 400],
+    ["claude-sonnet-4-5", "low", 400],
+    ["claude-opus-4-5", "high", 200],
+    ["claude-opus-4-5", "max", 400],
+    ["claude-sonnet-4-6", "max", 200],
+    ["claude-sonnet-4-6", "xhigh", 400],
+    ["claude-opus-5", "xhigh", 200],
+  ])("by %s, %s: %i", async (model, effort, status) => {
+    const answer = await wire("POST", "/v1/messages", HEADERS, { ...MESSAGE, model, output_config: { effort } });
+    expect(answer.status).toBe(status);
+  });
+});
+
 describe("batches.create refuses", () => {
   const one = (change: object): object => ({ requests: [{ custom_id: "a1", params: MESSAGE, ...change }] });
 

@@ -331,6 +331,11 @@ describe("generateContent refuses", () => {
     expectRefused(none, 400, "INVALID_ARGUMENT", "Budget 0 is invalid. This model only works in thinking mode.");
     const few = await generate("gemini-2.5-pro", { thinkingConfig: { thinkingBudget: 127 } });
     expectRefused(few, 400, "INVALID_ARGUMENT", /^The thinking budget 127 is invalid\./);
+    const level = await generate("gemini-3.1-pro-preview", { thinkingConfig: { thinkingLevel: "MINIMAL" } });
+    expectRefused(level, 400, "INVALID_ARGUMENT", /^Thinking level MINIMAL is not supported for this model\./);
+    expect((await generate("gemini-3.1-flash-lite", { thinkingConfig: { thinkingLevel: "MINIMAL" } })).status).toBe(
+      200,
+    );
   });
 
   test("a body that is nested too deeply", async () => {

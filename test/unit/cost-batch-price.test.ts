@@ -198,4 +198,29 @@ describe("the table that comes with Sluice", () => {
     expect(listedModel(shipped, "gemini", "gemini-3.8-flash")?.samplingParams).toBe(false);
     expect(listedModel(shipped, "gemini", "gemini-2.5-flash")?.samplingParams).toBe(true);
   });
+
+  // By hand from schemas/pricing.json and the providers' own pages; in micro-dollars beside each case.
+  test.each<[string, string, Partial<Usage>, bigint]>([
+    // 100,001 x 1.25 + 100,000 x 0.25 + 10 x 7.5: Gemini prices cached tokens as outside of a batch.
+    ["gemini", "gemini-2.5-pro", { inputTokens: 200_001, cachedInputTokens: 100_000, outputTokens: 10 }, 150_076_250n],
+    // 1 x 0.25 + 100,000 x 0.025: Anthropic stacks both discounts, half of the long 0.05.
+    [
+      "anthropic",
+      "claude-haiku-5-5",
+      { inputTokens: 100_001, cachedInputTokens: 100_000, outputTokens: 0 },
+      2_500_250n,
+    ],
+    // 172,001 x 5 + 100,000 x 0.5 + 10 x 22.5: OpenAI halves the long 1.00.
+    ["openai", "gpt-5.5", { inputTokens: 272_001, cachedInputTokens: 100_000, outputTokens: 10 }, 910_230_000n],
+    // 172,001 x 2.5 + 100,000 x 0.25 + 10 x 11.25: half of the long 0.50, though the short half is listed as 0.13.
+    ["openai", "gpt-5.4", { inputTokens: 272_001, cachedInputTokens: 100_000, outputTokens: 10 }, 455_115_000n],
+    // 600 x 0.05 + 400 x 0.025: Gemini again, without a listed batch price of cached tokens.
+    ["gemini", "gemini-2.0-flash", { inputTokens: 1000, cachedInputTokens: 400, outputTokens: 0 }, 40_000n],
+    // 1,000 x 0.2: for others the list's note holds, cached tokens cost what other input does.
+    ["openai", "gpt-4.1-mini", { inputTokens: 1000, cachedInputTokens: 400, outputTokens: 0 }, 200_000n],
+  ])("prices cached tokens of a batch by their provider's rule: %s/%s", (provider, model, usage, nano) => {
+    const price = accountPriceOf(shipped, provider, model, null, "batch");
+    if (price === null) throw new Error(`no batch price of ${model}`);
+    expect(chargeNanoUsd(used(usage), price)).toEqual({ kind: "charged", nanoUsd: nano });
+  });
 });

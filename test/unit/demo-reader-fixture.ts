@@ -153,6 +153,15 @@ export function handMadeRun(): HandMadeRun {
 
 /** What the reader says about a run after `spoil` has changed it. */
 export function read(spoil: (run: HandMadeRun) => void = () => undefined): ReaderReport {
+  return readRun(spoil, (run) => run.bill.map((row) => `${JSON.stringify(row)}\n`).join(""));
+}
+
+/** The same when the providers are real ones. */
+export function readWithoutBill(spoil: (run: HandMadeRun) => void): ReaderReport {
+  return readRun(spoil, () => null);
+}
+
+function readRun(spoil: (run: HandMadeRun) => void, billOf: (run: HandMadeRun) => string | null): ReaderReport {
   const run = handMadeRun();
   spoil(run);
   return check({
@@ -163,7 +172,7 @@ export function read(spoil: (run: HandMadeRun) => void = () => undefined): Reade
     results: run.results,
     costs: run.costs,
     deadLetters: run.deadLetters,
-    billText: run.bill.map((row) => `${JSON.stringify(row)}\n`).join(""),
+    billText: billOf(run),
     failureCodesAllowed: run.failureCodesAllowed,
   });
 }

@@ -1,5 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
-import { billRow, cost, deadLetter, digestOf, findingsOf, read, record, result } from "./demo-reader-fixture.js";
+import {
+  billRow,
+  cost,
+  deadLetter,
+  digestOf,
+  findingsOf,
+  read,
+  readWithoutBill,
+  record,
+  result,
+} from "./demo-reader-fixture.js";
 import type { HandMadeRun } from "./demo-reader-fixture.js";
 
 function check(spoil: (run: HandMadeRun) => void, expected: readonly string[]): void {
@@ -352,5 +362,34 @@ describe("the reader, about doubt", () => {
 
   test("names a failed job where the run does not allow it", () => {
     check(failedInDoubt, ["failed_result film-2"]);
+  });
+});
+
+describe("the reader, without a bill to be seen", () => {
+  test("holds nothing against the ledger, and asks for a text instead of a digest", () => {
+    const report = readWithoutBill((run) => {
+      run.results.splice(
+        0,
+        1,
+        result(0, "film-1", "about one", { body: { choices: [{ message: { content: "Fine." } }] } }),
+      );
+    });
+    expect(report.findings).toEqual([]);
+    expect(report).toMatchObject({ costNanoUsd: 76_000n, billNanoUsd: null, billRows: 0 });
+  });
+
+  test("names an answer without a text, and what the ledger itself lacks", () => {
+    const report = readWithoutBill((run) => {
+      run.results.splice(
+        0,
+        1,
+        result(0, "film-1", "about one", { body: { choices: [{ message: { content: " " } }] } }),
+      );
+      run.costs.splice(1, 1);
+    });
+    expect(findingsOf(report).map((line) => line.split(" ")[0]?.replace(":", ""))).toEqual([
+      "empty_answer",
+      "missing_cost",
+    ]);
   });
 });

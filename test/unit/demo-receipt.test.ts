@@ -149,3 +149,28 @@ test("a reader's output without a report is an error, not an empty receipt", () 
   expect(() => parseReaderReport("")).toThrow("expected a JSON report");
   expect(() => parseReaderReport('{"jobs":3}')).toThrow("expected a number");
 });
+
+describe("the receipt of real providers", () => {
+  const summary: ReaderSummary = { ...SUMMARY, jobs: 20, results: 20, deadLetters: 0, malformed: 0, billNanoUsd: null };
+  const facts: RunFacts = { ...FACTS, jobsAsked: 20, distinctRequests: 17, calls: null };
+
+  test("holds without a bill, which nobody here knows", () => {
+    expect(brokenPromises(summary, facts)).toEqual([]);
+    expect(JSON.parse(receiptJson(summary, facts, []))).toMatchObject({
+      billNanoUsd: null,
+      calls: null,
+      costNanoUsd: "23142000",
+      holds: true,
+    });
+    const text = receiptText(summary, facts, []);
+    expect(text).toMatch(/bill .*unknown .*the provider's invoice is the judge/);
+    expect(text).not.toContain("DIFFER");
+  });
+
+  test("still names what is lost", () => {
+    expect(brokenPromises({ ...summary, lost: 1, results: 19 }, facts)).toEqual([
+      "19 results for 20 jobs",
+      "1 results are lost",
+    ]);
+  });
+});

@@ -210,6 +210,7 @@ walk({
     ["cache_control", CACHED, "left"],
     ["caller", { type: "direct" }, "left"],
     ["caller", { type: "code_execution_20260120", tool_id: "t" }, /content.caller/],
+    ["caller", { type: "code_execution_20260120" }, /content.caller.type/],
     ["toolset_name", "browser", /content.toolset_name/],
   ],
 });

@@ -133,6 +133,7 @@ walk({
   place: (image_url) => inPart({ type: "image_url", image_url }),
   rows: [
     ["url", "data:image/webp;base64,UklGRg==", "carried"],
+    ["url", PNG.replace("image/png", "IMAGE/PNG"), "left"],
     ["url", "data:image/gif;base64,R0lGODlh", "carried", /input of type image\/gif/],
     ["url", "data:image/heic;base64,AAAA", /input of type image\/heic/, "carried"],
     ["url", "https://example.org/cat.png", "carried", /gemini fetches no image/],

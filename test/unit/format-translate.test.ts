@@ -128,6 +128,13 @@ describe("requests of openai.chat", () => {
     expect(carried("openai.chat", "anthropic.messages", { ...body, temperature: 1 }).temperature).toBe(1);
   });
 
+  test("that think keep their top_k from Anthropic", () => {
+    const generationConfig = { topK: 5, thinkingConfig: { thinkingBudget: 2048 } };
+    const body = { contents: [{ parts: [{ text: "Hi" }] }], generationConfig };
+    const result = translateRequest("gemini.generate", "anthropic.messages", JSON.stringify(body));
+    expect(reasons(result)).toEqual(["anthropic takes no temperature or top_k while it thinks"]);
+  });
+
   test("that force a tool call do not think at Anthropic", () => {
     const body = { messages: [HI], reasoning_effort: "high", tool_choice: "required" };
     const result = translateRequest("openai.chat", "anthropic.messages", JSON.stringify(body));
@@ -215,6 +222,31 @@ describe("requests of gemini.generate", () => {
   });
 });
 
+describe("strict mode of OpenAI, asked for when the schema fits it", () => {
+  const closed = {
+    type: "object",
+    properties: { a: { type: "string" } },
+    required: ["a"],
+    additionalProperties: false,
+  };
+  const strictOf = (schema: unknown) => {
+    const body = { messages: [HI], output_config: { format: { type: "json_schema", schema } } };
+    return carried("anthropic.messages", "openai.chat", body).response_format.json_schema.strict;
+  };
+
+  test.each<[string, unknown, true | undefined]>([
+    ["closed, with all properties required", closed, true],
+    ["with closed objects inside", { ...closed, properties: { a: { anyOf: [closed, { type: "null" }] } } }, true],
+    ["open", { ...closed, additionalProperties: true }, undefined],
+    ["open inside", { ...closed, properties: { a: { ...closed, additionalProperties: undefined } } }, undefined],
+    ["with a property that is not required", { ...closed, required: [] }, undefined],
+    ["of no object", { type: "array", items: closed }, undefined],
+    ["with a keyword of which nobody knows", { ...closed, minProperties: 1 }, undefined],
+  ])("a schema %s", (_what, schema, strict) => {
+    expect(strictOf(schema)).toBe(strict);
+  });
+});
+
 describe("schemas that Anthropic holds answers to", () => {
   const toAnthropic = (schema: unknown) =>
     translateRequest(
@@ -237,6 +269,10 @@ describe("schemas that Anthropic holds answers to", () => {
       $defs: { d: closed },
       additionalProperties: false,
     });
+  });
+
+  test("may be closed without any property", () => {
+    expect(toAnthropic({ type: "object", additionalProperties: false }).kind).toBe("carried");
   });
 
   test.each([

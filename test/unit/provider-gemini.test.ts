@@ -233,6 +233,32 @@ describe("embeddings", () => {
     });
   });
 
+  test.each([
+    ["in a line of a batch, as text", '"tokenCount":"7"', 7, false],
+    ["in both places", '"usageMetadata":{"promptTokenCount":7},"tokenCount":"7"', 7, false],
+    ["in both places, and they differ", '"usageMetadata":{"promptTokenCount":7},"tokenCount":"8"', 7, true],
+    ["as words", '"tokenCount":"seven"', null, true],
+    [
+      "with parts that are not the whole",
+      '"usageMetadata":{"promptTokenCount":7,"promptTokenDetails":[{"modality":"TEXT","tokenCount":8}]}',
+      7,
+      true,
+    ],
+    [
+      "with parts that are",
+      '"usageMetadata":{"promptTokenCount":7,"promptTokenDetails":[{"modality":"TEXT","tokenCount":4},{"modality":"IMAGE","tokenCount":3}]}',
+      7,
+      false,
+    ],
+    ["nowhere", '"usageMetadata":{}', null, false],
+  ])("whose tokens are counted %s", (_what, counted, inputTokens, usageSuspect) => {
+    const read = fromEmbed(`{"embedding":{"values":[1]},${counted}}`);
+    expect(read).toMatchObject({
+      usageSuspect,
+      usage: usage(inputTokens, null, inputTokens === null ? null : 0, null),
+    });
+  });
+
   test.each(['{"embedding":{}}', '{"embedding":{"values":[]}}', '{"embeddings":[]}', '{"embeddings":[{}]}'])(
     "without a vector are empty: %s",
     (bodyText) => {

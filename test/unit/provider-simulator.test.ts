@@ -7,9 +7,11 @@ import { chargeNanoUsd } from "../../src/domain/cost/charge.js";
 import type { OwnPrices } from "../../src/domain/cost/account-price.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { readAnswerTexts } from "../../src/domain/format/expected-json.js";
-import type { RequestFormat } from "../../src/domain/job/job.js";
-import { answeredBy, modelFacts, type Account } from "../../src/domain/route/catalog.js";
+import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { answeredBy, modelFacts, type Account, type Catalog } from "../../src/domain/route/catalog.js";
 import { spokenFormat } from "../../src/domain/route/format-family.js";
+import { planRoutes } from "../../src/domain/route/plan-routes.js";
+import { readRequestFacts } from "../../src/domain/route/request-facts.js";
 import type { Provider } from "../../src/ports/provider.js";
 import { startSimulator, type BillRow, type Simulator } from "../../src/simulator/simulator.js";
 
@@ -53,6 +55,12 @@ beforeAll(async () => {
     "openai-compatible": simulator.openaiBaseUrl,
   };
   for (const [kind, baseUrl] of Object.entries(baseUrls)) opened.set(kind, await openAt(kind, baseUrl));
+  const servers = {
+    vllm: simulator.vllmBaseUrl,
+    "llama.cpp": simulator.llamaCppBaseUrl,
+    ollama: simulator.ollamaBaseUrl,
+  };
+  for (const [name, baseUrl] of Object.entries(servers)) opened.set(name, await openAt("openai-compatible", baseUrl));
 });
 
 afterAll(async () => {
@@ -228,4 +236,107 @@ test("what can't be told to a provider is never sent", async () => {
   expect(outcome).toMatchObject({ kind: "failed", outcome: "refused", sent: "no" });
   expect(outcome).toHaveProperty("message", expect.stringContaining("logit_bias"));
   expect(row).toBeUndefined();
+});
+
+describe("an output cap goes under the name that is taken there:", () => {
+  const hi = [{ role: "user", content: "Begin." }];
+  const capped: readonly (readonly [RequestFormat, Readonly<Record<string, unknown>>])[] = [
+    ["openai.chat", { messages: hi, max_completion_tokens: 2 }],
+    ["openai.chat", { messages: hi, max_tokens: 2 }],
+    ["anthropic.messages", { messages: hi, max_tokens: 2 }],
+    ["gemini.generate", { contents: [{ parts: [{ text: "Begin." }] }], generationConfig: { maxOutputTokens: 2 } }],
+  ];
+  const places = [
+    ["vllm", "qwen"],
+    ["llama.cpp", "qwen"],
+    ["ollama", "qwen"],
+    ["openai", "gpt-4.1-mini"],
+    ["openai", "gpt-5-mini"],
+  ];
+
+  test.each(places)("%s with %s", async (place, model) => {
+    for (const [format, body] of capped) {
+      const { outcome, row } = await ask(place, format, model, body);
+      expect([format, outcome]).toEqual([
+        format,
+        expect.objectContaining({ kind: "answered", finishReason: "length" }),
+      ]);
+      expect(row).toMatchObject({ outputTokens: 2 });
+    }
+  });
+});
+
+/** One thing at a time that some models of the kind refuse, in its own format. */
+const ASKS: Readonly<Record<string, readonly [RequestFormat, object, readonly object[]]>> = {
+  openai: [
+    "openai.chat",
+    { messages: [{ role: "user", content: "Begin." }] },
+    [
+      ...["none", "minimal", "low", "medium", "high", "xhigh", "max"].map((reasoning_effort) => ({ reasoning_effort })),
+      ...[{ temperature: 0.5 }, { temperature: 1 }, { presence_penalty: 1 }, { logit_bias: { 1: 1 } }],
+      { temperature: 0.5, reasoning_effort: "none" },
+    ],
+  ],
+  anthropic: [
+    "anthropic.messages",
+    { messages: [{ role: "user", content: "Begin." }], max_tokens: 3000 },
+    [
+      ...["low", "medium", "high", "xhigh", "max"].map((effort) => ({ output_config: { effort } })),
+      ...[{ type: "disabled" }, { type: "adaptive" }, { type: "enabled", budget_tokens: 1024 }].map((thinking) => ({
+        thinking,
+      })),
+      ...[{ temperature: 0.5 }, { temperature: 1 }, { top_p: 0.99 }, { top_k: 1 }],
+    ],
+  ],
+  gemini: [
+    "gemini.generate",
+    { contents: [{ parts: [{ text: "Begin." }] }] },
+    [
+      ...["MINIMAL", "LOW", "MEDIUM", "HIGH"].map((thinkingLevel) => ({ thinkingConfig: { thinkingLevel } })),
+      ...[0, -1, 1, 128, 512, 24_577, 32_769].map((thinkingBudget) => ({ thinkingConfig: { thinkingBudget } })),
+      ...[{ temperature: 0.5 }, { topK: 1 }],
+    ].map((generationConfig) => ({ generationConfig })),
+  ],
+};
+
+describe.each(Object.keys(ASKS))("each current chat model of %s", (kind) => {
+  const [format, body, asks] = ASKS[kind] ?? ["openai.chat", {}, []];
+  const names = [...new Set([...prices.models.values()].map(({ key }) => key))].filter((key) =>
+    key.startsWith(`${kind}/`),
+  );
+  const catalog: Catalog = { accounts: [account(kind)], aliases: [], prices };
+
+  test("is left out of a route for what it would answer with 400, and for nothing else", async () => {
+    const differences: unknown[] = [];
+    let [taken, refused] = [0, 0];
+    for (const wish of asks) {
+      const bodyText = JSON.stringify({ ...body, ...wish });
+      const facts = readRequestFacts(format, bodyText, bodyText.length, null);
+      for (const name of names) {
+        const { outcome } = await ask(kind, format, name.slice(kind.length + 1), { ...body, ...wish });
+        if (outcome.kind !== "answered" && outcome.kind !== "failed") throw new Error(`not sent: ${name}`);
+        // Retired models, and those that only embed, are not there at all.
+        if (outcome.kind === "failed" && outcome.provider.status === 404) continue;
+        const isTaken = outcome.kind === "answered";
+        const isRoute = planRoutes(policyFor(name), facts, catalog).first !== null;
+        if (isTaken) taken += 1;
+        else refused += 1;
+        if (isTaken !== isRoute)
+          differences.push([name, wish, isTaken ? "answered, but no route" : "a route, but refused"]);
+      }
+    }
+    expect(differences).toEqual([]);
+    expect(Math.min(taken, refused)).toBeGreaterThan(20);
+  });
+});
+
+const policyFor = (model: string): RoutePolicy => ({
+  model,
+  chain: "standard",
+  providers: null,
+  capabilities: [],
+  selfHostedOnly: false,
+  regions: null,
+  expect: { jsonSchema: false, notEmpty: true, complete: false },
+  onDoubt: null,
 });

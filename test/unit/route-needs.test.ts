@@ -223,8 +223,7 @@ describe("a job of any format", () => {
 
   test.each<[string, RequestFormat, unknown, string[]]>([
     ["no temperature", "openai.chat", ASK, ["a/strict", "g/strict", "o/thinker", "o/plain"]],
-    // OpenAI's own format is not judged: its models say themselves what they take.
-    ["a temperature", "openai.chat", { ...ASK, temperature: 0.2 }, ["o/thinker", "o/plain"]],
+    ["a temperature, also in the provider's own format", "openai.chat", { ...ASK, temperature: 0.2 }, ["o/plain"]],
     [
       "a neutral temperature, which Gemini's strict models may refuse all the same",
       "openai.chat",
@@ -235,13 +234,13 @@ describe("a job of any format", () => {
       "a temperature for OpenAI's reasoning models",
       "anthropic.messages",
       { ...ASK, max_tokens: 5, temperature: 0.2 },
-      ["a/strict", "o/plain"],
+      ["o/plain"],
     ],
     [
       "top_p inside Gemini's config",
       "gemini.generate",
       { ...contents({ text: "q" }), generationConfig: { topP: 0.5 } },
-      ["g/strict", "o/plain"],
+      ["o/plain"],
     ],
   ])("%s, for models that take no sampling parameters", (_what, format, body, expected) => {
     expect(chosen("picky", format, body)).toEqual(expected);
@@ -251,6 +250,7 @@ describe("a job of any format", () => {
     expect(reasons("picky", "openai.chat", { ...ASK, temperature: 0.2, top_p: 0.5 })).toEqual({
       "a/strict": expect.stringMatching(/^strict takes no temperature, top_p$/),
       "g/strict": expect.stringMatching(/^strict takes no temperature, topP$/),
+      "o/thinker": "thinker takes no temperature, top_p",
     });
   });
 });

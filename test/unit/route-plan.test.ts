@@ -1,3 +1,4 @@
+import { NO_ASKS } from "../../src/domain/route/model-asks.js";
 import { describe, expect, test } from "@jest/globals";
 import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
 import { kindFacts } from "../../src/adapters/providers/registry.js";
@@ -107,6 +108,7 @@ const factsOf = (format: RequestFormat, more: Partial<RequestFacts> = {}): Reque
   bodyBytes: 1_000,
   holdsMedia: false,
   capabilities: [],
+  asks: NO_ASKS,
   images: 0,
   requestedMaxOutputTokens: null,
   choices: 1,

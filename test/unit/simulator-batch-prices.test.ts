@@ -17,6 +17,12 @@ test.each([
   { provider: "anthropic", model: "claude-haiku-4-5", input: 60, cached: 20, writes: 30, output: 5, nano: 41_000n },
   // 1 x 0.25 + 100,000 x 0.025: half of the long price of cached tokens.
   { provider: "anthropic", model: "claude-haiku-5-5", input: 100_001, cached: 100_000, output: 0, nano: 2_500_250n },
+  // 172,001 x 5 + 100,000 x 0.5 + 10 x 22.5: half of the long price of cached tokens.
+  { provider: "openai", model: "gpt-5.5", input: 272_001, cached: 100_000, output: 10, nano: 910_230_000n },
+  // 172,001 x 2.5 + 100,000 x 0.25 + 10 x 11.25: half of the long 0.50; the short 0.13 is 0.125 rounded.
+  { provider: "openai", model: "gpt-5.4", input: 272_001, cached: 100_000, output: 10, nano: 455_115_000n },
+  // 600 x 0.2 + 400 x 0.2 + 10 x 0.8: no batch price of cached tokens is listed, so they cost what other input does.
+  { provider: "openai", model: "gpt-4.1-mini", input: 1000, cached: 400, output: 10, nano: 208_000n },
 ] as const)("a line of a batch of $model is billed by its provider's rule for cached tokens", (given) => {
   const { provider, model, input, cached, output, nano } = given;
   const writes =

@@ -157,6 +157,30 @@ describe("refuses, in OpenAI's shape,", () => {
       { param: "reasoning_effort", code: "unsupported_parameter" },
     ],
     [
+      "an effort that the model's line has not",
+      () => chat({ model: "gpt-5-mini", reasoning_effort: "none" }),
+      400,
+      { param: "reasoning_effort", code: "unsupported_value" },
+    ],
+    [
+      "a temperature for a model that reasons",
+      () => chat({ model: "o3", temperature: 0 }),
+      400,
+      { param: "temperature", code: "unsupported_value" },
+    ],
+    [
+      "top_p for a model that reasons when it is told to",
+      () => chat({ model: "gpt-5.1", top_p: 0.5, reasoning_effort: "low" }),
+      400,
+      { param: "top_p", code: "unsupported_parameter" },
+    ],
+    [
+      "a bias for a model that reasons untold",
+      () => chat({ model: "gpt-6-luna", logit_bias: { 1: 1 } }),
+      400,
+      { param: "logit_bias", code: "unsupported_parameter" },
+    ],
+    [
       "five stop sequences",
       () => chat({ stop: ["a", "b", "c", "d", "e"] }),
       400,

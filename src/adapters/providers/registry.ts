@@ -7,6 +7,7 @@ import type { BatchSettings } from "./batch-http.js";
 import { COMPATIBLE } from "./compatible/facts.js";
 import type { ProviderSettings } from "./direct-call.js";
 import { GEMINI } from "./gemini/facts.js";
+import { GROQ } from "./groq/facts.js";
 import { OPENAI } from "./openai/facts.js";
 
 /** What a provider's folder must offer. */
@@ -25,7 +26,7 @@ interface RegistryLine {
   readonly facts: KindFacts;
   /** Loaded when an account of the kind is opened: commands that call nobody don't wait for an HTTP client. */
   readonly code: () => Promise<ProviderCode>;
-  /** Null: it has no batch API. */
+  /** Null: it has no batch API, or its adapter has no batch side yet. */
   readonly batch: (() => Promise<BatchCode>) | null;
 }
 
@@ -46,6 +47,7 @@ const PROVIDERS: readonly RegistryLine[] = [
     code: () => import("./gemini/gemini-provider.js"),
     batch: () => import("./gemini/gemini-batch-provider.js"),
   },
+  { facts: GROQ, code: () => import("./groq/groq-provider.js"), batch: null },
   { facts: COMPATIBLE, code: () => import("./compatible/compatible-provider.js"), batch: null },
 ];
 
@@ -65,7 +67,7 @@ export async function openProvider(kind: ProviderKind, settings: ProviderSetting
   return createDirect(settings);
 }
 
-/** The batch side of one account; null for a kind without a batch API. @throws TypeError as `openProvider`. */
+/** The batch side of one account; null for a kind without one. @throws TypeError as `openProvider`. */
 export async function openBatchProvider(kind: ProviderKind, settings: BatchSettings): Promise<BatchProvider | null> {
   const code = await lineOf(kind).batch?.();
   return code === undefined ? null : code.createBatch(settings);

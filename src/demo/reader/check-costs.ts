@@ -19,7 +19,8 @@ export interface DoubtfulAttempt {
 export interface CostsReport {
   readonly findings: readonly Finding[];
   readonly costNanoUsd: bigint;
-  readonly billNanoUsd: bigint;
+  /** Null: there is no bill to be seen. */
+  readonly billNanoUsd: bigint | null;
   readonly listNanoUsd: bigint;
   /** List price of jobs that joined somebody else's call. */
   readonly savedBySharingNanoUsd: bigint;
@@ -33,10 +34,10 @@ export interface CostsReport {
 /** Bills that settled: the record that says what a job's answer cost its tenant. */
 const SERVING = new Set(["charged", "shared", "cached"]);
 
-/** Holds the cost records against the provider's bill, attempt by attempt, and against the answered jobs. */
+/** Holds the cost records against the provider's bill, attempt by attempt, and against the answered jobs. `bill` null: there is none to be seen. */
 export function checkCosts(
   records: readonly TopicRecord[],
-  bill: readonly BillRow[],
+  bill: readonly BillRow[] | null,
   answered: ReadonlyMap<string, ResultRecord>,
 ): CostsReport {
   const findings: Finding[] = [];
@@ -44,9 +45,9 @@ export function checkCosts(
   findings.push(...checkJobs(costs, answered));
   const { inDoubt } = checkAttempts(costs, bill, findings);
   const costNanoUsd = sum(costs, (cost) => cost.nanoUsd ?? 0n);
-  const billNanoUsd = sum(bill, (row) => row.nanoUsd);
+  const billNanoUsd = bill === null ? null : sum(bill, (row) => row.nanoUsd);
   const inDoubtBilledNanoUsd = sum(inDoubt, (attempt) => attempt.billedNanoUsd ?? 0n);
-  if (costNanoUsd + inDoubtBilledNanoUsd !== billNanoUsd) {
+  if (billNanoUsd !== null && costNanoUsd + inDoubtBilledNanoUsd !== billNanoUsd) {
     const detail = `costs ${String(costNanoUsd)} + in doubt ${String(inDoubtBilledNanoUsd)}, but the bill is ${String(billNanoUsd)} nano-dollars`;
     findings.push({ kind: "sums_differ", jobId: null, detail });
   }
@@ -138,11 +139,11 @@ interface AttemptCosts {
 
 function checkAttempts(
   costs: readonly CostRecord[],
-  bill: readonly BillRow[],
+  bill: readonly BillRow[] | null,
   findings: Finding[],
 ): { readonly inDoubt: readonly DoubtfulAttempt[] } {
   const attempts = costsByAttempt(costs, findings);
-  const rows = rowsByAttempt(bill, attempts, findings);
+  const rows = rowsByAttempt(bill ?? [], attempts, findings);
   const inDoubt: DoubtfulAttempt[] = [];
   for (const [attemptId, { charges, adjustments }] of attempts) {
     const [charge, second] = charges;
@@ -157,7 +158,7 @@ function checkAttempts(
     const row = rows.get(attemptId) ?? null;
     if (charge.nanoUsd === null && adjustments.length === 0)
       inDoubt.push(openAttempt(attemptId, charge, row, findings));
-    else findings.push(...checkSettled(attemptId, charge, adjustments, row));
+    else if (bill !== null) findings.push(...checkSettled(attemptId, charge, adjustments, row));
   }
   return { inDoubt };
 }

@@ -18,6 +18,14 @@ export interface ResultsReport {
   readonly served: ReadonlyMap<string, number>;
 }
 
+/** What is asked of the answers of a run. */
+export interface AnswerRules {
+  /** Error codes that a failed result may have in this run; any other failure is an objection. */
+  readonly failureCodesAllowed: ReadonlySet<string>;
+  /** Whether answers carry the digest of their prompt; real providers put none in, so that there has to be a text and no more. */
+  readonly digests: boolean;
+}
+
 /** A job's identity as one map key: tenant and id, separated so that no two pairs meet. */
 export function jobKey(tenant: string, jobId: string): string {
   return JSON.stringify([tenant, jobId]);
@@ -25,12 +33,12 @@ export function jobKey(tenant: string, jobId: string): string {
 
 /**
  * Compares the records of the result topics with what was published: one result a job, the right answer in it, key and
- * correlation bytes returned. `failureCodesAllowed` are the error codes that a failed result may have in this run.
+ * correlation bytes returned.
  */
 export function checkResults(
   published: readonly PublishedJob[],
   records: readonly TopicRecord[],
-  failureCodesAllowed: ReadonlySet<string>,
+  rules: AnswerRules,
 ): ResultsReport {
   const findings: Finding[] = [];
   const jobs = new Map(published.map((job) => [jobKey(job.tenant, job.jobId), job]));
@@ -49,7 +57,7 @@ export function checkResults(
       });
       continue;
     }
-    findings.push(...checkEnvelope(job, result), ...checkOutcome(job, result, prompts, failureCodesAllowed));
+    findings.push(...checkEnvelope(job, result), ...checkOutcome(job, result, prompts, rules));
     if (result.status !== "succeeded") failed += 1;
     if (result.served !== null) served.set(result.served, (served.get(result.served) ?? 0) + 1);
   }
@@ -150,11 +158,11 @@ function checkOutcome(
   job: PublishedJob,
   result: ResultRecord,
   prompts: ReadonlyMap<string, string>,
-  failureCodesAllowed: ReadonlySet<string>,
+  { failureCodesAllowed, digests }: AnswerRules,
 ): readonly Finding[] {
   switch (result.status) {
     case "succeeded":
-      return checkAnswer(job, result, prompts);
+      return checkAnswer(job, result, digests ? prompts : null);
     case "failed":
     case "expired":
     case "cancelled": {
@@ -169,10 +177,11 @@ function checkOutcome(
   }
 }
 
+/** `prompts` null: answers carry no digest. */
 function checkAnswer(
   job: PublishedJob,
   result: ResultRecord,
-  prompts: ReadonlyMap<string, string>,
+  prompts: ReadonlyMap<string, string> | null,
 ): readonly Finding[] {
   const place = placeOf(result.record);
   if (result.format !== job.format) {
@@ -183,6 +192,10 @@ function checkAnswer(
         detail: `${place}: asked in ${job.format}, answered in ${result.format ?? "none"}`,
       },
     ];
+  }
+  if (prompts === null) {
+    if ((result.answerText ?? "").trim() !== "") return [];
+    return [{ kind: "empty_answer", jobId: job.jobId, detail: `${place}: succeeded without a text` }];
   }
   const digest = /digest=([0-9a-f]{32})(?![0-9a-f])/.exec(result.answerText ?? "")?.[1];
   if (digest === undefined)

@@ -13,7 +13,8 @@ export interface ReaderInput {
   readonly results: readonly TopicRecord[];
   readonly costs: readonly TopicRecord[];
   readonly deadLetters: readonly TopicRecord[];
-  readonly billText: string;
+  /** Null: real providers, which show no bill and put no digest into their answers. */
+  readonly billText: string | null;
   /** Error codes that a failed result may have in this run; any other failure is a finding. */
   readonly failureCodesAllowed: ReadonlySet<string>;
 }
@@ -37,8 +38,10 @@ export interface ReaderReport extends Omit<CostsReport, "findings"> {
 
 /** Holds published jobs, results, costs, dead letters and the bill against each other. Pure. */
 export function check(input: ReaderInput): ReaderReport {
-  const { rows, findings: billFindings } = parseBill(input.billText);
-  const results = checkResults(input.published.jobs, input.results, input.failureCodesAllowed);
+  const { billText } = input;
+  const { rows, findings: billFindings } = billText === null ? { rows: null, findings: [] } : parseBill(billText);
+  const rules = { failureCodesAllowed: input.failureCodesAllowed, digests: billText !== null };
+  const results = checkResults(input.published.jobs, input.results, rules);
   const costs = checkCosts(input.costs, rows, results.answered);
   const letters = checkDeadLetters(input.published, input.deadLetters, results.answered);
   return {
@@ -52,7 +55,7 @@ export function check(input: ReaderInput): ReaderReport {
     failed: results.failed,
     deadLetters: letters.deadLetters,
     malformed: input.published.malformedDigests.length,
-    billRows: rows.length,
+    billRows: rows?.length ?? 0,
     served: Object.fromEntries(results.served),
   };
 }

@@ -10,6 +10,7 @@ export type FindingKind =
   | "failed_result"
   | "swapped_answer"
   | "no_digest"
+  | "empty_answer"
   | "wrong_result_id"
   | "wrong_format"
   | "wrong_key"

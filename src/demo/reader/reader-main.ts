@@ -20,6 +20,7 @@ async function main(): Promise<number> {
       brokers: { type: "string" },
       list: { type: "string" },
       bill: { type: "string" },
+      "no-bill": { type: "boolean", default: false },
       results: { type: "string", multiple: true },
       costs: { type: "string" },
       "dead-letters": { type: "string", multiple: true },
@@ -31,13 +32,13 @@ async function main(): Promise<number> {
   if (
     brokers === undefined ||
     list === undefined ||
-    bill === undefined ||
+    (bill === undefined) !== values["no-bill"] ||
     results === undefined ||
     costs === undefined ||
     deadLetters === undefined
   ) {
     process.stderr.write(
-      "usage: reader-main --brokers A,B --list FILE --bill FILE --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n",
+      "usage: reader-main --brokers A,B --list FILE (--bill FILE | --no-bill) --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n",
     );
     return 2;
   }
@@ -51,7 +52,7 @@ async function main(): Promise<number> {
     results: records.filter((record) => results.includes(record.topic)),
     costs: records.filter((record) => record.topic === costs),
     deadLetters: records.filter((record) => deadLetters.includes(record.topic)),
-    billText: await readFile(bill, "utf8"),
+    billText: bill === undefined ? null : await readFile(bill, "utf8"),
     failureCodesAllowed: new Set(values["allow-failure"]),
   });
   process.stdout.write(`${reportJson(report)}\n`);

@@ -1,3 +1,4 @@
+import { cachedInBatch, cachedInBatchBeyond } from "./cached-in-batch.js";
 import { nanoUsdFromText } from "./decimal-money.js";
 import type { LongContextPrice, ModelPrice } from "./price.js";
 
@@ -31,17 +32,21 @@ export function listedPrice(entry: PriceEntry): ModelPrice | null {
 const NO_BATCH: ReadonlySet<unknown> = new Set(["unknown", "none"]);
 
 /**
- * What a line of a batch costs, beside what a `direct` call does; null when no batch price is known. Cached tokens cost what the batch's other input does unless a price of
- * their own is listed, as the list's notes say. One-hour cache writes are never listed for batches: where the list prices the
+ * What a line of a batch costs, beside what a `direct` call does; null when no batch price is known. Cached tokens without a listed
+ * price of their own cost what `cached-in-batch.ts` says for their provider. One-hour cache writes are never listed for batches: where the list prices the
  * short ones at the batch discount, the provider stacks both discounts, and so they are reckoned.
  */
 export function listedBatchPrice(entry: PriceEntry, direct: ModelPrice | null): ModelPrice | null {
   const input = amount(entry, "batchInputPerMTok");
   const output = amount(entry, "batchOutputPerMTok");
-  const cachedInput = amount(entry, "batchCachedInputPerMTok");
+  const listedCached = amount(entry, "batchCachedInputPerMTok");
   const cacheWrite = amount(entry, "batchCacheWritePerMTok");
-  const longContext = direct?.longContext ? batchStepOf(entry, direct.longContext) : null;
-  if (input === null || output === null || NO_BATCH.has(entry.json["batchBasis"])) return null;
+  if (input === null || output === null || direct === null || NO_BATCH.has(entry.json["batchBasis"])) return null;
+  const cachedInput = cachedInBatch(providerOf(entry), listedCached, direct.cachedInputNanoPerMillion, {
+    batch: input,
+    direct: direct.inputNanoPerMillion,
+  });
+  const longContext = direct.longContext === null ? null : batchStepOf(entry, direct, direct.longContext, cachedInput);
   return {
     version: `${versionOf(entry)}/batch`,
     inputNanoPerMillion: input,
@@ -53,30 +58,46 @@ export function listedBatchPrice(entry: PriceEntry, direct: ModelPrice | null): 
   };
 }
 
-function stacked(direct: ModelPrice | null, batchInput: bigint, batchWrite: bigint | null): bigint | null {
-  const hour = direct?.cacheWrite1hNanoPerMillion ?? null;
-  const write = direct?.cacheWriteNanoPerMillion ?? null;
-  if (direct === null || hour === null || write === null || batchWrite === null) return null;
+function stacked(direct: ModelPrice, batchInput: bigint, batchWrite: bigint | null): bigint | null {
+  const hour = direct.cacheWrite1hNanoPerMillion;
+  const write = direct.cacheWriteNanoPerMillion;
+  if (hour === null || write === null || batchWrite === null) return null;
   const sameDiscount = batchWrite * direct.inputNanoPerMillion === write * batchInput;
   return sameDiscount && write > 0n ? (hour * batchWrite) / write : null;
 }
 
 /** Beyond a long-context step: as listed; half of the direct rates where the provider's discount is a flat half. */
-function batchStepOf(entry: PriceEntry, direct: LongContextPrice): LongContextPrice {
+function batchStepOf(
+  entry: PriceEntry,
+  short: ModelPrice,
+  direct: LongContextPrice,
+  shortCached: bigint | null,
+): LongContextPrice {
   const step = within(entry, "longContext");
-  const input = amount(step, "batchInputPerMTok");
-  const output = amount(step, "batchOutputPerMTok");
-  const cachedInputNanoPerMillion = amount(step, "batchCachedInputPerMTok");
-  const { aboveTokens } = direct;
-  if (input !== null && output !== null)
-    return { aboveTokens, inputNanoPerMillion: input, outputNanoPerMillion: output, cachedInputNanoPerMillion };
-  if (entry.json["batchBasis"] !== "half") return { ...direct, unpriced: true };
+  const listedInput = amount(step, "batchInputPerMTok");
+  const listedOutput = amount(step, "batchOutputPerMTok");
+  const listedCached = amount(step, "batchCachedInputPerMTok");
+  const isListed = listedInput !== null && listedOutput !== null;
+  if (!isListed && entry.json["batchBasis"] !== "half") return { ...direct, unpriced: true };
+  const input = isListed ? listedInput : direct.inputNanoPerMillion / 2n;
+  const output = isListed ? listedOutput : direct.outputNanoPerMillion / 2n;
+  const cached = cachedInBatchBeyond(
+    providerOf(entry),
+    listedCached,
+    direct.cachedInputNanoPerMillion,
+    { batch: input, direct: direct.inputNanoPerMillion },
+    { batch: shortCached, direct: short },
+  );
   return {
-    aboveTokens,
-    inputNanoPerMillion: direct.inputNanoPerMillion / 2n,
-    outputNanoPerMillion: direct.outputNanoPerMillion / 2n,
-    cachedInputNanoPerMillion,
+    aboveTokens: direct.aboveTokens,
+    inputNanoPerMillion: input,
+    outputNanoPerMillion: output,
+    cachedInputNanoPerMillion: cached,
   };
+}
+
+function providerOf({ key }: PriceEntry): string {
+  return key.slice(0, key.indexOf("/"));
 }
 
 function longContextOf(entry: PriceEntry): LongContextPrice | null {

@@ -26,8 +26,7 @@ function innerSchemas(schema: JsonObject): readonly JsonObject[] {
 
 /** Tools take their arguments as an object in every format; some callers leave that unsaid. */
 export function argumentsSchema(schema: JsonObject | null): JsonObject {
-  if (schema === null) return { type: "object", properties: {} };
-  return "type" in schema ? schema : { type: "object", ...schema };
+  return schema === null ? { type: "object", properties: {} } : { type: "object", ...schema };
 }
 
 export function describesObjects(schema: JsonObject): boolean {

@@ -2,6 +2,7 @@ import { accountPriceOf, type OwnPrices, type PriceMode } from "../cost/account-
 import { listedModel, withoutDate, type ListedModel, type PriceTable } from "../cost/price-table.js";
 import type { ModelPrice } from "../cost/price.js";
 import type { KindFacts } from "./kind-facts.js";
+import { ruleOf, type ModelRule } from "./model-rule.js";
 
 /** An entry of `providers` in the config, as far as choosing a route needs it. */
 export interface Account {
@@ -44,18 +45,20 @@ export interface ModelFacts {
   readonly capabilities: readonly string[] | null;
   /** False: it rejects temperature and the like. */
   readonly samplingParams: boolean;
+  /** In what it differs from others of its kind; null: nothing is known. */
+  readonly rule: ModelRule | null;
 }
 
 export function modelFacts(account: Account, model: string, prices: PriceTable): ModelFacts {
   const { facts } = account;
   const listed = listedAt(account, model, prices);
-  const reasons = listed?.capabilities.includes("reasoning") === true;
   return {
     price: accountPriceOf(prices, facts.kind, model, account.prices),
     contextTokens: listed?.contextTokens ?? null,
     maxOutputTokens: listed?.maxOutputTokens ?? null,
     capabilities: listed?.capabilities ?? account.capabilities,
-    samplingParams: listed?.samplingParams !== false && !(reasons && facts.sampling.reasoningRefuses),
+    samplingParams: listed?.samplingParams !== false,
+    rule: ruleOf(facts.models, model),
   };
 }
 

@@ -1,5 +1,7 @@
 import type { BillingRule } from "../cost/billing-rule.js";
 import type { RequestFormat } from "../job/job.js";
+import type { ModelRule } from "./model-rule.js";
+import type { RefusedMembers } from "./refused-members.js";
 import type { ProviderKind, UnseenTokens } from "./route.js";
 
 /** What is true of every account of one kind of provider. The adapters' registry holds one of these for each. */
@@ -12,12 +14,16 @@ export interface KindFacts {
   readonly selfHosted: boolean;
   readonly unseen: UnseenTokens;
   readonly sampling: SamplingFacts;
+  /** In what its models differ. */
+  readonly models: readonly ModelRule[];
+  /** What it refuses of its format from any model; left out: nothing. */
+  readonly refuses?: RefusedMembers;
   readonly billing: BillingRule;
 }
 
 /** How its models that take no sampling parameters behave. */
 export interface SamplingFacts {
-  /** Whether they take the neutral value, 1. */
+  /** Whether they take the values that change nothing, such as a temperature of 1. */
   readonly neutralTaken: boolean;
   /** Whether reasoning models are among them though the price table doesn't say so. */
   readonly reasoningRefuses: boolean;

@@ -4,6 +4,7 @@ import { modelFacts } from "./catalog.js";
 import type { Account, AliasCandidate, Catalog, ModelFacts } from "./catalog.js";
 import { familyOf, spokenFormat } from "./format-family.js";
 import type { KindFacts } from "./kind-facts.js";
+import { reasonOfBody, type AskedModel } from "./reason-of-body.js";
 import { outputTokensBound } from "./request-facts.js";
 import type { RequestFacts } from "./request-facts.js";
 import type { RejectedRoute, Route, RoutePlan } from "./route.js";
@@ -308,18 +309,23 @@ function isForeign({ spoken }: Candidate, facts: RequestFacts): boolean {
 }
 
 /** What can be told without a translation. */
-function reasonOfRequest({ route, facts: model }: Candidate, facts: RequestFacts): string | null {
+function reasonOfRequest(candidate: Candidate, facts: RequestFacts): string | null {
+  const { route, facts: model } = candidate;
   return (
-    reasonOfNeeds(route, model.capabilities, facts) ??
+    reasonOfNeeds(route, model, facts) ??
+    (isForeign(candidate, facts) ? null : reasonOfBody(askedModel(candidate), facts.bodyText, facts.asks)) ??
     reasonOfLength(route, model.maxOutputTokens, facts) ??
     reasonOfCost(route, facts)
   );
 }
 
 /** What the content implies only counts against a model that is known to lack it. */
-function reasonOfNeeds(route: Route, capabilities: readonly string[] | null, facts: RequestFacts): string | null {
-  if (facts.capabilities.length === 0 || capabilities === null) return null;
-  const missing = facts.capabilities.filter((word) => !capabilities.includes(word));
+function reasonOfNeeds(route: Route, { capabilities, rule }: ModelFacts, facts: RequestFacts): string | null {
+  if (facts.capabilities.length === 0) return null;
+  const keepsNoSchema = rule?.schema === false;
+  const missing = facts.capabilities.filter(
+    (word) => capabilities?.includes(word) === false || (keepsNoSchema && word === "json_schema"),
+  );
   return missing.length === 0 ? null : `the request needs ${missing.join(", ")}, which ${route.model} lacks`;
 }
 
@@ -345,9 +351,11 @@ function reasonOfCost(route: Route, facts: RequestFacts): string | null {
 /** Only providers of another format are asked about it: what they can't be told is never dropped. */
 function reasonOfFormat(candidate: Candidate, facts: RequestFacts, dryRuns: DryRuns): string | null {
   if (!isForeign(candidate, facts)) return null;
-  const { route, spoken, kind } = candidate;
-  const { samplingParams } = candidate.facts;
-  return reasonOfTranslation({ spoken, model: route.model, samplingParams, sampling: kind.sampling }, facts, dryRuns);
+  return reasonOfTranslation({ spoken: candidate.spoken, model: askedModel(candidate) }, facts, dryRuns);
+}
+
+function askedModel({ route, facts, kind }: Candidate): AskedModel {
+  return { name: route.model, facts, kind };
 }
 
 /** Upper bound of what this request can cost on this route: what is reserved before the call, and what a doubtful call is bounded by. */

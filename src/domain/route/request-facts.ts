@@ -1,6 +1,7 @@
 import type { RequestFormat } from "../job/job.js";
 import { familyOf } from "./format-family.js";
 import { impliedNeeds } from "./implied-needs.js";
+import { modelAsks, type ModelAsks } from "./model-asks.js";
 import { topLevelMembers, type TopLevelMember } from "./top-level-members.js";
 
 /** What a request asks for, as far as choosing a route and bounding its cost needs it. */
@@ -14,6 +15,8 @@ export interface RequestFacts {
   readonly holdsMedia: boolean;
   /** What the content needs, in the words of the price table, such as `tools`. */
   readonly capabilities: readonly string[];
+  /** What some models refuse; of the body as it is, so for providers that speak the format. */
+  readonly asks: ModelAsks;
   /** Pictures in the prompt, inline or by address: their tokens are not bounded by bytes. */
   readonly images: number;
   /** The caller's own cap on output tokens, per answer; null when none is set. */
@@ -60,6 +63,7 @@ export function readRequestFacts(
     bodyBytes,
     holdsMedia: bodyBytes > MEDIA_SEARCHED_ABOVE_BYTES && MEDIA.test(bodyText),
     capabilities: needs.capabilities,
+    asks: modelAsks(format, bodyText, members),
     images: needs.images,
     requestedMaxOutputTokens: wish.cap,
     choices: wish.choices,

@@ -1,6 +1,7 @@
 import { translateRequest } from "../format/translate.js";
 import type { RequestFormat } from "../job/job.js";
-import type { SamplingFacts } from "./kind-facts.js";
+import { modelAsks } from "./model-asks.js";
+import { reasonOfBody, type AskedModel } from "./reason-of-body.js";
 import type { RequestFacts } from "./request-facts.js";
 import { topLevelMembers } from "./top-level-members.js";
 
@@ -8,10 +9,7 @@ import { topLevelMembers } from "./top-level-members.js";
 interface Translation {
   /** The format of the provider. */
   readonly spoken: RequestFormat;
-  readonly model: string;
-  /** False: the model rejects temperature and the like. */
-  readonly samplingParams: boolean;
-  readonly sampling: SamplingFacts;
+  readonly model: AskedModel;
 }
 
 /** The dry runs of one request, by the format that it was told in: candidates of one format share one. */
@@ -25,19 +23,6 @@ export function reasonOfTranslation(to: Translation, facts: RequestFacts, dryRun
     dryRuns.set(to.spoken, told);
   }
   if (told.kind === "not_carried") return told.reasons.join("; ");
-  if (to.samplingParams) return null;
-  const refused = samplingIn(told.bodyText, to.sampling.neutralTaken);
-  return refused.length === 0 ? null : `${to.model} takes no ${refused.join(", ")}`;
-}
-
-const SAMPLING_NAMES: ReadonlySet<string> = new Set(["temperature", "top_p", "top_k", "topP", "topK"]);
-const CONFIG_NAME = "generationConfig";
-
-/** The sampling parameters of a body that a model without them would refuse. */
-function samplingIn(bodyText: string, neutralTaken: boolean): readonly string[] {
-  return (topLevelMembers(bodyText) ?? []).flatMap(({ name, valueStart, end }) => {
-    const value = bodyText.slice(valueStart, end);
-    if (name === CONFIG_NAME) return samplingIn(value, neutralTaken);
-    return SAMPLING_NAMES.has(name) && !(neutralTaken && Number(value) === 1) ? [name] : [];
-  });
+  const asks = modelAsks(to.spoken, told.bodyText, topLevelMembers(told.bodyText) ?? []);
+  return reasonOfBody(to.model, told.bodyText, asks);
 }

@@ -124,6 +124,11 @@ const turnsRule: Rule = ({ body, model }) => {
     : null;
 };
 
+/** From the 4.6 line on. */
+function takesAdaptive(name: string): boolean {
+  return !/^claude-(?:3|(?:opus|sonnet|haiku)-4-(?:[015]|2))/.test(name);
+}
+
 const thinkingRule: Rule = ({ body, model }) => {
   const thinking = thinkingOf(body);
   if (thinking === null) return null;
@@ -131,7 +136,7 @@ const thinkingRule: Rule = ({ body, model }) => {
   const isManual = thinking["type"] === "enabled";
   if (isManual && isLate(model))
     return invalid(`"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".`);
-  if (!isManual && model.name.includes("-4-5")) return invalid("adaptive thinking is not supported on this model");
+  if (!isManual && !takesAdaptive(model.name)) return invalid("adaptive thinking is not supported on this model");
   const { budget_tokens: budget } = thinking;
   const max = body["max_tokens"];
   if (typeof budget === "number" && typeof max === "number" && budget >= max)
@@ -141,6 +146,30 @@ const thinkingRule: Rule = ({ body, model }) => {
   const choice = body["tool_choice"];
   const isForced = isObject(choice) && (choice["type"] === "any" || choice["type"] === "tool");
   return isForced ? invalid("Thinking may not be enabled when tool_choice forces tool use.") : null;
+};
+
+/** The words of effort by the beginning of the model's name, the longest first; a model that is not here takes all. */
+const EFFORTS: readonly (readonly [prefix: string, words: string])[] = [
+  ["claude-3", ""],
+  ["claude-haiku-4", ""],
+  ["claude-sonnet-4-6", "low medium high max"],
+  ["claude-sonnet-4", ""],
+  ["claude-opus-4-5", "low medium high"],
+  ["claude-opus-4-6", "low medium high max"],
+  ["claude-opus-4-7", "low medium high xhigh max"],
+  ["claude-opus-4-8", "low medium high xhigh max"],
+  ["claude-opus-4", ""],
+];
+
+const effortRule: Rule = ({ body, model }) => {
+  const config = body["output_config"];
+  const effort = isObject(config) ? config["effort"] : null;
+  if (typeof effort !== "string") return null;
+  const words = EFFORTS.find(([prefix]) => model.name.startsWith(prefix))?.[1];
+  if (words === undefined || words.split(" ").includes(effort)) return null;
+  return words === ""
+    ? invalid("This model does not support the effort parameter.")
+    : invalid(`output_config.effort: '${effort}' is not supported by ${model.name}. Supported: ${words}`);
 };
 
 const schemaRule: Rule = ({ body, model }) => {
@@ -171,6 +200,7 @@ const RULES: readonly Rule[] = [
   outputRule,
   samplingRule,
   thinkingRule,
+  effortRule,
   schemaRule,
   ({ body }) => cacheProblem(body),
 ];

@@ -26,7 +26,11 @@ function timingsOf({ usage }: ChatAnswer): Record<string, number> {
 export const llamaCpp: Flavour = {
   name: "llama-cpp",
   takesKeys: true,
-  ignoredFields: ["store", "service_tier", "metadata", "user", "safety_identifier", "verbosity", "prompt_cache_key"],
+  ignoredFields: [
+    ...["store", "service_tier", "metadata", "user", "safety_identifier", "verbosity", "prompt_cache_key"],
+    // Builds before 2026-02 don't read it (ggml-org/llama.cpp#19831, read 2026-11-26).
+    "max_completion_tokens",
+  ],
   anyModel: true,
   tooLong: (tokens, tokensMax) => ({
     ...refuse(

@@ -14,6 +14,8 @@ export const ollama: Flavour = {
   ignoredFields: [
     ...["n", "tool_choice", "logit_bias", "parallel_tool_calls", "store", "service_tier", "metadata", "user"],
     ...["logprobs", "top_logprobs", "safety_identifier", "verbosity", "prompt_cache_key", "prompt_cache_retention"],
+    // Its cap is max_tokens; under the newer name it goes on without one (ollama/ollama#7125, read 2026-11-26).
+    "max_completion_tokens",
   ],
   anyModel: false,
   tooLong: null,

@@ -110,23 +110,43 @@ function tokenPrices(entry: JsonObject, base: TokenPrices | null): TokenPrices |
   };
 }
 
-/** What a cached token costs in a batch where the list states no batch price for it, from its direct price. */
-type CacheInBatch = (direct: bigint | null) => bigint | null;
+/** What a cached token costs in a batch where the list states no batch price for it. */
+type CacheInBatch = {
+  /** From its direct price. */
+  readonly upToStep: (direct: bigint | null) => bigint | null;
+  /** The same beyond a long-context step. */
+  readonly beyondStep: (direct: bigint | null) => bigint | null;
+};
+
+function half(direct: bigint | null): bigint | null {
+  return direct === null ? null : direct / 2n;
+}
+
+function same(direct: bigint | null): bigint | null {
+  return direct;
+}
+
+function unstated(): bigint | null {
+  return null;
+}
 
 /**
  * Anthropic stacks both discounts and Gemini gives none on cached tokens; for others the list's notes hold: null, and cached
- * tokens cost what a batch's other input costs. Source: providers.md 1.6, read 2026-11-24.
+ * tokens cost what a batch's other input costs. Beyond a step OpenAI halves them too: its models with a step list a batch price for
+ * cached tokens up to it, and its price page halves the long one as well. Source: providers.md 1.6, the providers' price pages and
+ * Gemini's batch guide, read 2026-11-26.
  */
 const CACHE_IN_BATCH: Readonly<Partial<Record<string, CacheInBatch>>> = {
-  anthropic: (direct) => (direct === null ? null : direct / 2n),
-  gemini: (direct) => direct,
+  anthropic: { upToStep: half, beyondStep: half },
+  gemini: { upToStep: same, beyondStep: same },
+  openai: { upToStep: unstated, beyondStep: half },
 };
 
 /** @param direct the prices of the same tokens in a direct call. */
 function batchPrices(
   entry: JsonObject,
   direct: TokenPrices,
-  cacheInBatch: CacheInBatch,
+  cacheInBatch: (direct: bigint | null) => bigint | null,
   base: TokenPrices | null,
 ): TokenPrices | null {
   const input = price(entry, "batchInputPerMTok") ?? base?.input ?? null;
@@ -154,12 +174,10 @@ function longContext(entry: JsonObject, read: (long: JsonObject) => TokenPrices 
 }
 
 function inBatches(provider: string, entry: JsonObject, direct: TokenPrices): PricedModel["batch"] {
-  const cacheInBatch = CACHE_IN_BATCH[provider] ?? ((): null => null);
-  const prices = batchPrices(entry, direct, cacheInBatch, null);
+  const { upToStep, beyondStep } = CACHE_IN_BATCH[provider] ?? { upToStep: unstated, beyondStep: unstated };
+  const prices = batchPrices(entry, direct, upToStep, null);
   if (prices === null) return null;
-  const long = longContext(entry, (step) =>
-    batchPrices(step, tokenPrices(step, direct) ?? direct, cacheInBatch, prices),
-  );
+  const long = longContext(entry, (step) => batchPrices(step, tokenPrices(step, direct) ?? direct, beyondStep, prices));
   return { prices, longContext: long };
 }
 

@@ -50,6 +50,13 @@ const THINKING_BUDGETS: readonly (readonly [prefix: string, min: number, max: nu
   ["gemini-3", 1, 32_768, false],
 ];
 
+/** Levels of thinking by the beginning of the model's name, the longest first; a model of 3 that is not here takes all. */
+const THINKING_LEVELS: readonly (readonly [prefix: string, levels: readonly string[]])[] = [
+  ["gemini-2.", []],
+  ["gemini-3.1-pro", ["LOW", "MEDIUM", "HIGH"]],
+  ["gemini-3.8-flash", ["LOW", "MEDIUM", "HIGH"]],
+];
+
 function configOf(asked: Asked): JsonObject {
   return objectAt(asked.request, "generationConfig") ?? {};
 }
@@ -217,8 +224,13 @@ const thinkingRule: Rule = (asked) => {
   const [budget, level] = [numberAt(thinking, "thinkingBudget"), textAt(thinking, "thinkingLevel")];
   if (budget !== null && level !== null)
     return invalidArgument("You can only set only one of thinking budget and thinking level.");
-  if (level !== null && name.startsWith("gemini-2."))
-    return invalidArgument("Thinking level is not supported for this model.");
+  const levels = THINKING_LEVELS.find(([prefix]) => name.startsWith(prefix))?.[1];
+  if (level !== null && levels?.includes(level) === false)
+    return invalidArgument(
+      levels.length === 0
+        ? "Thinking level is not supported for this model."
+        : `Thinking level ${level} is not supported for this model. Please retry with other thinking level.`,
+    );
   return budget === null || budget === -1 ? null : budgetProblem(name, budget);
 };
 

@@ -96,7 +96,7 @@ const OPTIONAL: Readonly<Record<string, FieldCheck>> = {
   presence_penalty: decimal(-2, 2),
   prompt_cache_key: text(),
   prompt_cache_retention: oneOf("in_memory", "24h"),
-  reasoning_effort: oneOf("none", "minimal", "low", "medium", "high", "xhigh"),
+  reasoning_effort: oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max"),
   response_format: RESPONSE_FORMAT,
   safety_identifier: text(0, 64),
   seed: integer(Number.MIN_SAFE_INTEGER),

@@ -6,6 +6,7 @@ import type { Refusal } from "../engine/refusal.js";
 import { schemaProblem } from "../engine/schema-value.js";
 import { functionsOf, namedTool, schemaOf } from "./chat-request.js";
 import { invalid } from "./errors.js";
+import { reasoningRefusal } from "./reasoning-rules.js";
 
 /** Rules between messages; each message's own shape is already proven. */
 export function messagesRefusal(messages: readonly unknown[]): Refusal | null {
@@ -96,7 +97,7 @@ export function modelRefusal(body: JsonObject, model: PricedModel): Refusal | nu
     for (const field of ["temperature", "top_p"])
       if (isSet(body, field)) return unsupported(field, "is not supported with this model.");
   }
-  return outputRefusal(body, model) ?? capabilityRefusal(body, model);
+  return reasoningRefusal(body, model) ?? outputRefusal(body, model) ?? capabilityRefusal(body, model);
 }
 
 function outputRefusal(body: JsonObject, model: PricedModel): Refusal | null {

@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { ANTHROPIC_MODELS } from "./models.js";
 
 export const ANTHROPIC: KindFacts = {
   kind: "anthropic",
@@ -7,6 +8,7 @@ export const ANTHROPIC: KindFacts = {
   // Its tool use page states a hidden system prompt of up to 804 tokens, its vision page at most 4,784 for a picture. Read 2026-09.
   unseen: { overheadTokens: 1024, imageTokensMax: 4784 },
   sampling: { neutralTaken: true, reasoningRefuses: false },
+  models: ANTHROPIC_MODELS,
   billing: {
     error: "free",
     refused: "by_usage",

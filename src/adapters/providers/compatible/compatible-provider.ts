@@ -7,7 +7,7 @@ import { COMPATIBLE_ERRORS } from "./errors.js";
 const WIRE = openaiLikeWire({
   label: "openai-compatible",
   defaultBaseUrl: null,
-  // Such servers often know only the older name.
+  // vLLM takes both names, Ollama and llama.cpp before 2026-02 ignore the newer one: the answer would have no end.
   cap: { names: ["max_tokens", "max_completion_tokens"], renamed: true },
   errors: COMPATIBLE_ERRORS,
 });

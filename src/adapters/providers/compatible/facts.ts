@@ -6,6 +6,7 @@ export const COMPATIBLE: KindFacts = {
   selfHosted: true,
   unseen: { overheadTokens: 1024, imageTokensMax: 16_384 },
   sampling: { neutralTaken: true, reasoningRefuses: false },
+  models: [],
   // Whoever states a price for a server of one's own pays for its answers; there is no batch queue behind HTTP.
   billing: {
     error: "free",

@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { GEMINI_MODELS } from "./models.js";
 
 export const GEMINI: KindFacts = {
   kind: "gemini",
@@ -7,6 +8,7 @@ export const GEMINI: KindFacts = {
   // 258 tokens a tile of 768 pixels square, says its media guide; no most is stated, so this is a guess of 62 tiles. Read 2026-08.
   unseen: { overheadTokens: 1024, imageTokensMax: 16_000 },
   sampling: { neutralTaken: false, reasoningRefuses: false },
+  models: GEMINI_MODELS,
   billing: {
     error: "free",
     // Its billing page knows only "fails with a 400 or 500 error" as free; a blocked prompt is answered with 200 and counts its tokens.

@@ -8,7 +8,7 @@ const DROPPED: ReadonlySet<string> = new Set(["stream", "stream_options"]);
 export interface CapNames {
   /** The first is the one that is sent when the caller set none. */
   readonly names: readonly ["max_completion_tokens", "max_tokens"] | readonly ["max_tokens", "max_completion_tokens"];
-  /** The other name is not known there: a cap under it would be ignored in silence. */
+  /** The other name is refused there, or ignored in silence. */
   readonly renamed?: boolean;
 }
 

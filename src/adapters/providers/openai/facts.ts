@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { OPENAI_MODELS } from "./models.js";
 
 export const OPENAI: KindFacts = {
   kind: "openai",
@@ -8,6 +9,7 @@ export const OPENAI: KindFacts = {
   unseen: { overheadTokens: 128, imageTokensMax: 48_169 },
   // "Only the default (1) value is supported", says its error; the table has no mark on them.
   sampling: { neutralTaken: true, reasoningRefuses: true },
+  models: OPENAI_MODELS,
   billing: {
     error: "free",
     refused: "by_usage",
