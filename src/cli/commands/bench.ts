@@ -3,6 +3,7 @@ import { EXIT } from "../exit-code.js";
 import { wholeNumber } from "../option-values.js";
 
 const JOBS_MAX = 1_000_000;
+const BATCH_LINES_MAX = 50_000;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
   const bench = program
@@ -28,6 +29,19 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       context.action(async ({ jobs }: { readonly jobs: number }) => {
         const { backlogBench } = await import("../../bench/backlog-bench.js");
         const figures = await backlogBench(jobs, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("simulator")
+    .description("the mock providers: CPU of direct calls, and memory of a batch of full size")
+    .option("--calls <number>", "direct calls", wholeNumber(1000, JOBS_MAX), 50_000)
+    .option("--lines <number>", "lines of the batch", wholeNumber(1, BATCH_LINES_MAX), BATCH_LINES_MAX)
+    .action(
+      context.action(async ({ calls, lines }: { readonly calls: number; readonly lines: number }) => {
+        const { simulatorBench } = await import("../../bench/simulator-bench.js");
+        const figures = await simulatorBench(calls, lines, context.note);
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
         return EXIT.done;
       }),
