@@ -10,7 +10,7 @@ import { billedNanoUsd } from "./bill-price.js";
 import { digestNumber, digestOf } from "./chat-answer.js";
 import { deliver } from "./deliver.js";
 import type { DirectAnswer, DirectCall, DirectOperation } from "./direct-operation.js";
-import type { FaultBook } from "./fault-rules.js";
+import type { CallFault, FaultBook } from "./fault-rules.js";
 import { answered, operated, refused, struckBy } from "./faults.js";
 import type { Outcome, Worked } from "./faults.js";
 import { isoTime } from "./iso-time.js";
@@ -171,24 +171,28 @@ export class ProviderEndpoint {
     };
     const fault = this.#parts.faults.pick(target, true);
     const delayMs = this.#delayMs(call.promptDigest);
-    const settle = (): void => {
-      if (fault === null) {
-        this.#settle(exchange, accepted, answered(this.#answer(exchange, accepted), accepted.rateHeaders));
-        return;
-      }
-      const work = (): Worked => {
-        const answer = this.#answer(exchange, accepted);
-        return { outcome: answered(answer, accepted.rateHeaders), answer };
-      };
-      const outcome = struckBy(fault, this.#struck(exchange, work));
-      if (outcome instanceof Promise)
-        void outcome.then((late) => {
-          this.#settle(exchange, accepted, late);
-        });
-      else this.#settle(exchange, accepted, outcome);
+    if (delayMs === 0) this.#finish(exchange, accepted, fault);
+    else
+      setTimeout(() => {
+        this.#finish(exchange, accepted, fault);
+      }, delayMs);
+  }
+
+  #finish(exchange: Exchange, accepted: Accepted, fault: CallFault | null): void {
+    if (fault === null) {
+      this.#settle(exchange, accepted, answered(this.#answer(exchange, accepted), accepted.rateHeaders));
+      return;
+    }
+    const work = (): Worked => {
+      const answer = this.#answer(exchange, accepted);
+      return { outcome: answered(answer, accepted.rateHeaders), answer };
     };
-    if (delayMs === 0) settle();
-    else setTimeout(settle, delayMs);
+    const outcome = struckBy(fault, this.#struck(exchange, work));
+    if (outcome instanceof Promise)
+      void outcome.then((late) => {
+        this.#settle(exchange, accepted, late);
+      });
+    else this.#settle(exchange, accepted, outcome);
   }
 
   #answer({ requestId }: Exchange, { call, body }: Accepted): DirectAnswer {
@@ -287,9 +291,9 @@ export class ProviderEndpoint {
     const answers = outcome.delivery.kind !== "cut" && outcome.delivery.kind !== "hold";
     this.#parts.traffic.worked(open, answers ? outcome.status : null);
     // What is left of a body that nobody read is not worth reading.
-    const headers = request.complete ? outcome.headers : [...outcome.headers, "connection", "close"];
+    const sent = request.complete ? outcome : { ...outcome, headers: [...outcome.headers, "connection", "close"] };
     // The caller may have gone while the work went on; it is billed all the same.
-    if (!response.destroyed) deliver(response, { ...outcome, headers }, provider.requestIdHeader, requestId);
+    if (!response.destroyed) deliver(response, sent, provider.requestIdHeader, requestId);
   }
 
   #refuse(exchange: Exchange, refusal: Refusal, headers: readonly string[] = []): void {

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 
+const JSON_TYPE = "application/json";
 export const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Reads a request's body, and hands over null when it is longer than allowed. Calls back at most once, never after an abort. */
@@ -33,8 +34,9 @@ export function parseJsonBody(
   request: IncomingMessage,
   body: Buffer,
 ): { readonly json: unknown } | { readonly wrong: string } {
-  const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
-  if (type !== "application/json") return { wrong: "The header content-type must be application/json." };
+  const type = request.headers["content-type"] ?? "";
+  if (type !== JSON_TYPE && type.split(";", 1)[0]?.trim().toLowerCase() !== JSON_TYPE)
+    return { wrong: "The header content-type must be application/json." };
   const encoding = request.headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity")
     return { wrong: `A body with content-encoding ${encoding} is not accepted.` };
