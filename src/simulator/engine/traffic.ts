@@ -19,12 +19,12 @@ export type RecentCalls = {
 
 const REMEMBERED_MAX = 65_536;
 
-type Written = { readonly attempt: string | null; readonly atMs: number };
-
 export class Traffic {
   readonly #open = new Set<OpenCall>();
   readonly #byStatus = new Map<string, number>();
-  readonly #written: Written[] = [];
+  /** Of the calls whose answers were written, in a ring: two columns, since objects kept that long would have to be moved by the collector. */
+  readonly #attempts: (string | null)[] = [];
+  readonly #writtenMs = new Float64Array(REMEMBERED_MAX);
   #next = 0;
   #requests = 0;
 
@@ -47,19 +47,20 @@ export class Traffic {
   /** The connection is done with this call; `written` says that its whole answer was handed to the operating system. */
   closed(call: OpenCall, written: boolean, nowMs: number): void {
     call.closed = true;
-    if (written) this.#remember({ attempt: call.attempt, atMs: nowMs });
+    if (written) this.#remember(call.attempt, nowMs);
     if (call.worked) this.#open.delete(call);
   }
 
-  #remember(written: Written): void {
-    this.#written[this.#next] = written;
+  #remember(attempt: string | null, atMs: number): void {
+    this.#attempts[this.#next] = attempt;
+    this.#writtenMs[this.#next] = atMs;
     this.#next = (this.#next + 1) % REMEMBERED_MAX;
   }
 
   recent(windowMs: number, nowMs: number): RecentCalls {
     const since = nowMs - windowMs;
-    const inside = this.#written.filter((one) => one.atMs >= since);
-    const attempts = inside.flatMap((one) => (one.attempt === null ? [] : [one.attempt]));
+    const inside = this.#attempts.filter((_, at) => (this.#writtenMs[at] ?? 0) >= since);
+    const attempts = inside.filter((attempt) => attempt !== null);
     return { count: inside.length, attempts, complete: inside.length < REMEMBERED_MAX };
   }
 
