@@ -110,7 +110,7 @@ export class ProviderEndpoint {
     const attempt = request.headers["x-client-request-id"];
     const traffic = this.#parts.traffic;
     const open = traffic.begin(typeof attempt === "string" && attempt !== "" ? attempt : null);
-    response.once("close", () => {
+    response.on("close", () => {
       // A request that never came in whole will not be worked on.
       if (!request.complete) traffic.worked(open, null);
       traffic.closed(open, response.writableFinished, performance.now());
