@@ -20,6 +20,7 @@ import type { ProviderApi } from "./provider-api.js";
 import { BODY_BYTES_MAX, parseJsonBody, readBody } from "./read-body.js";
 import type { Refusal } from "./refusal.js";
 import { Router } from "./router.js";
+import { tooDeepOr } from "./too-deep.js";
 import type { OpenCall, Traffic } from "./traffic.js";
 
 /** How long the work of a call takes: fixed by its prompt and the seed, between ms - jitterMs and ms + jitterMs. */
@@ -134,10 +135,21 @@ export class ProviderEndpoint {
 
   #readDirect(exchange: Exchange, direct: DirectOperation): void {
     readBody(exchange.request, (body) => {
-      const accepted = body === null ? { refusal: tooLong(exchange.provider) } : this.#accept(exchange, direct, body);
-      if ("refusal" in accepted) this.#refuse(exchange, accepted.refusal, accepted.rateHeaders);
-      else this.#work(exchange, accepted);
+      this.#guarded(exchange, () => {
+        const accepted = body === null ? { refusal: tooLong(exchange.provider) } : this.#accept(exchange, direct, body);
+        if ("refusal" in accepted) this.#refuse(exchange, accepted.refusal, accepted.rateHeaders);
+        else this.#work(exchange, accepted);
+      });
     });
+  }
+
+  /** Whatever a request makes go wrong is that call's trouble, not the process's. */
+  #guarded(exchange: Exchange, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#refuse(exchange, ownFailure(exchange.provider, error));
+    }
   }
 
   #accept(
@@ -174,7 +186,9 @@ export class ProviderEndpoint {
     if (delayMs === 0) this.#finish(exchange, accepted, fault);
     else
       setTimeout(() => {
-        this.#finish(exchange, accepted, fault);
+        this.#guarded(exchange, () => {
+          this.#finish(exchange, accepted, fault);
+        });
       }, delayMs);
   }
 
@@ -189,9 +203,14 @@ export class ProviderEndpoint {
     };
     const outcome = struckBy(fault, this.#struck(exchange, work));
     if (outcome instanceof Promise)
-      void outcome.then((late) => {
-        this.#settle(exchange, accepted, late);
-      });
+      outcome.then(
+        (late) => {
+          this.#settle(exchange, accepted, late);
+        },
+        (error: unknown) => {
+          this.#refuse(exchange, ownFailure(exchange.provider, error));
+        },
+      );
     else this.#settle(exchange, accepted, outcome);
   }
 
@@ -282,7 +301,7 @@ export class ProviderEndpoint {
         this.#send(exchange, done);
       },
       (error: unknown) => {
-        this.#refuse(exchange, provider.refusalFor(500, error instanceof Error ? error.message : String(error)));
+        this.#refuse(exchange, ownFailure(provider, error));
       },
     );
   }
@@ -298,6 +317,15 @@ export class ProviderEndpoint {
 
   #refuse(exchange: Exchange, refusal: Refusal, headers: readonly string[] = []): void {
     this.#send(exchange, refused(exchange.provider, refusal, exchange.requestId, headers));
+  }
+}
+
+/** Of an error that nothing foresaw, a request that is nested too deeply apart. */
+function ownFailure(provider: ProviderApi, error: unknown): Refusal {
+  try {
+    return provider.refusalFor(400, tooDeepOr(error));
+  } catch {
+    return provider.refusalFor(500, error instanceof Error ? error.message : String(error));
   }
 }
 
