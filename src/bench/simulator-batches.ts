@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { Client } from "undici";
 import type { SimulatorProcess } from "../demo/simulator-process.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
-import { BENCH_KEY, bodyOf, WIRES, type Wire } from "./simulator-calls.js";
+import { bodyOf, WIRES, type Wire } from "./simulator-calls.js";
 
 const POLL_MS = 100;
 const TIMEOUT_MS = 200_000;
@@ -19,6 +19,8 @@ export interface BatchFigures {
   /** MiB of the simulator before the batch, and the most it had with the upload, the run and the results read. */
   readonly idleRssMb: number;
   readonly peakRssMb: number;
+  /** The second without the first; below the input's size, no more than all of it was ever in memory. */
+  readonly overIdleMb: number;
   readonly linesPerS: number;
   readonly cpuSPer1kLines: number;
 }
@@ -67,11 +69,13 @@ export async function oneBatch(
   const found = await countLines(url, wire, results);
   if (found !== lines) throw new Error(`${name}: expected ${String(lines)} results, got ${String(found)}`);
   const cpuS = cpuSecondsOfTree(child.pid) - cpuBefore;
+  const peakMb = peakRssMb(child.pid);
   return {
     lines,
     inputMb: Math.round(started.bytes / 1e6),
     idleRssMb,
-    peakRssMb: peakRssMb(child.pid),
+    peakRssMb: peakMb,
+    overIdleMb: peakMb - idleRssMb,
     linesPerS: Math.round(lines / seconds),
     cpuSPer1kLines: Number(((cpuS / lines) * 1000).toFixed(3)),
   };

@@ -40,7 +40,9 @@ export async function simulatorBench(
     note(`bare server: ${bare.cpuSPer1k.toFixed(3)} CPU-s per 1,000 calls`);
     const timesBare = (one: CallFigures): number => Number((one.cpuSPer1k / bare.cpuSPer1k).toFixed(2));
     for (const [name, one] of Object.entries(providers))
-      note(`${name}: ${one.cpuSPer1k.toFixed(3)} CPU-s per 1,000 calls, ${String(timesBare(one))} times the bare server`);
+      note(
+        `${name}: ${one.cpuSPer1k.toFixed(3)} CPU-s per 1,000 calls, ${String(timesBare(one))} times the bare server`,
+      );
     return {
       calls,
       cpuSPer1k: each((name) => rounded(providers[name].cpuSPer1k)),
@@ -92,7 +94,7 @@ async function withSimulator<T>(
 ): Promise<T> {
   const keysFile = join(folder, "keys.json");
   await writeFile(keysFile, JSON.stringify({ [BENCH_KEY]: "bench" }));
-  let failed: Error | null = null;
+  const failures: Error[] = [];
   const simulator = await startSimulator({
     script: SCRIPT,
     billFile: join(folder, `${name}.jsonl`),
@@ -103,12 +105,12 @@ async function withSimulator<T>(
     logFile: join(folder, `${name}.log`),
     moreArgs: ["--keys", keysFile, "--limits", JSON.stringify(LIMITS), "--batch-times", JSON.stringify(AT_ONCE)],
     onUnexpectedEnd: (error) => {
-      failed = error;
+      failures.push(error);
     },
   });
   try {
     const done = await use(simulator);
-    if (failed !== null) throw failed as Error;
+    for (const failure of failures) throw failure;
     return done;
   } finally {
     await simulator.stop();

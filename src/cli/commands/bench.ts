@@ -37,7 +37,12 @@ export const addBenchCommand: CommandGroup = (program, context) => {
     .command("simulator")
     .description("the mock providers: CPU of direct calls beside a bare server, and memory of batches of full size")
     .option("--calls <number>", "direct calls of each provider", wholeNumber(1000, JOBS_MAX), 50_000)
-    .option("--lines <number>", "lines of a batch's file; an inline batch has twice as many", wholeNumber(1, BATCH_LINES_MAX), BATCH_LINES_MAX)
+    .option(
+      "--lines <number>",
+      "lines of a batch's file; an inline batch has twice as many",
+      wholeNumber(1, BATCH_LINES_MAX),
+      BATCH_LINES_MAX,
+    )
     .action(
       context.action(async ({ calls, lines }: { readonly calls: number; readonly lines: number }) => {
         const { simulatorBench } = await import("../../bench/simulator-bench.js");

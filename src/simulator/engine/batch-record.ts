@@ -1,5 +1,15 @@
 /** A batch as it is kept on disk, and the shelf that keeps them: one JSON file a batch, replaced whole at each change of state. */
-import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { BatchDetails, BatchProblem, BatchState, ResultFileMeta } from "./batch-api.js";
 import type { BatchFault } from "./batch-faults.js";
