@@ -7,7 +7,7 @@ import { cpuSecondsOfTree } from "./process-usage.js";
 
 const BARE_SCRIPT = fileURLToPath(new URL("bare-server-main.js", import.meta.url));
 const BODY_BYTES = 1024;
-const WARM_UP_CALLS = 5000;
+const WARM_UP_CALLS = 10_000;
 /** Everybody's calls are spread over so many turns, so that a machine that others keep busy for a while does so for all alike. */
 const ROUNDS = 5;
 const CONNECTIONS = 16;
