@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { readJsonOptions } from "./option-files.js";
 import type { JsonOptions } from "./option-files.js";
+import { setUpOwnProcess } from "./own-process.js";
 import { startSimulator } from "./simulator.js";
 import type { SimulatorOptions } from "./simulator.js";
 
@@ -92,6 +93,7 @@ function optionsFrom(flags: ReturnType<typeof readFlags>): SimulatorOptions {
 }
 
 async function run(): Promise<void> {
+  setUpOwnProcess();
   const flags = readFlags();
   const simulator = await startSimulator(optionsFrom(flags));
   process.stdout.write(`${JSON.stringify({ listening: simulator.url })}\n`);

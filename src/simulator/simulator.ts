@@ -1,22 +1,26 @@
 /**
- * The provider simulator: an HTTP server that speaks OpenAI's chat completions and Anthropic's messages as strictly as the real
- * ones, answers by fixed rules, and keeps its own bill. It imports nothing from the gateway, so that bill and ledger can disagree.
+ * The provider simulator: an HTTP server that speaks the providers' direct and batch APIs as strictly as the real ones, answers by
+ * fixed rules, and keeps its own bill. It imports nothing from the gateway, so that bill and ledger can disagree.
  *
- * Ways in: /v1/chat/completions and /v1/messages as at the providers; /simulator/* for tests (see control-endpoint.ts).
+ * Ways in: the providers' own paths, and those of OpenAI-compatible servers below /vllm, /llama-cpp and /ollama (providers.ts); /simulator/* for
+ * tests (control-endpoint.ts); `startSimulator` here, for tests that want it in their own process.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Accounts } from "./engine/accounts.js";
 import { BatchEngine } from "./engine/batch-engine.js";
 import { BatchShelf } from "./engine/batch-record.js";
 import { parseBatchTimes } from "./engine/batch-times.js";
 import type { BatchTimesOption } from "./engine/batch-times.js";
 import { BillFile } from "./engine/bill-file.js";
+import type { BillRow } from "./engine/bill-file.js";
 import { ControlEndpoint, parseLatency, simulatorStats } from "./control-endpoint.js";
 import type { ControlParts, SimulatorStats } from "./control-endpoint.js";
-import { FaultBook } from "./engine/fault-rules.js";
+import { FaultBook, parseFaultRules } from "./engine/fault-rules.js";
 import type { FaultRule } from "./engine/fault-rules.js";
 import { FileStore } from "./engine/file-store.js";
 import { Limits } from "./engine/limits.js";
@@ -34,6 +38,8 @@ import { providers } from "./providers.js";
 export type { SimulatorStats } from "./control-endpoint.js";
 export type { Fault, FaultRule } from "./engine/fault-rules.js";
 export type { BillRow } from "./engine/bill-file.js";
+export type { LimitsOption } from "./engine/limits.js";
+export type { BatchTimesOption } from "./engine/batch-times.js";
 export type { SelfHostedModel } from "./engine/price-table.js";
 
 export type SimulatorOptions = {
@@ -41,10 +47,13 @@ export type SimulatorOptions = {
   readonly port?: number;
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** The bill: JSONL, appended to, created when missing. One simulator a file. */
-  readonly billFile: string;
-  /** The price list (schemas/pricing.json). */
-  readonly pricingFile: string;
+  /**
+   * The bill: JSONL, appended to, created when missing. One simulator a file. Default: a folder of its own for the bill and all
+   * state, which goes with the simulator.
+   */
+  readonly billFile?: string;
+  /** The price list; default: that of this package (schemas/pricing.json). */
+  readonly pricingFile?: string;
   /** Shifts the length of answers, latencies and the choice of faults by rate. Default 1. */
   readonly seed?: number;
   readonly latencyMs?: number;
@@ -78,10 +87,18 @@ export type Simulator = {
   readonly llamaCppBaseUrl: string;
   readonly ollamaBaseUrl: string;
   stats(): SimulatorStats;
+  /** Takes these fault rules instead of those before, with all counts at 0. */
+  setFaults(rules: readonly FaultRule[]): void;
+  /** Moves the clock of batches and files on: what is due by then happens at once. Whole milliseconds. */
+  advanceClock(simulatedMs: number): void;
+  /** The bill's rows so far, oldest first. All of them are in memory: for bills of a test's size. */
+  billRows(): readonly BillRow[];
   /** Answers what is in the air for up to a second, then cuts the rest. Safe to call twice. */
   close(): Promise<void>;
 };
 
+const PRICING_FILE = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
+const FOLDER_PREFIX = `sluice-simulator-${String(process.pid)}-`;
 const CLOSE_GRACE_MS = 1000;
 /** Connections that were opened and never used count as busy to node; with no call in the air nothing is lost by cutting them. */
 const CLOSE_CHECK_MS = 50;
@@ -95,28 +112,53 @@ const TIME_SCALE_MAX = 1_000_000;
  * Starts a simulator.
  * @throws Error when the price list or the bill can't be read, an option is out of range, or the port is taken.
  */
-export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
-  const seed = options.seed ?? 1;
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new Error("expected the seed to be an integer of at least 0");
-  const latency = parseLatency({ ms: options.latencyMs ?? 0, jitterMs: options.jitterMs ?? 0 });
-  const prices = priceTable(readFileSync(options.pricingFile, "utf8"), options.models);
-  const bill = new BillFile(options.billFile);
-  const faults = new FaultBook(seed, options.faults ?? []);
-  const traffic = new Traffic();
-  const accounts = new Accounts(options.keys ?? null);
-  const played = providers();
-  const engine = engineParts(options, { seed, prices, bill, faults, played });
-  const endpoint = new ProviderEndpoint({ providers: played, engine, bill, faults, accounts, traffic }, latency);
-  const parts = { bill, faults, traffic, endpoint, engine };
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const ownFolder = options.billFile === undefined ? mkdtempSync(join(tmpdir(), FOLDER_PREFIX)) : null;
+  const billFile = options.billFile ?? join(ownFolder ?? "", "bill.jsonl");
+  try {
+    const parts = assemble(options, billFile);
+    return runningSimulator(await listeningServer(options, parts), parts, billFile, ownFolder);
+  } catch (error) {
+    removeFolder(ownFolder);
+    throw error;
+  }
+}
+
+async function listeningServer(options: SimulatorOptions, parts: ControlParts): Promise<Server> {
   const server = simulatorServer(parts);
   try {
     await listen(server, options.port ?? 0, options.host ?? "127.0.0.1");
+    return server;
   } catch (error) {
-    engine.batches.stop();
-    bill.close();
+    closeParts(parts);
     throw error;
   }
-  return runningSimulator(server, parts);
+}
+
+function removeFolder(folder: string | null): void {
+  if (folder !== null) rmSync(folder, { recursive: true, force: true });
+}
+
+/** Reads what there is on disk and puts the parts together. */
+function assemble(options: SimulatorOptions, billFile: string): ControlParts {
+  const seed = options.seed ?? 1;
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new Error("expected the seed to be an integer of at least 0");
+  const latency = parseLatency({ ms: options.latencyMs ?? 0, jitterMs: options.jitterMs ?? 0 });
+  const prices = priceTable(readFileSync(options.pricingFile ?? PRICING_FILE, "utf8"), options.models);
+  const bill = new BillFile(billFile);
+  const faults = new FaultBook(seed, parseFaultRules(options.faults ?? []));
+  const traffic = new Traffic();
+  const accounts = new Accounts(options.keys ?? null);
+  const played = providers();
+  const folder = options.stateFolder ?? `${billFile}.state`;
+  const engine = engineParts(options, folder, { seed, prices, bill, faults, played });
+  const endpoint = new ProviderEndpoint({ providers: played, engine, bill, faults, accounts, traffic }, latency);
+  return { bill, faults, traffic, endpoint, engine };
+}
+
+function closeParts({ engine, bill }: ControlParts): void {
+  engine.batches.stop();
+  bill.close();
 }
 
 type Shared = {
@@ -128,11 +170,14 @@ type Shared = {
 };
 
 /** Takes up the files and batches of earlier runs. */
-function engineParts(options: SimulatorOptions, { seed, prices, bill, faults, played }: Shared): EngineParts {
+function engineParts(
+  options: SimulatorOptions,
+  folder: string,
+  { seed, prices, bill, faults, played }: Shared,
+): EngineParts {
   const scale = options.timeScale ?? 1;
   if (!(scale >= 1 && scale <= TIME_SCALE_MAX))
     throw new Error(`expected the time scale to be from 1 to ${String(TIME_SCALE_MAX)}`);
-  const folder = options.stateFolder ?? `${options.billFile}.state`;
   mkdirSync(folder, { recursive: true });
   const clock = new SimulatedClock(join(folder, "clock.json"), scale);
   const files = new FileStore(join(folder, "files"), clock);
@@ -175,7 +220,7 @@ function urlOf(server: Server): string {
   return `http://${host}:${String(address.port)}`;
 }
 
-function runningSimulator(server: Server, parts: ControlParts): Simulator {
+function runningSimulator(server: Server, parts: ControlParts, billFile: string, ownFolder: string | null): Simulator {
   const url = urlOf(server);
   let closing: Promise<void> | null = null;
   return {
@@ -187,11 +232,25 @@ function runningSimulator(server: Server, parts: ControlParts): Simulator {
     llamaCppBaseUrl: `${url}/llama-cpp/v1`,
     ollamaBaseUrl: `${url}/ollama/v1`,
     stats: () => simulatorStats(parts),
-    close: () => (closing ??= closeAll(server, parts)),
+    setFaults: (rules) => {
+      parts.faults.replace(parseFaultRules(rules));
+    },
+    advanceClock: (simulatedMs) => {
+      parts.engine.clock.advance(simulatedMs);
+    },
+    billRows: () => readRows(parts.bill, billFile),
+    close: () => (closing ??= closeAll(server, parts, ownFolder)),
   };
 }
 
-function closeAll(server: Server, parts: ControlParts): Promise<void> {
+function readRows(bill: BillFile, file: string): readonly BillRow[] {
+  bill.flush();
+  const lines = readFileSync(file, "utf8").split("\n");
+  // Written by this simulator or an earlier one: this is the parsing edge.
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as BillRow);
+}
+
+function closeAll(server: Server, parts: ControlParts, ownFolder: string | null): Promise<void> {
   const giveUpMs = performance.now() + CLOSE_GRACE_MS;
   return new Promise((resolve) => {
     const cutOff = setInterval(() => {
@@ -199,8 +258,8 @@ function closeAll(server: Server, parts: ControlParts): Promise<void> {
     }, CLOSE_CHECK_MS);
     server.close(() => {
       clearInterval(cutOff);
-      parts.engine.batches.stop();
-      parts.bill.close();
+      closeParts(parts);
+      removeFolder(ownFolder);
       resolve();
     });
   });

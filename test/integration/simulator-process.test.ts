@@ -46,10 +46,10 @@ async function getJson(url: string, path: string): Promise<Record<string, unknow
   return (await (await fetch(url + path, { headers: KEY })).json()) as Record<string, unknown>;
 }
 
-/** The id of a new batch of so many chats. */
-async function createBatch(url: string, count: number): Promise<string> {
+/** The id of a new batch of so many chats, each prompt followed by `more`. */
+async function createBatch(url: string, count: number, more = ""): Promise<string> {
   const lines = Array.from({ length: count }, (_, n) => {
-    const body = { model: "gpt-4.1-mini", messages: [{ role: "user", content: `prompt ${String(n)}` }] };
+    const body = { model: "gpt-4.1-mini", messages: [{ role: "user", content: `prompt ${String(n)}${more}` }] };
     return `${JSON.stringify({ custom_id: `line-${String(n)}`, method: "POST", url: "/v1/chat/completions", body })}\n`;
   });
   const form = new FormData();
@@ -214,6 +214,26 @@ test("killed while it runs a batch, bills each of its lines once and loses no re
   const results = (await content.text()).trim().split("\n");
   expect(results.map((row) => (JSON.parse(row) as { custom_id: string }).custom_id)).toEqual(wanted);
   expect(readdirSync(`${bill}.state/batches`).filter((name) => name.endsWith(".journal"))).toEqual([]);
+});
+
+/** Most memory that the process has had, in bytes, by what the operating system says. */
+function peakBytes(child: ChildProcess): number {
+  const status = readFileSync(`/proc/${String(child.pid)}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+}
+
+test("takes in, runs and gives back a batch without having its file in memory once", async () => {
+  const bill = join(folder, "large.jsonl");
+  const { url, child } = await start(bill, ["--batch-times", '{"validatingMs":0,"turnaroundMs":0,"finalizingMs":0}']);
+  const idleBytes = peakBytes(child);
+  const [linesMax, lineBytes] = [3000, 60_000];
+  const id = await createBatch(url, linesMax, " word".repeat(lineBytes / 5));
+  let batch = await getJson(url, `/v1/batches/${id}`);
+  while (batch["status"] !== "completed") batch = await getJson(url, `/v1/batches/${id}`);
+  const content = await fetch(`${url}/v1/files/${String(batch["output_file_id"])}/content`, { headers: KEY });
+  expect((await content.text()).trim().split("\n")).toHaveLength(linesMax);
+  expect(idleBytes).toBeGreaterThan(0);
+  expect(peakBytes(child) - idleBytes).toBeLessThan(linesMax * lineBytes);
 });
 
 test.each([

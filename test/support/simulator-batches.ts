@@ -16,9 +16,10 @@ export function lines(count: number): readonly object[] {
   return Array.from({ length: count }, (_, n) => line(`line-${String(n + 1)}`));
 }
 
-export async function upload(all: readonly object[]): Promise<string> {
+/** @param all what the lines hold; a text is a line as it is. */
+export async function upload(all: readonly (object | string)[]): Promise<string> {
   const boundary = "----a-boundary";
-  const text = all.map((one) => `${JSON.stringify(one)}\n`).join("");
+  const text = all.map((one) => `${typeof one === "string" ? one : JSON.stringify(one)}\n`).join("");
   const part = (head: string, body: string): string =>
     `--${boundary}\r\ncontent-disposition: form-data; ${head}\r\n\r\n${body}\r\n`;
   const body = `${part('name="purpose"', "batch")}${part('name="file"; filename="a.jsonl"', text)}--${boundary}--\r\n`;
@@ -32,7 +33,7 @@ export function orderBatch(fileId: string, headers: Record<string, string> = {})
 }
 
 /** The id of a new batch of these lines. */
-export async function createBatch(all: readonly object[]): Promise<string> {
+export async function createBatch(all: readonly (object | string)[]): Promise<string> {
   return (await orderBatch(await upload(all))).json.id as string;
 }
 

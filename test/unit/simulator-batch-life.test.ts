@@ -129,9 +129,73 @@ describe("time", () => {
     await batchWhen(cancelling, (seen) => seen.status === "cancelled", 0);
     const end = await finalBatch(expiring);
     expect(end.status).toBe("expired");
-    // 30 lines over 30 hours: by the end of the window about 23 are due.
-    expect([22, 23]).toContain(end.request_counts.completed);
-    expect(end.expired_at - end.created_at).toBeGreaterThanOrEqual(24 * 3600);
+    // 30 lines over 30 hours from a minute after the creation: by the end of the window 23 are due.
+    expect(end.request_counts.completed).toBe(23);
+    expect(end.expired_at).toBe(end.expires_at);
+  });
+
+  test("may jump over a whole life: what was due in it is done, at the times it was due", async () => {
+    await restart({ batchTimes: { validatingMs: MINUTE_MS, turnaroundMs: 60 * MINUTE_MS, jitterMs: 0 } });
+    const [whole, late] = [await createBatch(lines(10)), await createBatch(lines(10))];
+    await advance(7 * 24 * 60 * MINUTE_MS);
+    for (const id of [whole, late]) {
+      const end = await batchWhen(id, (seen) => seen.status === "completed", 0);
+      expect(end.request_counts).toEqual({ total: 10, completed: 10, failed: 0 });
+      const times = [end.in_progress_at, end.finalizing_at, end.completed_at].map((at) => at - end.created_at);
+      expect(times).toEqual([60, 61 * 60, 62 * 60]);
+    }
+  });
+
+  test("may jump over the end of the window: what was due by then is done, the rest expires", async () => {
+    await restart({ batchTimes: { validatingMs: 0, turnaroundMs: 48 * 60 * MINUTE_MS, jitterMs: 0 } });
+    const id = await createBatch(lines(10));
+    await advance(7 * 24 * 60 * MINUTE_MS);
+    const end = await batchWhen(id, (seen) => seen.status === "expired", 0);
+    expect(end.request_counts).toEqual({ total: 10, completed: 5, failed: 0 });
+    expect(end.expired_at).toBe(end.expires_at);
+    expect(await idsIn(end.error_file_id)).toHaveLength(5);
+    expect(rows()).toHaveLength(5);
+  });
+});
+
+describe("an input that its owner deletes", () => {
+  const deleteFile = (id: string): Promise<unknown> => send(`/v1/files/${id}`, OPENAI_HEADERS, null, "DELETE");
+
+  test("fails a batch that is not in progress yet, however far it was read", async () => {
+    const input = await upload(lines(3));
+    const { id } = (await orderBatch(input)).json;
+    await advance(30_000);
+    expect((await batch(id)).status).toBe("validating");
+    await deleteFile(input);
+    const end = await finalBatch(id, MINUTE_MS);
+    expect([end.status, end.request_counts.total]).toEqual(["failed", 0]);
+    expect(end.errors.data[0].message).toContain(input);
+    expect(rows()).toEqual([]);
+  });
+
+  test("changes nothing for a batch in progress, before its first line and after a restart", async () => {
+    const input = await upload(lines(6));
+    const { id } = (await orderBatch(input)).json;
+    await batchWhen(id, (seen) => seen.status === "in_progress", MINUTE_MS);
+    await deleteFile(input);
+    expect((await contentOf(input)).status).toBe(404);
+    await restart({});
+    const end = await finalBatch(id);
+    expect(end).toMatchObject({ status: "completed", request_counts: { total: 6, completed: 6, failed: 0 } });
+    expect(rows()).toHaveLength(6);
+    const kept = readdirSync(join(folder, "bill.jsonl.state", "batches"));
+    expect(kept.filter((name) => !name.endsWith(".json"))).toEqual([]);
+  });
+
+  test("leaves the lines that never ran in the results", async () => {
+    const input = await upload(lines(4));
+    const { id } = (await orderBatch(input)).json;
+    await batchWhen(id, (seen) => seen.status === "in_progress", MINUTE_MS);
+    await deleteFile(input);
+    await send(`/v1/batches/${id}/cancel`, OPENAI_HEADERS, null);
+    const end = await finalBatch(id);
+    expect(await idsIn(end.error_file_id)).toHaveLength(4 - end.request_counts.completed);
+    expect(end.status).toBe("cancelled");
   });
 });
 

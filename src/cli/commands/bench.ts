@@ -3,6 +3,7 @@ import { EXIT } from "../exit-code.js";
 import { wholeNumber } from "../option-values.js";
 
 const JOBS_MAX = 1_000_000;
+const BATCH_LINES_MAX = 50_000;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
   const bench = program
@@ -29,6 +30,24 @@ export const addBenchCommand: CommandGroup = (program, context) => {
         const { backlogBench } = await import("../../bench/backlog-bench.js");
         const figures = await backlogBench(jobs, context.note);
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("simulator")
+    .description("the mock providers: CPU of direct calls beside a bare server, and memory of batches of full size")
+    .option("--calls <number>", "direct calls of each provider", wholeNumber(1000, JOBS_MAX), 50_000)
+    .option(
+      "--lines <number>",
+      "lines of a batch's file; an inline batch has twice as many",
+      wholeNumber(1, BATCH_LINES_MAX),
+      BATCH_LINES_MAX,
+    )
+    .action(
+      context.action(async ({ calls, lines }: { readonly calls: number; readonly lines: number }) => {
+        const { simulatorBench } = await import("../../bench/simulator-bench.js");
+        const figures = await simulatorBench(calls, lines, context.note);
+        context.show(figures, () => [JSON.stringify(figures, null, 2)]);
         return EXIT.done;
       }),
     );

@@ -51,6 +51,8 @@ export const addSimulatorCommand: CommandGroup = (program, context) => {
     .action(
       context.action(async (flags: SimulatorFlags) => {
         const { startSimulator } = await import("../../simulator/simulator.js");
+        const { setUpOwnProcess } = await import("../../simulator/own-process.js");
+        setUpOwnProcess();
         const { readJsonOptions } = await import("../../simulator/option-files.js");
         const simulator = await startSimulator({
           host: flags.host,

@@ -10,6 +10,7 @@ import { isObject } from "../engine/field-checks.js";
 import type { JsonObject } from "../engine/field-checks.js";
 import type { FileWriter } from "../engine/file-store.js";
 import type { Refusal } from "../engine/refusal.js";
+import { tooDeepOr } from "../engine/too-deep.js";
 import { invalid, refusalFor } from "./errors.js";
 import { MemberSplitter, SplitError } from "./member-splitter.js";
 import type { Split } from "./member-splitter.js";
@@ -38,24 +39,41 @@ class Refused extends Error {
 /**
  * Reads the whole body. Resolves with what it held, or with the refusal; then the writer holds nothing of use.
  * A broken connection resolves as a refusal that nobody will read.
+ * Rejects when the requests can't be written.
  */
 export function readBatchInput(
   request: IncomingMessage,
   writer: FileWriter,
 ): Promise<BatchInput | { readonly refusal: Refusal }> {
   const reader = new BatchInputReader(writer);
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    // A disk that is full, for one.
+    const orReject = (work: () => void): void => {
+      try {
+        work();
+      } catch (error) {
+        leave();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
     const onData = (chunk: Buffer): void => {
-      const refusal = reader.take(chunk);
-      if (refusal !== null) refuse(refusal);
+      orReject(() => {
+        const refusal = reader.take(chunk);
+        if (refusal !== null) refuse(refusal);
+      });
     };
     const onEnd = (): void => {
-      resolve(reader.end());
+      orReject(() => {
+        resolve(reader.end());
+      });
     };
-    const refuse = (refusal: Refusal): void => {
+    const leave = (): void => {
       request.off("data", onData);
       request.off("end", onEnd);
       request.resume();
+    };
+    const refuse = (refusal: Refusal): void => {
+      leave();
       resolve({ refusal });
     };
     request.on("data", onData);
@@ -111,7 +129,7 @@ class BatchInputReader {
     } catch (error) {
       if (error instanceof Refused) return error.refusal;
       if (error instanceof SplitError) return invalid(`The request body is not valid JSON: ${error.message}.`);
-      throw error;
+      return invalid(tooDeepOr(error));
     }
   }
 

@@ -125,7 +125,10 @@ class Batches {
     if (!limits.takeBatchCreate(call.account, clock.now()))
       return { refusal: { ...refusalFor(429, "Too many batches were created."), headers: ["retry-after", "60"] } };
     const writer = files.writer();
-    const input = await readBatchInput(call.request, writer);
+    const input = await readBatchInput(call.request, writer).catch((error: unknown) => {
+      writer.abandon();
+      throw error;
+    });
     if ("refusal" in input) {
       writer.abandon();
       return input;

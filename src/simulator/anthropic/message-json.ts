@@ -2,6 +2,7 @@
 import type { ChatAnswer, ChatCall, FinishReason } from "../engine/chat-call.js";
 import type { UsageLie } from "../engine/direct-operation.js";
 import { parsedObject } from "../engine/field-checks.js";
+import { quoted } from "../engine/quoted.js";
 
 const STOP_REASONS = {
   stop: "end_turn",
@@ -21,9 +22,11 @@ function thinkingJson(answer: ChatAnswer): string {
 
 function contentJson(answer: ChatAnswer): string {
   if (answer.finish === "refusal") return "[]";
+  const text = answer.text === "" ? "" : `{"type":"text","text":${quoted(answer.text)}}`;
+  if (answer.reasoningTokens === 0 && answer.toolCalls.length === 0) return `[${text}]`;
   const blocks: string[] = [];
   if (answer.reasoningTokens > 0) blocks.push(thinkingJson(answer));
-  if (answer.text !== "") blocks.push(`{"type":"text","text":${JSON.stringify(answer.text)}}`);
+  if (text !== "") blocks.push(text);
   for (const { id, name, argumentsJson } of answer.toolCalls) {
     const head = `"type":"tool_use","id":"toolu_${id}","name":${JSON.stringify(name)}`;
     blocks.push(`{${head},"input":${argumentsJson},"caller":{"type":"direct"}}`);
@@ -32,14 +35,14 @@ function contentJson(answer: ChatAnswer): string {
 }
 
 export function answerJson(answer: ChatAnswer): string {
-  const explanation = JSON.stringify(answer.text);
   const details =
     answer.finish === "refusal"
-      ? `"stop_details":{"type":"refusal","category":null,"explanation":${explanation}},`
+      ? `"stop_details":{"type":"refusal","category":null,"explanation":${quoted(answer.text)}},`
       : "";
+  const sequence = answer.stopSequence === null ? "null" : quoted(answer.stopSequence);
   return (
-    `{"id":"msg_${answer.requestId.slice(4)}","type":"message","role":"assistant","model":${JSON.stringify(answer.model.version)},` +
-    `"content":${contentJson(answer)},"stop_reason":"${answer.stopped?.word ?? STOP_REASONS[answer.finish]}","stop_sequence":${JSON.stringify(answer.stopSequence)},` +
+    `{"id":"msg_${answer.requestId.slice(4)}","type":"message","role":"assistant","model":${quoted(answer.model.version)},` +
+    `"content":${contentJson(answer)},"stop_reason":"${answer.stopped?.word ?? STOP_REASONS[answer.finish]}","stop_sequence":${sequence},` +
     `${details}"usage":${usageJson(answer)}}`
   );
 }
@@ -49,7 +52,8 @@ const RARE_REASONS = new Set(["pause_turn", "model_context_window_exceeded"]);
 
 /** By the simulator's own rule an answer ends with one of them when the prompt's last text says `finish REASON`. */
 export function adjusted(answer: ChatAnswer, { texts }: ChatCall): ChatAnswer {
-  const word = /\bfinish ([a-z_]+)\b/.exec(texts.at(-1) ?? "")?.[1] ?? "";
+  const last = texts.at(-1) ?? "";
+  const word = last.includes("finish ") ? (/\bfinish ([a-z_]+)\b/.exec(last)?.[1] ?? "") : "";
   return RARE_REASONS.has(word) ? { ...answer, stopped: { where: "answer", word } } : answer;
 }
 

@@ -1,34 +1,41 @@
+import { isoSecond } from "../engine/iso-time.js";
 import type { RateState } from "../engine/limits.js";
 
 /** Output is not counted against a limit here; its headers show one that is never drawn on, this share of the tokens' own. */
 const OUTPUT_SHARE = 5;
 const THOUSAND = 1000;
 
-/** The last time that was written out: most calls of a second ask for the same one. */
-let lastSecond = { second: -1, text: "" };
-
-function secondText(ms: number): string {
-  const second = Math.floor(ms / THOUSAND);
-  if (second !== lastSecond.second)
-    lastSecond = { second, text: `${new Date(second * THOUSAND).toISOString().slice(0, 19)}Z` };
-  return lastSecond.text;
-}
-
-function headersOf(name: string, limit: number, remaining: number, resetMs: number, nowMs: number): readonly string[] {
-  const prefix = `anthropic-ratelimit-${name}`;
-  const reset = secondText(nowMs + resetMs);
-  return [`${prefix}-limit`, String(limit), `${prefix}-remaining`, String(remaining), `${prefix}-reset`, reset];
-}
-
 /** Source: providers.md 4.4, read 2026-11-24: resets as RFC 3339, tokens left rounded to thousands. */
 export function rateHeaders(rates: RateState, nowMs: number): readonly string[] {
-  const { limitTokens, resetTokensMs } = rates;
-  const tokensLeft = Math.round(rates.remainingTokens / THOUSAND) * THOUSAND;
-  const output = Math.ceil(limitTokens / OUTPUT_SHARE);
+  const { limitTokens, limitRequests } = rates;
+  const tokens = String(limitTokens);
+  const tokensLeft = String(Math.round(rates.remainingTokens / THOUSAND) * THOUSAND);
+  const tokensReset = isoSecond(nowMs + rates.resetTokensMs);
+  const output = String(Math.ceil(limitTokens / OUTPUT_SHARE));
   return [
-    ...headersOf("requests", rates.limitRequests, rates.remainingRequests, rates.resetRequestsMs, nowMs),
-    ...headersOf("tokens", limitTokens, tokensLeft, resetTokensMs, nowMs),
-    ...headersOf("input-tokens", limitTokens, tokensLeft, resetTokensMs, nowMs),
-    ...headersOf("output-tokens", output, output, 0, nowMs),
+    "anthropic-ratelimit-requests-limit",
+    String(limitRequests),
+    "anthropic-ratelimit-requests-remaining",
+    String(rates.remainingRequests),
+    "anthropic-ratelimit-requests-reset",
+    isoSecond(nowMs + rates.resetRequestsMs),
+    "anthropic-ratelimit-tokens-limit",
+    tokens,
+    "anthropic-ratelimit-tokens-remaining",
+    tokensLeft,
+    "anthropic-ratelimit-tokens-reset",
+    tokensReset,
+    "anthropic-ratelimit-input-tokens-limit",
+    tokens,
+    "anthropic-ratelimit-input-tokens-remaining",
+    tokensLeft,
+    "anthropic-ratelimit-input-tokens-reset",
+    tokensReset,
+    "anthropic-ratelimit-output-tokens-limit",
+    output,
+    "anthropic-ratelimit-output-tokens-remaining",
+    output,
+    "anthropic-ratelimit-output-tokens-reset",
+    isoSecond(nowMs),
   ];
 }

@@ -91,7 +91,7 @@ export class BatchLife implements Work {
     if ((state !== "validating" && state !== "in_progress") || closing !== null) return false;
     this.#stopValidating();
     this.#stopRunning();
-    this.#enter("cancelling", { closing: "cancelled" }, "cancellingMs");
+    this.#enter("cancelling", { closing: "cancelled" }, "cancellingMs", this.#now());
     return true;
   }
 
@@ -113,8 +113,9 @@ export class BatchLife implements Work {
     this.#parts.shelf.keep(this.record);
   }
 
-  #enter(state: BatchState, change: Partial<BatchRecord>, time: keyof BatchTimes): void {
-    this.#change({ ...change, state, times: { ...this.record.times, [time]: this.#now() } });
+  /** @param atMs when that was due: a clock that jumped, or lines that took long, change no time of a batch. */
+  #enter(state: BatchState, change: Partial<BatchRecord>, time: keyof BatchTimes, atMs: number): void {
+    this.#change({ ...change, state, times: { ...this.record.times, [time]: atMs } });
     const deleted = faultOf(this.record.faults, "batch_deleted");
     if (deleted !== null && (deleted.at ?? "in_progress") === state) this.#change({ isRemoved: true });
   }
@@ -123,8 +124,10 @@ export class BatchLife implements Work {
     return faultOf(this.record.faults, "batch_stuck")?.state === state;
   }
 
-  /** Where the input's bytes are; null when the file is gone. */
+  /** Where the input's bytes are; null when the file is gone and they are not held yet. */
   #inputPath(): string | null {
+    const held = this.#parts.shelf.heldInput(this.record);
+    if (held !== null) return held;
     const { provider, account, input } = this.record;
     const file = this.#parts.files.find(provider, account, input);
     return file === null ? null : this.#parts.files.pathOf(file);
@@ -142,7 +145,7 @@ export class BatchLife implements Work {
     }
     const dueMs = this.record.times.createdMs + this.#parts.timetable().validatingMs;
     if (this.#now() < dueMs) return dueMs;
-    this.#judge(this.#validated);
+    this.#judge(this.#inputPath() === null ? this.#inputGone() : this.#validated, dueMs);
     return isFinal(this.record) ? "over" : "again";
   }
 
@@ -165,7 +168,7 @@ export class BatchLife implements Work {
     return { total: 0, model: null, enqueued: {}, problems: [problem] };
   }
 
-  #judge(validated: Validated): void {
+  #judge(validated: Validated, atMs: number): void {
     const { faults } = this.record;
     const refused = faultOf(faults, "batch_refused");
     const line = refused === null || refused.line === 0 ? null : (refused.line ?? 1);
@@ -177,12 +180,14 @@ export class BatchLife implements Work {
     const full = problems.length === 0 ? this.#queueFull(validated) : null;
     const all = full === null ? problems : [full];
     if (all.length > 0) {
-      this.#enter("failed", { problems: all, counts: NO_COUNTS, enqueued: {} }, "failedMs");
+      this.#enter("failed", { problems: all, counts: NO_COUNTS, enqueued: {} }, "failedMs", atMs);
       this.#dropInput();
       return;
     }
     const { total, model, enqueued } = validated;
-    this.#enter("in_progress", { total, model, enqueued }, "inProgressMs");
+    const path = this.#inputPath();
+    if (path !== null && this.record.inputIsListed) this.#parts.shelf.holdInput(this.record, path);
+    this.#enter("in_progress", { total, model, enqueued }, "inProgressMs", atMs);
   }
 
   #queueFull({ enqueued }: Validated): BatchRecord["problems"][number] | null {
@@ -200,21 +205,23 @@ export class BatchLife implements Work {
     const { times, faults, total } = this.record;
     this.#journal ??= new BatchJournal(this.#parts.shelf.journalPath(this.record));
     const nowMs = this.#now();
-    if (nowMs >= times.expiresMs) return this.#beginClosing("expired");
+    // What was due before the window ended is done, even when the clock has run or jumped ahead of the work.
+    const atMs = Math.min(nowMs, times.expiresMs);
     const journal = this.#journal;
     const expires = faultOf(faults, "batch_expires");
     const cancelled = faultOf(faults, "batch_cancelled");
     const stops = expires ?? cancelled;
     const stopAt = stops === null ? total : Math.ceil(total * (stops.share ?? SHARE));
-    const startedMs = times.inProgressMs ?? nowMs;
+    const startedMs = times.inProgressMs ?? atMs;
     const spanMs = turnaroundOf(this.#parts.timetable(), this.record.seed, this.record.serial);
-    const due = spanMs === 0 ? total : Math.floor(((nowMs - startedMs) / spanMs) * total);
+    const due = spanMs === 0 ? total : Math.floor(((atMs - startedMs) / spanMs) * total);
     const last = Math.min(stopAt, due);
     if (journal.lines < last) {
-      this.#runUpTo(last, journal, untilMs, nowMs);
+      this.#runUpTo(last, journal, untilMs, atMs);
       return "again";
     }
     if (journal.lines < stopAt) {
+      if (nowMs >= times.expiresMs) return this.#expire();
       const nextMs = startedMs + Math.ceil(((journal.lines + 1) / total) * spanMs);
       return Math.min(times.expiresMs, Math.max(nextMs, nowMs + MS_PER_TURN_MIN));
     }
@@ -224,13 +231,13 @@ export class BatchLife implements Work {
   /** All lines that are to run have run. */
   #runOut(endMs: number, waitsForExpiry: boolean, isCancelled: boolean): "again" | number {
     const { expiresMs } = this.record.times;
-    if (waitsForExpiry) return expiresMs;
-    if (isCancelled) {
+    if (isCancelled && !waitsForExpiry) {
       this.cancel();
       return "again";
     }
-    if (this.#isStuckIn("in_progress")) return expiresMs;
-    return this.#now() < endMs ? Math.min(endMs, expiresMs) : this.#beginClosing("completed");
+    if (waitsForExpiry || this.#isStuckIn("in_progress") || endMs > expiresMs)
+      return this.#now() < expiresMs ? expiresMs : this.#expire();
+    return this.#now() < endMs ? endMs : this.#finalize(endMs);
   }
 
   #runUpTo(last: number, journal: BatchJournal, untilMs: number, nowMs: number): void {
@@ -251,10 +258,15 @@ export class BatchLife implements Work {
 
   // Closing
 
-  #beginClosing(closing: "completed" | "expired"): "again" {
+  #finalize(atMs: number): "again" {
     this.#stopRunning();
-    if (closing === "completed") this.#enter("finalizing", { closing }, "finalizingMs");
-    else this.#change({ closing });
+    this.#enter("finalizing", { closing: "completed" }, "finalizingMs", atMs);
+    return "again";
+  }
+
+  #expire(): "again" {
+    this.#stopRunning();
+    this.#change({ closing: "expired" });
     return "again";
   }
 
@@ -268,7 +280,7 @@ export class BatchLife implements Work {
         ? (times.finalizingMs ?? 0) + timetable.finalizingMs
         : closing === "cancelled"
           ? (times.cancellingMs ?? 0) + timetable.cancellingMs
-          : 0;
+          : times.expiresMs;
     if (this.#now() < dueMs) return dueMs;
     this.#journal ??= new BatchJournal(this.#parts.shelf.journalPath(this.record));
     const { counts } = this.#journal;
@@ -288,7 +300,7 @@ export class BatchLife implements Work {
       enqueued: {},
       ...files,
     };
-    this.#enter(closing, ended, `${closing}Ms`);
+    this.#enter(closing, ended, `${closing}Ms`, dueMs);
     this.#journal.close();
     this.#journal = null;
     this.#parts.shelf.dropJournal(this.record);
@@ -312,8 +324,9 @@ export class BatchLife implements Work {
     return new BatchClosing(this.#api, this.record, paths, counts, files, () => clock.now());
   }
 
-  /** An input that came inline has served; an uploaded file is its owner's. */
+  /** An input that came inline has served; an uploaded file is its owner's, and only let go of. */
   #dropInput(): void {
+    this.#parts.shelf.dropInput(this.record);
     if (this.record.inputIsListed) return;
     const { provider, account, input } = this.record;
     const file = this.#parts.files.find(provider, account, input);

@@ -1,5 +1,15 @@
 /** A batch as it is kept on disk, and the shelf that keeps them: one JSON file a batch, replaced whole at each change of state. */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { BatchDetails, BatchProblem, BatchState, ResultFileMeta } from "./batch-api.js";
 import type { BatchFault } from "./batch-faults.js";
@@ -115,6 +125,28 @@ export class BatchShelf {
 
   dropJournal(record: BatchRecord): void {
     rmSync(this.journalPath(record), { force: true });
+  }
+
+  /** Holds on to the bytes of the input, which its owner may delete while the batch runs. */
+  holdInput(record: BatchRecord, path: string): void {
+    const held = this.#path(record, "input");
+    rmSync(held, { force: true });
+    try {
+      linkSync(path, held);
+    } catch {
+      // Not every file system has links.
+      copyFileSync(path, held);
+    }
+  }
+
+  /** Where the held bytes are; null when none are held. */
+  heldInput(record: BatchRecord): string | null {
+    const held = this.#path(record, "input");
+    return existsSync(held) ? held : null;
+  }
+
+  dropInput(record: BatchRecord): void {
+    rmSync(this.#path(record, "input"), { force: true });
   }
 
   #path(record: BatchRecord, ending: string): string {

@@ -10,10 +10,12 @@ import type { BatchRecord } from "./batch-record.js";
 import type { BillFile, BilledRow } from "./bill-file.js";
 import { billedNanoUsd } from "./bill-price.js";
 import { digestOf } from "./chat-answer.js";
+import { checkedLine } from "./checked-line.js";
 import type { DirectAnswer, DirectCall } from "./direct-operation.js";
 import { isoTime } from "./iso-time.js";
 import { LineReader } from "./line-reader.js";
 import type { PriceTable } from "./price-table.js";
+import { tooDeepOr } from "./too-deep.js";
 
 export type BatchRunParts = {
   readonly api: BatchApi;
@@ -72,19 +74,24 @@ export class BatchRun {
       const { customId, refusal } = read.unreadable;
       return [this.#failed({ kind: "refused", line, customId: customId ?? "", requestId, refusal })];
     }
-    const { customId, operation, request } = read.line;
+    const { customId } = read.line;
     const fails = faultOf(this.#record.faults, "batch_lines_fail");
     const checked =
       fails !== null && isInShare(line, fails.share ?? 1)
         ? { refusal: api.refusalFor(fails.status ?? LINE_FAILS_STATUS, "The simulator was told to fail this line.") }
-        : operation.check(request, prices);
+        : checkedLine(api, read.line, prices);
     if ("refusal" in checked)
       return [this.#failed({ kind: "refused", line, customId, requestId, refusal: checked.refusal })];
     if (checked.call.model.batch === null) {
       const refusal = api.refusalFor(404, `The model '${checked.call.askedModel}-batch' does not exist.`);
       return [this.#failed({ kind: "refused", line, customId, requestId, refusal })];
     }
-    return this.#answered(line, read.line, checked.call, nowMs, rows);
+    try {
+      return this.#answered(line, read.line, checked.call, nowMs, rows);
+    } catch (error) {
+      const refusal = api.refusalFor(400, tooDeepOr(error));
+      return [this.#failed({ kind: "refused", line, customId, requestId, refusal })];
+    }
   }
 
   #answered(

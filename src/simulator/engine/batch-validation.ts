@@ -1,6 +1,7 @@
 /** Reads a batch's input once, line by line, and says whether the batch may run: in short turns, so that others are not held up. */
 import type { BatchApi, BatchLine, BatchProblem, InputProblem } from "./batch-api.js";
 import type { BatchRecord } from "./batch-record.js";
+import { checkedLine } from "./checked-line.js";
 import { LineReader } from "./line-reader.js";
 import type { Limits } from "./limits.js";
 import type { PriceTable } from "./price-table.js";
@@ -89,12 +90,13 @@ export class BatchValidation {
     this.#takeLine(read.line);
   }
 
-  #takeLine({ customId, operation, request }: BatchLine): void {
+  #takeLine(line: BatchLine): void {
+    const { customId } = line;
     if (this.#api.uniqueIds) {
       if (this.#ids.has(customId)) this.#found({ kind: "repeated_id", customId, line: this.#lines });
       this.#ids.add(customId);
     }
-    const checked = operation.check(request, this.#prices);
+    const checked = checkedLine(this.#api, line, this.#prices);
     if ("refusal" in checked) {
       if (this.#api.refusesBatch(checked.refusal))
         this.#found({ kind: "refused", refusal: checked.refusal, line: this.#lines });

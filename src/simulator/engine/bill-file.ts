@@ -6,6 +6,7 @@
 import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import type { ReadStream } from "node:fs";
 import type { ProviderName } from "./price-table.js";
+import { quoted } from "./quoted.js";
 
 /** One billed call, or one billed line of a batch. Money is decimal text, so that no reader rounds it. */
 export type BillRow = {
@@ -37,9 +38,9 @@ export type Release = (failure: Error | null) => void;
 /** Put together by hand, since it is on every call's way; only what callers choose needs escaping. */
 function rowText(row: BillRow): string {
   return (
-    `{"requestId":"${row.requestId}","attempt":${row.attempt === null ? "null" : JSON.stringify(row.attempt)},` +
-    `"key":${JSON.stringify(row.key)},"provider":"${row.provider}","model":${JSON.stringify(row.model)},` +
-    `"modelVersion":${JSON.stringify(row.modelVersion)},"mode":"${row.mode}","inputTokens":${String(row.inputTokens)},` +
+    `{"requestId":"${row.requestId}","attempt":${row.attempt === null ? "null" : quoted(row.attempt)},` +
+    `"key":${quoted(row.key)},"provider":"${row.provider}","model":${quoted(row.model)},` +
+    `"modelVersion":${quoted(row.modelVersion)},"mode":"${row.mode}","inputTokens":${String(row.inputTokens)},` +
     `"cachedInputTokens":${String(row.cachedInputTokens)},"cacheWriteTokens":${String(row.cacheWriteTokens)},` +
     `"outputTokens":${String(row.outputTokens)},"nanoUsd":"${row.nanoUsd}","at":"${row.at}"` +
     (row.batch === undefined ? "}\n" : `,"batch":"${row.batch}","line":${String(row.line)}}\n`)

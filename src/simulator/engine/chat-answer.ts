@@ -27,6 +27,9 @@ const LENGTH_MIN = 5;
 const LENGTH_SPREAD = 56;
 const CACHED_BELOW = 64;
 const REASONING_SPREAD = 64;
+const CODE_OF_0 = 48;
+const CODE_OF_9 = 57;
+const CODE_OF_A = 97;
 const WORDS =
   "a quiet story about people who meet late and learn slowly what the long road between two towns can mean".split(" ");
 
@@ -36,7 +39,12 @@ export function digestOf(bytes: string | Uint8Array): string {
 
 /** The number in `bytes` bytes of a digest from byte `start`. */
 export function digestNumber(digest: string, start: number, bytes: number): number {
-  return Number.parseInt(digest.slice(start * 2, (start + bytes) * 2), 16);
+  let number = 0;
+  for (let at = start * 2; at < (start + bytes) * 2; at += 1) {
+    const code = digest.charCodeAt(at);
+    number = number * 16 + (code <= CODE_OF_9 ? code - CODE_OF_0 : code - CODE_OF_A + 10);
+  }
+  return number;
 }
 
 /** Texts already put together, by first word and count: at most one for each pair. */

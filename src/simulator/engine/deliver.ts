@@ -9,9 +9,7 @@ export function deliver(response: ServerResponse, outcome: Outcome, idHeader: st
   const delivery = outcome.delivery;
   switch (delivery.kind) {
     case "whole":
-      writeHead(response, outcome, idHeader, requestId);
-      if (typeof outcome.body === "string") response.end(outcome.body);
-      else pipeFile(response, outcome.body);
+      sendWhole(response, outcome, idHeader, requestId);
       return;
     case "half":
       writeHead(response, outcome, idHeader, requestId);
@@ -29,17 +27,26 @@ export function deliver(response: ServerResponse, outcome: Outcome, idHeader: st
   }
 }
 
+/** On every call's way: a text that is ASCII goes out as such, without a second look at its characters. */
+function sendWhole(response: ServerResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
+  const { body } = outcome;
+  const bytes = lengthOf(body);
+  response.writeHead(outcome.status, headOf(outcome, bytes, idHeader, requestId));
+  if (typeof body !== "string") pipeFile(response, body);
+  else response.end(body, bytes === body.length ? "latin1" : "utf8");
+}
+
 function lengthOf(body: OutcomeBody): number {
   return typeof body === "string" ? Buffer.byteLength(body) : body.bytes;
 }
 
+function headOf({ headers }: Outcome, bytes: number, idHeader: string | null, requestId: string): string[] {
+  const length = ["content-length", String(bytes)];
+  return idHeader === null ? [...length, ...headers] : [idHeader, requestId, ...length, ...headers];
+}
+
 function writeHead(response: ServerResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
-  response.writeHead(outcome.status, [
-    ...(idHeader === null ? [] : [idHeader, requestId]),
-    "content-length",
-    String(lengthOf(outcome.body)),
-    ...outcome.headers,
-  ]);
+  response.writeHead(outcome.status, headOf(outcome, lengthOf(outcome.body), idHeader, requestId));
 }
 
 function pipeFile(response: ServerResponse, file: { readonly path: string; readonly bytes: number }): void {

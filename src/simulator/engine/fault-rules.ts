@@ -177,10 +177,31 @@ function share(seed: number, rule: number, nth: number): number {
   return ((bits ^ (bits >>> 16)) >>> 0) / 2 ** 32;
 }
 
-type Entry = { readonly rule: FaultRule; matched: number; fired: number };
+/** A rule in force. What its fault is for is known beforehand: every call is held against every rule. */
+type Entry = {
+  readonly rule: FaultRule;
+  readonly callFault: CallFault | null;
+  readonly batchFault: BatchFault | null;
+  readonly directOnly: boolean;
+  matched: number;
+  fired: number;
+};
 
 function isBatchFault(fault: Fault): fault is BatchFault {
   return Object.hasOwn(BATCH_FAULTS, fault.kind);
+}
+
+function entryOf(rule: FaultRule): Entry {
+  const { fault } = rule;
+  const isBatch = isBatchFault(fault);
+  return {
+    rule,
+    callFault: isBatch ? null : fault,
+    batchFault: isBatch ? fault : null,
+    directOnly: DIRECT_ONLY.has(fault.kind),
+    matched: 0,
+    fired: 0,
+  };
 }
 
 function fits(match: FaultRule["match"], target: FaultTarget): boolean {
@@ -211,15 +232,15 @@ export class FaultBook {
   /** Takes these rules instead of the ones before, with their counts at 0. */
   replace(rules: readonly FaultRule[]): void {
     this.#setMs = performance.now();
-    this.#entries = rules.map((rule) => ({ rule, matched: 0, fired: 0 }));
+    this.#entries = rules.map(entryOf);
   }
 
   /** The fault of a call. The first rule that strikes decides; later ones don't count that call. */
   pick(target: FaultTarget, isDirect: boolean): CallFault | null {
-    for (const [index, entry] of this.#entries.entries()) {
-      const { fault } = entry.rule;
-      if (isBatchFault(fault) || (!isDirect && DIRECT_ONLY.has(fault.kind))) continue;
-      if (this.#strikes(entry, index, target)) return fault;
+    for (let index = 0; index < this.#entries.length; index += 1) {
+      const entry = this.#entries[index];
+      if (entry === undefined || entry.callFault === null || (entry.directOnly && !isDirect)) continue;
+      if (this.#strikes(entry, index, target)) return entry.callFault;
     }
     return null;
   }
@@ -228,8 +249,8 @@ export class FaultBook {
   pickForBatch(target: FaultTarget): readonly BatchFault[] {
     const faults: BatchFault[] = [];
     for (const [index, entry] of this.#entries.entries()) {
-      const { fault } = entry.rule;
-      if (!isBatchFault(fault) || faults.some((one) => one.kind === fault.kind)) continue;
+      const fault = entry.batchFault;
+      if (fault === null || faults.some((one) => one.kind === fault.kind)) continue;
       if (this.#strikes(entry, index, target)) faults.push(fault);
     }
     return faults;
@@ -255,7 +276,7 @@ export class FaultBook {
   }
 
   get rules(): readonly FaultRuleState[] {
-    return this.#entries.map((entry) => ({ ...entry }));
+    return this.#entries.map(({ rule, matched, fired }) => ({ rule, matched, fired }));
   }
 
   /** How often each kind struck since the start, under all rules there were. */

@@ -166,7 +166,8 @@ export class FileStore {
   }
 
   #readExisting(): void {
-    const names = readdirSync(this.#folder);
+    // What is not the store's own stays as it is.
+    const names = readdirSync(this.#folder).filter((name) => /^\d+\.[a-z]+$/.test(name));
     const whole = new Set(names.filter((name) => name.endsWith(".json")).map((name) => Number.parseInt(name, 10)));
     for (const name of names) {
       const serial = Number.parseInt(name, 10);

@@ -86,7 +86,8 @@ function remembered<T>(map: Map<string, T>, key: string, fresh: () => T): T {
 
 export class Limits {
   readonly #stated: LimitsOption | null;
-  readonly #buckets = new Map<string, Bucket>();
+  /** By model, then account: joining the two to a key would cost more than all the rest. */
+  readonly #buckets = new Map<string, Map<string, Bucket>>();
   readonly #windows = new Map<string, Window>();
 
   constructor(stated: LimitsOption | null) {
@@ -98,11 +99,14 @@ export class Limits {
     const set = this.#setOf(model);
     const limitRequests = set.requestsPerMinute ?? NOMINAL.requestsPerMinute;
     const limitTokens = set.tokensPerMinute ?? NOMINAL.tokensPerMinute;
-    const bucket = remembered(this.#buckets, `${account}\n${model}`, () => ({
-      requests: limitRequests,
-      tokens: limitTokens,
-      atMs: nowMs,
-    }));
+    const ofModel = this.#buckets.get(model) ?? remembered(this.#buckets, model, () => new Map<string, Bucket>());
+    const bucket =
+      ofModel.get(account) ??
+      remembered(ofModel, account, () => ({
+        requests: limitRequests,
+        tokens: limitTokens,
+        atMs: nowMs,
+      }));
     const passedMs = Math.max(0, nowMs - bucket.atMs);
     bucket.atMs = nowMs;
     bucket.requests = Math.min(limitRequests, bucket.requests + (limitRequests * passedMs) / MINUTE_MS);

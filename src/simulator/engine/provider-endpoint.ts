@@ -10,7 +10,7 @@ import { billedNanoUsd } from "./bill-price.js";
 import { digestNumber, digestOf } from "./chat-answer.js";
 import { deliver } from "./deliver.js";
 import type { DirectAnswer, DirectCall, DirectOperation } from "./direct-operation.js";
-import type { FaultBook } from "./fault-rules.js";
+import type { CallFault, FaultBook } from "./fault-rules.js";
 import { answered, operated, refused, struckBy } from "./faults.js";
 import type { Outcome, Worked } from "./faults.js";
 import { isoTime } from "./iso-time.js";
@@ -20,6 +20,7 @@ import type { ProviderApi } from "./provider-api.js";
 import { BODY_BYTES_MAX, parseJsonBody, readBody } from "./read-body.js";
 import type { Refusal } from "./refusal.js";
 import { Router } from "./router.js";
+import { tooDeepOr } from "./too-deep.js";
 import type { OpenCall, Traffic } from "./traffic.js";
 
 /** How long the work of a call takes: fixed by its prompt and the seed, between ms - jitterMs and ms + jitterMs. */
@@ -110,7 +111,7 @@ export class ProviderEndpoint {
     const attempt = request.headers["x-client-request-id"];
     const traffic = this.#parts.traffic;
     const open = traffic.begin(typeof attempt === "string" && attempt !== "" ? attempt : null);
-    response.once("close", () => {
+    response.on("close", () => {
       // A request that never came in whole will not be worked on.
       if (!request.complete) traffic.worked(open, null);
       traffic.closed(open, response.writableFinished, performance.now());
@@ -134,10 +135,21 @@ export class ProviderEndpoint {
 
   #readDirect(exchange: Exchange, direct: DirectOperation): void {
     readBody(exchange.request, (body) => {
-      const accepted = body === null ? { refusal: tooLong(exchange.provider) } : this.#accept(exchange, direct, body);
-      if ("refusal" in accepted) this.#refuse(exchange, accepted.refusal, accepted.rateHeaders);
-      else this.#work(exchange, accepted);
+      this.#guarded(exchange, () => {
+        const accepted = body === null ? { refusal: tooLong(exchange.provider) } : this.#accept(exchange, direct, body);
+        if ("refusal" in accepted) this.#refuse(exchange, accepted.refusal, accepted.rateHeaders);
+        else this.#work(exchange, accepted);
+      });
     });
+  }
+
+  /** Whatever a request makes go wrong is that call's trouble, not the process's. */
+  #guarded(exchange: Exchange, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#refuse(exchange, ownFailure(exchange.provider, error));
+    }
   }
 
   #accept(
@@ -171,24 +183,35 @@ export class ProviderEndpoint {
     };
     const fault = this.#parts.faults.pick(target, true);
     const delayMs = this.#delayMs(call.promptDigest);
-    const settle = (): void => {
-      if (fault === null) {
-        this.#settle(exchange, accepted, answered(this.#answer(exchange, accepted), accepted.rateHeaders));
-        return;
-      }
-      const work = (): Worked => {
-        const answer = this.#answer(exchange, accepted);
-        return { outcome: answered(answer, accepted.rateHeaders), answer };
-      };
-      const outcome = struckBy(fault, this.#struck(exchange, work));
-      if (outcome instanceof Promise)
-        void outcome.then((late) => {
-          this.#settle(exchange, accepted, late);
+    if (delayMs === 0) this.#finish(exchange, accepted, fault);
+    else
+      setTimeout(() => {
+        this.#guarded(exchange, () => {
+          this.#finish(exchange, accepted, fault);
         });
-      else this.#settle(exchange, accepted, outcome);
+      }, delayMs);
+  }
+
+  #finish(exchange: Exchange, accepted: Accepted, fault: CallFault | null): void {
+    if (fault === null) {
+      this.#settle(exchange, accepted, answered(this.#answer(exchange, accepted), accepted.rateHeaders));
+      return;
+    }
+    const work = (): Worked => {
+      const answer = this.#answer(exchange, accepted);
+      return { outcome: answered(answer, accepted.rateHeaders), answer };
     };
-    if (delayMs === 0) settle();
-    else setTimeout(settle, delayMs);
+    const outcome = struckBy(fault, this.#struck(exchange, work));
+    if (outcome instanceof Promise)
+      outcome.then(
+        (late) => {
+          this.#settle(exchange, accepted, late);
+        },
+        (error: unknown) => {
+          this.#refuse(exchange, ownFailure(exchange.provider, error));
+        },
+      );
+    else this.#settle(exchange, accepted, outcome);
   }
 
   #answer({ requestId }: Exchange, { call, body }: Accepted): DirectAnswer {
@@ -278,7 +301,7 @@ export class ProviderEndpoint {
         this.#send(exchange, done);
       },
       (error: unknown) => {
-        this.#refuse(exchange, provider.refusalFor(500, error instanceof Error ? error.message : String(error)));
+        this.#refuse(exchange, ownFailure(provider, error));
       },
     );
   }
@@ -287,13 +310,22 @@ export class ProviderEndpoint {
     const answers = outcome.delivery.kind !== "cut" && outcome.delivery.kind !== "hold";
     this.#parts.traffic.worked(open, answers ? outcome.status : null);
     // What is left of a body that nobody read is not worth reading.
-    const headers = request.complete ? outcome.headers : [...outcome.headers, "connection", "close"];
+    const sent = request.complete ? outcome : { ...outcome, headers: [...outcome.headers, "connection", "close"] };
     // The caller may have gone while the work went on; it is billed all the same.
-    if (!response.destroyed) deliver(response, { ...outcome, headers }, provider.requestIdHeader, requestId);
+    if (!response.destroyed) deliver(response, sent, provider.requestIdHeader, requestId);
   }
 
   #refuse(exchange: Exchange, refusal: Refusal, headers: readonly string[] = []): void {
     this.#send(exchange, refused(exchange.provider, refusal, exchange.requestId, headers));
+  }
+}
+
+/** Of an error that nothing foresaw, a request that is nested too deeply apart. */
+function ownFailure(provider: ProviderApi, error: unknown): Refusal {
+  try {
+    return provider.refusalFor(400, tooDeepOr(error));
+  } catch {
+    return provider.refusalFor(500, error instanceof Error ? error.message : String(error));
   }
 }
 

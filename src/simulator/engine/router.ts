@@ -43,6 +43,7 @@ function patternOf(path: string): { pattern: RegExp; names: readonly string[] } 
 }
 
 function decoded(text: string): string {
+  if (!text.includes("%")) return text;
   try {
     return decodeURIComponent(text);
   } catch {
@@ -69,11 +70,9 @@ export class Router {
     for (const place of this.#patterned) {
       const match = path.startsWith(place.beginning) ? place.pattern.exec(path) : null;
       if (match === null) continue;
-      return chosen(
-        place,
-        method,
-        Object.fromEntries(place.names.map((name, at) => [name, decoded(match[at + 1] ?? "")])),
-      );
+      const params: Record<string, string> = {};
+      for (const [at, name] of place.names.entries()) params[name] = decoded(match[at + 1] ?? "");
+      return chosen(place, method, params);
     }
     return { kind: "unknown" };
   }

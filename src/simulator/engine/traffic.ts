@@ -7,6 +7,8 @@ export type OpenCall = {
   worked: boolean;
   /** The answer was written, or the connection is gone. */
   closed: boolean;
+  /** Its place among the open calls. */
+  place: number;
 };
 
 export type RecentCalls = {
@@ -19,19 +21,20 @@ export type RecentCalls = {
 
 const REMEMBERED_MAX = 65_536;
 
-type Written = { readonly attempt: string | null; readonly atMs: number };
-
 export class Traffic {
-  readonly #open = new Set<OpenCall>();
+  /** In no order: the last one takes the place of one that goes, which costs less than a set that all calls pass through. */
+  readonly #open: OpenCall[] = [];
   readonly #byStatus = new Map<string, number>();
-  readonly #written: Written[] = [];
+  /** Of the calls whose answers were written, in a ring: two columns, since objects kept that long would have to be moved by the collector. */
+  readonly #attempts: (string | null)[] = [];
+  readonly #writtenMs = new Float64Array(REMEMBERED_MAX);
   #next = 0;
   #requests = 0;
 
   begin(attempt: string | null): OpenCall {
     this.#requests += 1;
-    const call: OpenCall = { attempt, worked: false, closed: false };
-    this.#open.add(call);
+    const call: OpenCall = { attempt, worked: false, closed: false, place: this.#open.length };
+    this.#open.push(call);
     return call;
   }
 
@@ -41,25 +44,35 @@ export class Traffic {
     const name = status === null ? "none" : String(status);
     this.#byStatus.set(name, (this.#byStatus.get(name) ?? 0) + 1);
     call.worked = true;
-    if (call.closed) this.#open.delete(call);
+    if (call.closed) this.#leave(call);
   }
 
   /** The connection is done with this call; `written` says that its whole answer was handed to the operating system. */
   closed(call: OpenCall, written: boolean, nowMs: number): void {
+    if (call.closed) return;
     call.closed = true;
-    if (written) this.#remember({ attempt: call.attempt, atMs: nowMs });
-    if (call.worked) this.#open.delete(call);
+    if (written) this.#remember(call.attempt, nowMs);
+    if (call.worked) this.#leave(call);
   }
 
-  #remember(written: Written): void {
-    this.#written[this.#next] = written;
+  /** Called once a call, when both its work and its connection are done with. */
+  #leave(call: OpenCall): void {
+    const last = this.#open.pop();
+    if (last === undefined || last === call) return;
+    last.place = call.place;
+    this.#open[call.place] = last;
+  }
+
+  #remember(attempt: string | null, atMs: number): void {
+    this.#attempts[this.#next] = attempt;
+    this.#writtenMs[this.#next] = atMs;
     this.#next = (this.#next + 1) % REMEMBERED_MAX;
   }
 
   recent(windowMs: number, nowMs: number): RecentCalls {
     const since = nowMs - windowMs;
-    const inside = this.#written.filter((one) => one.atMs >= since);
-    const attempts = inside.flatMap((one) => (one.attempt === null ? [] : [one.attempt]));
+    const inside = this.#attempts.filter((_, at) => (this.#writtenMs[at] ?? 0) >= since);
+    const attempts = inside.filter((attempt) => attempt !== null);
     return { count: inside.length, attempts, complete: inside.length < REMEMBERED_MAX };
   }
 
@@ -68,11 +81,11 @@ export class Traffic {
   }
 
   get openCount(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   get openAttempts(): readonly string[] {
-    return [...this.#open].flatMap((call) => (call.attempt === null ? [] : [call.attempt]));
+    return this.#open.flatMap((call) => (call.attempt === null ? [] : [call.attempt]));
   }
 
   get byStatus(): Readonly<Record<string, number>> {

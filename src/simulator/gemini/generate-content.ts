@@ -8,6 +8,7 @@ import type { DirectOperation, DirectRequest, UsageLie } from "../engine/direct-
 import { isObject, parsedObject } from "../engine/field-checks.js";
 import type { JsonObject } from "../engine/field-checks.js";
 import type { PricedModel, PriceTable } from "../engine/price-table.js";
+import { quoted } from "../engine/quoted.js";
 import type { Refusal } from "../engine/refusal.js";
 import { schemaProblem } from "../engine/schema-value.js";
 import { badRequest, invalidArgument, invalidField, modelNotFound, payloadTooLarge } from "./errors.js";
@@ -132,10 +133,12 @@ function signatureOf(answer: ChatAnswer): string {
 }
 
 function partsJson(answer: ChatAnswer): string {
+  const text = answer.text === "" ? "" : `{"text":${quoted(answer.text)}}`;
+  const shows = answer.showsThoughts && answer.reasoningTokens > 0;
+  if (!shows && answer.toolCalls.length === 0) return text;
   const parts: string[] = [];
-  if (answer.showsThoughts && answer.reasoningTokens > 0)
-    parts.push(`{"text":"Thinking it over, ${String(answer.reasoningTokens)} tokens long.","thought":true}`);
-  if (answer.text !== "") parts.push(`{"text":${JSON.stringify(answer.text)}}`);
+  if (shows) parts.push(`{"text":"Thinking it over, ${String(answer.reasoningTokens)} tokens long.","thought":true}`);
+  if (text !== "") parts.push(text);
   for (const [index, call] of answer.toolCalls.entries()) {
     const signature = index === 0 && answer.reasoningTokens > 0 ? `,"thoughtSignature":"${signatureOf(answer)}"` : "";
     const args = `"id":${JSON.stringify(call.id)},"name":${JSON.stringify(call.name)},"args":${call.argumentsJson}`;
@@ -155,7 +158,7 @@ function candidateJson(answer: ChatAnswer, index: number): string {
 
 function answerJson(answer: ChatAnswer): string {
   const tail =
-    `"usageMetadata":${usageJson(answer)},"modelVersion":${JSON.stringify(answer.model.version)},` +
+    `"usageMetadata":${usageJson(answer)},"modelVersion":${quoted(answer.model.version)},` +
     `"responseId":"${answer.requestId.slice(4)}"}`;
   if (answer.stopped?.where === "prompt") return `{"promptFeedback":{"blockReason":"${answer.stopped.word}"},${tail}`;
   let candidates = candidateJson(answer, 0);
@@ -179,7 +182,9 @@ function stoppedBy(answer: ChatAnswer, where: "prompt" | "answer", word: string)
 
 /** By the simulator's own rule a prompt whose last text says `block REASON` or `finish REASON` is. */
 function adjusted(answer: ChatAnswer, { texts }: ChatCall): ChatAnswer {
-  const [, verb, word = ""] = /\b(block|finish) ([A-Z_]+)\b/.exec(texts.at(-1) ?? "") ?? [];
+  const last = texts.at(-1) ?? "";
+  if (!last.includes("block ") && !last.includes("finish ")) return answer;
+  const [, verb, word = ""] = /\b(block|finish) ([A-Z_]+)\b/.exec(last) ?? [];
   if (verb === "block" && BLOCK_REASONS.has(word)) return stoppedBy(answer, "prompt", word);
   return verb === "finish" && STOP_REASONS.has(word) ? stoppedBy(answer, "answer", word) : answer;
 }

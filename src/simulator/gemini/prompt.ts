@@ -11,13 +11,19 @@ export function textsOf(content: JsonObject): readonly string[] {
 }
 
 function addContent(prompt: PromptMeter, content: JsonObject): void {
-  const parts = objectsAt(content, "parts");
-  const others = parts.filter((part) => OTHER_PARTS.some((name) => part[name] !== undefined));
-  prompt.addMessage(textsOf(content), others.length);
-  for (const part of parts) {
-    prompt.addJson(objectAt(part, "functionCall")?.["args"]);
-    prompt.addJson(objectAt(part, "functionResponse")?.["response"]);
+  const texts: string[] = [];
+  let others = 0;
+  for (const part of objectsAt(content, "parts")) {
+    const text = textAt(part, "text");
+    // A part holds one kind of thing only.
+    if (text !== null) texts.push(text);
+    else if (OTHER_PARTS.some((name) => part[name] !== undefined)) others += 1;
+    else {
+      prompt.addJson(objectAt(part, "functionCall")?.["args"]);
+      prompt.addJson(objectAt(part, "functionResponse")?.["response"]);
+    }
   }
+  prompt.addMessage(texts, others);
 }
 
 /** @param request as proto-message.ts reads it. */

@@ -60,11 +60,20 @@ export function giveUp(upload: Upload): void {
   upload.writer.abandon();
 }
 
-/** Writes what the request carries until it ends or the connection does; what came before a break stays. */
+/**
+ * Writes what the request carries until it ends or the connection does; what came before a break stays.
+ * Rejects when it can't be written; the upload is then given up.
+ */
 export function receive(request: IncomingMessage, upload: Upload): Promise<"whole" | "broken"> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     request.on("data", (piece: Buffer) => {
-      if (upload.status === "active") upload.writer.write(piece);
+      if (upload.status !== "active") return;
+      try {
+        upload.writer.write(piece);
+      } catch (error) {
+        giveUp(upload);
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     });
     request.once("end", () => {
       resolve("whole");

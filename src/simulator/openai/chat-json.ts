@@ -3,9 +3,10 @@ import type { ChatAnswer } from "../engine/chat-call.js";
 import type { UsageLie } from "../engine/direct-operation.js";
 import { parsedObject } from "../engine/field-checks.js";
 import type { JsonObject } from "../engine/field-checks.js";
+import { quoted } from "../engine/quoted.js";
 
 function choiceJson(answer: ChatAnswer, index: number): string {
-  const text = JSON.stringify(answer.text);
+  const text = quoted(answer.text);
   const said =
     answer.finish === "refusal"
       ? `"content":null,"refusal":${text}`
@@ -30,7 +31,7 @@ export function answerJson(answer: ChatAnswer): string {
   for (let index = 1; index < answer.choices; index += 1) choices += `,${choiceJson(answer, index)}`;
   return (
     `{"id":"chatcmpl-${answer.requestId.slice(4)}","object":"chat.completion","created":${String(answer.createdSeconds)},` +
-    `"model":${JSON.stringify(answer.model.version)},"choices":[${choices}],"usage":${usageJson(answer)},` +
+    `"model":${quoted(answer.model.version)},"choices":[${choices}],"usage":${usageJson(answer)},` +
     `"service_tier":"default","system_fingerprint":null}`
   );
 }

@@ -44,8 +44,11 @@ export function schemaOf(body: JsonObject): JsonObject | null {
   return isObject(schema) ? schema : null;
 }
 
+const NO_FUNCTIONS: readonly JsonObject[] = [];
+
 /** The functions among the tools. */
 export function functionsOf(body: JsonObject): readonly JsonObject[] {
+  if (body["tools"] === undefined) return NO_FUNCTIONS;
   return asList(body["tools"]).flatMap((tool) =>
     isObject(tool) && isObject(tool["function"]) ? [tool["function"]] : [],
   );

@@ -18,12 +18,11 @@ function readKey(headers: IncomingHttpHeaders): { readonly key: string } | { rea
   return { refusal: invalid("No API key was given. Send it as 'Authorization: Bearer KEY'.", null, null, 401) };
 }
 
-/** A span as OpenAI writes it: `20ms`, `1s`, `6m0s`. */
+/** A span of whole milliseconds as OpenAI writes it: `20ms`, `1.5s`, `6m0s`. */
 export function goDuration(ms: number): string {
   if (ms < 1000) return `${String(ms)}ms`;
-  const seconds = ms / 1000;
-  const rest = Number((seconds % 60).toFixed(3));
-  const minutes = Math.floor(seconds / 60);
+  const rest = (ms % 60_000) / 1000;
+  const minutes = Math.floor(ms / 60_000);
   if (minutes < 60) return minutes === 0 ? `${String(rest)}s` : `${String(minutes)}m${String(rest)}s`;
   return `${String(Math.floor(minutes / 60))}h${String(minutes % 60)}m${String(rest)}s`;
 }
