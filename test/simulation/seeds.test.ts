@@ -25,6 +25,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   replaysJoined: 0.03,
   replaysCached: 0.03,
   redelivered: 0.1,
+  answersBrought: 0.05,
 };
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 200);
 

@@ -34,6 +34,8 @@ export interface Scenario {
   readonly replays: readonly number[];
   /** How often the schema registry can't be asked. */
   readonly registryTrouble: number;
+  /** How often a router's journal fails to keep an answer, or to lose it once it is stored; 1: it has none. */
+  readonly journalLoss: number;
 }
 
 /** Longest value that the simulated broker takes. */
@@ -83,7 +85,10 @@ export function scenarioOf(seed: number): Scenario {
   };
 }
 
-type MoreFaults = Pick<Scenario, "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble">;
+type MoreFaults = Pick<
+  Scenario,
+  "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble" | "journalLoss"
+>;
 
 function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
   const far = 100_000;
@@ -94,6 +99,7 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
       clockJumps: [],
       replays: [],
       registryTrouble: 0,
+      journalLoss: 0,
     };
   const faults = {
     sideTopicMissingUntilMs: START_MS + random.pick([0, random.between(3000, 25_000), Infinity]),
@@ -110,7 +116,8 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };
   // Drawn last, so that the rest of what a seed breaks stays as it was. A body has about 60 bytes, or ten thousand.
-  return { ...faults, marks: { ...faults.marks, bytesMax: random.pick([far, far, 130]) } };
+  const bytesMax = random.pick([far, far, 130]);
+  return { ...faults, marks: { ...faults.marks, bytesMax }, journalLoss: random.pick([0, 0.3, 1]) };
 }
 
 function times<Item>(count: number, make: () => Item): Item[] {

@@ -1,5 +1,6 @@
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
+import type { AnswerJournal } from "../../../src/ports/answer-journal.js";
 import type { Publisher } from "../../../src/ports/broker.js";
 import type { Ledger } from "../../../src/ports/ledger.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
@@ -57,6 +58,7 @@ export interface RouterParts {
   readonly providers: ReadonlyMap<string, FakeProvider>;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
+  readonly openJournal: (session: SessionNo) => AnswerJournal;
   readonly aheadChance: () => number;
   readonly commitsFirst: boolean;
   readonly neverResumes: boolean;
@@ -128,6 +130,7 @@ export class SimulatedRouter {
         noteStop: () => Promise.reject(new Error("no partition of the simulation is ever stopped")),
         offsets: (_topic, partition) => Promise.resolve({ low: 0, high: broker.log[partition]?.length ?? 0 }),
         publisher,
+        openJournal: this.#parts.openJournal,
         providers,
         checkSchema: () => ({ kind: "fits" }), // no job of the scenario expects one
         clock: this.#clock,
