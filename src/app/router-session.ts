@@ -1,13 +1,17 @@
+import { join } from "node:path";
 import type { Kafka } from "kafkajs";
 import type { Config } from "../config/config.js";
 import { ownReplyTopics } from "../config/topic-list.js";
 import type { ValueEncoders } from "../domain/result/rendering.js";
+import type { SessionNo } from "../domain/ids.js";
 import type { Log } from "../ports/system.js";
+import { NO_JOURNAL, type AnswerJournal } from "../ports/answer-journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
 import type { Metrics } from "../ports/metrics.js";
 import type { Provider } from "../ports/provider.js";
+import { FileJournal } from "../adapters/journal/file-journal.js";
 import { InboxConsumer } from "../adapters/kafka/inbox-consumer.js";
 import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
 import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
@@ -88,6 +92,7 @@ function partsOf(
       rehearse: (session, render) => ledger.rehearse(session, render, systemClock.nowMs()),
       noteStop: (session, stopped) => ledger.noteStop(session, stopped, systemClock.nowMs()),
       openConsumer: (ears) => openConsumer(options, ledger, ears),
+      openJournal: (session) => openJournal(options, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
       providers,
@@ -160,6 +165,13 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
     log,
     alert,
   });
+}
+
+/** A router's name may hold what a file's may not. */
+function openJournal({ config, name, log }: SessionOptions, session: SessionNo): AnswerJournal {
+  const { folder, bytesMax } = config.storage.journal;
+  if (folder === null) return NO_JOURNAL;
+  return new FileJournal({ folder: join(folder, encodeURIComponent(name)), session, bytesMax, log });
 }
 
 async function openProviders(config: Config): Promise<ReadonlyMap<string, Provider>> {

@@ -36,6 +36,10 @@ export function buildConfig(parsed: Parsed): Config {
       timeoutMs: parsed.registry.timeoutMs,
       negativeCacheMs: parsed.registry.negativeCacheMs,
     },
+    storage: {
+      ...parsed.storage,
+      journal: { folder: parsed.storage.journal.folder ?? null, bytesMax: parsed.storage.journal.bytesMax },
+    },
     redis: { url: parsed.redis.url ?? null },
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
     tenants: byName(parsed.tenants, (tenant) => tenant),

@@ -11,7 +11,6 @@ export interface Config extends DeepReadonly<
   Pick<
     ParsedConfig,
     | "environment"
-    | "storage"
     | "limits"
     | "dedupe"
     | "cache"
@@ -26,6 +25,7 @@ export interface Config extends DeepReadonly<
   readonly kafka: KafkaConfig;
   readonly topics: TopicsConfig;
   readonly registry: RegistryConfig;
+  readonly storage: StorageConfig;
   readonly postgres: DeepReadonly<ParsedConfig["postgres"]>;
   readonly redis: { readonly url: string | null };
   readonly auth: AuthConfig;
@@ -42,6 +42,12 @@ export type DeepReadonly<Value> = Value extends readonly (infer Item)[]
   : Value extends object
     ? { readonly [Key in keyof Value]: DeepReadonly<Value[Key]> }
     : Value;
+
+type ParsedStorage = DeepReadonly<ParsedConfig["storage"]>;
+
+export interface StorageConfig extends Omit<ParsedStorage, "journal"> {
+  readonly journal: { readonly folder: string | null; readonly bytesMax: number };
+}
 
 type ParsedKafka = DeepReadonly<ParsedConfig["kafka"]>;
 

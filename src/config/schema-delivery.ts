@@ -10,6 +10,7 @@ import {
   MIB,
   MINUTE_MS,
   SECOND_MS,
+  text,
 } from "./fields.js";
 
 /** Config of how jobs are taken in, tried, answered and forgotten. */
@@ -264,6 +265,22 @@ export const STORAGE = optionalSection(
       default: 2 * KIB,
       why: "Bodies longer than this are stored with gzip level 1; below it the saving isn't worth the time.",
     }),
+    journal: optionalSection(
+      {
+        folder: text(
+          /.+/,
+          "a folder",
+          "Each router keeps answers here, in a folder of its name, until the ledger has them: one that is killed and started again on this disk stores them, instead of leaving their calls in doubt. Answers lie there as plain text, readable by the router's user only. Left out: nothing is kept.",
+        ).optional(),
+        bytesMax: integer({
+          min: MIB,
+          max: 4 * GIB,
+          default: 64 * MIB,
+          why: "Most bytes of answers that wait for the ledger on disk; what comes beyond is not kept. Some hundred answers wait at most times, more only while the ledger is away.",
+        }),
+      },
+      "Answers that are paid and not stored yet.",
+    ),
   },
   "How bodies are stored.",
 );

@@ -219,6 +219,13 @@ export interface Ledger {
    * not expire one by one.
    */
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome>;
+  /**
+   * Which of these attempts have no outcome yet, or only a doubt. One that this ledger doesn't know as it is given (another execution,
+   * another start) is not among them.
+   */
+  openAttempts(
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+  ): Promise<ReadonlySet<number>>;
   /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
   giveBack(
     session: SessionNo,

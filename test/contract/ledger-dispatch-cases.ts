@@ -4,6 +4,7 @@ import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
+import { NO_JOURNAL } from "../../src/ports/answer-journal.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import { digestOf, EVENTS_TOPIC, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";
@@ -17,6 +18,7 @@ import {
   recordsOf,
   resultsIn,
   type LedgerBench,
+  type Held,
 } from "./ledger-bench.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -39,6 +41,7 @@ export function finishStage(bench: LedgerBench, published: OutboxGroup[], render
     session: bench.session,
     render,
     numbers: { close: () => undefined },
+    journal: NO_JOURNAL,
     clock: { nowMs: bench.nowMs, monotonicMs: bench.nowMs, sleep: () => Promise.resolve() },
     random: { next: () => 0 },
     log: logInto([]),
@@ -138,6 +141,31 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect((await at.bench.claim(() => ({ kind: "start", intent }))).started).toMatchObject([
         { execution: { state: "ready", doubtful: null } },
       ]);
+    });
+  });
+
+  describe("an attempt is open", () => {
+    const openOf = async (...held: readonly Held[]) =>
+      at.bench.ledger.openAttempts(held.map(({ execution, intent }) => ({ execution, attempt: intent })));
+
+    test("until its outcome is known, in doubt or settled too", async () => {
+      const held = await at.bench.start(WISH);
+      const other = await at.bench.start({ ...WISH, jobId: "b", prompt: "and why" });
+      expect(await openOf(held, other)).toEqual(new Set([held.intent.no, other.intent.no]));
+      await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+      expect(await openOf(held, other)).toEqual(new Set([other.intent.no]));
+      await recover(at.bench, -1000);
+      expect(await openOf(held, other)).toEqual(new Set([other.intent.no]));
+    });
+
+    test("only as the one that it is: not by its number alone", async () => {
+      const held = await at.bench.start(WISH);
+      const { execution, intent } = held;
+      expect(await openOf({ ...held, intent: { ...intent, startedAtMs: intent.startedAtMs + 1 } })).toEqual(new Set());
+      expect(await openOf({ ...held, intent: { ...intent, account: "another" } })).toEqual(new Set());
+      expect(await openOf({ ...held, execution: { ...execution, no: execution.no + 1 } })).toEqual(new Set());
+      expect(await openOf({ ...held, intent: { ...intent, no: intent.no + 1000 } })).toEqual(new Set());
+      expect(await openOf()).toEqual(new Set());
     });
   });
 

@@ -157,9 +157,11 @@ describe("a replay of a dead letter", () => {
   });
 
   test("takes a late answer of the job's own call without a new one", async () => {
-    await ledger.accept({ jobId: "a", dedupe: false, ttlMs: 40 });
+    // Time enough for the call to begin, on a busy machine too.
+    const ttlMs = 3000;
+    await ledger.accept({ jobId: "a", dedupe: false, ttlMs });
     const started = await ledger.start();
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, ttlMs + 20));
     await ledger.answer(started);
     expect((await generations()).map(({ state }) => state)).toEqual(["expired"]);
     expect(await ledger.json("dlq", "replay", "--where", "code = DEADLINE_EXCEEDED", "--yes")).toMatchObject({

@@ -147,7 +147,7 @@ test("an id that comes with another body brings an event in Avro", async () => {
 });
 
 test("an operator's cancel writes Avro too, and results get prints it as JSON", async () => {
-  await gateway.simulator.setLatency(5000);
+  await gateway.simulator.setLatency(30_000);
   await gateway.publish({ value: chatJob("stopped", "a long question") });
   await gateway.until("the call", async () => (await gateway.simulator.openCalls()) > 0);
   await gateway.command("jobs", "cancel", "stopped");

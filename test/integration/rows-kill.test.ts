@@ -1,4 +1,8 @@
 /** Rows A1, A2 and A13 of the fault catalogue: routers that are killed at a certain instant, or told to end. */
+import { readdirSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, test } from "@jest/globals";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
@@ -15,6 +19,12 @@ const ids = (prefix: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_unused, index) => `${prefix} ${String(index)}`);
 const publishJobs = (jobIds: readonly string[]): Promise<readonly number[]> =>
   gateway.topics.publish(jobIds.map((id) => ({ value: chatJob(id, id) })));
+
+/** Of all files below a folder. */
+function bytesIn(folder: string): number {
+  const paths = readdirSync(folder, { recursive: true }).map((name) => statSync(join(folder, String(name))));
+  return paths.reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0);
+}
 
 async function hasOneResultEach(jobIds: readonly string[]): Promise<void> {
   for (const id of jobIds) expect(answerDigests(resultIn(await gateway.result(id))).prompt).toBe(digestOf(id));
@@ -60,6 +70,48 @@ test("[A1] a router killed before its accept commits leaves nothing, and the nex
   expect(await gateway.position()).toBe(1 + jobIds.length);
   expect((await gateway.simulator.bill()).length).toBe(1 + jobIds.length);
   expect(gateway.topics.results).toHaveLength(1 + jobIds.length);
+});
+
+test("[A1] a router killed between its answers and their finish, with a journal: the next one stores them, and no call is made again", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sluice-journal-"));
+  await open({
+    name: "a1j",
+    latencyMs: 300,
+    config: { sections: { storage: { journal: { folder } } }, inDoubt: { policy: "retry", graceMs: 500 } },
+  });
+  const first = await gateway.startRouter();
+  await publishJobs(["warm-up"]);
+  await gateway.result("warm-up");
+  const jobIds = ids("a1j", 20);
+  await publishJobs(jobIds);
+  await gateway.until(
+    "all calls out",
+    async () => (await gateway.query("SELECT 1 FROM attempts WHERE state = 'sending'")).length === jobIds.length,
+  );
+  // Whatever wants to write down an outcome waits for this lock.
+  const lock = await gateway.connection();
+  await lock.query("BEGIN");
+  await lock.query("LOCK TABLE attempts IN SHARE MODE");
+  await gateway.until(
+    "a finish that waits, and all answers given",
+    async () =>
+      (await gateway.simulator.bill()).length === 1 + jobIds.length &&
+      (
+        await gateway.query(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%UPDATE attempts%'",
+        )
+      ).length > 0,
+  );
+  await gateway.until("the answers in the journal", () => bytesIn(folder) > 20 * 200);
+  await first.end("SIGKILL");
+  await lock.query("ROLLBACK");
+  await lock.end();
+  const second = await gateway.startRouter();
+  await hasOneResultEach(["warm-up", ...jobIds]);
+  expect(await second.event("journal.answers_brought")).toMatchObject({ answers: jobIds.length });
+  expect((await gateway.simulator.bill()).length).toBe(1 + jobIds.length);
+  expect(await gateway.query("SELECT state FROM attempts WHERE state <> 'answered'")).toEqual([]);
+  await rm(folder, { recursive: true });
 });
 
 test("[A2] a router killed after its accept and before its offset commit: the redelivery does nothing", async () => {

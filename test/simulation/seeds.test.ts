@@ -35,6 +35,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   otherTopic: 0.04,
   gaps: 0.05,
   adopted: 0.1,
+  answersBrought: 0.01,
 };
 /** A bound for a run that hangs; a busy machine takes a minute. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 2000);

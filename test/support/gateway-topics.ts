@@ -135,7 +135,9 @@ export class GatewayTopics {
     // The broker answers before the deletion is through.
     while ((await this.admin.listTopics()).includes(this.names.jobs)) await sleep(GONE_POLL_MS);
     const topic = { topic: this.names.jobs, numPartitions: partitions, replicationFactor: 1 };
-    while (!(await this.admin.createTopics({ topics: [topic] }))) await sleep(GONE_POLL_MS);
+    // Until it is gone everywhere, making it anew says that it is there.
+    const make = (): Promise<boolean> => this.admin.createTopics({ topics: [topic], waitForLeaders: false });
+    while (!(await make())) await sleep(GONE_POLL_MS);
     await createTopics(this.admin, [topic], systemClock);
   }
 

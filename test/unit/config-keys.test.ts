@@ -20,6 +20,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "kafka.requestTimeoutMs",
   ],
   "src/app/router-session.ts": [
+    "storage.journal.folder",
+    "storage.journal.bytesMax",
     "kafka.groupId",
     "kafka.sessionTimeoutMs",
     "kafka.heartbeatMs",

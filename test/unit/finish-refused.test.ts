@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
+import { NO_JOURNAL } from "../../src/ports/answer-journal.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../src/ports/ledger.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
@@ -34,6 +35,7 @@ async function write(calls: readonly FinishedCall[], refuse: (call: FinishedCall
     session: bench.session,
     render: RENDER,
     numbers: { close: (no) => told.closed.push(no) },
+    journal: NO_JOURNAL,
     clock: {
       nowMs: () => START_MS,
       monotonicMs: () => 0,

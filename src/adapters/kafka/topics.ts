@@ -144,7 +144,8 @@ export async function createTopics(
   topics: ITopicConfig[],
   clock: Clock,
 ): Promise<void> {
-  await admin.createTopics({ topics, waitForLeaders: true, timeout: LEADER_WAIT_MS });
+  // A broker that has not heard of the new topic yet says that there is none, and kafkajs passes that on. Asked again it finds them there.
+  await untilSettled(clock, () => admin.createTopics({ topics, waitForLeaders: true, timeout: LEADER_WAIT_MS }));
   await Promise.all(topics.map(({ topic }) => untilSettled(clock, () => admin.fetchTopicOffsets(topic))));
 }
 

@@ -2,7 +2,8 @@ import type pg from "pg";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { ProviderKind } from "../../domain/route/route.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
-import { send } from "./connection.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import { run, send } from "./connection.js";
 
 /** Attempts that are about to be sent. */
 export function insertAttempts(
@@ -31,6 +32,29 @@ export function insertAttempts(
       int8Array(intents.map(({ intent }) => intent.startedAtMs)),
     ],
   );
+}
+
+/** Attempts that are as they are given here and have no outcome yet, or only a doubt. */
+export async function openAttempts(
+  pool: pg.Pool,
+  attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+): Promise<ReadonlySet<number>> {
+  const rows = await run(
+    pool,
+    "attempts-open",
+    `SELECT a.no FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int8[], $5::text[]) AS u(no, day, execution, started, account)
+     JOIN attempts a ON a.no = u.no AND a.day = u.day
+     WHERE a.execution_no = u.execution AND a.started_ms = u.started AND a.account = u.account
+       AND a.state IN ('sending', 'in_doubt', 'settled')`,
+    [
+      int8Array(attempts.map(({ attempt }) => attempt.no)),
+      int4Array(attempts.map(({ execution }) => execution.day)),
+      int8Array(attempts.map(({ execution }) => execution.no)),
+      int8Array(attempts.map(({ attempt }) => attempt.startedAtMs)),
+      textArray(attempts.map(({ attempt }) => attempt.account)),
+    ],
+  );
+  return new Set(rows.map(([no]) => Number(no)));
 }
 
 /** The columns that `readIntent` reads. `a` is the alias of attempts. */

@@ -35,6 +35,7 @@ import { giveUpOutgoing } from "./give-up.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
+import { openAttempts } from "./attempt-rows.js";
 import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
 import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
@@ -149,6 +150,12 @@ export class PostgresLedger implements Ledger {
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
     return finish(this.#context, group, render);
+  }
+
+  openAttempts(
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+  ): Promise<ReadonlySet<number>> {
+    return openAttempts(this.#context.pools.durable, attempts);
   }
 
   giveBack(

@@ -1,8 +1,10 @@
 import { partitionEvent, type PartitionAlert, type StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
+import type { AnswerJournal } from "../../ports/answer-journal.js";
 import type { JobsConsumer } from "../../ports/broker.js";
 import { ConsumerWatchdog, type PartitionLook } from "../../adapters/kafka/consumer-watchdog.js";
 import { persist } from "../../pipeline/persist.js";
+import { bringEarlierAnswers } from "../../pipeline/finish/earlier-answers.js";
 import { reportEnds } from "../../pipeline/finish/finish-stage.js";
 import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
@@ -27,6 +29,7 @@ export class Session {
   readonly #stages: Stages;
   readonly #watchdog: ConsumerWatchdog;
   readonly #load: LoadWatch;
+  readonly #journal: AnswerJournal;
   readonly #over = new AbortController();
 
   /** Opens a session in the ledger. @throws when the ledger can't be asked. */
@@ -42,6 +45,7 @@ export class Session {
     const { ports, settings } = parts;
     this.#parts = parts;
     this.no = session;
+    this.#journal = ports.openJournal(session);
     this.#consumer = ports.openConsumer({
       session,
       sink: { offer: (run) => this.#stages.intake.offer(run) },
@@ -53,6 +57,7 @@ export class Session {
       ...parts,
       session,
       inbox: this.#consumer,
+      journal: this.#journal,
       endSession: (reason) => {
         this.#end(reason);
       },
@@ -88,10 +93,12 @@ export class Session {
     const loops = [...starting, ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
+    const bringing = this.#bringEarlierAnswers();
     await Promise.all([this.#consumer.start(), this.#rehearse()]);
     ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
     await aborted(over);
-    await this.#drain(starting, loops, finishing);
+    await this.#drain(starting, [...loops, bringing], finishing);
+    this.#journal.close();
   }
 
   #loops(over: AbortSignal): readonly Promise<void>[] {
@@ -127,6 +134,24 @@ export class Session {
       this.#parts.ports.log.error("session.stage_broke", { error });
       this.#end("a stage broke");
     });
+  }
+
+  /** Paid answers that a session before this one could not store any more. Nobody waits for them; the ledger may be away for long. */
+  async #bringEarlierAnswers(): Promise<void> {
+    const { ports } = this.#parts;
+    try {
+      const brought = await bringEarlierAnswers({
+        ...ports,
+        journal: this.#journal,
+        over: () => this.#over.signal.aborted,
+        finished: (call) => {
+          this.#stages.finish.add(call);
+        },
+      });
+      if (brought > 0) ports.log.info("journal.answers_brought", { answers: brought });
+    } catch (error) {
+      ports.log.error("journal.unread", { message: messageOf(error) });
+    }
   }
 
   /** While the group's coordinator lets this member in. */

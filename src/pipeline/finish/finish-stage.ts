@@ -1,5 +1,6 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
+import type { AnswerJournal } from "../../ports/answer-journal.js";
 import type { FinishedCall, FinishOutcome, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -13,6 +14,7 @@ export interface FinishParts {
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly numbers: Pick<NumberSource, "close">;
+  readonly journal: Pick<AnswerJournal, "keep" | "stored">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -52,7 +54,9 @@ export class FinishStage {
     return this.#queue.length + this.#busy;
   }
 
+  /** An answer is a fact, which any session may bring; what follows a failure only this one can decide, so it is not kept. */
   add(call: FinishedCall): void {
+    if (call.verdict.kind === "succeed") this.#parts.journal.keep(call);
     this.#queue.push(call);
   }
 
@@ -101,6 +105,7 @@ export class FinishStage {
         () => ledger.finish({ session, nowMs: clock.nowMs(), calls }, render),
       );
       for (const call of calls) numbers.close(call.attempt.no);
+      this.#parts.journal.stored(calls);
       this.#report(calls, outcome, clock.monotonicMs() - startedMs);
       this.#parts.publish(outcome.outbox);
       return null;

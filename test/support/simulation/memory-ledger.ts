@@ -196,6 +196,20 @@ export class MemoryLedger implements Ledger {
     return finish(this.#context, group, render);
   }
 
+  openAttempts(
+    attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
+  ): Promise<ReadonlySet<number>> {
+    return this.#context.single("attempts-open", (transaction) => {
+      const open = attempts.filter(({ execution, attempt }) => {
+        const row = transaction.get(this.#database.attempts, attempt.no);
+        if (row?.execution.no !== execution.no || row.execution.day !== execution.day) return false;
+        if (row.intent.startedAtMs !== attempt.startedAtMs || row.intent.account !== attempt.account) return false;
+        return row.state === "sending" || row.state === "in_doubt" || row.state === "settled";
+      });
+      return new Set(open.map(({ attempt }) => attempt.no));
+    });
+  }
+
   giveBack(
     session: SessionNo,
     attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],

@@ -38,6 +38,8 @@ export interface Scenario {
   readonly remadeAtMs: number | null;
   /** From when on the broker deletes what nobody has read yet, once, as soon as there is something. */
   readonly lossAtMs: number | null;
+  /** How often a router's journal fails to keep an answer, or to lose it once it is stored; 1: it has none. */
+  readonly journalLoss: number;
 }
 
 /** Longest value that the simulated broker takes. */
@@ -92,7 +94,10 @@ export function scenarioOf(seed: number): Scenario {
   };
 }
 
-type MoreFaults = Pick<Scenario, "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble">;
+type MoreFaults = Pick<
+  Scenario,
+  "sideTopicMissingUntilMs" | "marks" | "clockJumps" | "replays" | "registryTrouble" | "journalLoss"
+>;
 
 function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
   const far = 100_000;
@@ -103,6 +108,7 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
       clockJumps: [],
       replays: [],
       registryTrouble: 0,
+      journalLoss: 0,
     };
   const faults = {
     sideTopicMissingUntilMs: START_MS + random.pick([0, random.between(3000, 25_000), Infinity]),
@@ -119,7 +125,8 @@ function faultsOf(random: SeededRandom, gentle: boolean): MoreFaults {
     registryTrouble: random.pick([0, 0.1, 0.4]),
   };
   // Drawn last, so that the rest of what a seed breaks stays as it was. A body has about 60 bytes, or ten thousand.
-  return { ...faults, marks: { ...faults.marks, bytesMax: random.pick([far, far, 130]) } };
+  const bytesMax = random.pick([far, far, 130]);
+  return { ...faults, marks: { ...faults.marks, bytesMax }, journalLoss: random.pick([0, 0.3, 1]) };
 }
 
 /** What happens to the log itself: a record that kills its readers, a topic made anew, records deleted before anybody read them. */

@@ -3,6 +3,7 @@ import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { JobsConsumer, Publisher, RecordRun } from "../../../src/ports/broker.js";
 import type { InboxPosition } from "../../../src/ports/ledger.js";
+import type { AnswerJournal } from "../../../src/ports/answer-journal.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
@@ -77,6 +78,7 @@ export interface RouterParts {
   readonly providers: ReadonlyMap<string, FakeProvider>;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
+  readonly openJournal: (session: SessionNo) => AnswerJournal;
   readonly aheadChance: () => number;
   readonly commitsFirst: boolean;
   readonly neverResumes: boolean;
@@ -139,6 +141,7 @@ export class SimulatedRouter {
         noteStop: (session, stopped) => ledger.noteStop(session, stopped),
         offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
         publisher,
+        openJournal: this.#parts.openJournal,
         providers,
         checkSchema: () => ({ kind: "fits" }), // no job of the scenario expects one
         clock: this.#clock,

@@ -8,6 +8,7 @@ import { FakeBroker, FakePublisher } from "./fake-broker.js";
 import { FakeDecoder } from "./fake-decoder.js";
 import { FakeProvider, ProviderBooks } from "./fake-provider.js";
 import { jobHistory } from "./job-history.js";
+import { FakeJournal, type JournalDisk } from "./fake-journal.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
@@ -54,6 +55,8 @@ export interface Faults {
   replaysJoined: number;
   replaysCached: number;
   redelivered: number;
+  /** Answers that a killed or fenced session could not store, and the journal gave to another. */
+  answersBrought: number;
 }
 
 export interface SimulationResult {
@@ -138,7 +141,9 @@ export class Simulation {
     replaysJoined: 0,
     replaysCached: 0,
     redelivered: 0,
+    answersBrought: 0,
   };
+  readonly #journals: JournalDisk = new Map();
 
   constructor(seed: number, bug: PlantedBug = {}) {
     this.#bug = bug;
@@ -272,7 +277,7 @@ export class Simulation {
 
   #start(): void {
     const world = this.#world;
-    const { doubtPolicy, providerTrouble, brokerTrouble, consumerAhead, marks } = this.#scenario;
+    const { doubtPolicy, providerTrouble, brokerTrouble, consumerAhead, marks, journalLoss } = this.#scenario;
     this.#lives += 1;
     const life = new Life(`router-${String(this.#lives)}`);
     const unlessCalm = (probability: number) => this.#unlessCalm(probability);
@@ -293,6 +298,18 @@ export class Simulation {
       ),
       admission: this.#admission,
       doubtPolicy,
+      openJournal: (session) =>
+        new FakeJournal({
+          world,
+          life,
+          session,
+          disk: this.#journals,
+          lossChance: () => journalLoss,
+          takenOver: (calls) => {
+            const states = calls.map(({ attempt }) => this.#database.attempts.committed.get(attempt.no)?.state);
+            this.#faults.answersBrought += states.filter((state) => state !== "answered").length;
+          },
+        }),
       aheadChance: unlessCalm(consumerAhead),
       commitsFirst: this.#bug.commitsFirst ?? false,
       neverResumes: this.#bug.neverResumes ?? false,
