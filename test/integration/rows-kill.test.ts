@@ -76,13 +76,17 @@ test("[A1] a router killed between its answers and their finish, with a journal:
   const folder = await mkdtemp(join(tmpdir(), "sluice-journal-"));
   await open({
     name: "a1j",
-    latencyMs: 300,
-    config: { sections: { storage: { journal: { folder } } }, inDoubt: { policy: "retry", graceMs: 500 } },
+    latencyMs: 2000,
+    config: {
+      sections: { storage: { journal: { folder } } },
+      inDoubt: { policy: "retry", graceMs: 500 },
+    },
   });
   const first = await gateway.startRouter();
   await publishJobs(["warm-up"]);
   await gateway.result("warm-up");
-  const jobIds = ids("a1j", 20);
+  const jobIds = ids("a1j", 8); // a fresh router has places for some more
+
   await publishJobs(jobIds);
   await gateway.until(
     "all calls out",
@@ -102,11 +106,11 @@ test("[A1] a router killed between its answers and their finish, with a journal:
         )
       ).length > 0,
   );
-  await gateway.until("the answers in the journal", () => bytesIn(folder) > 20 * 200);
+  await gateway.until("the answers in the journal", () => bytesIn(folder) > jobIds.length * 200);
   await first.end("SIGKILL");
   await lock.query("ROLLBACK");
   await lock.end();
-  const second = await gateway.startRouter();
+  const second = await gateway.startRouter("router-1"); // on the same disk, under the same name
   await hasOneResultEach(["warm-up", ...jobIds]);
   expect(await second.event("journal.answers_brought")).toMatchObject({ answers: jobIds.length });
   expect((await gateway.simulator.bill()).length).toBe(1 + jobIds.length);
