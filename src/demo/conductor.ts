@@ -6,7 +6,7 @@ export interface PlannedKill {
   readonly gapMs: number;
   /** Wait until this many calls are open at the provider. */
   readonly openCallsAtLeast: number;
-  /** Then this much longer, so that kills meet every phase of the work. */
+  /** Then this much longer, so that kills meet every phase of the work; and then until a call is open. */
   readonly delayMs: number;
 }
 
@@ -30,12 +30,14 @@ export interface KillStage {
   readonly onKill: (tally: KillTally) => void;
 }
 
-const GAP_MIN_MS = 6000;
-const GAP_SPREAD_MS = 2000;
+const GAP_MIN_MS = 6500;
+const GAP_SPREAD_MS = 1000;
 const OPEN_CALLS_MIN = 3;
 const OPEN_CALLS_SPREAD = 8;
+/** With fewer jobs around each kill there are never as many calls open at once. */
+const JOBS_PER_OPEN_CALL = 40;
 const DELAY_SPREAD_MS = 1200;
-/** How long a kill waits for the wished calls; after the half of it one open call is enough, after all of it none is needed. */
+/** How long a kill waits for the wished calls, and after its delay for one. After the half of it one is enough, after all of it none is needed. */
 const WORK_WAIT_MS = 6000;
 const LOOK_EVERY_MS = 25;
 /** Bytes that the router wrote before it was stopped reach the simulator over loopback in this time. */
@@ -44,10 +46,11 @@ const ARRIVAL_MS = 20;
 const ANSWERED_WITHIN_MS = 50;
 
 /** The kills of a run, the same for the same random source. */
-export function planKills(kills: number, random: RandomSource): readonly PlannedKill[] {
+export function planKills(jobs: number, kills: number, random: RandomSource): readonly PlannedKill[] {
+  const openCallsMax = Math.max(1, Math.floor(portionOf(jobs, kills) / JOBS_PER_OPEN_CALL));
   return Array.from({ length: kills }, () => ({
     gapMs: GAP_MIN_MS + Math.floor(random() * GAP_SPREAD_MS),
-    openCallsAtLeast: OPEN_CALLS_MIN + Math.floor(random() * OPEN_CALLS_SPREAD),
+    openCallsAtLeast: Math.min(openCallsMax, OPEN_CALLS_MIN + Math.floor(random() * OPEN_CALLS_SPREAD)),
     delayMs: Math.floor(random() * DELAY_SPREAD_MS),
   }));
 }
@@ -62,8 +65,9 @@ export async function conductKills(plan: readonly PlannedKill[], stage: KillStag
   // Strictly one after the other: there is one router.
   for (const kill of plan) {
     await stage.sleep(Math.max(0, lastMs + kill.gapMs - stage.nowMs()));
-    await waitForWork(kill, stage);
+    await waitForWork(kill.openCallsAtLeast, stage);
     await stage.sleep(kill.delayMs);
+    await waitForWork(1, stage);
     const inAir = await killOnce(stage);
     lastMs = stage.nowMs();
     stage.startRouter();
@@ -77,12 +81,12 @@ export async function conductKills(plan: readonly PlannedKill[], stage: KillStag
   return tally;
 }
 
-async function waitForWork(kill: PlannedKill, stage: KillStage): Promise<void> {
+async function waitForWork(openCalls: number, stage: KillStage): Promise<void> {
   const startMs = stage.nowMs();
   for (;;) {
     const waitedMs = stage.nowMs() - startMs;
     if (waitedMs >= WORK_WAIT_MS) return;
-    const enough = waitedMs < WORK_WAIT_MS / 2 ? kill.openCallsAtLeast : 1;
+    const enough = waitedMs < WORK_WAIT_MS / 2 ? openCalls : 1;
     if ((await stage.openCalls()) >= enough) return;
     await stage.sleep(LOOK_EVERY_MS);
   }
@@ -112,10 +116,14 @@ export function allowedJobs(
 ): number {
   const done = killedMs.length;
   if (done >= kills) return jobs;
-  const portion = jobs / (kills + 1);
+  const portion = portionOf(jobs, kills);
   const sinceMs = nowMs - (killedMs.at(-1) ?? startMs);
   return Math.floor(portion * (done + Math.min(1, Math.max(0, sinceMs / PORTION_SPREAD_MS))));
 }
 
-/** A little longer than the longest gap, so that publishing goes on until the kill. */
+function portionOf(jobs: number, kills: number): number {
+  return jobs / (kills + 1);
+}
+
+/** A little longer than the longest gap and delay, so that publishing goes on until the kill. */
 const PORTION_SPREAD_MS = 9000;

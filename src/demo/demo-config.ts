@@ -58,6 +58,8 @@ export interface DemoConfigOptions {
   readonly topics: DemoTopics;
   readonly doubt: "retry" | "fail";
   readonly accounts: readonly DemoAccount[];
+  /** Where a router that is killed leaves the answers that it could not store, for the one after it. */
+  readonly journalFolder: string;
 }
 
 /** What the alias `cheap` caps an answer at when the job says nothing. */
@@ -81,6 +83,7 @@ export function demoConfig(options: DemoConfigOptions): string {
     postgres: { url: "${DATABASE_URL}" },
     registry: { url: "${SCHEMA_REGISTRY_URL}" },
     redis: { url: "${REDIS_URL}" },
+    storage: { journal: { folder: options.journalFolder } },
     auth: { tenantFrom: "body" },
     tenants: { catalogue: { tier: "standard" }, shop: { tier: "free" } },
     providers: Object.fromEntries(providers) as unknown,

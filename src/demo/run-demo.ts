@@ -186,6 +186,7 @@ async function prepareRun(
       topics: place.topics,
       doubt: options.doubt,
       accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
+      journalFolder: join(folder, "journal"),
     }),
   );
   const env = {
@@ -310,7 +311,9 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
       signal,
       onPublished: () => undefined,
     }),
-    stage === null ? Promise.resolve(null) : conductKills(planKills(options.kill, seededRandom(SEED)), stage),
+    stage === null
+      ? Promise.resolve(null)
+      : conductKills(planKills(options.jobs, options.kill, seededRandom(SEED)), stage),
     waitForAnswers(run, watch, startMs + timeLimitMs, killedMs),
   ]);
   progress.end();

@@ -5,21 +5,28 @@ import { seededRandom } from "../../src/demo/seeded-random.js";
 
 describe("the plan of kills", () => {
   test("is the same for the same seed and another for another seed", () => {
-    expect(planKills(10, seededRandom(1))).toEqual(planKills(10, seededRandom(1)));
-    expect(planKills(10, seededRandom(1))).not.toEqual(planKills(10, seededRandom(2)));
+    expect(planKills(5000, 10, seededRandom(1))).toEqual(planKills(5000, 10, seededRandom(1)));
+    expect(planKills(5000, 10, seededRandom(1))).not.toEqual(planKills(5000, 10, seededRandom(2)));
   });
 
   test("lets a new router read before it is killed, and asks for calls in flight", () => {
-    for (const kill of planKills(200, seededRandom(3))) {
+    for (const kill of planKills(100_000, 200, seededRandom(3))) {
       // A killed router's partitions stay unread for about 5 s.
       expect(kill.gapMs).toBeGreaterThanOrEqual(6000);
       expect(kill.gapMs).toBeLessThan(8000);
-      expect(kill.openCallsAtLeast).toBeGreaterThanOrEqual(1);
+      expect(kill.openCallsAtLeast).toBeGreaterThanOrEqual(3);
+      // Publishing before a kill goes on for 9 s.
+      expect(kill.gapMs + kill.delayMs).toBeLessThan(9000);
     }
   });
 
+  test("asks for fewer calls at once when there are few jobs around each kill", () => {
+    for (const kill of planKills(400, 3, seededRandom(3))) expect(kill.openCallsAtLeast).toBe(2);
+    for (const kill of planKills(20, 3, seededRandom(3))) expect(kill.openCallsAtLeast).toBe(1);
+  });
+
   test("of ten kills leaves time for doubt to end within the four minutes of a run", () => {
-    const killsMs = planKills(10, seededRandom(4)).reduce((total, kill) => total + kill.gapMs + kill.delayMs, 0);
+    const killsMs = planKills(5000, 10, seededRandom(4)).reduce((total, kill) => total + kill.gapMs + kill.delayMs, 0);
     const sessionDeathAndGraceMs = 15_000 + 30_000;
     expect(killsMs + sessionDeathAndGraceMs).toBeLessThan(180_000);
   });
@@ -87,6 +94,13 @@ describe("the conductor", () => {
     const { stage, log } = stageWith((nowMs) => (nowMs < 7000 ? 4 : 5));
     await conductKills([kill], stage);
     expect(log[0]).toBe("stop 7100");
+  });
+
+  test("kills when a call is open, not in a lull that the delay led into", async () => {
+    // The calls that were waited for end at 6000; the next one is there from 6600 on.
+    const { stage, log } = stageWith((nowMs) => (nowMs <= 6000 ? 5 : nowMs < 6600 ? 0 : 1));
+    expect(await conductKills([kill], stage)).toMatchObject({ killsWithWorkInFlight: 1 });
+    expect(log[0]).toBe("stop 6600");
   });
 
   test("is content with one call after a while, and says truly when there is none at all", async () => {

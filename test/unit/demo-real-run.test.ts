@@ -50,7 +50,13 @@ describe("a demo with real providers", () => {
 
   test("has keys in its config by reference only", () => {
     const { accounts } = plan(KEYS);
-    const yaml = demoConfig({ environment: "demo", topics: DEFAULT_TOPICS, doubt: "retry", accounts });
+    const yaml = demoConfig({
+      environment: "demo",
+      topics: DEFAULT_TOPICS,
+      doubt: "retry",
+      accounts,
+      journalFolder: "/tmp/journal",
+    });
     for (const key of Object.values(KEYS)) expect(yaml).not.toContain(key);
     expect(parse(yaml)).toMatchObject({
       providers: {
