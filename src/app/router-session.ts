@@ -5,7 +5,7 @@ import { ownReplyTopics } from "../config/topic-list.js";
 import type { ValueEncoders } from "../domain/result/rendering.js";
 import type { SessionNo } from "../domain/ids.js";
 import type { Log } from "../ports/system.js";
-import { NO_JOURNAL, type AnswerJournal } from "../ports/answer-journal.js";
+import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
@@ -92,7 +92,7 @@ function partsOf(
       rehearse: (session, render) => ledger.rehearse(session, render, systemClock.nowMs()),
       noteStop: (session, stopped) => ledger.noteStop(session, stopped, systemClock.nowMs()),
       openConsumer: (ears) => openConsumer(options, ledger, ears),
-      openJournal: (session) => openJournal(options, session),
+      openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
       providers,
@@ -168,10 +168,15 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
 }
 
 /** A router's name may hold what a file's may not. */
-function openJournal({ config, name, log }: SessionOptions, session: SessionNo): AnswerJournal {
+async function openJournal(
+  { config, name, log }: SessionOptions,
+  ledger: Ledger,
+  session: SessionNo,
+): Promise<Journal> {
   const { folder, bytesMax } = config.storage.journal;
   if (folder === null) return NO_JOURNAL;
-  return new FileJournal({ folder: join(folder, encodeURIComponent(name)), session, bytesMax, log });
+  const stamp = await ledger.sessionStamp(session);
+  return FileJournal.open({ folder: join(folder, encodeURIComponent(name)), session, stamp, bytesMax, log });
 }
 
 async function openProviders(config: Config): Promise<ReadonlyMap<string, Provider>> {

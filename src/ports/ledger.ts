@@ -161,6 +161,14 @@ export interface ClaimOutcome {
   readonly outbox: readonly OutboxGroup[];
 }
 
+/** A session whose process is proved to be over, with every attempt of which a byte may have left. */
+export interface EndedSession {
+  readonly session: SessionNo;
+  /** As the ledger gave it out: another ledger may have had a session of the same number. */
+  readonly stamp: string;
+  readonly mayHaveSent: ReadonlySet<number>;
+}
+
 export interface Ledger {
   /** A fresh block of ledger numbers: `from` to `from + count - 1`, never given out again. */
   takeNumbers(): Promise<{ readonly from: number; readonly count: number }>;
@@ -226,6 +234,14 @@ export interface Ledger {
   openAttempts(
     attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
   ): Promise<ReadonlySet<number>>;
+  /**
+   * Declares a session dead whose process is proved to be over, unless it has ended, and gives back what it never sent: attempts that are
+   * `sending` and not among `mayHaveSent`. A session that this ledger doesn't know by number and stamp is passed over.
+   * @returns how many it gave back.
+   */
+  takeBackUnsent(ended: EndedSession, nowMs: EpochMs): Promise<number>;
+  /** Of a session, for as long as this ledger lives. @throws Error when there is none of this number. */
+  sessionStamp(session: SessionNo): Promise<string>;
   /** Gives intents back whose bytes never left: attempt `not_sent`, execution `ready` at once. */
   giveBack(
     session: SessionNo,

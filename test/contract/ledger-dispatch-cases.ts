@@ -4,7 +4,7 @@ import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
-import { NO_JOURNAL } from "../../src/ports/answer-journal.js";
+import { NO_JOURNAL } from "../../src/ports/journal.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import { digestOf, EVENTS_TOPIC, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";

@@ -53,12 +53,12 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 705,
+    near: 1175,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 155,
+    near: 181,
   },
   "the position is moved without its guard": {
     bug: {
@@ -83,7 +83,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 549,
+    near: 1199,
   },
   "a job in a hurry takes the express lane from a call that is out": {
     bug: {
@@ -96,7 +96,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "one_execution_a_lane",
-    near: 135,
+    near: 155,
   },
   "the record before the position is not compared": {
     bug: { hears: { position: ({ next }) => ({ next, witness: null }) } },
@@ -111,7 +111,7 @@ const PLANTED: Readonly<
   "a call that fails without time for its first job ends those that have more": {
     bug: { rules: { verdict: (verdict) => verdict } },
     caughtBy: "patience_is_its_own",
-    near: 106,
+    near: 201,
   },
 };
 

@@ -9,7 +9,7 @@ const TWICE = 50;
 const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   kills: 0.5,
   freezes: 0.33,
-  rivals: 0.1,
+  rivals: 0.08,
   fences: 0.1,
   inDoubt: 1,
   express: 0.03,
@@ -36,6 +36,7 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   gaps: 0.05,
   adopted: 0.1,
   answersBrought: 0.01,
+  unsentFound: 0.01,
 };
 /** A bound for a run that hangs; a busy machine takes a minute. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 2000);

@@ -29,7 +29,8 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
   const released: string[] = [];
   const lines: string[] = [];
   const counted = new Map<string, number>();
-  const state = { mayStart: true };
+  const state = { mayStart: true, noted: true };
+  const noted: number[] = [];
   const parts: CallerParts = {
     providers: new Map([
       [
@@ -61,6 +62,10 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
     log: logInto(lines),
     metrics: metricsInto(counted),
     mayStart: () => state.mayStart,
+    sending: (no) => {
+      noted.push(no);
+      return state.noted;
+    },
     finished: (call) => finished.push(call),
     notSent: (work) => notSent.push(work.intent.no),
   };

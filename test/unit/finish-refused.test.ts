@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import { NO_JOURNAL } from "../../src/ports/answer-journal.js";
+import { NO_JOURNAL } from "../../src/ports/journal.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../src/ports/ledger.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";

@@ -1,22 +1,39 @@
-import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SessionNo } from "../../domain/ids.js";
-import type { AnswerJournal, EarlierAnswers } from "../../ports/answer-journal.js";
-import type { FinishedCall } from "../../ports/ledger.js";
+import { sessionNo, type SessionNo } from "../../domain/ids.js";
+import type { EarlierWork, Journal } from "../../ports/journal.js";
+import type { EndedSession, FinishedCall } from "../../ports/ledger.js";
 import type { Log } from "../../ports/system.js";
 import { decodeCalls, encodeCall, FILE_START } from "./record-format.js";
+import { readSends, SendsFile, type SendsPaths } from "./sends-file.js";
 
 export interface FileJournalOptions {
   /** Of one router; made when it is missing, readable only by its owner. */
   readonly folder: string;
   readonly session: SessionNo;
+  /** Tells this session from one of the same number in another ledger. */
+  readonly stamp: string;
   /** Most bytes of answers on disk; what comes while it is full is not kept. */
   readonly bytesMax: number;
   readonly log: Log;
 }
 
 const SUFFIX = ".answers";
+const SENDS_SUFFIX = ".sends";
+const ALIVE_SUFFIX = ".alive";
+/** Another at each start of the machine (Linux, proc_sys_kernel(5)). */
+const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 /** A file is removed once the ledger has all of its answers; small ones go soon. */
 const SEGMENT_PARTS = 16;
 /** A file whose answers are all stored is emptied from this size on: what stays in it would be looked up in vain after a kill. */
@@ -31,13 +48,15 @@ interface Segment {
 }
 
 /**
- * Answers in files of one session. A file outlives a killed process without `fsync`, since the kernel has its bytes; it need not outlive the
- * machine. What is kept in one turn of the event loop is written at its end, in one call.
+ * The work of one session in files. A file outlives a killed process without `fsync`, since the kernel has its bytes; it need not outlive the
+ * machine. Sends are noted at once, see `SendsFile`; what answers are kept in one turn of the event loop is written at its end, in one call.
  */
-export class FileJournal implements AnswerJournal {
+export class FileJournal implements Journal {
   readonly #options: FileJournalOptions;
   readonly #segments = new Map<number, Segment>();
   readonly #earlierFiles: readonly string[];
+  readonly #bootId: string | null;
+  #sends: SendsFile | null = null;
   #all: Segment[] = [];
   #unwritten: { readonly no: number; readonly record: Buffer }[] = [];
   #unwrittenBytes = 0;
@@ -45,22 +64,44 @@ export class FileJournal implements AnswerJournal {
   #full = false;
   #broken = false;
 
-  /** @throws Error when the folder can't be made or read. */
-  constructor(options: FileJournalOptions) {
+  /** Without a proof of life (no Linux, a path too long for a socket) it keeps answers only, and says so. @throws Error when the folder can't be made or read. */
+  static async open(options: FileJournalOptions): Promise<FileJournal> {
+    const journal = new FileJournal(options);
+    await journal.#openSends();
+    return journal;
+  }
+
+  private constructor(options: FileJournalOptions) {
     this.#options = options;
+    this.#bootId = readBootId();
     try {
       mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-      this.#earlierFiles = readdirSync(options.folder)
-        .filter((name) => name.endsWith(SUFFIX))
-        .map((name) => join(options.folder, name));
+      this.#earlierFiles = readdirSync(options.folder).map((name) => join(options.folder, name));
     } catch (error) {
       throw new Error(
         `expected a folder to write to at storage.journal.folder (${options.folder}): ${messageOf(error)}`,
-        {
-          cause: error,
-        },
+        { cause: error },
       );
     }
+  }
+
+  async #openSends(): Promise<void> {
+    const { folder, session, stamp, log } = this.#options;
+    const bootId = this.#bootId;
+    if (bootId === null) return;
+    const path = join(folder, `${String(session)}-${stamp.replaceAll(/\D/g, "")}`);
+    try {
+      this.#sends = await SendsFile.create(sendsPaths(`${path}${SENDS_SUFFIX}`), { session, stamp, bootId });
+    } catch (error) {
+      log.warn("journal.sends_unproved", {
+        message: messageOf(error),
+        note: "after a kill, calls that were not sent are in doubt too",
+      });
+    }
+  }
+
+  sending(attemptNo: number): boolean {
+    return this.#sends === null || this.#sends.add(attemptNo);
   }
 
   keep(call: FinishedCall): void {
@@ -78,6 +119,7 @@ export class FileJournal implements AnswerJournal {
   stored(calls: readonly FinishedCall[]): void {
     if (this.#unwritten.length > 0) this.#write(); // some of them may be among those that wait for the end of this turn
     for (const { attempt } of calls) {
+      this.#sends?.done(attempt.no);
       const segment = this.#segments.get(attempt.no);
       if (segment === undefined) continue;
       this.#segments.delete(attempt.no);
@@ -86,23 +128,49 @@ export class FileJournal implements AnswerJournal {
     }
   }
 
-  async earlier(): Promise<EarlierAnswers> {
-    const { bytesMax, log } = this.#options;
-    const calls: FinishedCall[] = [];
+  async earlier(): Promise<EarlierWork> {
+    const answers: FinishedCall[] = [];
+    const ended: EndedSession[] = [];
+    const gone: string[] = [];
     for (const path of this.#earlierFiles) {
       // Serial: one file in memory at a time.
-      const { size } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0 };
-      const found = size > bytesMax ? null : decodeCalls(await readFile(path).catch(() => Buffer.alloc(0)));
-      if (found === null) log.warn("journal.file_unusable", { path, bytes: size });
-      else calls.push(...found);
+      if (path.endsWith(SUFFIX)) {
+        answers.push(...(await this.#answersIn(path)));
+        gone.push(path);
+      } else if (path.endsWith(SENDS_SUFFIX)) {
+        const paths = sendsPaths(path);
+        const found = await this.#sendsIn(paths);
+        if (found.kind === "alive") continue;
+        gone.push(paths.sends, paths.alive);
+        if (found.kind === "ended")
+          ended.push({ session: sessionNo(found.head.session), stamp: found.head.stamp, mayHaveSent: found.sent });
+      }
     }
     return {
-      calls,
+      answers,
+      ended,
       forget: () => {
         this.#write();
-        for (const path of this.#earlierFiles) this.#remove(path);
+        for (const path of gone) this.#remove(path);
       },
     };
+  }
+
+  async #answersIn(path: string): Promise<readonly FinishedCall[]> {
+    const { bytesMax, log } = this.#options;
+    const { size } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0 };
+    const found = size > bytesMax ? null : decodeCalls(await readFile(path).catch(() => Buffer.alloc(0)));
+    if (found === null) log.warn("journal.file_unusable", { path, bytes: size });
+    return found ?? [];
+  }
+
+  async #sendsIn(paths: SendsPaths): ReturnType<typeof readSends> {
+    try {
+      return this.#bootId === null ? { kind: "no_proof" } : await readSends(paths, this.#bootId);
+    } catch (error) {
+      this.#options.log.warn("journal.file_unusable", { path: paths.sends, message: messageOf(error) });
+      return { kind: "no_proof" };
+    }
   }
 
   close(): void {
@@ -113,6 +181,8 @@ export class FileJournal implements AnswerJournal {
     }
     this.#all = [];
     this.#broken = true;
+    this.#sends?.close();
+    this.#sends = null;
   }
 
   #hasRoom(bytes: number): boolean {
@@ -190,6 +260,19 @@ export class FileJournal implements AnswerJournal {
 function writeAll(file: number, bytes: Buffer, position: number): void {
   for (let written = 0; written < bytes.length;)
     written += writeSync(file, bytes, written, bytes.length - written, position + written);
+}
+
+/** The socket lies beside the file. */
+function sendsPaths(sends: string): SendsPaths {
+  return { sends, alive: `${sends.slice(0, -SENDS_SUFFIX.length)}${ALIVE_SUFFIX}` };
+}
+
+function readBootId(): string | null {
+  try {
+    return readFileSync(BOOT_ID_FILE, "utf8").trim();
+  } catch {
+    return null;
+  }
 }
 
 function messageOf(error: unknown): string {

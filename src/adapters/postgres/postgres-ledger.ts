@@ -23,6 +23,7 @@ import type {
   OutboxGroup,
   RefusedOutgoing,
 } from "../../ports/ledger.js";
+import type { EndedSession } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
@@ -36,7 +37,8 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { openAttempts } from "./attempt-rows.js";
-import { beat, endSession, giveBack, openSession, recoverDeadSessions } from "./sessions.js";
+import { beat, endSession, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
+import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
 import { beginTurn, markRecord, readMark } from "./turns.js";
@@ -150,6 +152,14 @@ export class PostgresLedger implements Ledger {
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
     return finish(this.#context, group, render);
+  }
+
+  takeBackUnsent(ended: EndedSession, nowMs: number): Promise<number> {
+    return takeBackUnsent(this.#context, ended, nowMs);
+  }
+
+  sessionStamp(session: SessionNo): Promise<string> {
+    return sessionStamp(this.#context, session);
   }
 
   openAttempts(

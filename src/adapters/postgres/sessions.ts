@@ -28,6 +28,18 @@ export async function openSession(context: LedgerContext, name: string): Promise
   return sessionNo(Number(rows[0]?.[0]));
 }
 
+/** When it was opened, to the microsecond: another ledger's session of the same number has another. @throws Error when there is none. */
+export async function sessionStamp(context: LedgerContext, session: SessionNo): Promise<string> {
+  const [row] = await run(
+    context.pools.durable,
+    "session-stamp",
+    "SELECT extract(epoch FROM started_at)::text FROM routers WHERE session_no = $1",
+    [session],
+  );
+  if (typeof row?.[0] !== "string") throw new Error(`expected session ${String(session)} in the ledger`);
+  return row[0];
+}
+
 /** @returns false when the session was declared dead. */
 export async function beat(context: LedgerContext, session: SessionNo, lowMark: number): Promise<boolean> {
   const rows = await run(

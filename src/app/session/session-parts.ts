@@ -5,7 +5,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
-import type { AnswerJournal } from "../../ports/answer-journal.js";
+import type { Journal } from "../../ports/journal.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -34,7 +34,7 @@ export interface SessionPorts {
   readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
   readonly publisher: Publisher;
   /** One for each session. @throws when it can't be kept where the config says. */
-  readonly openJournal: (session: SessionNo) => AnswerJournal;
+  readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
   /** For answers that have to keep to a schema. */

@@ -1,10 +1,10 @@
 import { partitionEvent, type PartitionAlert, type StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
-import type { AnswerJournal } from "../../ports/answer-journal.js";
+import type { Journal } from "../../ports/journal.js";
 import type { JobsConsumer } from "../../ports/broker.js";
 import { ConsumerWatchdog, type PartitionLook } from "../../adapters/kafka/consumer-watchdog.js";
 import { persist } from "../../pipeline/persist.js";
-import { bringEarlierAnswers } from "../../pipeline/finish/earlier-answers.js";
+import { takeOverEarlierWork } from "../../pipeline/finish/earlier-work.js";
 import { reportEnds } from "../../pipeline/finish/finish-stage.js";
 import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
@@ -29,7 +29,7 @@ export class Session {
   readonly #stages: Stages;
   readonly #watchdog: ConsumerWatchdog;
   readonly #load: LoadWatch;
-  readonly #journal: AnswerJournal;
+  readonly #journal: Journal;
   readonly #over = new AbortController();
 
   /** Opens a session in the ledger. @throws when the ledger can't be asked. */
@@ -38,14 +38,14 @@ export class Session {
     await ledger.prepareDays();
     const session = await ledger.openSession(name);
     log.info("session.opened", { session, name });
-    return new Session(parts, session);
+    return new Session(parts, session, await parts.ports.openJournal(session));
   }
 
-  private constructor(parts: SessionParts, session: SessionNo) {
+  private constructor(parts: SessionParts, session: SessionNo, journal: Journal) {
     const { ports, settings } = parts;
     this.#parts = parts;
     this.no = session;
-    this.#journal = ports.openJournal(session);
+    this.#journal = journal;
     this.#consumer = ports.openConsumer({
       session,
       sink: { offer: (run) => this.#stages.intake.offer(run) },
@@ -93,11 +93,11 @@ export class Session {
     const loops = [...starting, ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
-    const bringing = this.#bringEarlierAnswers();
+    const takingOver = this.#takeOverEarlierWork();
     await Promise.all([this.#consumer.start(), this.#rehearse()]);
     ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
     await aborted(over);
-    await this.#drain(starting, [...loops, bringing], finishing);
+    await this.#drain(starting, [...loops, takingOver], finishing);
     this.#journal.close();
   }
 
@@ -136,11 +136,11 @@ export class Session {
     });
   }
 
-  /** Paid answers that a session before this one could not store any more. Nobody waits for them; the ledger may be away for long. */
-  async #bringEarlierAnswers(): Promise<void> {
+  /** What a session before this one could not tell the ledger any more. Nobody waits for it; the ledger may be away for long. */
+  async #takeOverEarlierWork(): Promise<void> {
     const { ports } = this.#parts;
     try {
-      const brought = await bringEarlierAnswers({
+      const taken = await takeOverEarlierWork({
         ...ports,
         journal: this.#journal,
         over: () => this.#over.signal.aborted,
@@ -148,7 +148,7 @@ export class Session {
           this.#stages.finish.add(call);
         },
       });
-      if (brought > 0) ports.log.info("journal.answers_brought", { answers: brought });
+      if (taken.answers + taken.unsent > 0) ports.log.info("journal.taken_over", taken);
     } catch (error) {
       ports.log.error("journal.unread", { message: messageOf(error) });
     }

@@ -3,7 +3,7 @@ import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import { answeredBy } from "../../domain/route/catalog.js";
 import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
-import type { AnswerJournal } from "../../ports/answer-journal.js";
+import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
@@ -23,7 +23,7 @@ import type { SessionParts } from "./session-parts.js";
 export interface StagesParts extends SessionParts {
   readonly session: SessionNo;
   readonly inbox: Inbox;
-  readonly journal: AnswerJournal;
+  readonly journal: Journal;
   /** The session must end: it was declared dead, or something of it can't be written. */
   readonly endSession: (reason: string) => void;
 }
@@ -121,6 +121,7 @@ export class Stages {
       unsentMax: settings.delivery.unsentMax,
       slots: this.slots,
       mayStart: this.#mayStart,
+      sending: (attemptNo) => this.#parts.journal.sending(attemptNo),
       judge: this.#judgeSettings(),
       finished: (call) => {
         this.finish.add(call);

@@ -20,6 +20,8 @@ export interface CallerParts extends PatienceSettings {
   readonly metrics: Metrics;
   /** Whether this session may still begin something; asked again right before the first byte of each call. */
   readonly mayStart: () => boolean;
+  /** Notes that the first byte of an attempt leaves next. @returns false: it must not. */
+  readonly sending: (attemptNo: number) => boolean;
   readonly finished: (call: FinishedCall) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
@@ -88,7 +90,7 @@ export class Caller {
           maxOutputTokensDefault: work.route.maxOutputTokens,
           timeoutMs,
           sendWithinMs: patience.withinMs,
-          maySend: mayStart,
+          maySend: () => mayStart() && this.#parts.sending(work.intent.no),
         },
         this.#abort.signal,
       )

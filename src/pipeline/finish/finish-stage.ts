@@ -1,6 +1,6 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
-import type { AnswerJournal } from "../../ports/answer-journal.js";
+import type { Journal } from "../../ports/journal.js";
 import type { FinishedCall, FinishOutcome, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -14,7 +14,7 @@ export interface FinishParts {
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly numbers: Pick<NumberSource, "close">;
-  readonly journal: Pick<AnswerJournal, "keep" | "stored">;
+  readonly journal: Pick<Journal, "keep" | "stored">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

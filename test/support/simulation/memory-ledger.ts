@@ -44,9 +44,11 @@ import { adoptPosition, noteStop, stopsOf, type MemoryAdoption } from "./memory-
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
+import type { EndedSession } from "../../../src/ports/ledger.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
 const OUTBOX_SILENT_AFTER_MS = 5000;
+const stampOf = (session: SessionNo): string => `session ${String(session)}`;
 
 /**
  * The ledger in memory, one instance a process: same statements, locks and order as on Postgres, with a step of the scheduler between
@@ -194,6 +196,30 @@ export class MemoryLedger implements Ledger {
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
     return finish(this.#context, group, render);
+  }
+
+  async takeBackUnsent({ session, stamp, mayHaveSent }: EndedSession, nowMs: number): Promise<number> {
+    const { routers, attempts } = this.#database;
+    const found = await this.#context.transaction("session-declare-dead", async (transaction) => {
+      await transaction.lock(routers, [session], "exclusive");
+      const row = transaction.get(routers, session);
+      if (row === undefined || stampOf(session) !== stamp) return false;
+      if (row.endedMs === null) transaction.update(routers, session, { endedMs: this.#database.nowMs(), died: true });
+      return true;
+    });
+    if (!found) return 0;
+    const unsent = await this.#context.single("attempts-of-ended", (transaction) =>
+      transaction
+        .all(attempts)
+        .filter((row) => row.session === session && row.state === "sending" && !mayHaveSent.has(row.intent.no))
+        .map(({ execution, intent }) => ({ execution, attempt: intent })),
+    );
+    await giveBack(this.#context, session, unsent, nowMs);
+    return unsent.length;
+  }
+
+  sessionStamp(session: SessionNo): Promise<string> {
+    return Promise.resolve(stampOf(session));
   }
 
   openAttempts(

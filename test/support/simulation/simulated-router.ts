@@ -3,7 +3,7 @@ import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { JobsConsumer, Publisher, RecordRun } from "../../../src/ports/broker.js";
 import type { InboxPosition } from "../../../src/ports/ledger.js";
-import type { AnswerJournal } from "../../../src/ports/answer-journal.js";
+import type { Journal } from "../../../src/ports/journal.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
@@ -78,7 +78,7 @@ export interface RouterParts {
   readonly providers: ReadonlyMap<string, FakeProvider>;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
-  readonly openJournal: (session: SessionNo) => AnswerJournal;
+  readonly openJournal: (session: SessionNo) => Promise<Journal>;
   readonly aheadChance: () => number;
   readonly commitsFirst: boolean;
   readonly neverResumes: boolean;

@@ -57,6 +57,8 @@ export interface Faults {
   redelivered: number;
   /** Answers that a killed or fenced session could not store, and the journal gave to another. */
   answersBrought: number;
+  /** Intents of a killed session that the journal proved to be unsent. */
+  unsentFound: number;
 }
 
 export interface SimulationResult {
@@ -142,6 +144,7 @@ export class Simulation {
     replaysCached: 0,
     redelivered: 0,
     answersBrought: 0,
+    unsentFound: 0,
   };
   readonly #journals: JournalDisk = new Map();
 
@@ -298,16 +301,24 @@ export class Simulation {
       ),
       admission: this.#admission,
       doubtPolicy,
-      openJournal: (session) =>
+      openJournal: async (session) =>
         new FakeJournal({
           world,
           life,
           session,
+          stamp: await ledger.sessionStamp(session),
           disk: this.#journals,
-          lossChance: () => journalLoss,
-          takenOver: (calls) => {
-            const states = calls.map(({ attempt }) => this.#database.attempts.committed.get(attempt.no)?.state);
+          lossChance: journalLoss,
+          takenOver: (answers) => {
+            const states = answers.map(({ attempt }) => this.#database.attempts.committed.get(attempt.no)?.state);
             this.#faults.answersBrought += states.filter((state) => state !== "answered").length;
+          },
+          told: (ended) => {
+            const sending = [...this.#database.attempts.committed.values()].filter(({ state }) => state === "sending");
+            for (const { session: over, mayHaveSent } of ended)
+              this.#faults.unsentFound += sending.filter(
+                (row) => row.session === over && !mayHaveSent.has(row.intent.no),
+              ).length;
           },
         }),
       aheadChance: unlessCalm(consumerAhead),
