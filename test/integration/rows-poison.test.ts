@@ -14,13 +14,13 @@ import {
 } from "../support/gateway-records.js";
 import type { GatewayRouter } from "../support/gateway-router.js";
 
-const MESSAGES = '"messages":[{"role":"user","content":"Which numbers are these?"}],"max_tokens":64';
+const MESSAGES = '"messages":[{"role":"user","content":"Which numbers are these?"}],"max_completion_tokens":64';
 /** Members of a body with a tool whose parameters have this JSON text as default: the one place where a provider takes any JSON. */
 const withParameters = (json: string): string =>
   `${MESSAGES},"tools":[{"type":"function","function":{"name":"f","parameters":{"default":${json}}}}]`;
 const nested = (depth: number): string => '{"a":'.repeat(depth) + "0" + "}".repeat(depth);
 const prompted = (jobId: string, promptJson: string): string =>
-  rawJob(jobId, `"messages":[{"role":"user","content":"${promptJson}"}],"max_tokens":64`);
+  rawJob(jobId, `"messages":[{"role":"user","content":"${promptJson}"}],"max_completion_tokens":64`);
 const NUMBERS = withParameters('{"above":9007199254740993,"huge":1e999,"minusZero":-0,"one":1.0,"exponent":1E+2}');
 const PROTOTYPES = withParameters(
   '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"toString":1}',
