@@ -169,6 +169,66 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     });
   });
 
+  describe("a session whose process is proved to be over", () => {
+    /** A second session, which is over, with three calls of which the first may have been sent. */
+    async function ended() {
+      const { ledger, session } = at.bench;
+      const held = [
+        await at.bench.start(WISH),
+        await at.bench.start({ ...WISH, jobId: "b", prompt: "and why" }),
+        await at.bench.start({ ...WISH, jobId: "c", prompt: "why not" }),
+      ] as const;
+      const over = { session, stamp: await ledger.sessionStamp(session), mayHaveSent: new Set([held[0].intent.no]) };
+      const next = await ledger.openSession("the next");
+      return { ledger, held, over, next };
+    }
+
+    test("gives back what it never sent, and the rest ends in doubt", async () => {
+      const { ledger, held, over, next } = await ended();
+      expect(await ledger.takeBackUnsent(over, at.bench.nowMs())).toBe(2);
+      expect(await ledger.openAttempts(held.map(({ execution, intent }) => ({ execution, attempt: intent })))).toEqual(
+        new Set([held[0].intent.no]),
+      );
+      expect(await ledger.beat(over.session, 0)).toBe(false);
+      expect(await ledger.recoverDeadSessions(next, 60_000, () => 0, RENDER)).toBe(1);
+      // Both are called again, by whoever is alive, and as if for the first time.
+      const intents = [await at.bench.intent(2), await at.bench.intent(2)];
+      const claimed = await ledger.claim(
+        { session: next, nowMs: at.bench.nowMs(), pick: "run", limit: 10 },
+        (waiting) =>
+          waiting.doubtful === null
+            ? { kind: "start", intent: intents.pop()! }
+            : { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: "doubt" },
+        RENDER,
+      );
+      expect(claimed.started.map(({ execution }) => execution.key.no).sort()).toEqual(
+        [held[1].execution.no, held[2].execution.no].sort(),
+      );
+    });
+
+    test("does so once, and changes nothing that is told of another session", async () => {
+      const { ledger, over } = await ended();
+      expect(await ledger.takeBackUnsent({ ...over, stamp: "another ledger's" }, at.bench.nowMs())).toBe(0);
+      expect(await ledger.beat(over.session, 0)).toBe(true);
+      expect(await ledger.takeBackUnsent(over, at.bench.nowMs())).toBe(2);
+      expect(await ledger.takeBackUnsent(over, at.bench.nowMs())).toBe(0);
+    });
+
+    test("counts as dead, so that what it read last is suspected", async () => {
+      const { ledger, over, next } = await ended();
+      await ledger.openPosition("llm.jobs.v1", 5, 0);
+      await ledger.beginTurn(over.session, "llm.jobs.v1", 5);
+      await ledger.takeBackUnsent(over, at.bench.nowMs());
+      expect(await ledger.beginTurn(next, "llm.jobs.v1", 5)).toMatchObject({ turns: 2 });
+    });
+
+    test("has a stamp that stays, and that no other session has", async () => {
+      const { ledger, over, next } = await ended();
+      expect(await ledger.sessionStamp(over.session)).toBe(over.stamp);
+      expect(await ledger.sessionStamp(next)).not.toBe(over.stamp);
+    });
+  });
+
   describe("the bytes of waiting requests", () => {
     const bytes = async (readyRows = 10) => (await at.bench.ledger.load({ readyRows, outboxRows: 10 }, [])).readyBytes;
     const BODY_BYTES = '{"model":"sim","messages":[{"role":"user","content":"why"}]}'.length;

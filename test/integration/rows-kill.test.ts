@@ -112,23 +112,25 @@ test("[A1] a router killed between its answers and their finish, with a journal:
   await lock.end();
   const second = await gateway.startRouter("router-1"); // on the same disk, under the same name
   await hasOneResultEach(["warm-up", ...jobIds]);
-  expect(await second.event("journal.answers_brought")).toMatchObject({ answers: jobIds.length });
+  expect(await second.event("journal.taken_over")).toMatchObject({ answers: jobIds.length });
   expect((await gateway.simulator.bill()).length).toBe(1 + jobIds.length);
   expect(await gateway.query("SELECT state FROM attempts WHERE state <> 'answered'")).toEqual([]);
   await rm(folder, { recursive: true });
 });
 
-test("[A2] a router killed after its accept and before its offset commit: the redelivery does nothing", async () => {
+/** Kills a router whose accept stands, and that never learned it. @returns the jobs. */
+async function killedAfterAccept(name: string, config: GatewayOptions["config"]): Promise<readonly string[]> {
   await open({
-    name: "a2",
+    name,
     latencyMs: 500,
     config: {
       inDoubt: { policy: "retry", graceMs: 500 },
       postgres: { session: { beatMs: 500, stopAfterMs: 1500, deadAfterMs: 3000 } },
+      ...config,
     },
   });
   const first = await gateway.startRouter();
-  const jobIds = ids("a2", 5);
+  const jobIds = ids(name, 5);
   // A commit of the group follows the accept within milliseconds, so the kill comes from the accept itself: a trigger holds its COMMIT up,
   // and the test kills the router in between. PostgreSQL then finishes the COMMIT that it has already begun.
   await gateway.query(
@@ -162,6 +164,11 @@ test("[A2] a router killed after its accept and before its offset commit: the re
   );
   expect(await gateway.position()).toBe(jobIds.length);
   expect(await gateway.committedOffsets()).toEqual([-1]);
+  return jobIds;
+}
+
+test("[A2] a router killed after its accept and before its offset commit: the redelivery does nothing", async () => {
+  const jobIds = await killedAfterAccept("a2", {});
   const second = await gateway.startRouter();
   await hasOneResultEach(jobIds);
   expect(await gateway.query("SELECT 1 FROM jobs")).toHaveLength(jobIds.length);
@@ -169,6 +176,22 @@ test("[A2] a router killed after its accept and before its offset commit: the re
   expect(gateway.topics.deadLetters).toEqual([]);
   expect(gateway.topics.results.filter((record) => headerText(record, "llm-duplicate") !== null)).toEqual([]);
   expect(second.running).toBe(true);
+});
+
+test("[A2] a router killed after its accept, with a journal: the next one knows that nothing was sent, and nothing is in doubt", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sluice-journal-"));
+  // Long enough that doubts, if there were some, would be waiting still.
+  const jobIds = await killedAfterAccept("a2j", {
+    sections: { storage: { journal: { folder } } },
+    postgres: {},
+    inDoubt: { policy: "retry", graceMs: 600_000 },
+  });
+  const second = await gateway.startRouter("router-1");
+  expect(await second.event("journal.taken_over")).toMatchObject({ answers: 0, unsent: jobIds.length });
+  await hasOneResultEach(jobIds);
+  expect((await gateway.simulator.bill()).length).toBe(jobIds.length);
+  expect(await gateway.query("SELECT 1 FROM attempts WHERE state NOT IN ('answered', 'not_sent')")).toEqual([]);
+  await rm(folder, { recursive: true });
 });
 
 test("[A13] SIGTERM with calls in the air: intake stops, the calls are answered, nothing is in doubt, exit by the signal", async () => {
