@@ -33,7 +33,7 @@ export function cachedInBatch(
 
 /**
  * The same beyond a long-context step. Lists leave it out there; a model that has a price for cached tokens in batches at all keeps its ratio
- * to that of a call: none, or the batch's discount (which is what OpenAI's price page shows; its short prices are rounded to cents).
+ * to that of a call: none, or the batch's discount (which is what others' lists copied from OpenAI's page show; its short prices are rounded to cents).
  * @param short the model's prices up to the step.
  */
 export function cachedInBatchBeyond(

@@ -133,7 +133,7 @@ function unstated(): bigint | null {
 /**
  * Anthropic stacks both discounts and Gemini gives none on cached tokens; for others the list's notes hold: null, and cached
  * tokens cost what a batch's other input costs. Beyond a step OpenAI halves them too: its models with a step list a batch price for
- * cached tokens up to it, and its price page halves the long one as well. Source: providers.md 1.6, the providers' price pages and
+ * cached tokens up to it, and by others' lists of its prices the long one is halved as well. Source: providers.md 1.6, the providers' price pages and
  * Gemini's batch guide, read 2026-11-26.
  */
 const CACHE_IN_BATCH: Readonly<Partial<Record<string, CacheInBatch>>> = {
