@@ -151,7 +151,10 @@ export class FileJournal implements Journal {
       ended,
       forget: () => {
         this.#write();
-        for (const path of gone) this.#remove(path);
+        for (const path of gone)
+          this.#cleanUp(path, () => {
+            rmSync(path, { force: true });
+          });
       },
     };
   }
@@ -175,14 +178,19 @@ export class FileJournal implements Journal {
 
   close(): void {
     this.#write();
-    for (const segment of this.#all) {
-      closeSync(segment.file);
-      if (segment.waiting === 0) this.#remove(segment.path);
-    }
+    for (const segment of this.#all)
+      this.#cleanUp(segment.path, () => {
+        closeSync(segment.file);
+        if (segment.waiting === 0) rmSync(segment.path, { force: true });
+      });
     this.#all = [];
     this.#broken = true;
-    this.#sends?.close();
+    const sends = this.#sends;
     this.#sends = null;
+    if (sends !== null)
+      this.#cleanUp(this.#options.folder, () => {
+        sends.close();
+      });
   }
 
   #hasRoom(bytes: number): boolean {
@@ -239,18 +247,23 @@ export class FileJournal implements Journal {
   /** The ledger has all of its answers. */
   #served(segment: Segment): void {
     if (segment !== this.#all.at(-1)) {
-      closeSync(segment.file);
       this.#all = this.#all.filter((other) => other !== segment);
-      this.#remove(segment.path);
+      this.#cleanUp(segment.path, () => {
+        closeSync(segment.file);
+        rmSync(segment.path, { force: true });
+      });
     } else if (segment.bytes >= Math.min(EMPTY_ABOVE_BYTES, this.#options.bytesMax / SEGMENT_PARTS)) {
-      ftruncateSync(segment.file, FILE_START.length);
-      segment.bytes = FILE_START.length;
+      this.#cleanUp(segment.path, () => {
+        ftruncateSync(segment.file, FILE_START.length);
+        segment.bytes = FILE_START.length;
+      });
     }
   }
 
-  #remove(path: string): void {
+  /** What stays behind is looked up in vain later, and no more: the ledger knows its answers. */
+  #cleanUp(path: string, work: () => void): void {
     try {
-      rmSync(path, { force: true });
+      work();
     } catch (error) {
       this.#options.log.warn("journal.file_stays", { path, message: messageOf(error) });
     }
