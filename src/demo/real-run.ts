@@ -1,7 +1,7 @@
 import { kindFacts } from "../adapters/providers/registry.js";
 import { parsePriceTable } from "../domain/cost/price-table.js";
 import type { PriceTable } from "../domain/cost/price-table.js";
-import type { RoutePolicy } from "../domain/job/job.js";
+import { defaultPolicy } from "../domain/job/default-policy.js";
 import type { Account } from "../domain/route/catalog.js";
 import { planRoutes, routeMaxCostNanoUsd } from "../domain/route/plan-routes.js";
 import { readRequestFacts } from "../domain/route/request-facts.js";
@@ -147,7 +147,7 @@ function cheapestModel(
 function mostAt(kind: string, name: string, requests: readonly RequestFacts[], prices: PriceTable): bigint | null {
   let sum = 0n;
   for (const facts of requests) {
-    const { first } = planRoutes(policyFor(name), facts, { accounts: [account(kind)], aliases: [], prices });
+    const { first } = planRoutes(defaultPolicy(name), facts, { accounts: [account(kind)], aliases: [], prices });
     if (first === null) return null;
     sum += routeMaxCostNanoUsd(first, facts);
   }
@@ -162,18 +162,5 @@ function account(kind: string): Account {
     prices: null,
     maxOutputTokensDefault: OUTPUT_TOKENS_MAX,
     capabilities: null,
-  };
-}
-
-function policyFor(model: string): RoutePolicy {
-  return {
-    model,
-    chain: "standard",
-    providers: null,
-    capabilities: [],
-    selfHostedOnly: false,
-    regions: null,
-    expect: { jsonSchema: false, notEmpty: true, complete: false },
-    onDoubt: null,
   };
 }

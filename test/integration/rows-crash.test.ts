@@ -70,3 +70,15 @@ test("[A16] makes a dead letter of a record that killed three routers, unread, a
   expect(answers.size).toBe(served.length);
   expect(gateway.topics.deadLetters).toHaveLength(1);
 }, 180_000);
+
+test("a router that dies of a bug says why in its log, as its last line", async () => {
+  const hook = 'process.on("SIGUSR2", () => { throw new Error("a bug on purpose"); });';
+  const router = await gateway.startRouter("buggy", {
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}`,
+  });
+  router.signal("SIGUSR2");
+  const line = await router.event("router.crashed");
+  expect(JSON.stringify(line)).toContain("a bug on purpose");
+  await gateway.until("its end", () => !router.running);
+  expect(router.log().at(-1)?.event).toBe("router.crashed");
+});

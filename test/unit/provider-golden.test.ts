@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { RateLimitReading } from "../../src/adapters/providers/rate-limit-reading.js";
 import { kindFacts, openProvider, PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
-import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { defaultPolicy } from "../../src/domain/job/default-policy.js";
+import type { RequestFormat } from "../../src/domain/job/job.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
 
@@ -111,18 +112,8 @@ function reasonAgainst(kind: string, one: RouteCase): string | null {
     maxOutputTokensDefault: 77,
     capabilities: null,
   };
-  const policy: RoutePolicy = {
-    model: `${kind}/${one.model}`,
-    chain: "standard",
-    providers: null,
-    capabilities: [],
-    selfHostedOnly: false,
-    regions: null,
-    expect: { jsonSchema: false, notEmpty: true, complete: false },
-    onDoubt: null,
-  };
   const facts = readRequestFacts(one.format, text, Buffer.byteLength(text), null);
-  const plan = planRoutes(policy, facts, { accounts: [account], aliases: [], prices });
+  const plan = planRoutes(defaultPolicy(`${kind}/${one.model}`), facts, { accounts: [account], aliases: [], prices });
   return plan.failure === null ? null : (plan.rejected[0]?.because ?? plan.failure.message);
 }
 

@@ -7,7 +7,8 @@ import { chargeNanoUsd } from "../../src/domain/cost/charge.js";
 import type { OwnPrices } from "../../src/domain/cost/account-price.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { readAnswerTexts } from "../../src/domain/format/expected-json.js";
-import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { defaultPolicy } from "../../src/domain/job/default-policy.js";
+import type { RequestFormat } from "../../src/domain/job/job.js";
 import { answeredBy, modelFacts, type Account, type Catalog } from "../../src/domain/route/catalog.js";
 import { spokenFormat } from "../../src/domain/route/format-family.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
@@ -318,7 +319,7 @@ describe.each(Object.keys(ASKS))("each current chat model of %s", (kind) => {
         // Retired models, and those that only embed, are not there at all.
         if (outcome.kind === "failed" && outcome.provider.status === 404) continue;
         const isTaken = outcome.kind === "answered";
-        const isRoute = planRoutes(policyFor(name), facts, catalog).first !== null;
+        const isRoute = planRoutes(defaultPolicy(name), facts, catalog).first !== null;
         if (isTaken) taken += 1;
         else refused += 1;
         if (isTaken !== isRoute)
@@ -328,15 +329,4 @@ describe.each(Object.keys(ASKS))("each current chat model of %s", (kind) => {
     expect(differences).toEqual([]);
     expect(Math.min(taken, refused)).toBeGreaterThan(20);
   });
-});
-
-const policyFor = (model: string): RoutePolicy => ({
-  model,
-  chain: "standard",
-  providers: null,
-  capabilities: [],
-  selfHostedOnly: false,
-  regions: null,
-  expect: { jsonSchema: false, notEmpty: true, complete: false },
-  onDoubt: null,
 });

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { kindFacts } from "../../src/adapters/providers/registry.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
-import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { defaultPolicy } from "../../src/domain/job/default-policy.js";
+import type { RequestFormat } from "../../src/domain/job/job.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -24,21 +25,10 @@ const catalog: Catalog = {
   aliases: [],
 };
 
-const policy = (model: string): RoutePolicy => ({
-  model,
-  chain: "standard",
-  providers: null,
-  capabilities: [],
-  selfHostedOnly: false,
-  regions: null,
-  expect: { jsonSchema: false, notEmpty: true, complete: false },
-  onDoubt: null,
-});
-
 /** Null: the model may be asked. */
 function reasonAgainst(model: string, format: RequestFormat, body: unknown): string | null {
   const text = JSON.stringify(body);
-  const plan = planRoutes(policy(model), readRequestFacts(format, text, Buffer.byteLength(text), null), catalog);
+  const plan = planRoutes(defaultPolicy(model), readRequestFacts(format, text, Buffer.byteLength(text), null), catalog);
   return plan.failure === null ? null : (plan.rejected[0]?.because ?? plan.failure.message);
 }
 

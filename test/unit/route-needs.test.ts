@@ -1,7 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { kindFacts } from "../../src/adapters/providers/registry.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
-import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
+import { defaultPolicy } from "../../src/domain/job/default-policy.js";
+import type { RequestFormat } from "../../src/domain/job/job.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { planRoutes, routeMaxCostNanoUsd } from "../../src/domain/route/plan-routes.js";
 import { outputTokensBound, readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -162,19 +163,8 @@ const catalog: Catalog = {
   })),
 };
 
-const policy = (model: string): RoutePolicy => ({
-  model,
-  chain: "standard",
-  providers: null,
-  capabilities: [],
-  selfHostedOnly: false,
-  regions: null,
-  expect: { jsonSchema: false, notEmpty: true, complete: false },
-  onDoubt: null,
-});
-
 const plan = (model: string, format: RequestFormat, body: unknown) =>
-  planRoutes(policy(model), factsOf(format, body), catalog);
+  planRoutes(defaultPolicy(model), factsOf(format, body), catalog);
 const chosen = (model: string, format: RequestFormat, body: unknown) =>
   plan(model, format, body).routes.map((route) => `${route.account}/${route.model}`);
 const reasons = (model: string, format: RequestFormat, body: unknown) =>
@@ -289,7 +279,7 @@ describe("embeddings", () => {
 
   test("cost at most their bytes, with no output", () => {
     const facts = factsOf("openai.embeddings", '{"input":"abc"}');
-    const [route] = planRoutes(policy("o/embedder"), facts, catalog).routes;
+    const [route] = planRoutes(defaultPolicy("o/embedder"), facts, catalog).routes;
     // (15 bytes + 128) x 20,000,000 nano-dollars a million = 2,860
     expect(route && routeMaxCostNanoUsd(route, facts)).toBe(2_860n);
   });
@@ -298,7 +288,7 @@ describe("embeddings", () => {
 test("a picture adds to the bound of a call what the provider counts for one at most", () => {
   const bound = (body: unknown) => {
     const facts = factsOf("openai.chat", body);
-    const [route] = planRoutes(policy("o/plain"), facts, catalog).routes;
+    const [route] = planRoutes(defaultPolicy("o/plain"), facts, catalog).routes;
     return { bytes: facts.bodyBytes, nano: route && routeMaxCostNanoUsd(route, facts) };
   };
   const one = bound(turn(IMAGE_URL));

@@ -1,5 +1,6 @@
 import { NO_ASKS } from "../../src/domain/route/model-asks.js";
 import { describe, expect, test } from "@jest/globals";
+import { defaultPolicy } from "../../src/domain/job/default-policy.js";
 import type { RequestFormat, RoutePolicy } from "../../src/domain/job/job.js";
 import { kindFacts } from "../../src/adapters/providers/registry.js";
 import { ZERO_PRICE } from "../../src/domain/cost/account-price.js";
@@ -82,14 +83,7 @@ const catalog: Catalog = {
 };
 
 const policyOf = (model: string, more: Partial<RoutePolicy> = {}): RoutePolicy => ({
-  model,
-  chain: "standard",
-  providers: null,
-  capabilities: [],
-  selfHostedOnly: false,
-  regions: null,
-  expect: { jsonSchema: false, notEmpty: true, complete: false },
-  onDoubt: null,
+  ...defaultPolicy(model),
   ...more,
 });
 

@@ -1,6 +1,7 @@
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { NO_USAGE } from "../../domain/cost/usage.js";
+import { defaultPolicy } from "../../domain/job/default-policy.js";
 import type { IntakeJob, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import { acceptInTransaction } from "./accept.js";
@@ -78,13 +79,7 @@ function inventJob(
       tier: "standard",
       labels: {},
       requirements: { ...ANYWHERE, maxCostNanoUsd: null, maxLatencyMs: null },
-      policy: {
-        ...ANYWHERE,
-        model: "rehearsal",
-        chain: "standard",
-        expect: { jsonSchema: false, notEmpty: true, complete: false },
-        onDoubt: null,
-      },
+      policy: defaultPolicy("rehearsal"),
       dedupe: true,
       cacheRead: true,
       cacheWrite: true,

@@ -93,7 +93,7 @@ export class Session {
     const loops = [...starting, ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
-    const takingOver = this.#takeOverEarlierWork();
+    const takingOver = this.#takeOverEarlierWork(over);
     await Promise.all([this.#consumer.start(), this.#rehearse()]);
     ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
     await aborted(over);
@@ -137,13 +137,13 @@ export class Session {
   }
 
   /** What a session before this one could not tell the ledger any more. Nobody waits for it; the ledger may be away for long. */
-  async #takeOverEarlierWork(): Promise<void> {
+  async #takeOverEarlierWork(over: AbortSignal): Promise<void> {
     const { ports } = this.#parts;
     try {
       const taken = await takeOverEarlierWork({
         ...ports,
         journal: this.#journal,
-        over: () => this.#over.signal.aborted,
+        over: () => over.aborted,
         finished: (call) => {
           this.#stages.finish.add(call);
         },

@@ -3,6 +3,7 @@ import { bodyHashOf, executionKey, jobIdHash, requestDigest } from "../dedupe/re
 import type { EpochMs } from "../ids.js";
 import type { ReuseSettings, TenantTerms } from "./admission-settings.js";
 import { canonicalJson } from "./canonical.js";
+import { defaultPolicy, EXPECT_DEFAULT } from "./default-policy.js";
 import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
 import type {
   AdmittedJob,
@@ -34,7 +35,6 @@ export interface JobParts {
 }
 
 const PRIORITY_DEFAULT = 5;
-const CHAIN_DEFAULT = "standard";
 const TIERS_LOWEST_FIRST: readonly Tier[] = ["free", "standard", "premium"];
 
 /** Fills in the defaults and computes the hashes. */
@@ -103,9 +103,10 @@ function requirementsOf(require: RequireDocument): JobRequirements {
 
 function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
   const { document } = parts;
+  const byDefault = defaultPolicy(parts.model);
   return {
-    model: parts.model,
-    chain: document.chain ?? CHAIN_DEFAULT,
+    ...byDefault,
+    chain: document.chain ?? byDefault.chain,
     providers: requirements.providers,
     capabilities: requirements.capabilities,
     selfHostedOnly: requirements.selfHostedOnly,
@@ -117,9 +118,9 @@ function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
 
 function expectOf(expect: ExpectDocument): ExpectedAnswer {
   return {
-    jsonSchema: expect.jsonSchema ?? false,
-    notEmpty: expect.notEmpty ?? true,
-    complete: expect.complete ?? false,
+    jsonSchema: expect.jsonSchema ?? EXPECT_DEFAULT.jsonSchema,
+    notEmpty: expect.notEmpty ?? EXPECT_DEFAULT.notEmpty,
+    complete: expect.complete ?? EXPECT_DEFAULT.complete,
   };
 }
 
