@@ -107,6 +107,7 @@ CREATE TABLE executions (
   key bytea,
   lane smallint NOT NULL DEFAULT 0,
   state text NOT NULL CHECK (state IN ('ready', 'running', 'in_doubt', 'succeeded', 'failed', 'dropped')),
+  -- Who holds it while it runs; null while its attempt is a line of a batch, which no session holds.
   session_no bigint,
   attempt_no bigint,
   attempts integer NOT NULL DEFAULT 0,
@@ -117,6 +118,10 @@ CREATE TABLE executions (
   request_gzip boolean NOT NULL,
   cache_write boolean NOT NULL,
   max_cost_nano bigint,
+  -- Of the job that opened it; `direct` once a job that must not wait for a batch has joined.
+  mode text NOT NULL DEFAULT 'auto' CHECK (mode IN ('auto', 'direct', 'batch')),
+  -- Why it was given to a batch or to a call of its own, as JSON; null where there was nothing to choose.
+  decision text,
   history text NOT NULL DEFAULT '[]',
   answer bytea,
   answer_gzip boolean,
@@ -142,7 +147,9 @@ CREATE TABLE attempts (
   execution_no bigint NOT NULL,
   number integer NOT NULL,
   session_no bigint NOT NULL,
-  state text NOT NULL CHECK (state IN ('sending', 'in_doubt', 'settled', 'answered', 'failed', 'not_sent')),
+  state text NOT NULL CHECK (state IN ('sending', 'batched', 'in_doubt', 'settled', 'answered', 'failed', 'not_sent')),
+  -- The batch that it is a line of; null: a call of its own.
+  batch_no bigint,
   account text NOT NULL,
   provider text NOT NULL,
   model text NOT NULL,
@@ -161,6 +168,8 @@ CREATE TABLE attempts (
   nano_usd bigint
 ) PARTITION BY RANGE (day);
 
+CREATE INDEX attempts_batch ON attempts (batch_no, no) WHERE batch_no IS NOT NULL;
+
 -- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job, `bytes` the length of the request as
 -- stored: back-pressure adds it up every second, and asks no other table for it.
 CREATE TABLE ready (
@@ -175,6 +184,87 @@ CREATE TABLE ready (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX ready_order ON ready (priority DESC, run_at_ms);
 CREATE INDEX ready_expiry ON ready (expires_ms);
+
+-- What waits for a batch: the line that an execution will be. Bound by deleting the row, or moved to `ready` when `look_at_ms` or a
+-- job's deadline has come. `bytes` is the length of the request as stored, as in `ready`; `line_bytes` is without id and line break.
+CREATE TABLE batch_ready (
+  day integer NOT NULL,
+  no bigint NOT NULL,
+  pool text NOT NULL,
+  tenant_no integer NOT NULL,
+  priority smallint NOT NULL,
+  added_ms bigint NOT NULL,
+  look_at_ms bigint NOT NULL,
+  expires_ms bigint NOT NULL,
+  bytes integer NOT NULL,
+  -- Tries so far.
+  attempts integer NOT NULL,
+  account text NOT NULL,
+  provider text NOT NULL,
+  model text NOT NULL,
+  way text NOT NULL,
+  line_format text NOT NULL,
+  route_index integer NOT NULL,
+  line_bytes integer NOT NULL,
+  line_tokens bigint NOT NULL,
+  embedding_inputs integer NOT NULL,
+  prefix bigint NOT NULL,
+  max_nano bigint NOT NULL,
+  PRIMARY KEY (no)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX batch_ready_look ON batch_ready (least(look_at_ms, expires_ms));
+
+-- A batch of ours at a provider. `facts` holds the rest of it as JSON; the columns are what statements ask for.
+CREATE TABLE batches (
+  no bigint PRIMARY KEY,
+  version integer NOT NULL DEFAULT 0,
+  state text NOT NULL CHECK (state IN ('building', 'sealed', 'uploading', 'uploaded', 'creating', 'submitted', 'cancelling', 'ended',
+    'ingesting', 'done', 'failed')),
+  -- Who works on it; once that session has ended, anybody may.
+  session_no bigint,
+  account text NOT NULL,
+  pool text NOT NULL,
+  model text,
+  lines integer NOT NULL,
+  tokens bigint NOT NULL,
+  created_ms bigint NOT NULL,
+  submitted_ms bigint,
+  expected_ms bigint,
+  ended_ms bigint,
+  -- When it is looked at again; null: nothing is left to be done.
+  next_at_ms bigint,
+  -- The nearest deadline of a job whose line is in it; null: none is left.
+  nearest_deadline_ms bigint,
+  provider_batch_id text,
+  facts text NOT NULL
+) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX batches_at_provider ON batches (account, provider_batch_id) WHERE provider_batch_id IS NOT NULL;
+-- Batches whose lines count at their account, or still wait for their outcomes.
+CREATE INDEX batches_open ON batches (account) WHERE state NOT IN ('done', 'failed');
+CREATE INDEX batches_due ON batches (next_at_ms) WHERE next_at_ms IS NOT NULL;
+
+-- Each intent to create a batch at a provider, stored before the call. `settled`: what it came to; null: not known yet.
+CREATE TABLE batch_creates (
+  batch_no bigint NOT NULL,
+  number integer NOT NULL,
+  account text NOT NULL,
+  mark text NOT NULL,
+  file_id text,
+  lines integer NOT NULL,
+  intent_ms bigint NOT NULL,
+  settled text CHECK (settled IN ('created', 'refused', 'absent', 'not_sent')),
+  provider_batch_id text,
+  PRIMARY KEY (batch_no, number)
+);
+CREATE INDEX batch_creates_account ON batch_creates (account, intent_ms);
+
+-- One row an account with batches: locked while one is opened, so that limits over its batches hold. `tokens_max`: what a refusal taught,
+-- until `hold_until_ms`.
+CREATE TABLE batch_accounts (
+  account text PRIMARY KEY,
+  tokens_max bigint,
+  hold_until_ms bigint NOT NULL DEFAULT 0
+);
 
 -- `no` is the attempt's number for a charge, the job's for a zero record (shared, cached), its own for an adjustment.
 CREATE TABLE costs (
@@ -294,7 +384,16 @@ EXECUTE FUNCTION refuse_transition();
 CREATE TRIGGER attempts_transition BEFORE UPDATE OF state ON attempts FOR EACH ROW
 WHEN (OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN
   ('sending>answered', 'sending>failed', 'sending>not_sent', 'sending>in_doubt',
+   'batched>answered', 'batched>failed', 'batched>not_sent',
    'in_doubt>answered', 'in_doubt>failed', 'in_doubt>settled', 'settled>answered', 'settled>failed'))
+EXECUTE FUNCTION refuse_transition();
+
+CREATE TRIGGER batches_transition BEFORE UPDATE OF state ON batches FOR EACH ROW
+WHEN (OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN
+  ('building>sealed', 'building>failed', 'sealed>uploading', 'sealed>creating', 'sealed>failed', 'uploading>uploaded', 'uploading>sealed',
+   'uploading>failed', 'uploaded>creating', 'uploaded>sealed', 'uploaded>failed', 'creating>submitted', 'creating>sealed', 'creating>failed',
+   'submitted>cancelling', 'submitted>ended', 'submitted>failed', 'cancelling>ended', 'cancelling>failed', 'ended>ingesting',
+   'ingesting>done'))
 EXECUTE FUNCTION refuse_transition();
 
 -- Creates the partitions of the hot tables for `from_day` to `to_day`. Repeating it does nothing.

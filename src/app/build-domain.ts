@@ -60,7 +60,11 @@ export function buildReuse({ dedupe, cache }: Config): ReuseSettings {
   return { dedupe: dedupe.enabled, cache: cache.enabled, cacheMaxAgeMs: cache.maxAgeMs };
 }
 
-/** Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it. */
+/**
+ * Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it, nor are
+ * batches: they decide when a request is sent and at which price, never what is sent to whom, so an answer fits jobs from before and
+ * after they were switched on.
+ */
 function routesRevision(config: Config): string {
   const accounts = Object.entries(config.providers).map(([name, account]) => {
     const { kind, baseUrl, maxOutputTokensDefault } = account;

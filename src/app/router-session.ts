@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Kafka } from "kafkajs";
-import type { Config } from "../config/config.js";
+import type { AccountConfig, Config } from "../config/config.js";
 import { ownReplyTopics } from "../config/topic-list.js";
 import type { ValueEncoders } from "../domain/result/rendering.js";
 import type { SessionNo } from "../domain/ids.js";
@@ -9,8 +9,10 @@ import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import type { BatchProvider } from "../ports/batch-provider.js";
 import type { Metrics } from "../ports/metrics.js";
 import type { Provider } from "../ports/provider.js";
+import type { BatchAccountSettings } from "../pipeline/batch/batch-settings.js";
 import { FileJournal } from "../adapters/journal/file-journal.js";
 import { InboxConsumer } from "../adapters/kafka/inbox-consumer.js";
 import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
@@ -19,10 +21,11 @@ import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
-import { openProvider } from "../adapters/providers/registry.js";
+import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
 import type { ConsumerEars, SessionParts, SessionSettings } from "./session/session-parts.js";
@@ -39,6 +42,14 @@ export interface SessionOptions {
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
   readonly encoders: ValueEncoders;
+  /** For tests: told where in the life of a batch the session is. */
+  readonly reached?: AtPoint;
+}
+
+/** By account. */
+interface OpenProviders {
+  readonly direct: ReadonlyMap<string, Provider>;
+  readonly batch: ReadonlyMap<string, BatchProvider>;
 }
 
 /** A session on the adapters that the config names: they are opened for it and closed with it. */
@@ -46,22 +57,17 @@ export class RouterSession {
   readonly #options: SessionOptions;
   readonly #session: Session;
   readonly #publisher: RecordPublisher;
-  readonly #providers: ReadonlyMap<string, Provider>;
+  readonly #providers: OpenProviders;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, kafka } = options;
     const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
-    const providers = await openProviders(config);
+    const providers = { direct: await openProviders(config), batch: await openBatchProviders(config) };
     const session = await Session.open(partsOf(options, publisher, providers), options.name);
     return new RouterSession(options, session, publisher, providers);
   }
 
-  private constructor(
-    options: SessionOptions,
-    session: Session,
-    publisher: RecordPublisher,
-    providers: ReadonlyMap<string, Provider>,
-  ) {
+  private constructor(options: SessionOptions, session: Session, publisher: RecordPublisher, providers: OpenProviders) {
     this.#options = options;
     this.#session = session;
     this.#publisher = publisher;
@@ -72,16 +78,13 @@ export class RouterSession {
   async run(signal: AbortSignal): Promise<void> {
     await this.#session.run(signal);
     await this.#publisher.close().catch(() => undefined);
-    await Promise.all([...this.#providers.values()].map((provider) => provider.close()));
+    const { direct, batch } = this.#providers;
+    await Promise.all([...direct.values(), ...batch.values()].map((provider) => provider.close()));
     this.#options.log.info("session.ended", { session: this.#session.no });
   }
 }
 
-function partsOf(
-  options: SessionOptions,
-  publisher: RecordPublisher,
-  providers: ReadonlyMap<string, Provider>,
-): SessionParts {
+function partsOf(options: SessionOptions, publisher: RecordPublisher, providers: OpenProviders): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
   const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
@@ -95,7 +98,8 @@ function partsOf(
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
-      providers,
+      providers: providers.direct,
+      batchProviders: providers.batch,
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -105,6 +109,7 @@ function partsOf(
       log,
       metrics,
       alerts,
+      ...(options.reached === undefined ? {} : { reached: options.reached }),
     },
     rules: {
       admission: buildAdmission(config, cluster.id),
@@ -122,9 +127,11 @@ function settingsOf(config: Config): SessionSettings {
     accounts: new Map(
       Object.entries(config.providers).map(([name, account]) => {
         const { callTimeoutMs, connectTimeoutMs, inDoubt } = account;
-        return [name, { concurrency: account.limits.concurrency, callTimeoutMs, connectTimeoutMs, inDoubt }];
+        const { concurrency } = account.limits;
+        return [name, { concurrency, callTimeoutMs, connectTimeoutMs, inDoubt, batch: batchSettings(account) }];
       }),
     ),
+    batching: config.batching,
     delivery,
     groups: limits.groups,
     pending: limits.pending,
@@ -134,6 +141,13 @@ function settingsOf(config: Config): SessionSettings {
     shutdownGraceMs: config.shutdown.graceMs,
     jobsTopics: topics.jobs.map(({ name }) => name),
   };
+}
+
+function batchSettings({ batch, inDoubt }: AccountConfig): BatchAccountSettings | null {
+  if (batch === null) return null;
+  const { way, linesMax, bytesMax, enqueuedTokensMax, openBatchesMax, flushAfterMs } = batch;
+  const { createGraceMs } = inDoubt;
+  return { way, linesMax, bytesMax, enqueuedTokensMax, openBatchesMax, flushAfterMs, createGraceMs };
 }
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
@@ -194,4 +208,28 @@ async function openProviders(config: Config): Promise<ReadonlyMap<string, Provid
     return [account, provider] as const;
   });
   return new Map(await Promise.all(opened));
+}
+
+/** Pages of a provider's list of batches hold a hundred of them, a few kilobytes each. */
+const BATCH_ANSWER_BYTES_MAX = 16 * 1_048_576;
+
+async function openBatchProviders(config: Config): Promise<ReadonlyMap<string, BatchProvider>> {
+  const { resultLineBytesMax, stepsAtOnce } = config.batching;
+  const opened = Object.entries(config.providers).map(async ([account, settings]) => {
+    if (settings.batch === null) return [];
+    const provider = await openBatchProvider(settings.kind, {
+      account,
+      baseUrl: settings.baseUrl,
+      apiKey: () => settings.apiKey,
+      connectionsMax: stepsAtOnce,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      answerBytesMax: BATCH_ANSWER_BYTES_MAX,
+      resultLineBytesMax,
+      nowMs: () => systemClock.nowMs(),
+    });
+    // The config check lets no other kind have batches.
+    return provider === null ? [] : [[account, provider] as const];
+  });
+  return new Map((await Promise.all(opened)).flat());
 }

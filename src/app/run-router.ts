@@ -14,6 +14,7 @@ import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { crashPoint } from "./crash-point.js";
 import { openEncoders } from "./open-encoders.js";
 import { PartitionAlerts } from "./partition-alerts.js";
 import { RouterSession } from "./router-session.js";
@@ -25,6 +26,8 @@ export interface RouterOptions {
   /** Aborted to shut down: intake stops at once, then what is in the air drains. */
   readonly signal: AbortSignal;
   readonly name?: string;
+  /** For tests of kills, see `crashPoint`. */
+  readonly crashAt?: string;
 }
 
 /**
@@ -33,7 +36,9 @@ export interface RouterOptions {
  * can't be reached at start.
  */
 export async function runRouter(config: Config, options: RouterOptions): Promise<void> {
-  const { log, signal } = options;
+  const { log, signal, crashAt } = options;
+  const reached = crashAt === undefined ? {} : { reached: crashPoint(crashAt) };
+  if (crashAt !== undefined) log.warn("router.crashes", { at: crashAt });
   boundHeapGrowth();
   if (config.auth.tenantFrom === "body")
     log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
@@ -65,6 +70,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
         alerts,
         encoders,
         name: options.name ?? hostname(),
+        ...reached,
       });
       await session.run(signal);
     }

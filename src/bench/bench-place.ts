@@ -18,6 +18,7 @@ export interface Topics {
   readonly jobs: string;
   readonly results: string;
   readonly costs: string;
+  readonly events: string;
 }
 
 export interface RouterSetup {
@@ -26,6 +27,11 @@ export interface RouterSetup {
   readonly concurrency: number;
   readonly callTimeoutMs: number;
   readonly pendingJobsMax: number;
+  /** Left out: every job gets a call of its own. */
+  readonly batches?: {
+    readonly account: Readonly<Record<string, unknown>>;
+    readonly batching: Readonly<Record<string, unknown>>;
+  };
 }
 
 /** Real servers, topics and processes of one benchmark run; `close` ends all of it. */
@@ -80,8 +86,8 @@ export class BenchPlace {
   async freshTopics(): Promise<Topics> {
     this.#count += 1;
     const jobs = `bench.${this.#run}.${String(this.#count)}.jobs`;
-    const topics = { jobs, results: `${jobs}.results`, costs: `${jobs}.costs` };
-    const names = [topics.jobs, topics.results, topics.costs, `${jobs}.dlq`];
+    const topics = { jobs, results: `${jobs}.results`, costs: `${jobs}.costs`, events: `${jobs}.events` };
+    const names = [topics.jobs, topics.results, topics.costs, topics.events, `${jobs}.dlq`];
     await createTopics(
       this.admin,
       names.map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
@@ -120,6 +126,13 @@ export class BenchPlace {
       // Serial: batches of one producer, in order.
       await this.#producer.send({ topic, acks: -1, messages });
     }
+  }
+
+  /** Writes a file into the folder of the run. @returns its path. */
+  async file(name: string, text: string): Promise<string> {
+    const path = join(this.folder, name);
+    await writeFile(path, text);
+    return path;
   }
 
   async startBareLoop(topics: Topics, mockPort: number, inFlight: number): Promise<OwnProcess> {
@@ -207,7 +220,7 @@ function routerConfig(setup: RouterSetup): unknown {
   return {
     environment: "bench",
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: `bench-${topics.jobs}` },
-    topics: { jobs: [topics.jobs], results: topics.results, costs: topics.costs },
+    topics: { jobs: [topics.jobs], results: topics.results, costs: topics.costs, events: topics.events },
     postgres: { url: "${DATABASE_URL}" },
     auth: { tenantFrom: "body" },
     tenants: { bench: { tier: "standard" } },
@@ -219,10 +232,12 @@ function routerConfig(setup: RouterSetup): unknown {
         callTimeoutMs: setup.callTimeoutMs,
         idleTimeoutMs: setup.callTimeoutMs,
         limits: { concurrency: setup.concurrency },
+        ...(setup.batches === undefined ? {} : { batch: setup.batches.account }),
       },
     },
     models: { cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "mock", model: "gpt-4.1-mini" }] } },
     limits: { pending: { jobsMax: setup.pendingJobsMax } },
+    ...(setup.batches === undefined ? {} : { batching: setup.batches.batching }),
     http: { port: 0 },
   };
 }

@@ -1,4 +1,5 @@
 import type { CommandGroup } from "./command-context.js";
+import { addBatchesCommands } from "./commands/batches.js";
 import { addBenchCommand } from "./commands/bench.js";
 import { addConfigCommands } from "./commands/config.js";
 import { addDemoCommand } from "./commands/demo.js";
@@ -25,6 +26,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addSubmitCommand,
   addResultsCommands,
   addJobsCommands,
+  addBatchesCommands,
   addInDoubtCommands,
   addDlqCommands,
   addConfigCommands,

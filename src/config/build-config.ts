@@ -1,5 +1,6 @@
 import { nanoUsdFromText } from "../domain/cost/decimal-money.js";
 import type {
+  AccountBatchConfig,
   AccountConfig,
   AccountPrices,
   ByName,
@@ -43,7 +44,7 @@ export function buildConfig(parsed: Parsed): Config {
     redis: { url: parsed.redis.url ?? null },
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
     tenants: byName(parsed.tenants, (tenant) => tenant),
-    providers: byName(parsed.providers, buildAccount),
+    providers: byName(parsed.providers, (account) => buildAccount(account, parsed.batching.flushAfterMs)),
     models: byName(parsed.models, (model) => model),
     prices: { file: parsed.prices.file ?? null },
   });
@@ -89,7 +90,7 @@ function topicSettings(settings: {
   };
 }
 
-function buildAccount(account: ParsedAccount): AccountConfig {
+function buildAccount(account: ParsedAccount, flushAfterMs: number): AccountConfig {
   const key = typeof account.apiKey === "string" ? account.apiKey : account.apiKey?.[0];
   return {
     ...account,
@@ -104,8 +105,21 @@ function buildAccount(account: ParsedAccount): AccountConfig {
       policy: account.inDoubt.policy,
       retryMaxNanoUsd: nanoUsd(account.inDoubt.retryMaxUsd),
       graceMs: account.inDoubt.graceMs,
+      createGraceMs: account.inDoubt.createGraceMs,
     },
+    batch: account.batch === undefined ? null : buildBatch(account.batch, flushAfterMs),
     prices: buildPrices(account.prices),
+  };
+}
+
+function buildBatch(batch: NonNullable<ParsedAccount["batch"]>, flushAfterMs: number): AccountBatchConfig {
+  return {
+    way: batch.way ?? null,
+    linesMax: batch.linesMax ?? null,
+    bytesMax: batch.bytesMax ?? null,
+    enqueuedTokensMax: batch.enqueuedTokensMax ?? null,
+    openBatchesMax: batch.openBatchesMax,
+    flushAfterMs: batch.flushAfterMs ?? flushAfterMs,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { BatchWay } from "../domain/batch/batch-rules.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import type { ProviderKind } from "../domain/route/route.js";
 import type { ParsedConfig } from "./schema.js";
@@ -11,6 +12,7 @@ export interface Config extends DeepReadonly<
   Pick<
     ParsedConfig,
     | "environment"
+    | "batching"
     | "limits"
     | "dedupe"
     | "cache"
@@ -115,19 +117,38 @@ export type AccountPrices = Exclude<OwnPrices, { readonly table: unknown }> | { 
 /** An entry of `providers`: an account. */
 export interface AccountConfig extends Omit<
   ParsedAccount,
-  "baseUrl" | "apiKey" | "inDoubt" | "prices" | "kind" | "regions" | "capabilities"
+  "baseUrl" | "apiKey" | "inDoubt" | "batch" | "prices" | "kind" | "regions" | "capabilities"
 > {
   readonly kind: ProviderKind;
   /** Without a slash at the end; null: the provider's own address. */
   readonly baseUrl: string | null;
   /** The key for new work; null when the account needs none. Never to be logged. */
   readonly apiKey: string | null;
-  readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+  readonly inDoubt: DoubtConfig;
+  /** Null: no batches of this account. */
+  readonly batch: AccountBatchConfig | null;
   /** Null: the price table as it is. A model that a stated list doesn't name has no price. */
   readonly prices: AccountPrices | null;
   /** Null: unknown. */
   readonly regions: readonly string[] | null;
   readonly capabilities: readonly string[] | null;
+}
+
+export interface DoubtConfig {
+  readonly policy: "retry" | "fail";
+  readonly retryMaxNanoUsd: bigint;
+  readonly graceMs: number;
+  readonly createGraceMs: number;
+}
+
+/** Null: the provider's own. */
+export interface AccountBatchConfig {
+  readonly way: BatchWay | null;
+  readonly linesMax: number | null;
+  readonly bytesMax: number | null;
+  readonly enqueuedTokensMax: number | null;
+  readonly openBatchesMax: number;
+  readonly flushAfterMs: number;
 }
 
 export interface ModelConfig {

@@ -1,13 +1,8 @@
+import { batchRules } from "./batch-rules.js";
+import type { BrokenRule } from "./broken-rule.js";
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
 import type { KnownKind } from "./schema.js";
-
-/** A rule between keys that is broken. `path` is where to point; the rule is only believed when none of `reads` is itself wrong. */
-export interface BrokenRule {
-  readonly path: ConfigPath;
-  readonly reads: readonly ConfigPath[];
-  readonly message: string;
-}
 
 /** Rules that relate keys to each other, which the schema can't say. Pure; order is the order of the file's sections in the contract. */
 export function brokenRules(config: Config, kinds: readonly KnownKind[]): readonly BrokenRule[] {
@@ -16,6 +11,7 @@ export function brokenRules(config: Config, kinds: readonly KnownKind[]): readon
     ...topicRules(config),
     ...authRules(config),
     ...accountRules(config, kinds),
+    ...batchRules(config, kinds),
     ...modelRules(config),
     ...retentionRules(config),
   ];
@@ -57,6 +53,7 @@ function orderRules(config: Config): readonly BrokenRule[] {
     ),
     ...atMost("delivery.defaultTtlMs", delivery.defaultTtlMs, "delivery.maxTtlMs", delivery.maxTtlMs, ""),
     ...atMost("delivery.defaultTtlBatchMs", delivery.defaultTtlBatchMs, "delivery.maxTtlMs", delivery.maxTtlMs, ""),
+    ...atMost("batching.pollMinMs", config.batching.pollMinMs, "batching.pollMaxMs", config.batching.pollMaxMs, ""),
     ...atMost("delivery.backoffBaseMs", delivery.backoffBaseMs, "delivery.backoffMaxMs", delivery.backoffMaxMs, ""),
   ];
 }

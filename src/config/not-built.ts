@@ -6,7 +6,6 @@ const KEYS = [
   "chains",
   "rules",
   "routing",
-  "batching",
   "budgets",
   "compression",
   "rollout",
@@ -15,9 +14,7 @@ const KEYS = [
   "telemetry",
   "auth.signature",
   "auth.signatures",
-  "providers.*.batch",
   "providers.*.dailySpendUsd",
-  "providers.*.inDoubt.createGraceMs",
   "models.*.candidates.*.weight",
   "cache.semantic",
 ];

@@ -7,6 +7,7 @@ import {
   text,
   usd,
   word,
+  DAY_MS,
   HOUR_MS,
   KIB,
   MIB,
@@ -17,6 +18,7 @@ import {
   TOPIC_EXPECTED,
   TOPIC_NAME,
 } from "./fields.js";
+import { ACCOUNT_BATCH } from "./schema-batching.js";
 
 /** Config of who sends jobs and who serves them: tenants, provider accounts, prices, model aliases. */
 
@@ -158,9 +160,16 @@ export const providersSection = (kinds: readonly [string, ...string[]]) =>
             default: 30 * SECOND_MS,
             why: "How long a late outcome is waited for before the policy acts.",
           }),
+          createGraceMs: integer({
+            min: 0,
+            max: DAY_MS,
+            default: 10 * MINUTE_MS,
+            why: "How long a batch whose creation was not answered is looked for before it is created again, where nothing at the provider makes a second creation harmless. A late one would be paid twice.",
+          }),
         },
         "What happens to a call whose outcome is unknown.",
       ),
+      batch: ACCOUNT_BATCH,
       prices: section({
         zero: z
           .literal(true, { error: "expected true" })

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import type { BatchRules } from "../domain/batch/batch-rules.js";
 import { section, text } from "./fields.js";
+import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
@@ -10,6 +12,8 @@ export interface KnownKind {
   readonly kind: string;
   /** A server of one's own: it must say where it is and what it costs, and needs no key. */
   readonly selfHosted: boolean;
+  /** What its batch API demands; left out: it has none that we can use. */
+  readonly batch?: BatchRules;
 }
 
 /**
@@ -34,6 +38,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     providers: providersSection(kinds.map(({ kind }) => kind) as [string, ...string[]]), // at least one, see above
     models: MODELS.prefault({}),
     prices: PRICES,
+    batching: BATCHING,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

@@ -10,7 +10,7 @@ export interface PlannedKill {
   readonly delayMs: number;
 }
 
-/** What the kills met. `callsInAirAtKills` bounds the attempts that may stay in doubt. */
+/** What the kills met; batches that had not ended are work in flight too. `callsInAirAtKills` bounds the attempts that may stay in doubt. */
 export interface KillTally {
   readonly kills: number;
   readonly killsWithWorkInFlight: number;
@@ -24,6 +24,8 @@ export interface KillStage {
   readonly openCalls: () => Promise<number>;
   /** Calls open now or answered within the last `ms`. */
   readonly callsInAir: (answeredWithinMs: number) => Promise<number>;
+  /** Batches that the provider works on. */
+  readonly openBatches: () => Promise<number>;
   readonly stopRouter: () => void;
   readonly killRouter: () => Promise<void>;
   readonly startRouter: () => void;
@@ -68,12 +70,12 @@ export async function conductKills(plan: readonly PlannedKill[], stage: KillStag
     await waitForWork(kill.openCallsAtLeast, stage);
     await stage.sleep(kill.delayMs);
     await waitForWork(1, stage);
-    const inAir = await killOnce(stage);
+    const { inAir, batches } = await killOnce(stage);
     lastMs = stage.nowMs();
     stage.startRouter();
     tally = {
       kills: tally.kills + 1,
-      killsWithWorkInFlight: tally.killsWithWorkInFlight + (inAir > 0 ? 1 : 0),
+      killsWithWorkInFlight: tally.killsWithWorkInFlight + (inAir + batches > 0 ? 1 : 0),
       callsInAirAtKills: tally.callsInAirAtKills + inAir,
     };
     stage.onKill(tally);
@@ -81,23 +83,26 @@ export async function conductKills(plan: readonly PlannedKill[], stage: KillStag
   return tally;
 }
 
+/** Batches that the provider works on will do when no call is seen for a while: a kill that meets a call meets more. */
 async function waitForWork(openCalls: number, stage: KillStage): Promise<void> {
   const startMs = stage.nowMs();
   for (;;) {
     const waitedMs = stage.nowMs() - startMs;
     if (waitedMs >= WORK_WAIT_MS) return;
-    const enough = waitedMs < WORK_WAIT_MS / 2 ? openCalls : 1;
-    if ((await stage.openCalls()) >= enough) return;
+    const isEarly = waitedMs < WORK_WAIT_MS / 2;
+    if ((await stage.openCalls()) >= (isEarly ? openCalls : 1)) return;
+    if (!isEarly && (await stage.openBatches()) > 0) return;
     await stage.sleep(LOOK_EVERY_MS);
   }
 }
 
-async function killOnce(stage: KillStage): Promise<number> {
+async function killOnce(stage: KillStage): Promise<{ readonly inAir: number; readonly batches: number }> {
   const stoppedMs = stage.nowMs();
   stage.stopRouter();
   try {
     await stage.sleep(ARRIVAL_MS);
-    return await stage.callsInAir(ANSWERED_WITHIN_MS + (stage.nowMs() - stoppedMs));
+    const inAir = await stage.callsInAir(ANSWERED_WITHIN_MS + (stage.nowMs() - stoppedMs));
+    return { inAir, batches: await stage.openBatches() };
   } finally {
     await stage.killRouter();
   }

@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { DemoScope } from "./demo-scope.js";
+import type { JobMix } from "./job-mix.js";
 
 /** Topics of one run. On servers that the demo starts itself these are the defaults of the contract. */
 export interface DemoTopics {
@@ -58,9 +59,22 @@ export interface DemoConfigOptions {
   readonly topics: DemoTopics;
   readonly doubt: "retry" | "fail";
   readonly accounts: readonly DemoAccount[];
+  /** Mixed: batches at each account. */
+  readonly mix: JobMix;
   /** Where a router that is killed leaves the answers that it could not store, for the one after it. */
   readonly journalFolder: string;
 }
+
+/** Small and soon closed, so that a short run has many; asked about often, since the simulator's batches live hours in seconds. */
+const BATCHING = {
+  turnaroundPriorMs: 6 * 3_600_000,
+  lookEveryMs: 200,
+  pollMinMs: 250,
+  pollMaxMs: 2000,
+  callTimeoutMs: 10_000,
+};
+const ACCOUNT_BATCH = { linesMax: 50, flushAfterMs: 2000 };
+const CREATE_GRACE_MS = 20_000;
 
 /** What the alias `cheap` caps an answer at when the job says nothing. */
 export const OUTPUT_TOKENS_MAX = 512;
@@ -71,10 +85,12 @@ export const OUTPUT_TOKENS_MAX = 512;
  */
 export function demoConfig(options: DemoConfigOptions): string {
   const { topics, accounts } = options;
-  const inDoubt = { policy: options.doubt, graceMs: 30_000 };
+  const mixed = options.mix === "mixed";
+  const inDoubt = { policy: options.doubt, graceMs: 30_000, ...(mixed ? { createGraceMs: CREATE_GRACE_MS } : {}) };
+  const batch = mixed ? { batch: ACCOUNT_BATCH } : {};
   const providers = accounts.map(({ name, kind, baseUrl, apiKey, concurrency }) => [
     name,
-    { kind, ...(baseUrl === null ? {} : { baseUrl }), apiKey, limits: { concurrency }, inDoubt },
+    { kind, ...(baseUrl === null ? {} : { baseUrl }), apiKey, limits: { concurrency }, inDoubt, ...batch },
   ]);
   return stringify({
     environment: options.environment,
@@ -93,6 +109,7 @@ export function demoConfig(options: DemoConfigOptions): string {
         candidates: accounts.map(({ name, model }) => ({ provider: name, model })),
       },
     },
+    ...(mixed ? { batching: BATCHING } : {}),
     http: { port: 0 },
   });
 }

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import type { DemoScope } from "./demo-scope.js";
 import type { Film } from "./films.js";
+import { termsOf } from "./job-mix.js";
+import type { JobMix, JobTerms } from "./job-mix.js";
 
 export const TASK_NAMES = ["pitch", "parent", "style", "shelf", "audience"] as const;
 export type TaskName = (typeof TASK_NAMES)[number];
@@ -14,6 +16,8 @@ export interface FilmJob {
   readonly format: "openai.chat" | "anthropic.messages";
   readonly encoding: "json" | "avro";
   readonly body: Readonly<Record<string, unknown>>;
+  /** Null: it says nothing of mode and time. */
+  readonly terms: JobTerms | null;
   /** System text first, then the messages' texts in order. */
   readonly messageTexts: readonly string[];
   /** The Kafka record's key; null for some jobs and not UTF-8 for some, because keys promise neither. */
@@ -90,9 +94,9 @@ const MAX_TOKENS = 256;
 
 /**
  * Job `number` of the demo: film `number mod films`, task `number mod 5`. A fact that the data set does not know is left out,
- * so two films without a director ask the same question. Same number, films and scope give the same bytes.
+ * so two films without a director ask the same question. Same number, films, scope and mix give the same bytes.
  */
-export function filmJob(number: number, films: readonly Film[], scope: DemoScope): FilmJob {
+export function filmJob(number: number, films: readonly Film[], scope: DemoScope, mix: JobMix = "plain"): FilmJob {
   const film = films[number % films.length];
   const task = TASKS[number % TASKS.length];
   if (film === undefined || task === undefined)
@@ -107,6 +111,7 @@ export function filmJob(number: number, films: readonly Film[], scope: DemoScope
     format,
     encoding: scope.avro && number % 4 === 3 ? "avro" : "json",
     body: format === "openai.chat" ? chatBody(task.system, question) : messagesBody(task.system, question),
+    terms: termsOf(mix, number),
     messageTexts: [task.system, question],
     key: recordKey(number, films.length),
     correlation: createHash("sha256")

@@ -19,12 +19,12 @@ export async function registryJobEncoder(registryUrl: string, topic: string): Pr
 
 function jsonJob(job: FilmJob): Buffer {
   return Buffer.from(
-    JSON.stringify({ jobId: job.jobId, tenant: job.tenant, format: job.format, body: job.body }),
+    JSON.stringify({ jobId: job.jobId, tenant: job.tenant, format: job.format, ...job.terms, body: job.body }),
     "utf8",
   );
 }
 
 /** In Avro the body travels as JSON text; fields left out take the schema's defaults. */
 function avroJob(job: FilmJob): Readonly<Record<string, unknown>> {
-  return { jobId: job.jobId, tenant: job.tenant, format: job.format, bodyJson: JSON.stringify(job.body) };
+  return { jobId: job.jobId, tenant: job.tenant, format: job.format, ...job.terms, bodyJson: JSON.stringify(job.body) };
 }

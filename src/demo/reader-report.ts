@@ -8,10 +8,13 @@ export interface ReaderSummary {
   readonly lost: number;
   readonly duplicates: number;
   readonly repeats: number;
+  /** Those that expired among them. */
   readonly failed: number;
+  readonly expired: number;
   readonly deadLetters: number;
   readonly malformed: number;
   readonly billRows: number;
+  readonly batches: number;
   readonly coalesced: number;
   readonly cached: number;
   readonly costNanoUsd: bigint;
@@ -20,6 +23,7 @@ export interface ReaderSummary {
   readonly listNanoUsd: bigint;
   readonly savedBySharingNanoUsd: bigint;
   readonly savedByCacheNanoUsd: bigint;
+  readonly savedByBatchNanoUsd: bigint;
   readonly inDoubt: number;
   readonly inDoubtBilledNanoUsd: bigint;
   readonly findingCount: number;
@@ -40,6 +44,7 @@ export function parseReaderReport(stdout: string): ReaderSummary {
     listNanoUsd: money(report, "listNanoUsd"),
     savedBySharingNanoUsd: money(report, "savedBySharingNanoUsd"),
     savedByCacheNanoUsd: money(report, "savedByCacheNanoUsd"),
+    savedByBatchNanoUsd: money(report, "savedByBatchNanoUsd"),
     inDoubt: list(report, "inDoubt").length,
     inDoubtBilledNanoUsd: money(report, "inDoubtBilledNanoUsd"),
     findings: list(report, "findings").map(findingText),
@@ -53,9 +58,11 @@ type CountName =
   | "duplicates"
   | "repeats"
   | "failed"
+  | "expired"
   | "deadLetters"
   | "malformed"
   | "billRows"
+  | "batches"
   | "findingCount";
 
 function countsOf(report: JsonObject): Pick<ReaderSummary, CountName> {
@@ -71,9 +78,11 @@ function countsOf(report: JsonObject): Pick<ReaderSummary, CountName> {
     duplicates: count("duplicates"),
     repeats: count("repeats"),
     failed: count("failed"),
+    expired: count("expired"),
     deadLetters: count("deadLetters"),
     malformed: count("malformed"),
     billRows: count("billRows"),
+    batches: count("batches"),
     findingCount: count("findingCount"),
   };
 }

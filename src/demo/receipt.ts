@@ -1,11 +1,13 @@
 import Table from "cli-table3";
 import type { KillTally } from "./conductor.js";
+import type { JobMix } from "./job-mix.js";
 import { dollars } from "./money-text.js";
 import type { ReaderSummary } from "./reader-report.js";
 
 /** What the run itself knows, beside what the reader saw. */
 export interface RunFacts {
   readonly jobsAsked: number;
+  readonly mix: JobMix;
   /** Different requests among the published jobs. */
   readonly distinctRequests: number;
   /** The simulator's own count, not the gateway's; null: nobody but the providers counts them. */
@@ -23,7 +25,8 @@ const KILLS_WITH_WORK_PERCENT = 80;
 
 /**
  * Everything that should hold and does not, in words; empty for a run that keeps every promise. Without kills each different
- * request is called exactly once and nothing is in doubt; with kills doubt is bounded by the calls that were in the air.
+ * request is called exactly once and nothing is in doubt; with kills doubt is bounded by the calls that were in the air. In a mixed run a
+ * job that can't wait for the batch of an equal one has a call of its own.
  */
 export function brokenPromises(summary: ReaderSummary, facts: RunFacts): readonly string[] {
   const broken: string[] = [];
@@ -41,9 +44,10 @@ export function brokenPromises(summary: ReaderSummary, facts: RunFacts): readonl
   const letters = summary.malformed + summary.failed;
   expect(summary.deadLetters === letters, `${String(summary.deadLetters)} dead letters, expected ${String(letters)}`);
   expect(balanced(summary) !== false, "ledger and bill differ");
+  if (facts.mix === "mixed") expect(summary.batches > 0, "no batch is on the bill");
   if (facts.kills === null) {
     expect(
-      facts.calls === null || facts.calls === facts.distinctRequests,
+      facts.mix === "mixed" || facts.calls === null || facts.calls === facts.distinctRequests,
       `${String(facts.calls)} calls for ${String(facts.distinctRequests)} different requests`,
     );
     expect(summary.inDoubt === 0, `${String(summary.inDoubt)} attempts in doubt, though nothing was killed`);
@@ -84,15 +88,21 @@ export function receiptJson(summary: ReaderSummary, facts: RunFacts, broken: rea
     duplicates: summary.duplicates,
     repeats: summary.repeats,
     failed: summary.failed,
+    expired: summary.expired,
     deadLetters: summary.deadLetters,
     calls: facts.calls,
     distinctRequests: facts.distinctRequests,
     coalesced: summary.coalesced,
     cached: summary.cached,
-    batches: 0,
+    batches: summary.batches,
     costNanoUsd: String(summary.costNanoUsd),
     billNanoUsd: summary.billNanoUsd === null ? null : String(summary.billNanoUsd),
     listNanoUsd: String(summary.listNanoUsd),
+    savings: {
+      coalesced: String(summary.savedBySharingNanoUsd),
+      batch: String(summary.savedByBatchNanoUsd),
+      cache: String(summary.savedByCacheNanoUsd),
+    },
     inDoubt: summary.inDoubt,
     inDoubtBilledNanoUsd: String(summary.inDoubtBilledNanoUsd),
     jobsPerS: jobsPerS(summary, facts),
@@ -136,20 +146,25 @@ function countRows(summary: ReaderSummary, facts: RunFacts): readonly Row[] {
       String(summary.results),
       `lost ${String(summary.lost)}, duplicates ${String(summary.duplicates)}, repeats ${String(summary.repeats)}`,
     ],
-    ["failed", String(summary.failed), ""],
+    ["failed", String(summary.failed), summary.expired === 0 ? "" : `${String(summary.expired)} of them out of time`],
     ["dead letters", String(summary.deadLetters), "original bytes kept"],
     callsRow(facts),
+    ...batchRows(summary, facts),
     ["coalesced", String(summary.coalesced), "joined a call that was under way"],
     ["cached", String(summary.cached), "answered from an earlier call"],
     ["jobs/s", String(jobsPerS(summary, facts)), `${seconds(facts.elapsedMs)} s from first record to last answer`],
   ];
 }
 
+function batchRows(summary: ReaderSummary, { mix }: RunFacts): readonly Row[] {
+  return mix === "plain" ? [] : [["batches", String(summary.batches), "at half the price, says the bill"]];
+}
+
 function callsRow({ calls, distinctRequests }: RunFacts): Row {
   const requests = `${String(distinctRequests)} different requests`;
   return calls === null
     ? ["calls", "unknown", `at least one for each of ${requests}`]
-    : ["calls", String(calls), `for ${requests}, says the simulator`];
+    : ["calls", String(calls), `for ${requests}, says the simulator`]; // lines of batches are among them
 }
 
 function billRow(summary: ReaderSummary): Row {
@@ -165,14 +180,15 @@ function billRow(summary: ReaderSummary): Row {
 
 function moneyRows(summary: ReaderSummary): readonly Row[] {
   const saved = summary.listNanoUsd - summary.costNanoUsd;
-  const otherwise = saved - summary.savedBySharingNanoUsd - summary.savedByCacheNanoUsd;
+  const { savedBySharingNanoUsd: shared, savedByCacheNanoUsd: cached, savedByBatchNanoUsd: batched } = summary;
+  const otherwise = saved - shared - cached - batched;
   return [
     ["list price", dollars(summary.listNanoUsd), "each job alone, direct, uncached"],
     ["paid", dollars(summary.costNanoUsd), ""],
     [
       "saved",
       dollars(saved),
-      `shared ${dollars(summary.savedBySharingNanoUsd)}, cached ${dollars(summary.savedByCacheNanoUsd)},\nother ${dollars(otherwise)}`,
+      `shared ${dollars(shared)}, cached ${dollars(cached)},\n${batched === 0n ? "" : `batches ${dollars(batched)}, `}other ${dollars(otherwise)}`,
     ],
     ["in doubt", String(summary.inDoubt), `of which billed ${dollars(summary.inDoubtBilledNanoUsd)}`],
     billRow(summary),

@@ -19,6 +19,7 @@ import { readFilms } from "./films.js";
 import { jsonJobEncoder, registryJobEncoder } from "./job-encoder.js";
 import { malformedRecordCount } from "./malformed-records.js";
 import { createOwnDatabase } from "./own-database.js";
+import type { JobMix } from "./job-mix.js";
 import { openProgress } from "./progress.js";
 import type { Progress } from "./progress.js";
 import { publishJobs } from "./publisher.js";
@@ -40,6 +41,7 @@ export interface DemoOptions {
   /** How often the router is killed; 0 for never. */
   readonly kill: number;
   readonly doubt: "retry" | "fail";
+  readonly mix: JobMix;
   /** The receipt as one JSON object, the last line of stdout, instead of the table. */
   readonly json: boolean;
   /** Keeps the folder with config, publisher's list, bill and logs, and says where it is. */
@@ -57,9 +59,12 @@ const SEED = 20_261_124;
 /** Answers take 150 to 400 ms when the router is killed, so that kills meet calls in the air; else they are quick. */
 const LATENCY_WITH_KILLS = { latencyMs: 275, jitterMs: 125 };
 const LATENCY = { latencyMs: 40, jitterMs: 20 };
+/** Batches live by this: those of half an hour to an hour and a half end in 1.5 to 4.5 s. Calls keep real time. */
+const BATCH_TIME_SCALE = 1200;
 /** Real models answer in seconds, and a rate limit may hold them up for a minute. */
 const REAL_LIMIT_MS = 180_000;
 const REAL_MS_PER_JOB = 3000;
+const MIXED_MORE_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 const READER_TIMEOUT_MS = 120_000;
 const INTAKE_TIMEOUT_MS = 30_000;
@@ -161,7 +166,7 @@ async function prepareRun(
   const say = (line: string): void => {
     progress.say(line);
   };
-  const jobs = filmJobs(options.jobs);
+  const jobs = filmJobs(options.jobs, options.mix);
   say(
     `demo: ${String(options.jobs)} jobs about films, ${String(malformedRecordCount(options.jobs))} records that do not parse, ${String(options.kill)} kills`,
   );
@@ -185,6 +190,7 @@ async function prepareRun(
       environment: place.environment,
       topics: place.topics,
       doubt: options.doubt,
+      mix: options.mix,
       accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
       journalFolder: join(folder, "journal"),
     }),
@@ -224,6 +230,7 @@ function ownSimulator(options: DemoOptions, folder: string, stopping: AbortContr
       stopping.abort(error);
     },
     ...(options.kill > 0 ? LATENCY_WITH_KILLS : LATENCY),
+    ...(options.mix === "mixed" ? { moreArgs: ["--time-scale", String(BATCH_TIME_SCALE)] } : {}),
   });
 }
 
@@ -243,12 +250,17 @@ function billFile(folder: string): string {
 
 /** What `runDemo` with this many jobs would do at real providers. @throws RealRunError for what the user has to change first. */
 export function realRunFor(env: Readonly<Record<string, string | undefined>>, jobs: number): RealRun {
-  return planRealRun(env, filmJobs(jobs), readFileSync(PRICING_FILE, "utf8"), new Date().toISOString().slice(0, 10));
+  return planRealRun(
+    env,
+    filmJobs(jobs, "plain"),
+    readFileSync(PRICING_FILE, "utf8"),
+    new Date().toISOString().slice(0, 10),
+  );
 }
 
-function filmJobs(count: number): readonly FilmJob[] {
+function filmJobs(count: number, mix: JobMix): readonly FilmJob[] {
   const films = readFilms();
-  return Array.from({ length: count }, (_unused, number) => filmJob(number, films, DEMO_SCOPE));
+  return Array.from({ length: count }, (_unused, number) => filmJob(number, films, DEMO_SCOPE, mix));
 }
 
 /** Servers of our own are empty; on given ones the run gets topics, a group and a database that nobody else has. */
@@ -320,6 +332,7 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
   await waitUntilQuiet(brokers, [topics.results, topics.costs, topics.deadLetters], QUIET_MS, QUIET_TIMEOUT_MS, signal);
   return {
     jobsAsked: options.jobs,
+    mix: options.mix,
     distinctRequests: new Set(run.jobs.map(distinctRequestKey)).size,
     elapsedMs: (watch.lastAnswerMs() ?? Date.now()) - startMs,
     killsAsked: options.kill,
@@ -332,10 +345,13 @@ function listFile(run: Run): string {
   return join(run.folder, "published.jsonl");
 }
 
-/** A stated limit for the whole way of all jobs; with kills also the session's death (15 s), the grace of doubt (30 s) and a retry. */
-function timeLimitOf({ jobs, kill, real }: DemoOptions): number {
+/**
+ * A stated limit for the whole way of all jobs; with kills also the session's death (15 s), the grace of doubt (30 s) and a retry. Batches
+ * take some seconds more, and after a kill the grace of a creation (20 s).
+ */
+function timeLimitOf({ jobs, kill, mix, real }: DemoOptions): number {
   if (real !== null) return REAL_LIMIT_MS + jobs * REAL_MS_PER_JOB;
-  const workMs = 60_000 + jobs * 20;
+  const workMs = 60_000 + jobs * 20 + (mix === "mixed" ? MIXED_MORE_MS : 0);
   return kill === 0 ? workMs : workMs / 2 + kill * 12_000 + 60_000;
 }
 
@@ -347,6 +363,7 @@ function killStage(run: Run, simulator: SimulatorProcess, router: RouterProcess,
     sleep: (ms) => sleep(ms, undefined, { signal }),
     openCalls: () => simulator.openCalls(),
     callsInAir: (ms) => simulator.callsInAir(ms),
+    openBatches: () => simulator.openBatches(),
     stopRouter: () => {
       router.pause();
     },
@@ -407,6 +424,7 @@ async function judge(run: Run, facts: RunFacts): Promise<number> {
         ...(run.simulator === null ? ["--no-bill"] : ["--bill", billFile(run.folder)]),
         ...["--results", topics.results, "--costs", topics.costs, "--dead-letters", topics.deadLetters],
         ...(options.kill > 0 && options.doubt === "fail" ? ["--allow-failure", "IN_DOUBT"] : []),
+        ...(options.kill > 0 ? ["--direct-may-expire"] : []),
       ],
       env: {},
       logFile: join(run.folder, "reader.log"),

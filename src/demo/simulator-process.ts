@@ -11,6 +11,8 @@ export interface SimulatorProcess {
   readonly openCalls: () => Promise<number>;
   /** Calls open now, or answered within the last `ms`; each counted once. */
   readonly callsInAir: (answeredWithinMs: number) => Promise<number>;
+  /** Batches that have not ended. */
+  readonly openBatches: () => Promise<number>;
   /** Ends it; when this resolves, the bill file is complete. */
   readonly stop: () => Promise<void>;
 }
@@ -71,6 +73,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     calls: async () => requiredNumber(await stats(), "calls"),
     openCalls: async () => requiredNumber(await stats(), "open"),
     callsInAir: (answeredWithinMs) => callsInAir(url, answeredWithinMs),
+    openBatches: () => openBatches(url),
     stop: () => {
       stopped = true;
       return stopProcess(child, STOP_GRACE_MS);
@@ -99,6 +102,14 @@ async function callsInAir(url: string, answeredWithinMs: number): Promise<number
   const recent = await getObject(`${url}/simulator/recent?ms=${String(Math.ceil(answeredWithinMs))}`);
   // One answer for one moment; an attempt that is in both lists still counts once.
   return new Set([...attemptsIn(recent, "openAttempts"), ...attemptsIn(recent, "attempts")]).size;
+}
+
+const ENDED_STATES: ReadonlySet<unknown> = new Set(["completed", "failed", "expired", "cancelled"]);
+
+async function openBatches(url: string): Promise<number> {
+  const { batches } = await getObject(`${url}/simulator/batches`);
+  if (!Array.isArray(batches)) throw new Error("expected a list batches from the simulator");
+  return batches.filter((batch) => !ENDED_STATES.has(asObject(batch)?.["state"])).length;
 }
 
 function attemptsIn(object: Readonly<Record<string, unknown>>, name: string): readonly unknown[] {

@@ -1,5 +1,5 @@
 import type { BatchRules, BatchWay } from "../domain/batch/batch-rules.js";
-import type { BatchRefusal, ProviderBatch, ResultPart } from "../domain/batch/provider-batch.js";
+import type { BatchRefusal, ProviderBatch, ResultPart, ResultsCursor } from "../domain/batch/provider-batch.js";
 import type { AttemptOutcome, ProviderError } from "../domain/failure.js";
 import type { RequestFormat } from "../domain/job/job.js";
 import type { ProviderAnswer } from "./provider.js";
@@ -182,17 +182,6 @@ export interface ResultsRequest {
   readonly parts: readonly ResultPart[];
   /** Behind the last item that was stored; null: from the start. */
   readonly cursor: ResultsCursor | null;
-}
-
-/** A place between two lines. Plain numbers, to be stored. */
-export interface ResultsCursor {
-  /** Index into `parts`. */
-  readonly part: number;
-  /** Of the part, uncompressed. */
-  readonly byteOffset: number;
-  readonly lineNumber: number;
-  /** CRC-32 of all bytes before it: a provider that writes the same results in another order on the next read is noticed. */
-  readonly checksum: number;
 }
 
 export type ResultItem =

@@ -7,6 +7,8 @@ import type {
   Verdict,
   WaitingExecution,
 } from "../domain/execution/execution.js";
+import type { PooledLine } from "../domain/batch/queued-line.js";
+import type { RouteDecision } from "../domain/route/route-decision.js";
 import type { WaitReason } from "../domain/execution/waits.js";
 import type { Usage } from "../domain/cost/usage.js";
 import type { PositionTurn, RecordMark } from "../domain/dedupe/crash-suspect.js";
@@ -54,6 +56,8 @@ export interface IntakeGroup {
 export type Accepted =
   | { readonly kind: "started" }
   | { readonly kind: "queued" }
+  /** It waits for a batch. */
+  | { readonly kind: "pooled" }
   | { readonly kind: "joined" }
   | { readonly kind: "cached" }
   | { readonly kind: "expired" }
@@ -143,7 +147,13 @@ export interface ClaimRequest {
 
 /** What to do with a claimed execution. */
 export type ClaimVerdict =
-  | { readonly kind: "start"; readonly intent: AttemptIntent }
+  | { readonly kind: "start"; readonly intent: AttemptIntent; readonly decision?: RouteDecision }
+  /** It waits for a batch from now on. */
+  | {
+      readonly kind: "pool";
+      readonly pooled: PooledLine;
+      readonly decision: RouteDecision;
+    }
   | { readonly kind: "fail"; readonly failure: Failure }
   | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason };
 
@@ -288,6 +298,7 @@ export interface LoadLimits {
 
 /** What back-pressure and the operator look at. */
 export interface LedgerLoad {
+  /** Rows for calls and for batches. */
   readonly readyRows: number;
   /** Of the requests of these rows, as they are stored. */
   readonly readyBytes: number;

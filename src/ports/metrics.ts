@@ -5,7 +5,10 @@
  */
 
 export type RecordResult = "accepted" | "duplicate" | "refused" | "cancel" | "redelivered";
-export type GroupStage = "intake" | "dispatch" | "finish" | "relay" | "replay";
+export type GroupStage = "intake" | "dispatch" | "finish" | "relay" | "batch" | "replay";
+/** What became of a batch. `absent`: its creation was given up; `orphan`: such a one turned up. */
+export type BatchBecame = "submitted" | "adopted" | "refused" | "absent" | "orphan" | "ended" | "done";
+export type QuarantineReason = "unknown_id" | "repeated" | "conflict" | "malformed";
 export type BackpressureReason = "pending_jobs" | "pending_bytes" | "outbox_rows" | "session";
 
 /** Only ever grow; the number given is added. */
@@ -27,6 +30,9 @@ export interface CounterLabels {
   readonly sluice_executions_set_aside_total: NoLabels;
   readonly sluice_headers_dropped_total: NoLabels;
   readonly sluice_consumer_restarts_total: NoLabels;
+  readonly sluice_batches_total: { readonly account: string; readonly became: BatchBecame };
+  readonly sluice_batch_lines_total: { readonly account: string; readonly outcome: string };
+  readonly sluice_batch_quarantined_total: { readonly account: string; readonly because: QuarantineReason };
   readonly sluice_relay_failures_total: { readonly topic: string };
 }
 
@@ -39,6 +45,8 @@ export interface GaugeLabels {
   readonly sluice_oldest_runnable_seconds: NoLabels;
   readonly sluice_free_slots: { readonly account: string };
   readonly sluice_backpressure: { readonly reason: BackpressureReason };
+  readonly sluice_batches: { readonly account: string; readonly state: string };
+  readonly sluice_batch_waiting_lines: { readonly account: string };
   readonly sluice_live_routers: NoLabels;
   readonly sluice_build_info: { readonly version: string };
 }
@@ -49,6 +57,7 @@ export interface HistogramLabels {
   readonly sluice_group_seconds: { readonly stage: GroupStage };
   readonly sluice_call_seconds: { readonly account: string };
   readonly sluice_job_seconds: NoLabels;
+  readonly sluice_batch_turnaround_seconds: { readonly account: string };
 }
 
 export type NoLabels = Readonly<Record<string, never>>;

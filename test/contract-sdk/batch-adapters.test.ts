@@ -16,8 +16,8 @@ import type {
   BatchProvider,
   LineOutcome,
   ResultItem,
-  ResultsCursor,
 } from "../../src/ports/batch-provider.js";
+import type { ResultsCursor } from "../../src/domain/batch/provider-batch.js";
 import { startSimulator, type BillRow, type FaultRule, type Simulator } from "../../src/simulator/simulator.js";
 import { batchAccount, LIMITS, NEVER, SEND } from "../support/batch-account.js";
 

@@ -9,14 +9,15 @@ import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
 import { freshDatabase } from "../support/servers.js";
-import { ledgerSuite } from "./ledger-suite.js";
+import { batchLedgerSuite } from "./ledger-batch-cases.js";
+import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
 const quiet = (): undefined => undefined;
 const LOG: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
 const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null } as const;
 
-ledgerSuite("the ledger on PostgreSQL", async () => {
+const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }> => {
   const database = await freshDatabase();
   await migrate(database.url, { plan: false });
   const pools = createPools(
@@ -46,4 +47,7 @@ ledgerSuite("the ledger on PostgreSQL", async () => {
       await database.drop();
     },
   };
-});
+};
+
+ledgerSuite("the ledger on PostgreSQL", open);
+batchLedgerSuite("batches in the ledger on PostgreSQL", open);

@@ -99,4 +99,34 @@ describe("submit", () => {
       "mixed-3 failed",
     ]);
   });
+
+  test("takes OpenAI batch lines beside jobs, and results gives their shape back", async () => {
+    const chat = { model: "cheap", messages: [{ role: "user", content: "Question of a line" }] };
+    const path = file("openai.jsonl", [
+      { custom_id: "line-1", method: "POST", url: "/v1/chat/completions", body: chat },
+      job("line-2"),
+      { custom_id: "line-3", method: "POST", url: "/v1/chat/completions", body: { ...chat, model: "no-such-model" } },
+    ]);
+    const flags = ["--tenant", "acme", "--mode", "direct", "--ttl", "1h"];
+    const { exitCode, data } = await gateway.cli("submit", path, ...flags, "--wait", "--timeout", "40", "--json");
+    expect(exitCode).toBe(6);
+    expect(JSON.parse(data[0] ?? "")).toMatchObject({
+      submitted: 3,
+      receipt: { jobs: 3, succeeded: 2, failed: 1, unanswered: 0 },
+    });
+    const back = await gateway.cli("results", "--of", path, "--as", "openai-batch");
+    const lines = back.data.map((text) => JSON.parse(text) as Record<string, unknown>);
+    expect(lines).toMatchObject([
+      {
+        custom_id: "line-1",
+        response: { status_code: 200, request_id: expect.any(String), body: { object: "chat.completion" } },
+        error: null,
+      },
+      { custom_id: "line-2", response: { status_code: 200, body: { object: "chat.completion" } }, error: null },
+    ]);
+    const [stored] = await gateway.rows(
+      "SELECT j.deadline_ms - j.accepted_ms < 3600000 AND e.mode = 'direct' AS asked FROM jobs j JOIN executions e ON e.no = j.execution_no WHERE j.job_id = 'line-1'",
+    );
+    expect(stored).toEqual({ asked: true });
+  });
 });

@@ -1,9 +1,10 @@
-import { ledgerSuite } from "../contract/ledger-suite.js";
+import { batchLedgerSuite } from "../contract/ledger-batch-cases.js";
+import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
 import { START_MS } from "../support/simulation/fixture.js";
 
-ledgerSuite("the ledger in memory", () => {
+function open(): Promise<SuiteLedger & { readonly ledger: MemoryLedger }> {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
   const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire);
@@ -16,4 +17,7 @@ ledgerSuite("the ledger in memory", () => {
     nowMs,
     close: () => Promise.resolve(),
   });
-});
+}
+
+ledgerSuite("the ledger in memory", open);
+batchLedgerSuite("batches in the ledger in memory", open);

@@ -52,7 +52,7 @@ const results: SimulationResult[] = [];
 
 beforeAll(async () => {
   const seeds = Array.from({ length: SEEDS }, (_unused, index) => FIRST + index);
-  await simulateSeeds([...seeds, ...seeds.slice(0, TWICE)], (result) => {
+  await simulateSeeds([...seeds, ...seeds.slice(0, TWICE)], "direct", (result) => {
     results.push(result);
     return result.violation === null;
   });

@@ -17,6 +17,10 @@ export interface ConfigChanges {
   readonly postgres?: Readonly<Record<string, unknown>>;
   readonly delivery?: Readonly<Record<string, unknown>>;
   readonly results?: Readonly<Record<string, unknown>>;
+  /** Accounts in the place of the one that stands here, given the simulator's address. */
+  readonly providers?: (simulatorUrl: string) => Readonly<Record<string, unknown>>;
+  /** Of the alias `cheap`, with accounts of one's own. */
+  readonly candidates?: readonly { readonly provider: string; readonly model: string }[];
   /** Merged into the account. */
   readonly account?: Readonly<Record<string, unknown>>;
 }
@@ -41,7 +45,7 @@ export function gatewayConfig(
     postgres: { url: "${DATABASE_URL}", ...changes.postgres },
     auth: { tenantFrom: "body" },
     tenants: { acme: { tier: "standard", replyTopics }, zenith: { tier: "free" } },
-    providers: {
+    providers: changes.providers?.(simulatorUrl) ?? {
       "openai-main": {
         kind: "openai",
         baseUrl: `${simulatorUrl}/v1`,
@@ -53,7 +57,10 @@ export function gatewayConfig(
       },
     },
     models: {
-      cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "openai-main", model: "gpt-4.1-mini" }] },
+      cheap: {
+        maxOutputTokensDefault: 512,
+        candidates: changes.candidates ?? [{ provider: "openai-main", model: "gpt-4.1-mini" }],
+      },
     },
     limits: changes.limits ?? {},
     delivery: changes.delivery ?? {},

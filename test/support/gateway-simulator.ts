@@ -10,6 +10,20 @@ export interface BillRow {
   readonly requestId: string;
   readonly attempt: string | null;
   readonly nanoUsd: string;
+  readonly mode: "direct" | "batch";
+  /** The provider's id of the batch; only there for a line of one. */
+  readonly batch?: string;
+}
+
+/** A batch as the simulated provider has it. */
+export interface SimulatedBatch {
+  readonly provider: string;
+  readonly id: string;
+  readonly state: string;
+  readonly total: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly removed: boolean;
 }
 
 /** The simulated provider of one test, as a process, with its controls. */
@@ -17,7 +31,7 @@ export class GatewaySimulator {
   readonly url: string;
   readonly #process: SimulatorProcess;
 
-  static async start(folder: string, latencyMs: number): Promise<GatewaySimulator> {
+  static async start(folder: string, latencyMs: number, moreArgs: readonly string[] = []): Promise<GatewaySimulator> {
     const child = await startSimulator({
       script: SCRIPT,
       billFile: join(folder, "bill.jsonl"),
@@ -26,6 +40,7 @@ export class GatewaySimulator {
       jitterMs: 0,
       seed: 1,
       logFile: join(folder, "simulator.log"),
+      moreArgs,
       onUnexpectedEnd: (error) => {
         process.stderr.write(`${error.message}\n`);
       },
@@ -51,6 +66,18 @@ export class GatewaySimulator {
     return (await this.bill()).reduce((sum, row) => sum + BigInt(row.nanoUsd), 0n);
   }
 
+  /** Every batch that was ever created there. */
+  async batches(): Promise<readonly SimulatedBatch[]> {
+    const response = await fetch(`${this.url}/simulator/batches`);
+    return ((await response.json()) as { readonly batches: readonly SimulatedBatch[] }).batches; // the simulator's README says what one is
+  }
+
+  /** How often each kind of fault struck. */
+  async faultsFired(): Promise<Readonly<Record<string, number>>> {
+    const response = await fetch(`${this.url}/simulator/stats`);
+    return ((await response.json()) as { readonly faults: Readonly<Record<string, number>> }).faults; // the same
+  }
+
   /** Calls received and not yet answered. */
   openCalls(): Promise<number> {
     return this.#process.openCalls();
@@ -62,6 +89,11 @@ export class GatewaySimulator {
 
   async setFaults(rules: readonly unknown[]): Promise<void> {
     await this.#post("/simulator/faults", rules);
+  }
+
+  /** How long the stretches of a batch's life take, in simulated milliseconds. */
+  async setBatchTimes(times: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#post("/simulator/batch-times", times);
   }
 
   async #post(path: string, body: unknown): Promise<void> {

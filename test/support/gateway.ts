@@ -18,6 +18,8 @@ export interface GatewayOptions {
   /** Says in logs and topic names which test it is. */
   readonly name: string;
   readonly latencyMs?: number;
+  /** Further flags of the simulator, such as its batches' times. */
+  readonly simulatorArgs?: readonly string[];
   readonly partitions?: number;
   readonly messageBytesMax?: number;
   /** Topics that acme's results may go to, by the last word of their names; "missing" is not created. */
@@ -66,7 +68,7 @@ export class Gateway {
     const names = freshTopicNames(options.name);
     const replyTopics = Object.entries(options.replyTopics ?? {});
     const [simulator, topics] = await Promise.all([
-      GatewaySimulator.start(folder, options.latencyMs ?? 0),
+      GatewaySimulator.start(folder, options.latencyMs ?? 0, options.simulatorArgs ?? []),
       GatewayTopics.open({
         brokers: addresses.kafkaBrokers,
         names,

@@ -6,7 +6,8 @@ import { IncomingBody } from "../../src/adapters/providers/incoming-body.js";
 import { LineSplitter } from "../../src/adapters/providers/line-splitter.js";
 import { fromOpenaiBatchLine, OPENAI_ID_PATH } from "../../src/adapters/providers/openai/from-batch-line.js";
 import { WIRE } from "../../src/adapters/providers/openai/openai-provider.js";
-import type { BatchCallFailure, ResultItem, ResultsCursor } from "../../src/ports/batch-provider.js";
+import type { ResultsCursor } from "../../src/domain/batch/provider-batch.js";
+import type { BatchCallFailure, ResultItem } from "../../src/ports/batch-provider.js";
 
 /** Parts of results as bytes in memory, handed out in chunks of any size: what a test sees of reading them is what a socket would show. */
 

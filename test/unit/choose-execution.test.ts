@@ -9,7 +9,13 @@ import { riskBesideDoubt, type DoubtPolicy } from "../../src/domain/execution/do
 
 const NOW = 1_000_000;
 const IN_10_S = NOW + 10_000;
-const JOB: Joiner = { deadlineMs: IN_10_S, cacheRead: true, cacheMaxAgeMs: null, riskNanoUsd: 500n };
+const JOB: Joiner = {
+  deadlineMs: IN_10_S,
+  cacheRead: true,
+  cacheMaxAgeMs: null,
+  riskNanoUsd: 500n,
+  mayWaitForBatch: true,
+};
 
 const running: FoundState = { kind: "running" };
 const waits = (untilMs: number, doubtMaxNanoUsd: bigint | null = null): FoundState => ({

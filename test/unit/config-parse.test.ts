@@ -139,7 +139,32 @@ describe("a config that is right", () => {
       ["providers: { o: { kind: openai, apiKey: '${K}', inDoubt: { retryMaxUsd: '0.000000001' } } }"],
       { K: "key" },
     );
-    expect(providers["o"]?.inDoubt).toEqual({ policy: "retry", retryMaxNanoUsd: 1n, graceMs: 30_000 });
+    expect(providers["o"]?.inDoubt).toEqual({
+      policy: "retry",
+      retryMaxNanoUsd: 1n,
+      graceMs: 30_000,
+      createGraceMs: 600_000,
+    });
+  });
+
+  test("has no batches for an account that says nothing of them", () => {
+    const { providers, batching } = configOf(["providers: { o: { kind: openai, apiKey: '${K}' } }"], { K: "key" });
+    expect(providers["o"]?.batch).toBeNull();
+    expect([batching.turnaroundPriorMs, batching.pollMinMs, batching.pollMaxMs]).toEqual([43_200_000, 10_000, 300_000]);
+    expect([batching.eraseAfterMs, batching.scanForMs]).toEqual([86_400_000, 172_800_000]);
+  });
+
+  test("switches an account's batches on by an empty section, with the common age and the provider's limits", () => {
+    const { providers } = configOf(
+      [
+        "providers: { o: { kind: openai, apiKey: '${K}', batch: {} }, a: { kind: anthropic, apiKey: '${K}', batch: { flushAfterMs: 0, linesMax: 50, openBatchesMax: 3 } } }",
+        "batching: { flushAfterMs: 7000 }",
+      ],
+      { K: "key" },
+    );
+    const unlimited = { way: null, linesMax: null, bytesMax: null, enqueuedTokensMax: null };
+    expect(providers["o"]?.batch).toEqual({ ...unlimited, openBatchesMax: 20, flushAfterMs: 7000 });
+    expect(providers["a"]?.batch).toEqual({ ...unlimited, linesMax: 50, openBatchesMax: 3, flushAfterMs: 0 });
   });
 
   test("takes the first key of a list and no slash at the end of an address", () => {
@@ -307,18 +332,7 @@ describe("a config that is wrong says where and what", () => {
   });
 
   test("each top-level key of the contract that is not built, by name", () => {
-    const names = [
-      "chains",
-      "rules",
-      "routing",
-      "batching",
-      "budgets",
-      "compression",
-      "rollout",
-      "events",
-      "alerts",
-      "telemetry",
-    ];
+    const names = ["chains", "rules", "routing", "budgets", "compression", "rollout", "events", "alerts", "telemetry"];
     check({
       lines: names.map((name) => `${name}: {}`),
       problems: names.map((name, index) => `${String(index + 7)}:1 ${name}: not built yet; leave it out`),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { buildCatalog } from "../../src/app/build-domain.js";
+import { unpricedBatches } from "../../src/app/unpriced-batches.js";
 import { loadConfig } from "../../src/config/load.js";
 import { PriceTableError } from "../../src/domain/cost/price-table.js";
 import { modelFacts } from "../../src/domain/route/catalog.js";
@@ -67,4 +68,27 @@ test("a price file that can't be used stops the start", () => {
   writeFileSync(join(folder, "prices", "bad.json"), '{"asOf":"d","models":{"openai/x":{"inputPerMTok":-1}}}');
   expect(() => catalogOf("{ file: prices/bad.json }")).toThrow(PriceTableError);
   expect(() => catalogOf("{ file: prices/none.json }")).toThrow(/ENOENT/);
+});
+
+test("models without a batch price are named where their account has batches", () => {
+  const file = join(folder, "batches.yaml");
+  const price = "{ input: '1', output: '2' }";
+  const lines = (batch: string) => [
+    "environment: test",
+    "kafka: { brokers: ['127.0.0.1:9092'] }",
+    "postgres: { url: 'postgres://127.0.0.1/sluice' }",
+    "auth: { tenantFrom: body }",
+    "tenants: { acme: {} }",
+    "providers:",
+    `  o: { kind: openai, apiKey: '\${KEY}', prices: { perMillion: { dear: ${price}, cheap: { input: '1', output: '2', batch: ${price} } } }${batch} }`,
+    "models: { m: { candidates: [{ provider: o, model: dear }, { provider: o, model: cheap }] }, n: { candidates: [{ provider: o, model: dear }] } }",
+  ];
+  const found = (batch: string) => {
+    writeFileSync(file, lines(batch).join("\n"));
+    return unpricedBatches(loadConfig(file, { KEY: "k" }, PROVIDER_KINDS));
+  };
+  expect(found(", batch: {}")).toEqual([
+    "no batch price is known of dear at o, so its jobs are never put into a batch",
+  ]);
+  expect(found("")).toEqual([]);
 });

@@ -114,6 +114,34 @@ describe("rules between keys", () => {
       },
       "models.m.candidates[0].model: b has no price in providers.l.prices.perMillion",
     ],
+    "a first poll after the last": [
+      { batching: "{ pollMinMs: 2000, pollMaxMs: 1000 }" },
+      "batching.pollMinMs: batching.pollMinMs must be at most batching.pollMaxMs (1000), got 2000",
+    ],
+    "batches of a provider that has none": [
+      { providers: "{ l: { kind: openai-compatible, baseUrl: 'http://h', prices: { zero: true }, batch: {} } }" },
+      "providers.l.batch: openai-compatible has no batches here; leave it out. Kinds that have: openai, anthropic, gemini",
+    ],
+    "a way that the provider does not offer": [
+      { providers: "{ o: { kind: openai, apiKey: '${K}', batch: { way: inline } } }" },
+      "providers.o.batch.way: openai takes batches only as file",
+    ],
+    "more lines than the provider takes": [
+      { providers: "{ o: { kind: anthropic, apiKey: '${K}', batch: { linesMax: 100001 } } }" },
+      "providers.o.batch.linesMax: anthropic takes at most 100000, got 100001",
+    ],
+    "more bytes than the way takes": [
+      { providers: "{ o: { kind: gemini, apiKey: '${K}', batch: { way: inline, bytesMax: 20000000 } } }" },
+      "providers.o.batch.bytesMax: gemini takes at most 19999999, got 20000000",
+    ],
+    "more open batches than the provider has room for": [
+      { providers: "{ o: { kind: gemini, apiKey: '${K}', batch: { openBatchesMax: 101 } } }" },
+      "providers.o.batch.openBatchesMax: gemini takes at most 100, got 101",
+    ],
+    "a create that may still arrive when it is made again": [
+      { providers: "{ o: { kind: anthropic, apiKey: '${K}', inDoubt: { createGraceMs: 119999 }, batch: {} } }" },
+      "providers.o.inDoubt.createGraceMs: expected at least batching.callTimeoutMs (120000), got 119999",
+    ],
     "ids forgotten before their records": [
       { retention: "{ jobIdDays: 13 }" },
       "retention.jobIdDays: expected at least 14",

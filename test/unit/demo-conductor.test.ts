@@ -65,6 +65,7 @@ function stageWith(openCalls: (nowMs: number) => number): { readonly stage: Kill
       log.push(`count ${String(ms)}`);
       return Promise.resolve(openCalls(nowMs));
     },
+    openBatches: () => Promise.resolve(0),
     stopRouter: () => log.push(`stop ${String(nowMs)}`),
     killRouter: () => {
       log.push("kill");
@@ -110,6 +111,15 @@ describe("the conductor", () => {
     expect(await conductKills([kill], idle.stage)).toEqual({
       kills: 1,
       killsWithWorkInFlight: 0,
+      callsInAirAtKills: 0,
+    });
+  });
+
+  test("takes batches that the provider works on for work in flight, but not for calls in the air", async () => {
+    const { stage } = stageWith(() => 0);
+    expect(await conductKills([kill], { ...stage, openBatches: () => Promise.resolve(3) })).toEqual({
+      kills: 1,
+      killsWithWorkInFlight: 1,
       callsInAirAtKills: 0,
     });
   });

@@ -78,6 +78,14 @@ describe("the demo's jobs", () => {
     });
   });
 
+  test("say nothing of mode and time, or three films of ten at once and the others within a day", () => {
+    expect(jobAt(0).terms).toBeNull();
+    const mixed = Array.from({ length: 100 }, (_unused, number) => filmJob(number, films, EVERYTHING, "mixed").terms);
+    expect(mixed.slice(0, 15)).toEqual(Array.from({ length: 15 }, () => ({ mode: "direct", ttlMs: 30_000 })));
+    expect(mixed.slice(15, 50)).toEqual(Array.from({ length: 35 }, () => ({ mode: "auto", ttlMs: 86_400_000 })));
+    expect(mixed.slice(50)).toEqual(mixed.slice(0, 50));
+  });
+
   test("are Avro for every fourth", () => {
     expect(jobs(8).map(({ encoding }) => encoding)).toEqual([
       "json",

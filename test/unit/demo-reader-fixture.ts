@@ -12,6 +12,7 @@ export interface HandMadeRun {
   readonly deadLetters: TopicRecord[];
   readonly bill: Record<string, unknown>[];
   readonly failureCodesAllowed: Set<string>;
+  directMayExpire: boolean;
 }
 
 /** The simulator's rule, worked out here once more: 32 hex characters of SHA-256 over the texts, a line feed between them. */
@@ -55,6 +56,8 @@ export function result(
     format: "openai.chat",
     body: { choices: [{ message: { role: "assistant", content: text } }] },
     served: "call",
+    mode: "direct",
+    batchId: null,
     cost: { nanoUsd: "38000", costId: `cost-of-${jobId}` },
     ...fields,
   };
@@ -74,6 +77,9 @@ export function cost(offset: number, jobId: string, fields: Readonly<Record<stri
     jobId,
     generation: 0,
     attemptId: `attempt-of-${jobId}`,
+    mode: "direct",
+    batchId: null,
+    providerBatchId: null,
     inputTokens: 23,
     cachedInputTokens: 0,
     outputTokens: 18,
@@ -119,6 +125,7 @@ function job(jobId: string, prompt: string): HandMadeRun["jobs"][number] {
     jobId,
     tenant: "catalogue",
     format: "openai.chat",
+    direct: false,
     promptDigest: digestOf("be brief", prompt),
     key: base64(`key-${jobId}`),
     correlation: base64(`correlation-${jobId}`),
@@ -148,6 +155,7 @@ export function handMadeRun(): HandMadeRun {
     deadLetters: [deadLetter(0, BROKEN, 100)],
     bill: [billRow("film-1"), billRow("film-2")],
     failureCodesAllowed: new Set(),
+    directMayExpire: false,
   };
 }
 
@@ -174,6 +182,7 @@ function readRun(spoil: (run: HandMadeRun) => void, billOf: (run: HandMadeRun) =
     deadLetters: run.deadLetters,
     billText: billOf(run),
     failureCodesAllowed: run.failureCodesAllowed,
+    directMayExpire: run.directMayExpire,
   });
 }
 

@@ -54,6 +54,7 @@ describe("a demo with real providers", () => {
       environment: "demo",
       topics: DEFAULT_TOPICS,
       doubt: "retry",
+      mix: "plain",
       accounts,
       journalFolder: "/tmp/journal",
     });

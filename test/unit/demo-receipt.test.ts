@@ -16,14 +16,17 @@ const SUMMARY: ReaderSummary = {
     deadLetters: 10,
     malformed: 10,
     billRows: 609,
+    expired: 0,
+    batches: 0,
   },
   ...{ coalesced: 201, cached: 190, inDoubt: 0, findingCount: 0, findings: [] },
   ...{ costNanoUsd: 23_142_000n, billNanoUsd: 23_142_000n, listNanoUsd: 40_000_000n, inDoubtBilledNanoUsd: 0n },
-  ...{ savedBySharingNanoUsd: 9_000_000n, savedByCacheNanoUsd: 7_000_000n },
+  ...{ savedBySharingNanoUsd: 9_000_000n, savedByCacheNanoUsd: 7_000_000n, savedByBatchNanoUsd: 0n },
 };
 const FACTS: RunFacts = {
   ...{
     jobsAsked: 1000,
+    mix: "plain",
     distinctRequests: 609,
     calls: 609,
     elapsedMs: 4000,
@@ -148,6 +151,28 @@ test("money is shown with six decimals, rounded half up", () => {
 test("a reader's output without a report is an error, not an empty receipt", () => {
   expect(() => parseReaderReport("")).toThrow("expected a JSON report");
   expect(() => parseReaderReport('{"jobs":3}')).toThrow("expected a number");
+});
+
+describe("the receipt of a mixed run", () => {
+  const summary: ReaderSummary = { ...SUMMARY, batches: 21, billRows: 640, savedByBatchNanoUsd: 800_000n };
+  const facts: RunFacts = { ...FACTS, mix: "mixed", calls: 640 };
+
+  test("has batches, and calls more than different requests", () => {
+    expect(brokenPromises(summary, facts)).toEqual([]);
+    expect(brokenPromises({ ...summary, batches: 0 }, facts)).toEqual(["no batch is on the bill"]);
+  });
+
+  test("splits what was saved", () => {
+    expect(JSON.parse(receiptJson(summary, facts, []))).toMatchObject({
+      batches: 21,
+      expired: 0,
+      savings: { coalesced: "9000000", batch: "800000", cache: "7000000" },
+    });
+    const text = receiptText({ ...summary, failed: 3, expired: 3 }, facts, []);
+    expect(text).toContain("batches $0.000800, other $0.000058");
+    expect(text).toMatch(/batches +│ +21 │ at half the price/);
+    expect(text).toContain("3 of them out of time");
+  });
 });
 
 describe("the receipt of real providers", () => {

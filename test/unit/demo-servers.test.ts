@@ -15,7 +15,15 @@ test("the demo ends with 4 when a server that the environment names does not ans
     said.push(String(text));
     return true;
   });
-  const exitCode = await runDemo({ jobs: 1, kill: 0, doubt: "retry", json: true, keep: false, real: null });
+  const exitCode = await runDemo({
+    jobs: 1,
+    kill: 0,
+    doubt: "retry",
+    mix: "plain",
+    json: true,
+    keep: false,
+    real: null,
+  });
   expect(exitCode).toBe(4);
   expect(said.join("")).toContain("redis: REDIS_URL is set, but nothing answers there");
 });

@@ -1,3 +1,4 @@
+import { DIRECT_ONLY } from "../../src/pipeline/batch/line-planner.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { DispatchParts } from "../../src/pipeline/dispatch/dispatch-stage.js";
@@ -12,6 +13,7 @@ export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchPa
     session,
     render: RENDER,
     planRoutes: PLAN_ROUTES,
+    lines: DIRECT_ONLY,
     numbers: new NumberSource(() => ledger.takeNumbers()),
     slots: new Slots(new Map([["alpha", 8]])),
     random: { next: () => 0 },

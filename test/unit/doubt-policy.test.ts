@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import { sessionNo } from "../../src/domain/ids.js";
+import { DIRECT_ONLY } from "../../src/pipeline/batch/line-planner.js";
 import { DispatchStage } from "../../src/pipeline/dispatch/dispatch-stage.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
@@ -31,7 +32,9 @@ async function verdictOn(
     waitedFor: "doubt",
     doubtful: { ...intent, maxNanoUsd },
     latestDeadlineMs,
+    nearestDeadlineMs: latestDeadlineMs,
     maxCostNanoUsd: null,
+    mode: "auto",
   };
   const stop = { now: (): void => undefined };
   const verdicts: ClaimVerdict[] = [];
@@ -47,6 +50,7 @@ async function verdictOn(
     session: sessionNo(1),
     render: RENDER,
     planRoutes: PLAN_ROUTES,
+    lines: DIRECT_ONLY,
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
     slots: new Slots(
       new Map([

@@ -60,6 +60,29 @@ const CONFLICT: GatewayEvent = {
   details: { topic: "jobs", partition: "3", offset: "78" },
   atMs: AT_MS,
 };
+const aboutBatch = (kind: GatewayEvent["kind"]): GatewayEvent => ({
+  kind,
+  message: "batch b-17 at openai-main: what it came to",
+  ...NO_SUBJECT,
+  batchId: "b-17",
+  provider: "openai",
+  account: "openai-main",
+  details: { lines: "412" },
+  atMs: AT_MS,
+});
+const BATCH_KINDS = [
+  "batch.submitted",
+  "batch.ended",
+  "batch.refused",
+  "batch.doubt",
+  "batch.adopted",
+  "batch.held",
+  "batch.stuck",
+  "batch.unknown_line",
+  "batch.lines_lost",
+  "batch.orphan_found",
+  "result.conflict",
+] as const satisfies readonly GatewayEvent["kind"][];
 const EVENTS: readonly GatewayEvent[] = [
   doubtBegan(DOUBT, "its router's session ended"),
   doubtSettled(DOUBT, "IN_DOUBT"),
@@ -68,6 +91,7 @@ const EVENTS: readonly GatewayEvent[] = [
   partitionEvent(GAP, AT_MS),
   partitionEvent(TRUNCATED, AT_MS),
   partitionEvent(OTHER, AT_MS),
+  ...BATCH_KINDS.map(aboutBatch),
   operatorEvent("operator.cancelled", BY_ANN, "cancelled", DOUBT.subject),
   operatorEvent("operator.replayed", BY_ANN, "replayed € 😀", DOUBT.subject, { letter: "7" }),
   operatorEvent("operator.discarded", BY_ANN, "discarded", NO_SUBJECT),
@@ -125,6 +149,12 @@ describe("an event on its topic", () => {
     const unknown = { ...DOUBT, subject: NO_SUBJECT };
     expect(rendered(doubtSettled(unknown, "retried")).record.key?.toString()).toBe("openai-main");
     expect(rendered(partitionEvent(GAP, AT_MS)).record.key).toBeNull();
+  });
+
+  test("has the batch's name as key where it is about one", () => {
+    const about = { ...doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"), batchId: "b-17" };
+    const { record, document } = rendered(about);
+    expect([record.key?.toString(), document["batchId"]]).toEqual(["b-17", "b-17"]);
   });
 
   test("has an id of its own for each number, and the same one whenever it is rendered", () => {

@@ -1,10 +1,12 @@
 import { expect, test } from "@jest/globals";
 import { createRoutePlanner } from "../../src/domain/route/plan-routes.js";
 import { sessionNo } from "../../src/domain/ids.js";
+import { DIRECT_ONLY, type LinePlan } from "../../src/pipeline/batch/line-planner.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import { IntakePlanner } from "../../src/pipeline/intake/intake-planner.js";
 import { IntakeStage, type IntakeParts } from "../../src/pipeline/intake/intake-stage.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { IntakeGroup } from "../../src/ports/ledger.js";
 import {
   CATALOG,
@@ -65,7 +67,7 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
   return { stage, groups, errors };
 }
 
-const PLANNER = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG));
+const PLANNER = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), DIRECT_ONLY);
 const runOf = (count: number) => {
   const valueOf = (no: number) => jobValue({ jobId: `job-${String(no)}`, tenant: "catalogue", prompt: "why" });
   const records = Array.from({ length: count }, (_unused, offset) => recordAt(0, offset, NOW_MS, valueOf(offset)));
@@ -114,4 +116,120 @@ test("a record that the gateway fails to read becomes a dead letter INTERNAL; it
   expect(group?.moves).toMatchObject([{ partition: 0, since: 0, upto: 3 }]);
   expect(group?.refused.map(({ code, offset }) => [code, offset])).toEqual([["INTERNAL", 1]]);
   expect(errors).toEqual(["intake.record_unreadable"]);
+});
+
+/** Waits for a batch of alpha. */
+const POOLED: Extract<LinePlan, { kind: "pool" }> = {
+  kind: "pool",
+  pooled: {
+    pool: "alpha|file|openai.chat|sim-alpha",
+    line: {
+      account: "alpha",
+      provider: "openai",
+      model: "sim-alpha",
+      routeIndex: 0,
+      way: "file",
+      lineFormat: "openai.chat",
+      bytes: 200,
+      tokens: 20,
+      embeddingInputs: 0,
+      prefix: 7,
+      maxNanoUsd: 9n,
+      lookAtMs: NOW_MS + 60_000,
+    },
+  },
+  decision: {
+    mode: "batch",
+    account: "alpha",
+    model: "sim-alpha",
+    because: "a batch is half the price",
+    numbers: {
+      leftMs: 1,
+      turnaroundP95Ms: null,
+      fillMs: null,
+      directMaxNanoUsd: null,
+      batchMaxNanoUsd: null,
+      tokens: null,
+      headroomTokens: null,
+    },
+  },
+};
+
+/** Plans the jobs at these offsets for a batch, all others for a call of their own. */
+function plannerWithBatches(isPooled: (offset: number) => boolean): IntakeParts["planner"] {
+  return {
+    plan: (record, decoded, nowMs) => {
+      const plan = PLANNER.plan(record, decoded, nowMs);
+      if (plan.kind !== "job") return plan;
+      const line: LinePlan = isPooled(record.offset)
+        ? POOLED
+        : { kind: "direct", decision: { ...POOLED.decision, mode: "direct" } };
+      return { kind: "job", planned: { ...plan.planned, line } };
+    },
+  };
+}
+
+/** Runs until all that was offered is accepted. */
+async function accepted(planner: IntakeParts["planner"], count: number, more: Partial<IntakeParts>) {
+  const { stage, groups } = stageOver(planner, more);
+  const running = stage.run();
+  await stage.offer(runOf(count));
+  await settled();
+  stage.stop();
+  await running;
+  return groups;
+}
+
+test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {
+  const slots = new Slots(new Map([["alpha", 8]]));
+  const planner = plannerWithBatches((offset) => offset !== 1);
+  const [group] = await accepted(planner, 3, { slots, backlog: { here: () => false, began: quiet }, groupWaitMs: 1 });
+  expect(group?.jobs).toMatchObject([
+    { intent: null, pooled: POOLED.pooled, decision: { mode: "batch" } },
+    { intent: { account: "alpha" }, decision: { mode: "direct" } },
+    { intent: null, pooled: POOLED.pooled, decision: { mode: "batch" } },
+  ]);
+  expect(group?.jobs[1]).not.toHaveProperty("pooled");
+});
+
+test("what waits for a batch is no backlog of calls; what is queued is, and what starts takes its decision along", async () => {
+  const fates = ["pooled", "started", "pooled"] as const;
+  const began: string[] = [];
+  const works: Work[] = [];
+  const acceptAs = (kinds: readonly ("pooled" | "started" | "queued")[]): IntakeParts["ledger"] => ({
+    accept: () =>
+      Promise.resolve({
+        kind: "accepted",
+        day: 1,
+        acceptedAtMs: NOW_MS,
+        jobs: kinds.map((kind) => ({ kind })),
+        outbox: [],
+      }),
+  });
+  const parts = {
+    slots: new Slots(new Map([["alpha", 8]])),
+    backlog: { here: () => false, began: () => began.push("began") },
+    groupWaitMs: 1,
+    start: (work: Work) => works.push(work),
+  };
+  const planner = plannerWithBatches((offset) => offset !== 1);
+  await accepted(planner, 3, { ...parts, ledger: acceptAs(fates) });
+  expect(began).toEqual([]);
+  expect(works).toMatchObject([{ decision: { mode: "direct", because: "a batch is half the price" } }]);
+  await accepted(planner, 3, { ...parts, ledger: acceptAs(["pooled", "queued", "pooled"]) });
+  expect(began).toEqual(["began"]);
+});
+
+test("groups are as large as the slots allow those that need one: jobs for batches are not held up by them", async () => {
+  const sizesOf = async (isPooled: (offset: number) => boolean) => {
+    const groups = await accepted(plannerWithBatches(isPooled), 20, {
+      slots: new Slots(new Map([["alpha", 2]])),
+      backlog: { here: () => false, began: quiet },
+    });
+    return groups.map(({ jobs }) => jobs.length);
+  };
+  // Before anything is planned each may need a slot; after that all of the queue's ten fit.
+  expect((await sizesOf(() => true)).slice(0, 2)).toEqual([2, 10]);
+  // Half of them need one, and two are free.
+  expect((await sizesOf((offset) => offset % 2 === 0)).slice(0, 3)).toEqual([2, 4, 4]);
 });

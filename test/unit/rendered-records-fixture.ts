@@ -62,10 +62,36 @@ const FACTS: AnswerFacts = {
   attempt: ATTEMPT,
   cacheable: true,
 };
+const LINE: AttemptSummary = {
+  ...ATTEMPT,
+  mode: "batch",
+  batch: { no: 17, providerBatchId: "batch_67f" },
+};
+const BATCH_FACTS: AnswerFacts = {
+  ...FACTS,
+  nanoUsd: "61725",
+  attempt: LINE,
+  decision: {
+    mode: "batch",
+    account: "openai-main",
+    model: "gpt-4.1-mini",
+    because: "a batch is half the price and ends in time",
+    numbers: {
+      leftMs: 86_398_500,
+      turnaroundP95Ms: 43_200_000,
+      fillMs: 60_000,
+      directMaxNanoUsd: "500000",
+      batchMaxNanoUsd: "250000",
+      tokens: 812,
+      headroomTokens: null,
+    },
+  },
+};
 const INTENT: AttemptIntent = { ...ATTEMPT, routeIndex: 0, maxNanoUsd: 500_000n };
 
-const envelopeTo = (topic: string, labels: Readonly<Record<string, string>>): string =>
+const envelopeTo = (topic: string, labels: Readonly<Record<string, string>>, explain = false): string =>
   renderEnvelope({
+    explain,
     reply: { topic, partition: null, key: Buffer.from("k").toString("base64"), headers: [["trace", "AQI="]] },
     format: "openai.chat",
     labels,
@@ -168,6 +194,27 @@ const END_CASES: readonly EndCase[] = [
       history: [],
     },
   },
+  { name: "succeeded as a line", job: JOB, end: { ...END, answer: { bodyText: ANSWER_TEXT, facts: BATCH_FACTS } } },
+  {
+    name: "succeeded as a line, explained",
+    job: { ...JOB, envelope: envelopeTo(RESULTS_TOPIC, {}, true) },
+    end: { ...END, answer: { bodyText: ANSWER_TEXT, facts: BATCH_FACTS } },
+  },
+  {
+    name: "joined a line",
+    job: JOB,
+    end: { ...END, served: "coalesced", history: [], answer: { bodyText: ANSWER_TEXT, facts: BATCH_FACTS } },
+  },
+  {
+    name: "failed as a line",
+    job: FAILED_JOB,
+    end: {
+      ...END,
+      answer: null,
+      failure: { code: "PROVIDER_LOST", message: "two batches left it out", provider: null, retryAtMs: null },
+      history: [EARLIER, { ...LINE, outcome: "line_missing" }],
+    },
+  },
   { name: "succeeded as a replay's generation", job: { ...JOB, generation: 2 }, end: END },
 ];
 
@@ -214,6 +261,15 @@ const LATE = {
 const LATE_COSTS = [
   { ...LATE, billing: "in_doubt", nanoUsd: null, priceVersion: null, correctsNo: null },
   { ...LATE, billing: "waste", nanoUsd: 123_450n, priceVersion: "prices-1", correctsNo: null, payer: null },
+  {
+    ...LATE,
+    attempt: { ...INTENT, batchNo: 17 },
+    providerBatchId: "batch_67f",
+    billing: "waste",
+    nanoUsd: 61_725n,
+    priceVersion: "prices-1",
+    correctsNo: null,
+  },
   { ...LATE, billing: "charged", nanoUsd: -450n, priceVersion: "prices-1", correctsNo: 4012, no: 4013 },
 ] as const;
 

@@ -121,6 +121,70 @@ test("an answer goes into the result with every byte as the provider sent it", (
   );
 });
 
+describe("a line of a batch", () => {
+  const named = (name: string): readonly Json[] =>
+    (CASES.find((each) => each.name === name)?.outgoing ?? [])
+      .filter(({ kind }) => kind !== "dead_letter")
+      .map(documentOf);
+
+  test("is told of in result and cost record", () => {
+    const [result, cost] = named("succeeded as a line");
+    expect(result).toMatchObject({
+      mode: "batch",
+      batchId: "b-17",
+      decision: {
+        chosen: "openai-main/gpt-4.1-mini",
+        because: "a batch is half the price and ends in time",
+        rejectedCount: 0,
+      },
+      attempts: [{ mode: "direct" }, { number: 2, mode: "batch", batchId: "b-17" }],
+    });
+    expect(Object.keys(result?.["decision"] ?? {})).toEqual(["chosen", "because", "rejectedCount"]);
+    expect(Object.keys((result?.["attempts"] as readonly object[])[0] ?? {})).not.toContain("batchId");
+    expect(cost).toMatchObject({ mode: "batch", batchId: "b-17", providerBatchId: "batch_67f", nanoUsd: "61725" });
+  });
+
+  test("is told of with the numbers that decided when the job asked for it", () => {
+    expect(named("succeeded as a line, explained")[0]).toMatchObject({
+      decision: {
+        mode: "batch",
+        numbers: { leftMs: 86_398_500, directMaxNanoUsd: "500000", batchMaxNanoUsd: "250000", headroomTokens: null },
+      },
+    });
+  });
+
+  test("is named to those who joined it, without the provider's own name for the batch", () => {
+    const [result, cost] = named("joined a line");
+    expect(result).toMatchObject({ served: "coalesced", mode: "batch", batchId: "b-17" });
+    expect(cost).toMatchObject({
+      billing: "shared",
+      mode: "batch",
+      batchId: "b-17",
+      providerBatchId: null,
+      nanoUsd: "0",
+    });
+  });
+
+  test("is named in a failure", () => {
+    expect(named("failed as a line")[0]).toMatchObject({
+      status: "failed",
+      mode: "batch",
+      batchId: "b-17",
+      decision: null,
+      attempts: [{ mode: "direct" }, { mode: "batch", batchId: "b-17", outcome: "line_missing" }],
+    });
+  });
+
+  test("is named in a cost record that came too late", () => {
+    expect(named("late costs").map(({ mode, batchId, providerBatchId }) => [mode, batchId, providerBatchId])).toEqual([
+      ["direct", null, null],
+      ["direct", null, null],
+      ["batch", "b-17", "batch_67f"],
+      ["direct", null, null],
+    ]);
+  });
+});
+
 describe("the check notices", () => {
   const [result, cost] = CASES[0]?.outgoing ?? [];
   const good = result === undefined ? {} : documentOf(result);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
+import { BATCH_TRANSITIONS } from "../../src/domain/batch/batch.js";
 import { ATTEMPT_TRANSITIONS, EXECUTION_TRANSITIONS, JOB_TRANSITIONS } from "../../src/domain/execution/execution.js";
 
 const migration = readFileSync(new URL("../../schemas/ledger/0001_ledger.sql", import.meta.url), "utf8");
@@ -26,9 +27,13 @@ describe("The database refuses exactly what the table refuses", () => {
   test("for attempts", () => {
     expect(movesInMigration("attempts")).toEqual(movesOf(ATTEMPT_TRANSITIONS));
   });
+  test("for batches", () => {
+    expect(movesInMigration("batches")).toEqual(movesOf(BATCH_TRANSITIONS));
+    expect(movesInMigration("batches").filter((move) => /^(done|failed)>/.test(move))).toEqual([]);
+  });
   test("and lets nothing out of an ended state", () => {
     const all = ["jobs", "executions", "attempts"].flatMap(movesInMigration);
-    expect(all.length).toBe(4 + 13 + 9);
+    expect(all.length).toBe(4 + 13 + 12);
     expect(all.filter((move) => /^(succeeded|failed|expired|cancelled|dropped|answered|not_sent)>/.test(move))).toEqual(
       [],
     );

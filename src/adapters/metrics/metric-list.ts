@@ -89,6 +89,21 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: [],
     help: "Times the watchdog started a consumer again that stood still.",
   },
+  sluice_batches_total: {
+    kind: "counter",
+    labels: ["account", "became"],
+    help: "Provider batches by what became of them; orphan: one turned up whose creation had been given up.",
+  },
+  sluice_batch_lines_total: {
+    kind: "counter",
+    labels: ["account", "outcome"],
+    help: "Lines of provider batches whose outcome was stored.",
+  },
+  sluice_batch_quarantined_total: {
+    kind: "counter",
+    labels: ["account", "because"],
+    help: "Results of batches that were not used: of an id that nobody sent, given twice, or not to be read.",
+  },
   sluice_relay_failures_total: {
     kind: "counter",
     labels: ["topic"],
@@ -124,6 +139,16 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     labels: ["reason"],
     help: "1 while fetching is stopped for this reason, else 0.",
   },
+  sluice_batches: {
+    kind: "gauge",
+    labels: ["account", "state"],
+    help: "Provider batches that are not over, by state, in the whole ledger.",
+  },
+  sluice_batch_waiting_lines: {
+    kind: "gauge",
+    labels: ["account"],
+    help: "Executions that wait for a batch of the account, in the whole ledger.",
+  },
   sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
   sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
 };
@@ -151,6 +176,12 @@ const HISTOGRAMS: Facts<HistogramLabels, "histogram"> = {
     kind: "histogram",
     labels: [],
     help: "Time from a job's record to its result's acknowledgement.",
+    buckets: WAIT_SECONDS,
+  },
+  sluice_batch_turnaround_seconds: {
+    kind: "histogram",
+    labels: ["account"],
+    help: "Time from a batch's submission until the provider had ended it.",
     buckets: WAIT_SECONDS,
   },
 };

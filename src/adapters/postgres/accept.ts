@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
+import type { Accepted, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
@@ -15,6 +15,7 @@ import { joinExecutions } from "./join-executions.js";
 import { placeKnownIds } from "./known-ids.js";
 import { sourceOf, type Placing } from "./placing.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
+import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { cancelRows } from "./cancel.js";
 
 /**
@@ -79,6 +80,7 @@ export async function acceptInTransaction(
     no: item.no,
     job: item.job,
     riskNanoUsd: item.riskNanoUsd,
+    batchUntilMs: item.pooled?.line.lookAtMs ?? null,
     fate: null,
     execution: null,
     cached: null,
@@ -102,16 +104,9 @@ export async function acceptInTransaction(
     day,
     nowMs,
   );
-  for (const placing of fresh)
-    placing.fate ??=
-      placing.cached !== null
-        ? "cached"
-        : placing.execution !== null
-          ? "joined"
-          : placing.item.intent !== null
-            ? "started"
-            : "queued";
-  insertExecutions(client, context, group, fresh, day);
+  const hurried = hurriedOpeners(fresh);
+  for (const placing of fresh) placing.fate ??= fateOf(placing, hurried);
+  insertExecutions(client, context, group, { fresh, hurried, day, nowMs });
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
@@ -186,23 +181,56 @@ async function insertJobKeys(
   return new Set(rows.map((row) => Number(row[0])));
 }
 
+/**
+ * Jobs of the group whose executions must not wait for a batch, whatever they say themselves: another one of the group joined that
+ * can't wait, or asks for a call of its own.
+ */
+function hurriedOpeners(fresh: readonly Placing[]): ReadonlySet<number> {
+  const hurried = new Set<number>();
+  const openers = new Map(fresh.map((placing) => [placing.no, placing]));
+  for (const { execution, batchUntilMs, job } of fresh) {
+    const opener = openers.get(execution?.no ?? -1);
+    if (opener === undefined) continue;
+    if (opener.item.pooled === undefined ? job.mode === "direct" : batchUntilMs === null) hurried.add(opener.no);
+  }
+  return hurried;
+}
+
+function fateOf({ no, cached, execution, item }: Placing, hurried: ReadonlySet<number>): Accepted["kind"] {
+  if (cached !== null) return "cached";
+  if (execution !== null) return "joined";
+  if (item.intent !== null) return "started";
+  return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
+}
+
+function opens({ fate }: Placing): boolean {
+  return fate === "started" || fate === "queued" || fate === "pooled";
+}
+
+/** The jobs of a group that were not known, each with its fate. */
+interface PlacedGroup {
+  readonly fresh: readonly Placing[];
+  readonly hurried: ReadonlySet<number>;
+  readonly day: number;
+  readonly nowMs: number;
+}
+
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
 function insertExecutions(
   client: pg.PoolClient,
   context: LedgerContext,
   group: IntakeGroup,
-  fresh: readonly Placing[],
-  day: number,
+  { fresh, hurried, day, nowMs }: PlacedGroup,
 ): void {
-  const opened = fresh.filter((placing) => placing.fate === "started" || placing.fate === "queued");
+  const opened = fresh.filter(opens);
   if (opened.length === 0) return;
   const bodies = opened.map(({ job }) => toStored(job.bodyText, context.settings));
   send(
     client,
     "executions-insert",
-    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano, lane)
+    `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano, lane, mode, decision)
      SELECT $1, * FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::text[], $10::text[],
-       $11::bytea[], $12::bool[], $13::bool[], $14::int8[], $15::int2[])`,
+       $11::bytea[], $12::bool[], $13::bool[], $14::int8[], $15::int2[], $16::text[], $17::text[])`,
     [
       day,
       int8Array(opened.map(({ no }) => no)),
@@ -219,6 +247,8 @@ function insertExecutions(
       boolArray(opened.map(({ job }) => job.cacheWrite)),
       int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
       int2Array(opened.map(({ lane }) => lane)),
+      textArray(opened.map(({ no, job }) => (hurried.has(no) ? "direct" : job.mode))),
+      textArray(opened.map(({ item }) => (item.decision === undefined ? null : JSON.stringify(item.decision)))),
     ],
   );
   insertAttempts(
@@ -231,6 +261,7 @@ function insertExecutions(
   );
   const bytes = new Map(opened.map(({ no }, index) => [no, bodies[index]?.bytes.length ?? 0]));
   insertReady(client, queueRows(fresh, day, bytes));
+  insertPooled(client, poolRows(context, fresh, { day, nowMs, bytes }));
 }
 
 /**
@@ -260,6 +291,39 @@ function queueRows(fresh: readonly Placing[], day: number, bytes: ReadonlyMap<nu
   return [...rows.values()];
 }
 
+/** One row an execution that waits for a batch: as `queueRows`, and as soon as the first of its jobs needs it. */
+function poolRows(
+  context: LedgerContext,
+  fresh: readonly Placing[],
+  { day, nowMs, bytes }: { readonly day: number; readonly nowMs: number; readonly bytes: ReadonlyMap<number, number> },
+): PoolRow[] {
+  const rows = new Map<number, PoolRow>();
+  for (const { no, job, fate, execution, item, batchUntilMs } of fresh) {
+    const row = rows.get(execution?.no ?? no);
+    if (fate === "pooled" && item.pooled !== undefined) {
+      rows.set(no, {
+        no,
+        day,
+        ...item.pooled,
+        tenantNo: context.tenants.noOf(job.tenant),
+        priority: job.priority,
+        addedMs: nowMs,
+        expiresMs: job.deadlineMs,
+        bytes: bytes.get(no) ?? 0,
+        attempts: 0,
+      });
+    } else if (fate === "joined" && row !== undefined) {
+      rows.set(row.no, {
+        ...row,
+        line: { ...row.line, lookAtMs: Math.min(row.line.lookAtMs, batchUntilMs ?? nowMs) },
+        priority: Math.max(row.priority, job.priority),
+        expiresMs: Math.min(row.expiresMs, job.deadlineMs),
+      });
+    }
+  }
+  return [...rows.values()];
+}
+
 function insertJobs(
   client: pg.PoolClient,
   context: LedgerContext,
@@ -268,7 +332,6 @@ function insertJobs(
   nowMs: number,
 ): void {
   if (fresh.length === 0) return;
-  const own = (placing: Placing): boolean => placing.fate === "started" || placing.fate === "queued";
   const stateOf = (placing: Placing): string =>
     placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active";
   send(
@@ -285,8 +348,8 @@ function insertJobs(
       int4Array(fresh.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(fresh.map(({ job }) => Buffer.from(job.jobId, "utf8"))),
       textArray(fresh.map(stateOf)),
-      int4Array(fresh.map((placing) => (own(placing) ? day : (placing.execution?.day ?? null)))),
-      int8Array(fresh.map((placing) => (own(placing) ? placing.no : (placing.execution?.no ?? null)))),
+      int4Array(fresh.map((placing) => (opens(placing) ? day : (placing.execution?.day ?? null)))),
+      int8Array(fresh.map((placing) => (opens(placing) ? placing.no : (placing.execution?.no ?? null)))),
       int8Array(fresh.map(({ job }) => job.deadlineMs)),
       int8Array(fresh.map((placing) => (stateOf(placing) === "active" ? null : nowMs))),
       textArray(fresh.map(({ fate }) => (fate === "expired" ? "DEADLINE_EXCEEDED" : null))),

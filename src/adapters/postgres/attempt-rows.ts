@@ -45,7 +45,7 @@ export async function openAttempts(
     `SELECT a.no FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int8[], $5::text[]) AS u(no, day, execution, started, account)
      JOIN attempts a ON a.no = u.no AND a.day = u.day
      WHERE a.execution_no = u.execution AND a.started_ms = u.started AND a.account = u.account
-       AND a.state IN ('sending', 'in_doubt', 'settled')`,
+       AND a.state IN ('sending', 'batched', 'in_doubt', 'settled')`,
     [
       int8Array(attempts.map(({ attempt }) => attempt.no)),
       int4Array(attempts.map(({ execution }) => execution.day)),

@@ -1,12 +1,14 @@
 import type pg from "pg";
 import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
+import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { WaitReason } from "../../domain/execution/waits.js";
-import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
+import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
+import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { INTENT_COLUMNS, insertAttempts, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
@@ -68,11 +70,12 @@ async function claimInTransaction(
   if (keys.length === 0) return NOTHING;
   const expired = await expireJobs(client, context, keys, request.nowMs);
   const waiting = await loadWaiting(client, context, keys);
-  const plan = sortVerdicts(waiting, decide);
+  const plan = sortVerdicts(context, request.nowMs, waiting, decide);
   const outgoing: Outgoing[] = [];
   const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
   startExecutions(client, request, plan.started);
   insertReady(client, plan.waits);
+  poolExecutions(client, plan.pooled);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
   outgoing.push(
@@ -132,7 +135,6 @@ interface LoadedExecution {
   readonly execution: WaitingExecution;
   readonly attempts: number;
   readonly priority: number;
-  readonly nearestDeadlineMs: number;
   readonly bytes: number;
 }
 
@@ -145,7 +147,7 @@ async function loadWaiting(
   const rows = await run(
     client,
     "executions-load-waiting",
-    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano,
+    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
        w.latest, w.nearest, w.priority, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
@@ -163,8 +165,22 @@ async function loadWaiting(
 }
 
 function readWaiting(context: LedgerContext, row: readonly (string | null)[], taken: TakenRow): LoadedExecution {
-  const [no, day, tenantNo, state, format, policy, request, gzip, history, routeIndex, attempts, maxCost, ...rest] =
-    row;
+  const [
+    no,
+    day,
+    tenantNo,
+    state,
+    format,
+    policy,
+    request,
+    gzip,
+    history,
+    routeIndex,
+    attempts,
+    maxCost,
+    mode,
+    ...rest
+  ] = row;
   const [latest, nearest, priority, ...attempt] = rest;
   return {
     execution: {
@@ -180,46 +196,111 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
       waitedFor: taken.waitsFor,
       doubtful: state === "in_doubt" ? readIntent(attempt) : null,
       latestDeadlineMs: Number(latest),
+      nearestDeadlineMs: Number(nearest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
+      mode: mode as JobMode, // written from an AdmittedJob
     },
     attempts: Number(attempts),
     priority: Number(priority),
-    nearestDeadlineMs: Number(nearest),
     bytes: taken.bytes,
   };
 }
 
+/** With the reason for a call of its own, where there was something to choose. */
+interface Started extends StartedExecution {
+  readonly decision?: RouteDecision;
+}
+
 interface Plan {
-  readonly started: StartedExecution[];
+  readonly started: Started[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
   readonly settled: Settled[];
   readonly waits: ReadyRow[];
+  readonly pooled: Pooled[];
+}
+
+/** An execution that waits for a batch from now on. */
+interface Pooled {
+  readonly execution: WaitingExecution;
+  readonly decision: RouteDecision;
+  readonly history: readonly AttemptSummary[];
+  readonly row: PoolRow;
 }
 
 function sortVerdicts(
+  context: LedgerContext,
+  nowMs: number,
   waiting: readonly LoadedExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
-  for (const { execution, priority, nearestDeadlineMs, bytes } of waiting) {
+  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [] };
+  for (const loaded of waiting) {
+    const { execution, priority, bytes } = loaded;
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
       plan.waits.push({
         ...execution.key,
         priority,
         runAtMs: verdict.runAtMs,
-        expiresMs: nearestDeadlineMs,
+        expiresMs: execution.nearestDeadlineMs,
         waitsFor: verdict.waitsFor,
         bytes,
       });
       continue;
     }
     if (execution.doubtful !== null)
-      plan.settled.push({ execution, followed: verdict.kind === "start" ? "retried" : verdict.failure.code });
-    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent });
+      plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
+    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, ...decisionOf(verdict) });
+    else if (verdict.kind === "pool") plan.pooled.push(pooledOf(context, loaded, verdict, nowMs));
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
+}
+
+function decisionOf({ decision }: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
+  return decision === undefined ? {} : { decision };
+}
+
+function pooledOf(
+  context: LedgerContext,
+  { execution, priority, bytes }: LoadedExecution,
+  { pooled, decision }: Extract<ClaimVerdict, { readonly kind: "pool" }>,
+  nowMs: number,
+): Pooled {
+  const history = historyWithDoubt(execution, nowMs);
+  const row = {
+    ...execution.key,
+    ...pooled,
+    tenantNo: context.tenants.noOf(execution.tenant),
+    priority,
+    addedMs: nowMs,
+    expiresMs: execution.nearestDeadlineMs,
+    bytes,
+    attempts: history.length,
+  };
+  return { execution, decision, history, row };
+}
+
+/** They keep waiting, for a batch: a doubt of theirs is over. */
+function poolExecutions(client: pg.PoolClient, pooled: readonly Pooled[]): void {
+  if (pooled.length === 0) return;
+  send(
+    client,
+    "executions-pool",
+    `UPDATE executions e SET state = 'ready', decision = u.decision, history = u.history
+     FROM unnest($1::int8[], $2::int4[], $3::text[], $4::text[]) AS u(no, day, decision, history)
+     WHERE e.no = u.no AND e.day = u.day`,
+    [
+      int8Array(pooled.map(({ execution }) => execution.key.no)),
+      int4Array(pooled.map(({ execution }) => execution.key.day)),
+      textArray(pooled.map(({ decision }) => JSON.stringify(decision))),
+      textArray(pooled.map(({ history }) => JSON.stringify(history))),
+    ],
+  );
+  insertPooled(
+    client,
+    pooled.map(({ row }) => row),
+  );
 }
 
 /**
@@ -252,13 +333,14 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
     : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
-function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly StartedExecution[]): void {
+function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly Started[]): void {
   if (started.length === 0) return;
   send(
     client,
     "executions-start",
-    `UPDATE executions e SET state = 'running', session_no = $1, attempt_no = u.attempt, attempts = u.number, history = u.history
-     FROM unnest($2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[]) AS u(no, day, attempt, number, history)
+    `UPDATE executions e SET state = 'running', session_no = $1, attempt_no = u.attempt, attempts = u.number, history = u.history,
+       decision = coalesce(u.decision, e.decision)
+     FROM unnest($2::int8[], $3::int4[], $4::int8[], $5::int4[], $6::text[], $7::text[]) AS u(no, day, attempt, number, history, decision)
      WHERE e.no = u.no AND e.day = u.day`,
     [
       request.session,
@@ -267,6 +349,7 @@ function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: 
       int8Array(started.map(({ intent }) => intent.no)),
       int4Array(started.map(({ intent }) => intent.number)),
       textArray(started.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, request.nowMs)))),
+      textArray(started.map(({ decision }) => (decision === undefined ? null : JSON.stringify(decision)))),
     ],
   );
   const byDay = new Map<number, StartedExecution[]>();

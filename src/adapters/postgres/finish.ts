@@ -114,8 +114,11 @@ async function inViewOfWaiters(
   });
 }
 
-/** Decisions are fenced: the row must still be running under this session and this attempt, and the session alive. */
-const HELD_BY_US = `e.no = u.no AND e.day = $3 AND e.state = 'running' AND e.session_no = $1 AND e.attempt_no = u.attempt
+/**
+ * Decisions are fenced: the row must still be running under this attempt and this session, and the session alive. A line of a batch runs
+ * under no session: whichever works on the batch decides.
+ */
+const HELD_BY_US = `e.no = u.no AND e.day = $3 AND e.state = 'running' AND coalesce(e.session_no, $1) = $1 AND e.attempt_no = u.attempt
   AND EXISTS (SELECT 1 FROM routers s WHERE s.session_no = $1 AND s.ended_at IS NULL)`;
 
 async function failExecutions(

@@ -1,16 +1,17 @@
 import type pg from "pg";
 import { chooseExecution, LANE, type Choice, type Joiner, type Lane } from "../../domain/dedupe/choose-execution.js";
-import type { LedgerKey } from "../../domain/ids.js";
+import type { EpochMs, LedgerKey } from "../../domain/ids.js";
 import type { AdmittedJob } from "../../domain/job/job.js";
 import { byteaArray, int4Array, int8Array } from "./binary-array.js";
 import { run } from "./connection.js";
 import { findExecutions, type Found, type StoredAnswer } from "./found-executions.js";
+import { pullForward, type Joined } from "./pull-forward.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 /** What joining needs of a job; a replay has only this. */
 export type JoiningJob = Pick<
   AdmittedJob,
-  "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs"
+  "tenant" | "executionKey" | "dedupe" | "cacheRead" | "cacheMaxAgeMs" | "priority" | "deadlineMs" | "mode"
 >;
 
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own, in `lane`. */
@@ -19,6 +20,8 @@ export interface Joining {
   readonly job: JoiningJob;
   /** As in `Joiner`. */
   readonly riskNanoUsd: bigint | null;
+  /** When at the latest it has to be in a batch; null: it may not wait for one. */
+  readonly batchUntilMs: EpochMs | null;
   execution: LedgerKey | null;
   cached: StoredAnswer | null;
   lane: Lane;
@@ -70,7 +73,15 @@ export async function joinExecutions(
       day,
       nowMs,
     );
-  await pullForward(search, jobs);
+  const found = new Map([...search.seen.values()].flat().map((execution) => [execution.key.no, execution]));
+  await pullForward(
+    client,
+    jobs.flatMap(({ execution, batchUntilMs, job: { priority, deadlineMs, mode } }): Joined[] => {
+      const joined = found.get(execution?.no ?? -1);
+      return joined === undefined ? [] : [{ found: joined, priority, deadlineMs, mode, batchUntilMs }];
+    }),
+    nowMs,
+  );
 }
 
 interface Follower {
@@ -104,9 +115,9 @@ function follows({ seen, day, nowMs }: Search, joining: Joining, opener: Joining
   return true;
 }
 
-function joinerOf({ job, riskNanoUsd }: Joining): Joiner {
+function joinerOf({ job, riskNanoUsd, batchUntilMs }: Joining): Joiner {
   const { deadlineMs, cacheRead, cacheMaxAgeMs } = job;
-  return { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd };
+  return { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd, mayWaitForBatch: batchUntilMs !== null };
 }
 
 function take(joining: Joining, { key, answer }: Found): void {
@@ -176,29 +187,4 @@ async function takeKey(
     [joining.no, day, context.tenants.noOf(joining.job.tenant), joining.job.executionKey, instead.key.no, lane],
   );
   return rows.length === 1;
-}
-
-/** A waiting execution takes on the highest priority and the nearest deadline of its jobs. */
-async function pullForward({ client, seen }: Search, jobs: readonly Joining[]): Promise<void> {
-  const rows = new Map([...seen.values()].flat().flatMap(({ key, row }) => (row === null ? [] : [[key.no, row]])));
-  if (rows.size === 0) return;
-  const pulled = jobs.flatMap(({ execution, job: { priority, deadlineMs } }) => {
-    const row = rows.get(execution?.no ?? -1);
-    if (row === undefined || (row.priority >= priority && row.expiresMs <= deadlineMs)) return [];
-    return [{ no: execution?.no ?? null, priority, deadlineMs }];
-  });
-  if (pulled.length === 0) return;
-  await run(
-    client,
-    "ready-pull-forward",
-    `UPDATE ready r SET priority = greatest(r.priority, u.priority), expires_ms = least(r.expires_ms, u.expires)
-     FROM (SELECT no, max(priority) AS priority, min(expires) AS expires
-           FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS v(no, priority, expires) GROUP BY no) u
-     WHERE r.no = u.no AND (r.priority < u.priority OR r.expires_ms > u.expires)`,
-    [
-      int8Array(pulled.map(({ no }) => no)),
-      int4Array(pulled.map(({ priority }) => priority)),
-      int8Array(pulled.map(({ deadlineMs }) => deadlineMs)),
-    ],
-  );
 }

@@ -33,6 +33,7 @@ export async function writeLateCosts(
       ...(await payerOf(client, context, call.execution)),
       execution: call.execution,
       attempt: call.attempt,
+      providerBatchId: call.summary.batch?.providerBatchId ?? null,
       billing: moved.has(call) ? "charged" : "waste",
       nanoUsd: call.nanoUsd,
       usage: call.usage,

@@ -25,6 +25,7 @@ import type {
 } from "../../ports/ledger.js";
 import type { EndedSession } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
+import { PostgresBatches } from "./batch/postgres-batches.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
 import { claim, setAside } from "./claim.js";
@@ -48,36 +49,35 @@ const OUTBOX_SILENT_AFTER_MS = 5000;
 const STRAGGLERS_AT_ONCE = 500;
 
 /** The ledger on PostgreSQL: one function a transaction, in the files beside this one. */
-export class PostgresLedger implements Ledger {
-  readonly #context: LedgerContext;
+export class PostgresLedger extends PostgresBatches implements Ledger {
   readonly #tenants: readonly string[];
 
   constructor(context: LedgerContext, tenants: readonly string[]) {
-    this.#context = context;
+    super(context);
     this.#tenants = tenants;
   }
 
   takeNumbers(): Promise<{ readonly from: number; readonly count: number }> {
-    return this.#context.numbers.take();
+    return this.context.numbers.take();
   }
 
   async openSession(name: string): Promise<SessionNo> {
-    await this.#context.tenants.ensure(this.#tenants);
-    return openSession(this.#context, name);
+    await this.context.tenants.ensure(this.#tenants);
+    return openSession(this.context, name);
   }
 
   /** Makes the usual way quick before the first job takes it. @throws what the ledger says against it; nothing of it stays. */
   async rehearse(session: SessionNo, render: Renderer, nowMs: number): Promise<void> {
     const [tenant] = this.#tenants;
-    if (tenant !== undefined) await rehearse(this.#context, session, tenant, render, nowMs);
+    if (tenant !== undefined) await rehearse(this.context, session, tenant, render, nowMs);
   }
 
   beat(session: SessionNo, lowMark: number): Promise<boolean> {
-    return beat(this.#context, session, lowMark);
+    return beat(this.context, session, lowMark);
   }
 
   endSession(session: SessionNo): Promise<void> {
-    return endSession(this.#context, session);
+    return endSession(this.context, session);
   }
 
   recoverDeadSessions(
@@ -86,15 +86,15 @@ export class PostgresLedger implements Ledger {
     graceMs: (account: string) => number,
     render: Renderer,
   ): Promise<number> {
-    return recoverDeadSessions(this.#context, { session, graceMs, render }, deadAfterMs);
+    return recoverDeadSessions(this.context, { session, graceMs, render }, deadAfterMs);
   }
 
   async position(topic: string, partition: number): Promise<InboxPosition | null> {
     const rows = await run(
-      this.#context.pools.durable,
+      this.context.pools.durable,
       "position-read",
       "SELECT next, witness FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
-      [this.#context.cluster, topic, partition],
+      [this.context.cluster, topic, partition],
     );
     const row = rows[0];
     return row === undefined ? null : { next: Number(row[0]), witness: bytesOrNull(row[1] ?? null) };
@@ -102,31 +102,31 @@ export class PostgresLedger implements Ledger {
 
   async openPosition(topic: string, partition: number, next: number): Promise<void> {
     await run(
-      this.#context.pools.durable,
+      this.context.pools.durable,
       "position-open",
       "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-      [this.#context.cluster, topic, partition, next],
+      [this.context.cluster, topic, partition, next],
     );
   }
 
   beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
-    return beginTurn(this.#context, session, topic, partition);
+    return beginTurn(this.context, session, topic, partition);
   }
 
   mark(topic: string, partition: number): Promise<RecordMark | null> {
-    return readMark(this.#context, topic, partition);
+    return readMark(this.context, topic, partition);
   }
 
   markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
-    return markRecord(this.#context, session, topic, partition, offset);
+    return markRecord(this.context, session, topic, partition, offset);
   }
 
   noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {
-    return noteStop(this.#context, session, stopped, atMs);
+    return noteStop(this.context, session, stopped, atMs);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
-    return accept(this.#context, group, render);
+    return accept(this.context, group, render);
   }
 
   claim(
@@ -134,11 +134,11 @@ export class PostgresLedger implements Ledger {
     decide: (waiting: WaitingExecution) => ClaimVerdict,
     render: Renderer,
   ): Promise<ClaimOutcome> {
-    return claim(this.#context, request, decide, render);
+    return claim(this.context, request, decide, render);
   }
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
-    return setAside(this.#context, request, untilMs);
+    return setAside(this.context, request, untilMs);
   }
 
   expire(
@@ -147,25 +147,25 @@ export class PostgresLedger implements Ledger {
     nowMs: number,
     render: Renderer,
   ): Promise<FinishOutcome> {
-    return expire(this.#context, session, executions, nowMs, render);
+    return expire(this.context, session, executions, nowMs, render);
   }
 
   finish(group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
-    return finish(this.#context, group, render);
+    return finish(this.context, group, render);
   }
 
   takeBackUnsent(ended: EndedSession, nowMs: number): Promise<number> {
-    return takeBackUnsent(this.#context, ended, nowMs);
+    return takeBackUnsent(this.context, ended, nowMs);
   }
 
   sessionStamp(session: SessionNo): Promise<string> {
-    return sessionStamp(this.#context, session);
+    return sessionStamp(this.context, session);
   }
 
   openAttempts(
     attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
   ): Promise<ReadonlySet<number>> {
-    return openAttempts(this.#context.pools.durable, attempts);
+    return openAttempts(this.context.pools.durable, attempts);
   }
 
   giveBack(
@@ -173,7 +173,7 @@ export class PostgresLedger implements Ledger {
     attempts: readonly { readonly execution: LedgerKey; readonly attempt: AttemptIntent }[],
     nowMs: number,
   ): Promise<void> {
-    return giveBack(this.#context, session, attempts, nowMs);
+    return giveBack(this.context, session, attempts, nowMs);
   }
 
   async cancel(
@@ -182,7 +182,7 @@ export class PostgresLedger implements Ledger {
     action: OperatorAction,
     render: Renderer,
   ): Promise<FinishOutcome> {
-    const context = this.#context;
+    const context = this.context;
     await context.tenants.ensure(this.#tenants);
     await context.numbers.reserve(requests.length * 2 + 16);
     return transaction(context.pools.durable, async (client) => {
@@ -198,9 +198,9 @@ export class PostgresLedger implements Ledger {
   }
 
   async note(session: SessionNo, event: GatewayEvent, render: Renderer): Promise<readonly OutboxGroup[]> {
-    const { numbers, pools } = this.#context;
+    const { numbers, pools } = this.context;
     await numbers.reserve(8);
-    const record = render.event(event, numbers.next(), this.#context.today());
+    const record = render.event(event, numbers.next(), this.context.today());
     return transaction(
       pools.durable,
       (client) => Promise.resolve(insertOutbox(client, numbers, session, event.atMs, [record])),
@@ -213,7 +213,7 @@ export class PostgresLedger implements Ledger {
   }
 
   async answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {
-    const context = this.#context;
+    const context = this.context;
     await context.numbers.reserve(STRAGGLERS_AT_ONCE * 2 + 16);
     return transaction(
       context.pools.durable,
@@ -261,25 +261,25 @@ export class PostgresLedger implements Ledger {
   ): Promise<readonly OutboxGroup[]> {
     const take = { session, limit, olderThanMs, silentAfterMs: OUTBOX_SILENT_AFTER_MS, butNot };
     return transaction(
-      this.#context.pools.durable,
+      this.context.pools.durable,
       (client) => takeOutboxRows(client, take),
       () => Promise.resolve(null),
     );
   }
 
   async dropOutbox(seqs: readonly number[]): Promise<void> {
-    await run(this.#context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [
+    await run(this.context.pools.relaxed, "outbox-drop", "DELETE FROM outbox_ready WHERE seq = ANY($1::int8[])", [
       int8Array(seqs),
     ]);
   }
 
   giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp> {
-    return giveUpOutgoing(this.#context, session, refused, render);
+    return giveUpOutgoing(this.context, session, refused, render);
   }
 
   async prepareDays(): Promise<void> {
     await run(
-      this.#context.pools.durable,
+      this.context.pools.durable,
       "days-prepare",
       `SELECT create_day_partitions(floor(extract(epoch FROM now()) / 86400)::integer, floor(extract(epoch FROM now()) / 86400)::integer + 14)`,
       [],
@@ -289,7 +289,7 @@ export class PostgresLedger implements Ledger {
   /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */
   async load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
     const rows = await run(
-      this.#context.pools.durable,
+      this.context.pools.durable,
       "ledger-load",
       `SELECT r.rows, r.bytes,
          (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
@@ -297,7 +297,7 @@ export class PostgresLedger implements Ledger {
            (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
          (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
             ORDER BY priority DESC, run_at_ms LIMIT 1) m)
-       FROM (SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM (SELECT bytes FROM ready LIMIT $1) f) r`,
+       FROM (SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM (SELECT bytes FROM (SELECT bytes FROM ready UNION ALL SELECT bytes FROM batch_ready) q LIMIT $1) f) r`,
       [readyRows, outboxRows, textArray(refusing)],
     );
     const [ready, bytes, outbox, refused, oldest] = rows[0] ?? [];

@@ -41,7 +41,7 @@ export async function recordOutcomes(
        FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[],
            $14::int8[], $15::bytea[], $16::bool[], $17::text[], $18::bool[])
          AS u(no, state, outcome, ended, request, version, input, cached, output, nano, execution, answer, gzip, facts, cacheable)
-       WHERE a.no = u.no AND a.day = $2 AND ((a.state = 'sending' AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence)))
+       WHERE a.no = u.no AND a.day = $2 AND ((a.state IN ('sending', 'batched') AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence)))
          OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
        RETURNING a.no, a.settled_ms IS NOT NULL AS settled, u.execution, u.answer, u.gzip, u.facts, u.cacheable),
      done AS (
@@ -53,7 +53,8 @@ export async function recordOutcomes(
      forgotten AS (
        DELETE FROM execution_key k USING done d
        WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
-     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no)
+     unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no),
+     unpooled AS (DELETE FROM batch_ready r USING done d WHERE d.was = 'ready' AND r.no = d.no)
      SELECT no, settled, false FROM recorded UNION ALL SELECT attempt, false, true FROM done`,
     [
       int8Array(calls.map((call) => call.attempt.no)),

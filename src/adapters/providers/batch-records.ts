@@ -1,11 +1,6 @@
 import { isUtf8 } from "node:buffer";
-import type {
-  BatchCallFailure,
-  LineOutcome,
-  MalformedLine,
-  ResultItem,
-  ResultsCursor,
-} from "../../ports/batch-provider.js";
+import type { ResultsCursor } from "../../domain/batch/provider-batch.js";
+import type { BatchCallFailure, LineOutcome, MalformedLine, ResultItem } from "../../ports/batch-provider.js";
 import { textAtHead } from "./cut-member.js";
 import type { IncomingBody } from "./incoming-body.js";
 import { HEAD_BYTES } from "./result-splitter.js";

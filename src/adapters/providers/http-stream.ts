@@ -1,15 +1,23 @@
 import { isUtf8 } from "node:buffer";
-import { Pool } from "undici";
-import type { Dispatcher } from "undici";
+import { request as httpRequest } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { urlToHttpOptions } from "node:url";
 import { watchAbort } from "./abort-watch.js";
-import { brokenReason, errorCodeOf } from "./http.js";
+import { CallClock } from "./call-clock.js";
+import type { PassedLimit } from "./call-clock.js";
+import { errorCodeOf } from "./http.js";
 import type { HttpHeaders, HttpReply } from "./http.js";
 import { IncomingBody } from "./incoming-body.js";
 import { SocketLine } from "./socket-line.js";
 
 /**
  * Requests whose bodies are too large to be held: batch files up, result files down. The bounds are those of `http.ts` (total deadline,
- * idle limit, byte cap, no redirect, nothing sent again, nothing decompressed), and so is the line between "not sent" and "perhaps sent".
+ * idle limit, byte cap, no redirect, nothing sent again, nothing decompressed), and so is the line between "not sent" and "perhaps sent":
+ * it is drawn when the connection, TLS included, is there. Nothing is written before.
+ *
+ * Node's own client and not undici: bodies are paused here while their reader is slower, and undici 7 ends the process when a paused body's
+ * connection is closed by the other side (nodejs/undici#5360, mended in 8, which Node 20 does not run).
  *
  * Each request has a socket of its own: calls about batches are few, and a kept one that the server has just closed would turn a create
  * into doubt. The idle limit counts only while the provider is waited for: not while the caller's own source makes the next lines, not while
@@ -60,24 +68,30 @@ export interface StreamCaller {
   close(): Promise<void>;
 }
 
-/** The longest that a timer of Node can wait. */
-const TIMER_MS_MAX = 2_147_483_647;
+/** A wait for an answer may last minutes, and what stands in between forgets connections that are silent for so long. */
+const PROBE_AFTER_MS = 60_000;
 
 export function createStreamCaller(options: StreamOptions): StreamCaller {
-  const pool = new Pool(options.origin, {
-    connections: options.connectionsMax,
-    pipelining: 0, // no connection is kept
-    headersTimeout: 0, // both limits are kept by the exchange, which knows who is waited for
-    bodyTimeout: 0,
-    connect: { timeout: options.connectTimeoutMs },
-  });
+  const inTheAir = new Map<Exchange, Promise<void>>();
+  let closed = false;
   const line = new SocketLine<Exchange>(options.connectionsMax, (exchange) => {
-    pool.dispatch(exchange.dispatchOptions(), exchange);
+    inTheAir.set(exchange, fly(exchange));
   });
+  const fly = async (exchange: Exchange) => {
+    await exchange.start();
+    inTheAir.delete(exchange);
+    line.ended();
+  };
   const open = (request: StreamRequest, signal: AbortSignal) =>
     new Promise<OpenAnswer | Broken>((resolve, reject) => {
-      const exchange = new Exchange(request, options.idleTimeoutMs, signal, line, { resolve, reject });
-      if (signal.aborted) exchange.giveUp("aborted");
+      const exchange = new Exchange(request, options, signal, {
+        resolve,
+        reject,
+        leaveLine: () => {
+          line.leave(exchange);
+        },
+      });
+      if (signal.aborted || closed) exchange.giveUp("aborted");
       else line.enter(exchange);
     });
   return {
@@ -87,8 +101,9 @@ export function createStreamCaller(options: StreamOptions): StreamCaller {
       return answer.kind === "broken" ? answer : await wholeAnswer(answer, bytesMax);
     },
     close: async () => {
-      for (const exchange of line.empty()) exchange.giveUp("aborted");
-      await pool.destroy();
+      closed = true;
+      for (const exchange of [...line.empty(), ...inTheAir.keys()]) exchange.giveUp("aborted");
+      await Promise.all(inTheAir.values());
     },
   };
 }
@@ -113,192 +128,199 @@ export async function wholeAnswer(answer: OpenAnswer, bytesMax: number): Promise
   return { kind: "answer", status, headers, bodyText: whole.toString("utf8"), problem: null };
 }
 
-interface Settle {
+interface Caller {
   resolve(answer: OpenAnswer | Broken): void;
   reject(error: unknown): void;
+  leaveLine(): void;
 }
 
 /** One request on its way. Its head settles once; then its body ends once. */
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange {
   readonly #request: StreamRequest;
-  readonly #idleTimeoutMs: number;
-  readonly #line: SocketLine<Exchange>;
-  readonly #settle: Settle;
-  readonly #body: IncomingBody;
-  readonly #startedMs = performance.now();
+  readonly #origin: URL;
+  readonly #caller: Caller;
+  readonly #clock: CallClock;
   readonly #stopWatching: () => void;
-  #timer: NodeJS.Timeout;
-  #controller: Dispatcher.DispatchController | null = null;
+  readonly #body: IncomingBody;
+  #outgoing: ClientRequest | null = null;
+  #incoming: IncomingMessage | null = null;
   #sent = false;
-  /** Since when the provider is waited for; null while it is not. */
-  #waitingSinceMs: number | null = null;
-  #status: number | null = null;
-  #headers: HttpHeaders = {};
   #receivedBytes = 0;
-  #headSettled = false;
   #over = false;
-  #sourceError: { readonly error: unknown } | null = null;
 
-  constructor(
-    request: StreamRequest,
-    idleTimeoutMs: number,
-    signal: AbortSignal,
-    line: SocketLine<Exchange>,
-    settle: Settle,
-  ) {
+  constructor(request: StreamRequest, options: StreamOptions, signal: AbortSignal, caller: Caller) {
     this.#request = request;
-    this.#idleTimeoutMs = idleTimeoutMs;
-    this.#line = line;
-    this.#settle = settle;
+    this.#origin = new URL(options.origin);
+    this.#caller = caller;
+    const { connectTimeoutMs, idleTimeoutMs } = options;
+    const { timeoutMs, sendWithinMs } = request;
+    this.#clock = new CallClock({ timeoutMs, sendWithinMs, connectTimeoutMs, idleTimeoutMs }, (limit) => {
+      this.giveUp(limit);
+    });
+    this.#stopWatching = watchAbort(signal, () => {
+      this.giveUp("aborted");
+    });
     this.#body = new IncomingBody({
       pause: () => {
-        this.#waitingSinceMs = null;
-        this.#controller?.pause();
+        this.#clock.providerNotDue();
+        this.#incoming?.pause();
       },
       resume: () => {
-        this.#waitForProvider();
-        this.#controller?.resume();
+        this.#clock.providerDue();
+        this.#incoming?.resume();
       },
       cancel: () => {
         this.giveUp("aborted");
       },
     });
-    this.#timer = this.#nextLook();
-    this.#stopWatching = watchAbort(signal, () => {
-      this.giveUp("aborted");
+  }
+
+  /** Opens the socket. @returns when it is gone; never rejects. */
+  start(): Promise<void> {
+    this.#clock.connecting();
+    const isSecure = this.#origin.protocol === "https:";
+    let outgoing: ClientRequest;
+    try {
+      outgoing = (isSecure ? httpsRequest : httpRequest)(this.#requestOptions());
+    } catch (error) {
+      this.#end(this.#broken("not_built", error));
+      return Promise.resolve();
+    }
+    this.#outgoing = outgoing;
+    outgoing.on("socket", (socket) => {
+      socket.setKeepAlive(true, PROBE_AFTER_MS);
+      socket.once(isSecure ? "secureConnect" : "connect", () => {
+        this.#send(outgoing);
+      });
+    });
+    outgoing.on("response", (incoming) => {
+      this.#receive(incoming);
+    });
+    outgoing.on("error", (error) => {
+      this.#end(this.#broken(errorCodeOf(error)?.startsWith("HPE_") === true ? "not_http" : "connection", error));
+    });
+    return new Promise((resolve) => {
+      outgoing.once("close", () => {
+        // An answer may still lie with its reader; one that asks to speak another protocol has no event of its own.
+        if (this.#incoming === null) this.#end(this.#broken("connection", null));
+        resolve();
+      });
     });
   }
 
-  dispatchOptions(): Dispatcher.DispatchOptions {
+  giveUp(because: "aborted" | PassedLimit): void {
+    if (this.#outgoing === null) this.#caller.leaveLine();
+    if (because === "connect_timeout") this.#end({ ...this.#broken("connection", null), errorCode: "ETIMEDOUT" });
+    else this.#end(this.#broken(because, null));
+  }
+
+  #requestOptions(): RequestOptions {
     const { method, path, headers, body } = this.#request;
-    if (body === null || typeof body === "string") return { method, path, headers: [...headers], body };
+    const bytes = body === null || typeof body === "string" ? Buffer.byteLength(body ?? "") : body.bytes;
+    const length = body === null && method !== "POST" ? [] : ["content-length", String(bytes)];
     return {
+      ...urlToHttpOptions(this.#origin),
       method,
       path,
-      headers: [...headers, "content-length", String(body.bytes)],
-      // undici takes any async iterable; its type names only Node's streams.
-      body: this.#chunksOf(body) as unknown as Exclude<Dispatcher.DispatchOptions["body"], undefined>,
+      headers: ["host", this.#origin.host, ...headers, ...length],
+      agent: false,
     };
   }
 
-  giveUp(because: "aborted" | "no_connection" | "deadline" | "idle"): void {
-    if (!this.#sent) this.#line.leave(this);
-    this.#end(this.#broken(because, null));
-    this.#controller?.abort(new Error(because));
-  }
-
-  /** Throwing here is before the first byte. */
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    // The timer may be late itself: a process that was stopped comes back here first.
-    if (!this.#over && this.#passedMs() > this.#request.sendWithinMs) this.giveUp("no_connection");
-    if (!this.#over && !this.#request.maySend()) this.giveUp("aborted");
-    if (this.#over) throw new Error("given up before it was sent");
-    this.#controller = controller;
-    this.#sent = true;
-    this.#waitForProvider();
-    clearTimeout(this.#timer); // it was set for the wait for a socket
-    this.#timer = this.#nextLook();
-  }
-
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
-    if (status < 200 || this.#over) return; // an informational head; the real one follows
-    this.#status = status;
-    this.#headers = headers;
-    this.#waitForProvider();
-    this.#headSettled = true;
-    this.#settle.resolve({ kind: "open", status, headers, body: this.#body });
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  /** The connection is there, and nothing was written to it yet. */
+  #send(outgoing: ClientRequest): void {
+    if (this.#clock.isTooLateToSend()) this.giveUp("no_connection");
+    else if (!this.#over && !this.#request.maySend()) this.giveUp("aborted");
     if (this.#over) return;
-    this.#receivedBytes += chunk.length;
-    this.#waitForProvider();
-    this.#body.push(chunk);
+    this.#sent = true;
+    this.#clock.sent();
+    const { body } = this.#request;
+    if (body === null) outgoing.end();
+    else if (typeof body === "string") outgoing.end(body);
+    else void this.#sendChunks(outgoing, body);
   }
 
-  onResponseEnd(): void {
-    this.#line.ended();
-    this.#end(null);
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#line.ended();
-    this.#end(this.#broken(brokenReason(error), errorCodeOf(error)));
-  }
-
-  /** The caller's chunks on their way to undici, counted; silence of the caller's own source is not the provider's. */
-  async *#chunksOf(body: StreamBody): AsyncGenerator<Uint8Array> {
+  /** Silence of the caller's own source is not the provider's. */
+  async #sendChunks(outgoing: ClientRequest, body: StreamBody): Promise<void> {
     let bytes = 0;
     try {
-      this.#waitingSinceMs = null;
+      this.#clock.providerNotDue();
       for await (const chunk of body.chunks) {
+        if (outgoing.destroyed) return;
         bytes += chunk.length;
         if (bytes > body.bytes) throw wrongLength(body.bytes, `at least ${String(bytes)}`);
-        this.#waitForProvider();
-        yield chunk;
-        this.#waitingSinceMs = null;
+        this.#clock.providerDue();
+        if (!outgoing.write(chunk)) await drained(outgoing);
+        this.#clock.providerNotDue();
       }
       if (bytes !== body.bytes) throw wrongLength(body.bytes, String(bytes));
-      this.#waitForProvider();
+      this.#clock.providerDue();
+      outgoing.end();
     } catch (error) {
-      this.#sourceError ??= { error };
-      throw error;
+      if (this.#incoming !== null) this.#end(this.#broken("connection", null));
+      else if (this.#stop()) this.#caller.reject(error);
     }
   }
 
-  #waitForProvider(): void {
-    this.#waitingSinceMs = performance.now();
+  #receive(incoming: IncomingMessage): void {
+    if (this.#over) return;
+    this.#incoming = incoming;
+    this.#clock.providerDue();
+    incoming.on("data", (chunk: Buffer) => {
+      if (this.#over) return;
+      this.#receivedBytes += chunk.length;
+      this.#clock.providerDue();
+      this.#body.push(chunk);
+    });
+    incoming.on("end", () => {
+      this.#end(null);
+    });
+    incoming.on("error", (error) => {
+      this.#end(this.#broken("connection", error));
+    });
+    const { statusCode: status = 0, headersDistinct: headers } = incoming;
+    this.#caller.resolve({ kind: "open", status, headers, body: this.#body });
   }
 
-  #passedMs(): number {
-    return performance.now() - this.#startedMs;
-  }
-
-  #nextLook(): NodeJS.Timeout {
-    const leftMs = this.#request.timeoutMs - this.#passedMs();
-    const otherMs = this.#sent ? this.#idleLeftMs() : this.#request.sendWithinMs - this.#passedMs();
-    const waitMs = Math.ceil(Math.min(leftMs, otherMs, TIMER_MS_MAX));
-    return setTimeout(
-      () => {
-        this.#look();
-      },
-      Math.max(1, waitMs),
-    );
-  }
-
-  #idleLeftMs(): number {
-    const since = this.#waitingSinceMs;
-    return since === null ? this.#idleTimeoutMs : this.#idleTimeoutMs - (performance.now() - since);
-  }
-
-  #look(): void {
-    if (this.#passedMs() >= this.#request.timeoutMs) this.giveUp("deadline");
-    else if (!this.#sent && this.#passedMs() >= this.#request.sendWithinMs) this.giveUp("no_connection");
-    else if (this.#sent && this.#idleLeftMs() <= 0) this.giveUp("idle");
-    else this.#timer = this.#nextLook();
-  }
-
-  #broken(because: Broken["because"], errorCode: string | null): Broken {
+  #broken(because: Broken["because"], error: unknown): Broken {
     return {
       kind: "broken",
       because,
       sent: this.#sent ? "perhaps" : "no",
-      status: this.#status,
-      headers: this.#headers,
+      status: this.#incoming?.statusCode ?? null,
+      headers: this.#incoming?.headersDistinct ?? {},
       receivedBytes: this.#receivedBytes,
-      errorCode,
+      errorCode: error instanceof Error ? errorCodeOf(error) : null,
     };
   }
 
+  /** @param broken null when the answer came whole. */
   #end(broken: Broken | null): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#stopWatching();
-    if (this.#headSettled) this.#body.end(broken);
-    else if (this.#sourceError !== null) this.#settle.reject(this.#sourceError.error);
-    else this.#settle.resolve(broken ?? this.#broken("connection", null));
+    if (!this.#stop()) return;
+    if (this.#incoming !== null) this.#body.end(broken);
+    else this.#caller.resolve(broken ?? this.#broken("connection", null));
   }
+
+  /** @returns false when it was over already. */
+  #stop(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#clock.stop();
+    this.#stopWatching();
+    this.#outgoing?.destroy(); // also after a whole answer: it may have come before the whole request was taken
+    return true;
+  }
+}
+
+/** Resolves when more can be written, or never again. */
+function drained(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      outgoing.off("drain", done).off("close", done);
+      resolve();
+    };
+    outgoing.on("drain", done).on("close", done);
+  });
 }
 
 function wrongLength(expected: number, came: string): RangeError {

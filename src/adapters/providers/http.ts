@@ -17,7 +17,9 @@ import { SocketLine } from "./socket-line.js";
  * has its good side, since the next call finds the socket; so such a request is refused with an exception, which keeps the socket, and
  * not aborted, which destroys it (tried with undici 7.30). And it needs a bound: see `SocketLine`.
  *
- * `dispatch` is used instead of `request` because the body is collected here anyway, without a stream in between.
+ * `dispatch` is used instead of `request` because the body is collected here anyway, without a stream in between. Never pause it: undici 7
+ * ends the process when the other side closes a connection whose body is paused (nodejs/undici#5360), and what bounds memory here is
+ * the byte cap. Bodies that have to wait for their reader go through `http-stream.ts`, on Node's own client.
  */
 
 export interface HttpOptions {
@@ -251,7 +253,7 @@ export function errorCodeOf(error: Error): string | null {
   return "code" in error && typeof error.code === "string" ? error.code : null;
 }
 
-export function brokenReason(error: Error): Broken["because"] {
+function brokenReason(error: Error): Broken["because"] {
   const code = errorCodeOf(error) ?? "";
   if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") return "idle";
   if (code === "UND_ERR_INVALID_ARG") return "not_built";

@@ -10,6 +10,8 @@ export function jobSentence(job: JobView, nowMs: number): string {
       return `waiting: ${waitingFor(job, nowMs)}${afterText(job)}, ${deadline}`;
     case "running":
       return `running: ${at === "" ? "its call is out" : `${at}, since ${clock(last?.startedMs ?? job.acceptedMs)}`}, ${deadline}`;
+    case "batched":
+      return `batched: ${inBatch(job)}, ${deadline}`;
     case "in_doubt":
       return `in_doubt: ${at} may have been billed, at most ${last?.maxNanoUsd ?? "?"} nano-dollars; settled by policy after its grace, ${deadline}`;
     case "succeeded":
@@ -24,10 +26,20 @@ export function jobSentence(job: JobView, nowMs: number): string {
 
 function waitingFor({ waitsFor }: JobView, nowMs: number): string {
   if (waitsFor === null) return "its execution has ended, the result is being written";
+  if (waitsFor.batchAt !== null)
+    return `waits for ${waitsFor.reason} at ${waitsFor.batchAt.account}/${waitsFor.batchAt.model}, at the latest until ${clock(waitsFor.untilMs)}`;
   const what = waitsFor.limit === null ? waitsFor.reason : `${waitsFor.reason} (${waitsFor.limit})`;
   return waitsFor.untilMs > nowMs
     ? `waits for ${what} until ${clock(waitsFor.untilMs)}`
     : `waits for ${what}, due since ${clock(waitsFor.untilMs)}`;
+}
+
+function inBatch({ batch }: JobView): string {
+  if (batch === null) return "its line is in a batch that the ledger no longer has";
+  const { provider, account, line, percent, expectedMs } = batch;
+  const done = percent === null ? "unknown how much of it is done" : `${String(percent)} % done`;
+  const expected = expectedMs === null ? "not yet submitted" : `expected ${clock(expectedMs)}`;
+  return `waits for ${provider}/${account} batch ${batch.batchId}, line ${String(line)}, ${done}, ${expected}`;
 }
 
 /** The last try, when it has an outcome. */

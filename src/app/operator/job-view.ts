@@ -1,6 +1,8 @@
+import { batchId } from "../../domain/batch/batch.js";
 import { seenWait, type SeenWait } from "../../domain/execution/waits.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
+import type { RouteDecision } from "../../domain/route/route-decision.js";
 import { createRoutePlanner } from "../../domain/route/plan-routes.js";
 import {
   deliveryOf,
@@ -14,10 +16,14 @@ import {
   type Delivery,
   type JobDetail,
   type JobLetter,
+  type AttemptBatch,
   type SeenState,
+  type WaitingRow,
 } from "../../adapters/postgres/operator/job-rows.js";
+import { loadBatch } from "../../adapters/postgres/operator/batch-rows.js";
 import { loadRequests } from "../../adapters/postgres/operator/letter-rows.js";
 import { buildCatalog } from "../build-domain.js";
+import { summaryOf, type BatchSummary } from "./batch-view.js";
 import type { Operator } from "./open-operator.js";
 import { routesOf } from "./stored-routes.js";
 
@@ -27,6 +33,26 @@ export interface WaitsFor {
   readonly untilMs: number;
   /** Key in the config of the limit that it waits for; null where no limit of ours is the reason. */
   readonly limit: string | null;
+  /** Account and model whose batch it waits for; null where another thing is the reason. */
+  readonly batchAt: WaitingRow["batchAt"];
+}
+
+/** The batch that a job's line is in. */
+export interface JobBatch extends Pick<
+  BatchSummary,
+  "batchId" | "provider" | "account" | "state" | "done" | "percent" | "lines" | "expectedMs" | "providerBatchId"
+> {
+  /** Place of the line in it, from 1. */
+  readonly line: number;
+}
+
+/** A try, with how it was made. */
+export interface JobAttempt extends Omit<AttemptLine, "batch"> {
+  readonly attemptId: string;
+  readonly mode: "direct" | "batch";
+  readonly batchId: string | null;
+  readonly line: number | null;
+  readonly providerBatchId: string | null;
 }
 
 /** A job as `jobs show` tells it: the newest generation of its id. */
@@ -45,7 +71,11 @@ export interface JobView {
   readonly deadlineMs: number;
   readonly source: string;
   readonly executionId: string | null;
-  readonly attempts: readonly (AttemptLine & { readonly attemptId: string })[];
+  /** Only in state `batched`. */
+  readonly batch: JobBatch | null;
+  readonly attempts: readonly JobAttempt[];
+  /** Why it was given to a batch or to a call of its own, with the numbers; null where there was nothing to choose. */
+  readonly decision: RouteDecision | null;
   readonly costs: readonly CostLine[];
   readonly letter: { readonly no: number; readonly state: string } | null;
   /** Why the result is not delivered; null unless `delivery` is `undeliverable`. */
@@ -71,6 +101,7 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     letterOfJob(pool, job.key),
     letterOfResult(pool, job.key),
   ]);
+  const current = attempts.find(({ key }) => key.no === job.currentAttemptNo);
   return {
     jobId: job.jobId,
     tenant: job.tenant,
@@ -85,11 +116,45 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     deadlineMs: job.deadlineMs,
     source: job.source,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
-    attempts: attempts.map((attempt) => ({ ...attempt, attemptId: attemptId(attempt.key.day, attempt.key.no) })),
+    batch: job.state === "batched" ? await batchOf(operator, current?.batch ?? null) : null,
+    attempts: attempts.map(jobAttempt),
+    decision: job.decision,
     costs,
     letter: letter === null ? null : { no: letter.no, state: letter.state },
     undeliverable: delivery === "undeliverable" ? refusal : null,
     labels: parseEnvelope(job.envelope).labels,
+  };
+}
+
+function jobAttempt({ batch, ...attempt }: AttemptLine): JobAttempt {
+  return {
+    ...attempt,
+    attemptId: attemptId(attempt.key.day, attempt.key.no),
+    mode: batch === null ? "direct" : "batch",
+    batchId: batch === null ? null : batchId(batch.no),
+    line: batch?.line ?? null,
+    providerBatchId: batch?.providerBatchId ?? null,
+  };
+}
+
+async function batchOf(operator: Operator, place: AttemptBatch | null): Promise<JobBatch | null> {
+  const row = place === null ? null : await loadBatch(operator.pools.durable, place.no);
+  if (place === null || row === null) return null;
+  const { provider, account, state, done, percent, lines, expectedMs, providerBatchId, ...summary } = summaryOf(
+    row,
+    operator.nowMs(),
+  );
+  return {
+    batchId: summary.batchId,
+    provider,
+    account,
+    state,
+    line: place.line,
+    lines,
+    done,
+    percent,
+    expectedMs,
+    providerBatchId,
   };
 }
 
@@ -98,7 +163,7 @@ async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | n
   const reason = endedMs !== null || waits === null ? null : seenWait(waits.forWhat);
   if (reason === null || waits === null) return null;
   const limit = reason === "concurrency" ? await concurrencyLimit(operator, job) : null;
-  return { reason, untilMs: waits.untilMs, limit };
+  return { reason, untilMs: waits.untilMs, limit, batchAt: waits.batchAt };
 }
 
 /** The limit of the account that a router calls next; null when no route is left. */

@@ -1,22 +1,44 @@
 import { readStatus, type LedgerStatus } from "../../adapters/postgres/operator/status-rows.js";
+import type { Config } from "../../config/config.js";
+import { heldAccounts, openBatches } from "../../adapters/postgres/operator/batch-rows.js";
+import { batchesStanding, type BatchesStanding, type StandingTerms } from "./batches-standing.js";
 import type { Operator } from "./open-operator.js";
 
 /** A doubt that stays open longer than this is for a person: every grace has passed many times over. */
 const DOUBT_AGE_MS = 3_600_000;
 /** Records that wait longer are not a busy relay: nobody publishes them, or their topic refuses them. */
 const OUTBOX_AGE_MS = 300_000;
+/** More are not looked at: accounts' caps on open batches keep them far below. */
+const OPEN_BATCHES_MAX = 10_000;
+const STEP_MARGIN_MS = 300_000;
 
 export interface OperatorStatus extends LedgerStatus {
+  readonly batches: BatchesStanding;
   /** What needs a person, in words; empty when nothing does. */
   readonly needs: readonly string[];
 }
 
 export async function statusOf(operator: Operator): Promise<OperatorStatus> {
-  const status = await readStatus(operator.pools.durable, operator.config.postgres.session.deadAfterMs);
-  return { ...status, needs: needsOf(status) };
+  const pool = operator.pools.durable;
+  const [status, open, held] = await Promise.all([
+    readStatus(pool, operator.config.postgres.session.deadAfterMs),
+    openBatches(pool, OPEN_BATCHES_MAX),
+    heldAccounts(pool),
+  ]);
+  const batches = batchesStanding(open, held, status.nowMs, termsOf(operator.config));
+  return { ...status, batches, needs: [...needsOf(status, batches), ...batches.needs] };
 }
 
-function needsOf(status: LedgerStatus): readonly string[] {
+function termsOf({ providers, batching }: Config): StandingTerms {
+  return {
+    // An account that the config no longer has is worked on by nobody.
+    createGraceMs: (account) => providers[account]?.inDoubt.createGraceMs ?? 0,
+    // One step takes as long as the longest transfer.
+    unattendedMs: batching.transferTimeoutMs + STEP_MARGIN_MS,
+  };
+}
+
+function needsOf(status: LedgerStatus, batches: BatchesStanding): readonly string[] {
   const { inDoubt, nowMs } = status;
   const parked = status.letters.filter(({ state }) => state === "parked").reduce((sum, { count }) => sum + count, 0);
   const needs: string[] = [];
@@ -33,7 +55,8 @@ function needsOf(status: LedgerStatus): readonly string[] {
     needs.push(
       `${String(parked)} dead letters are parked after a third failure: sluice dlq ls --where 'state = parked'`,
     );
-  if (status.routers.length === 0 && status.readyRows + status.outboxRecords > 0)
+  const work = status.readyRows + status.batchReadyRows + batches.open + status.outboxRecords;
+  if (status.routers.length === 0 && work > 0)
     needs.push("work waits and no router lives: start one with sluice router");
   if (status.outboxOldestMs !== null && nowMs - status.outboxOldestMs > OUTBOX_AGE_MS)
     needs.push("records have waited for publication for over five minutes: look at Kafka and at the routers' logs");

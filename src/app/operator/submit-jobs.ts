@@ -5,6 +5,7 @@ import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Config } from "../../config/config.js";
 import { clientOptions, withAdmin } from "../../adapters/kafka/topics.js";
 import { resultsTopics } from "./follow-results.js";
+import type { LineDefaults } from "./from-openai-line.js";
 import { readJobLines } from "./job-lines.js";
 import { waitForAnswers, type AnswerReceipt, type StartOffsets } from "./wait-for-answers.js";
 
@@ -16,11 +17,15 @@ export interface SubmitOptions {
   readonly wait: boolean;
   readonly waitMs: number;
   readonly signal: AbortSignal;
+  /** For OpenAI batch lines. */
+  readonly defaults: LineDefaults;
 }
 
 /** What a look through the file found; nothing was sent. */
 export interface FileReport {
   readonly jobs: number;
+  /** Of them: OpenAI batch lines. */
+  readonly openaiLines: number;
   readonly bad: number;
   /** The first bad lines. */
   readonly problems: readonly { readonly line: number; readonly message: string }[];
@@ -38,20 +43,21 @@ const PROBLEMS_MAX = 20;
 const REPLY_TOPICS_MAX = 50;
 const RECORDS_PER_SEND = 500;
 
-export async function checkFile(file: string): Promise<FileReport> {
+export async function checkFile(file: string, defaults: LineDefaults): Promise<FileReport> {
   const problems: { line: number; message: string }[] = [];
   const replyTopics = new Set<string>();
-  let [jobs, bad] = [0, 0];
-  for await (const line of readJobLines(file)) {
+  let [jobs, openaiLines, bad] = [0, 0, 0];
+  for await (const line of readJobLines(file, defaults)) {
     if (line.kind === "bad") {
       bad += 1;
       if (problems.length < PROBLEMS_MAX) problems.push({ line: line.number, message: line.message });
       continue;
     }
     jobs += 1;
+    if (line.job.isOpenai) openaiLines += 1;
     if (line.job.replyTo !== null && replyTopics.size < REPLY_TOPICS_MAX) replyTopics.add(line.job.replyTo);
   }
-  return { jobs, bad, problems, replyTopics: [...replyTopics] };
+  return { jobs, openaiLines, bad, problems, replyTopics: [...replyTopics] };
 }
 
 /**
@@ -109,7 +115,8 @@ async function endsOf(config: Config, topics: readonly string[]): Promise<StartO
   });
 }
 
-async function publishLines(producer: Producer, { file, topic, signal }: SubmitOptions, run: string): Promise<number> {
+async function publishLines(producer: Producer, options: SubmitOptions, run: string): Promise<number> {
+  const { file, topic, signal, defaults } = options;
   let group: { key: string | null; value: string; headers: Record<string, string> }[] = [];
   let sent = 0;
   const send = async (): Promise<void> => {
@@ -118,7 +125,7 @@ async function publishLines(producer: Producer, { file, topic, signal }: SubmitO
     sent += group.length;
     group = [];
   };
-  for await (const line of readJobLines(file)) {
+  for await (const line of readJobLines(file, defaults)) {
     if (signal.aborted) break;
     if (line.kind === "bad")
       throw new Error(`line ${String(line.number)} changed while the file was read: ${line.message}`);

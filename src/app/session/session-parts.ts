@@ -6,12 +6,16 @@ import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
 import type { Journal } from "../../ports/journal.js";
+import type { BatchLedger } from "../../ports/batch-ledger.js";
+import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
+import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
 /** All that a session is made of comes from outside: adapters and the config in a router, the simulated world in the simulation. */
@@ -22,7 +26,7 @@ export interface SessionParts {
 }
 
 export interface SessionPorts {
-  readonly ledger: Ledger;
+  readonly ledger: Ledger & BatchLedger;
   /** Whether a failure of the ledger is trouble that waiting mends. */
   readonly mendable: (error: unknown) => boolean;
   /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
@@ -37,6 +41,8 @@ export interface SessionPorts {
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** By account, of those whose config has batches. */
+  readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
@@ -45,6 +51,8 @@ export interface SessionPorts {
   readonly metrics: Metrics;
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
+  /** For tests: told where in the life of a batch the session is. */
+  readonly reached?: AtPoint;
 }
 
 /** Who hears what a consumer reads and finds. */
@@ -65,6 +73,7 @@ export interface SessionRules {
 export interface SessionSettings {
   readonly beats: { readonly beatMs: number; readonly stopAfterMs: number; readonly deadAfterMs: number };
   readonly accounts: ReadonlyMap<string, AccountSettings>;
+  readonly batching: BatchingSettings;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;
   readonly pending: {
@@ -86,6 +95,8 @@ interface AccountSettings {
   readonly callTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+  /** Null: no batches of this account. */
+  readonly batch: BatchAccountSettings | null;
 }
 
 interface GroupSettings {

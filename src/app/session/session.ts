@@ -14,6 +14,7 @@ import { Stages } from "./stages.js";
 const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
 const EXPIRE_EVERY_MS = 1000;
+const OUTLOOK_EVERY_MS = 5000;
 const DAYS_EVERY_MS = 3_600_000;
 /** Of the shutdown's grace: for what has ended to be written and published. */
 const DRAIN_RESERVE_MS = 5000;
@@ -88,9 +89,9 @@ export class Session {
   async run(signal: AbortSignal): Promise<void> {
     const { ports, settings } = this.#parts;
     const over = AbortSignal.any([signal, this.#over.signal]);
-    const { dispatch, intake, finish } = this.#stages;
+    const { dispatch, intake, finish, batch } = this.#stages;
     const starting = [dispatch.run(), intake.run()];
-    const loops = [...starting, ...this.#loops(over)];
+    const loops = [...starting, batch.run(), ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
     const takingOver = this.#takeOverEarlierWork(over);
@@ -112,6 +113,7 @@ export class Session {
       this.#every(LOAD_EVERY_MS, over, () => this.#lookAtLoad()),
       this.#every(STOPPED_EVERY_MS, over, () => this.#lookAtStopped()),
       this.#every(EXPIRE_EVERY_MS, over, () => this.#expireCalled()),
+      this.#lookAtBatches().then(() => this.#every(OUTLOOK_EVERY_MS, over, () => this.#lookAtBatches())),
       this.#every(sweepAfterMs, over, () => this.#sweepStragglers()),
       this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
     ];
@@ -171,12 +173,14 @@ export class Session {
     finishing: Promise<void>,
   ): Promise<void> {
     const { ledger, clock, log } = this.#parts.ports;
-    const { intake, dispatch, caller, finish, giveBack, relay, keeper } = this.#stages;
+    const { intake, dispatch, caller, finish, giveBack, relay, keeper, batch } = this.#stages;
     const endMs = clock.monotonicMs() + this.#parts.settings.shutdownGraceMs;
     const left = (): number => Math.max(0, endMs - clock.monotonicMs());
-    log.info("router.draining", { inAir: caller.inAir });
+    log.info("router.draining", { inAir: caller.inAir, batchSteps: batch.inAir });
     intake.stop();
     dispatch.stop();
+    // Batches go on at their providers: only the steps that are under way are waited for, and any router takes the next.
+    const batchSteps = batch.drain(Math.max(0, left() - DRAIN_RESERVE_MS));
     await this.#within(
       Math.min(LEAVE_GROUP_MS, left()),
       this.#consumer.stop().catch(() => undefined),
@@ -186,6 +190,7 @@ export class Session {
     while (caller.inAir > 0 && left() > DRAIN_RESERVE_MS) await clock.sleep(IN_AIR_LOOK_MS);
     caller.cut();
     while (caller.inAir > 0 && left() > 0) await clock.sleep(IN_AIR_LOOK_MS);
+    await this.#within(left(), batchSteps);
     finish.close();
     await this.#within(left(), finishing);
     this.#stages.giveUpWaiting();
@@ -255,6 +260,13 @@ export class Session {
   async #lookAtLoad(): Promise<void> {
     await this.#load.look().catch((error: unknown) => {
       this.#parts.ports.log.warn("load.read_failed", { message: messageOf(error) });
+    });
+  }
+
+  /** How long batches take and what still fits. */
+  async #lookAtBatches(): Promise<void> {
+    await this.#stages.outlook.look().catch((error: unknown) => {
+      this.#parts.ports.log.warn("batches.look_failed", { message: messageOf(error) });
     });
   }
 

@@ -6,6 +6,10 @@ import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-rou
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
+import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
+import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
+import { BatchStage } from "../../pipeline/batch/batch-stage.js";
+import { LinePlanner } from "../../pipeline/batch/line-planner.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
@@ -43,14 +47,19 @@ export class Stages {
   readonly caller: Caller;
   readonly dispatch: DispatchStage;
   readonly intake: IntakeStage;
+  readonly batch: BatchStage;
+  readonly outlook: BatchOutlook;
   readonly #parts: StagesParts;
   readonly #planRoutes: PlanRoutes;
+  readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
+  readonly #lines: LinePlanner;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
     const { ports, rules, settings, endSession } = parts;
     this.#parts = parts;
     this.#planRoutes = createRoutePlanner(rules.catalog);
+    this.#batchAccounts = batchAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = new Slots(new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])));
@@ -65,6 +74,9 @@ export class Stages {
       endSession,
     });
     this.caller = this.#wireCaller();
+    this.outlook = this.#wireOutlook();
+    this.batch = this.#wireBatch();
+    this.#lines = this.#wireLines();
     this.dispatch = this.#wireDispatch();
     this.intake = this.#wireIntake();
   }
@@ -140,15 +152,49 @@ export class Stages {
       retry: settings.delivery,
       graceMs: this.#graceMs,
       resultBytesMax: settings.resultBytesMax,
-      answeredBy: ({ route }, version) => {
+      answeredBy: ({ route, batch }, version) => {
         const account = accountOf(route.account);
         return account === undefined
           ? { price: null, otherModel: false }
-          : answeredBy(account, route, version, rules.catalog.prices);
+          : answeredBy(account, route, version, rules.catalog.prices, batch === undefined ? "direct" : "batch");
       },
       checkSchema: ports.checkSchema,
       billing: (account) => accountOf(account)?.facts.billing ?? null,
     };
+  }
+
+  #wireOutlook(): BatchOutlook {
+    const { ports, settings } = this.#parts;
+    const { ledger, clock, metrics } = ports;
+    const tokensMax = [...this.#batchAccounts].map(
+      ([name, account]) => [name, account.settings.enqueuedTokensMax] as const,
+    );
+    return new BatchOutlook({ ledger, settings: settings.batching, tokensMax: new Map(tokensMax), clock, metrics });
+  }
+
+  #wireBatch(): BatchStage {
+    const { reached } = this.#parts.ports;
+    return new BatchStage({
+      ...this.#common(),
+      accounts: this.#batchAccounts,
+      settings: this.#parts.settings.batching,
+      planRoutes: this.#planRoutes,
+      numbers: this.numbers,
+      judge: this.#judgeSettings(),
+      turnaround: () => this.outlook.turnaround,
+      mayStart: this.#mayStart,
+      publish: this.#publish,
+      fenced: this.#fenced,
+      ...(reached === undefined ? {} : { reached }),
+    });
+  }
+
+  #wireLines(): LinePlanner {
+    return new LinePlanner({
+      accounts: this.#batchAccounts,
+      turnaround: () => this.outlook.turnaround,
+      headroomTokens: (account) => this.outlook.headroomTokens(account),
+    });
   }
 
   #wireDispatch(): DispatchStage {
@@ -158,6 +204,7 @@ export class Stages {
       claimSizeMax: delivery.claimSizeMax,
       idlePollMs: delivery.idlePollMs,
       planRoutes: this.#planRoutes,
+      lines: this.#lines,
       numbers: this.numbers,
       slots: this.slots,
       retry: delivery,
@@ -176,7 +223,7 @@ export class Stages {
       ...this.#common(),
       ...this.#groups(),
       renderSettings: rules.renderSettings,
-      planner: new IntakePlanner(rules.admission, this.#planRoutes),
+      planner: new IntakePlanner(rules.admission, this.#planRoutes, this.#lines),
       numbers: this.numbers,
       slots: this.slots,
       inbox,
@@ -230,4 +277,12 @@ export class Stages {
   readonly #fenced = (): void => {
     this.#parts.endSession("fenced");
   };
+}
+
+function batchAccounts({ ports, settings }: SessionParts): ReadonlyMap<string, BatchAccount> {
+  const found = [...settings.accounts].flatMap(([name, { batch }]) => {
+    const provider = ports.batchProviders.get(name);
+    return batch === null || provider === undefined ? [] : [[name, { provider, settings: batch }] as const];
+  });
+  return new Map(found);
 }

@@ -34,6 +34,20 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       }),
     );
   bench
+    .command("batch")
+    .description(
+      "batches at a provider that needs no time: lines/s, CPU and memory from the first publish to the last result",
+    )
+    .option("--lines <number>", "lines, all different", wholeNumber(1000, JOBS_MAX), BATCH_LINES_MAX)
+    .action(
+      context.action(async ({ lines }: { readonly lines: number }) => {
+        const { batchBench } = await import("../../bench/batch-bench.js");
+        const figures = await batchBench(lines, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
     .command("simulator")
     .description("the mock providers: CPU of direct calls beside a bare server, and memory of batches of full size")
     .option("--calls <number>", "direct calls of each provider", wholeNumber(1000, JOBS_MAX), 50_000)

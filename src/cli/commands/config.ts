@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { unpricedBatches } from "../../app/unpriced-batches.js";
 import { unusedKeysOf } from "../../config/load.js";
 import { masked } from "../../config/secrets.js";
 import type { CommandGroup } from "../command-context.js";
@@ -7,17 +8,19 @@ import { EXIT } from "../exit-code.js";
 const TENANT_WARNING = "auth.tenantFrom is body: jobs are believed to be from whom they say";
 
 export const addConfigCommands: CommandGroup = (program, context) => {
-  const config = program.command("config").description("check or show the config");
-  config
+  const group = program.command("config").description("check or show the config");
+  group
     .command("check")
     .description("report every problem of the config file, and keys without effect yet; exit 3 when there is a problem")
     .action(
       context.action(() => {
-        const { environment, auth } = context.config();
+        const config = context.config();
+        const { environment, auth } = config;
         const file = context.configFile();
         const warnings = [
           ...(auth.tenantFrom === "body" ? [TENANT_WARNING] : []),
           ...unusedKeysOf(file).map(({ path, line, message }) => `line ${String(line)}: ${path}: ${message}`),
+          ...unpricedBatches(config),
         ];
         warnings.forEach((warning) => {
           context.note(`${file}: warning: ${warning}`);
@@ -26,7 +29,7 @@ export const addConfigCommands: CommandGroup = (program, context) => {
         return EXIT.done;
       }),
     );
-  config
+  group
     .command("show")
     .description("print the config with every default; secrets are masked")
     .action(

@@ -2,12 +2,14 @@ import type { CommandContext, CommandGroup } from "../command-context.js";
 import { confirmed } from "../confirm.js";
 import { CommandError, EXIT, exitCodeFrom } from "../exit-code.js";
 import { oneOf, wholeNumber } from "../option-values.js";
+import { JOB_MIXES, type JobMix } from "../../demo/job-mix.js";
 import type { RealRun } from "../../demo/real-run.js";
 
 interface DemoFlags {
   readonly jobs?: number;
   readonly kill: number;
   readonly doubt: "retry" | "fail";
+  readonly mode: JobMix;
   readonly keep?: boolean;
   readonly real?: boolean;
   readonly yes?: boolean;
@@ -35,16 +37,22 @@ export const addDemoCommand: CommandGroup = (program, context) => {
       oneOf(["retry", "fail"]),
       "retry" as const,
     )
+    .option(
+      "--mode <mix>",
+      "plain: jobs say nothing; mixed: three of ten want their answer at once, the others may wait for a batch",
+      oneOf(JOB_MIXES),
+      "plain" as const,
+    )
     .option("--keep", "keep the run's folder and say where it is")
     .option("--real", "call real providers with OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY: costs money")
     .option("--yes", "with --real: spend it without asking")
     .action(
       context.action(async (flags: DemoFlags) => {
-        const { kill, doubt, keep = false } = flags;
+        const { kill, doubt, mode: mix, keep = false } = flags;
         const jobs = flags.jobs ?? (flags.real === true ? REAL_JOBS_DEFAULT : JOBS_DEFAULT);
         const real = flags.real === true ? await realRun(flags, jobs, context) : null;
         const { runDemo } = await import("../../demo/run-demo.js");
-        return exitCodeFrom(await runDemo({ jobs, kill, doubt, keep, json: context.json(), real }));
+        return exitCodeFrom(await runDemo({ jobs, kill, doubt, mix, keep, json: context.json(), real }));
       }),
     );
 };
@@ -55,6 +63,11 @@ async function realRun(flags: DemoFlags, jobs: number, context: CommandContext):
     throw new CommandError(
       EXIT.usage,
       "--kill needs the simulator, which counts the calls in the air; leave out --real",
+    );
+  if (flags.mode !== "plain")
+    throw new CommandError(
+      EXIT.usage,
+      "--mode mixed needs the simulator, whose batches end in seconds; leave out --real",
     );
   if (jobs > REAL_JOBS_DEFAULT && flags.yes !== true) {
     const limit = String(REAL_JOBS_DEFAULT);

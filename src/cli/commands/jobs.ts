@@ -1,8 +1,9 @@
 import type { Command } from "commander";
-import type { JobView } from "../../app/operator/job-view.js";
+import type { JobAttempt, JobBatch, JobView } from "../../app/operator/job-view.js";
 import type { JobLine, SeenState } from "../../adapters/postgres/operator/job-rows.js";
+import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
-import { dollarsText, safeText, timeText } from "../display-text.js";
+import { dollarsText, isoOrNull, safeText, spanText, timeText } from "../display-text.js";
 import { CommandError, EXIT, type ExitCode } from "../exit-code.js";
 import { oneOf, wholeNumber } from "../option-values.js";
 import { tableLines } from "../text-table.js";
@@ -20,6 +21,7 @@ const LIST_MAX = 10_000;
 const STATES = [
   "waiting",
   "running",
+  "batched",
   "in_doubt",
   "succeeded",
   "failed",
@@ -77,8 +79,6 @@ async function list(context: CommandContext, { tenant, state, limit }: ListFlags
   return EXIT.done;
 }
 
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
-
 function lineJson({ key: _key, acceptedMs, deadlineMs, endedMs, ...job }: JobLine): Readonly<Record<string, unknown>> {
   return { ...job, acceptedAt: isoOrNull(acceptedMs), deadline: isoOrNull(deadlineMs), endedAt: isoOrNull(endedMs) };
 }
@@ -126,7 +126,7 @@ async function show(context: CommandContext, jobId: string, tenant: string | nul
 }
 
 function viewJson(job: JobView, sentence: string): Readonly<Record<string, unknown>> {
-  const { waitsFor, acceptedMs, endedMs, deadlineMs, attempts, ...rest } = job;
+  const { waitsFor, acceptedMs, endedMs, deadlineMs, attempts, batch, ...rest } = job;
   return {
     sentence,
     ...rest,
@@ -135,6 +135,7 @@ function viewJson(job: JobView, sentence: string): Readonly<Record<string, unkno
     acceptedAt: isoOrNull(acceptedMs),
     endedAt: isoOrNull(endedMs),
     deadline: isoOrNull(deadlineMs),
+    batch: batch === null ? null : batchJson(batch),
     attempts: attempts.map(({ key: _key, startedMs, endedMs: attemptEndedMs, ...attempt }) => ({
       ...attempt,
       startedAt: isoOrNull(startedMs),
@@ -143,17 +144,12 @@ function viewJson(job: JobView, sentence: string): Readonly<Record<string, unkno
   };
 }
 
+function batchJson({ expectedMs, ...batch }: JobBatch): Readonly<Record<string, unknown>> {
+  return { ...batch, expectedAt: isoOrNull(expectedMs) };
+}
+
 function viewLines(job: JobView): readonly string[] {
-  const attempts = job.attempts.map((attempt) => [
-    String(attempt.number),
-    attempt.attemptId,
-    `${attempt.account}/${attempt.model}`,
-    attempt.state,
-    attempt.outcome ?? "-",
-    timeText(attempt.startedMs),
-    attempt.endedMs === null ? "-" : `${String(attempt.endedMs - attempt.startedMs)} ms`,
-    attempt.requestId === null ? "-" : safeText(attempt.requestId),
-  ]);
+  const attempts = job.attempts.map(attemptCells);
   const costs = job.costs.map((cost) => [
     cost.kind,
     cost.billing,
@@ -163,10 +159,57 @@ function viewLines(job: JobView): readonly string[] {
   return [
     `job ${safeText(job.jobId)} of tenant ${job.tenant}, generation ${String(job.generation)}, record ${job.source}`,
     `accepted ${timeText(job.acceptedMs)}, deadline ${timeText(job.deadlineMs)}, execution ${job.executionId ?? "none"}, delivery ${job.delivery}`,
+    ...decisionLines(job.decision),
     ...(attempts.length === 0
       ? []
-      : ["", ...tableLines(["attempt", "id", "route", "state", "outcome", "started", "took", "request"], attempts)]),
+      : [
+          "",
+          ...tableLines(["attempt", "id", "route", "mode", "state", "outcome", "started", "took", "request"], attempts),
+        ]),
     ...(costs.length === 0 ? [] : ["", ...tableLines(["cost", "billing", "paid", "at most"], costs)]),
+  ];
+}
+
+function attemptCells(attempt: JobAttempt): readonly string[] {
+  return [
+    String(attempt.number),
+    attempt.attemptId,
+    `${attempt.account}/${attempt.model}`,
+    attempt.batchId === null ? attempt.mode : `${attempt.mode} ${attempt.batchId} line ${String(attempt.line ?? 0)}`,
+    attempt.state,
+    attempt.outcome ?? "-",
+    timeText(attempt.startedMs),
+    attempt.endedMs === null ? "-" : spanOfCall(attempt.endedMs - attempt.startedMs, attempt.mode),
+    attempt.requestId === null ? "-" : safeText(attempt.requestId),
+  ];
+}
+
+/** A call takes milliseconds, a line of a batch hours. */
+function spanOfCall(ms: number, mode: JobAttempt["mode"]): string {
+  return mode === "batch" ? spanText(ms) : `${String(ms)} ms`;
+}
+
+/** Only what is known of the numbers. */
+function decisionLines(decision: RouteDecision | null): readonly string[] {
+  if (decision === null) return [];
+  const { leftMs, turnaroundP95Ms, fillMs, directMaxNanoUsd, batchMaxNanoUsd, tokens, headroomTokens } =
+    decision.numbers;
+  const span = (name: string, ms: number | null): readonly string[] =>
+    ms === null ? [] : [`${name} ${spanText(Math.max(0, ms))}`];
+  const money = (name: string, nanoUsd: string | null): readonly string[] =>
+    nanoUsd === null ? [] : [`${name} at most ${dollarsText(BigInt(nanoUsd))}`];
+  const numbers = [
+    ...span("time left", leftMs),
+    ...span("turnaround p95", turnaroundP95Ms),
+    ...span("fill", fillMs),
+    ...money("direct", directMaxNanoUsd),
+    ...money("batch", batchMaxNanoUsd),
+    ...(tokens === null ? [] : [`tokens ${String(tokens)}`]),
+    ...(headroomTokens === null ? [] : [`headroom ${String(headroomTokens)} tokens`]),
+  ];
+  return [
+    `decision ${decision.mode} at ${decision.account}/${decision.model}: ${safeText(decision.because)}`,
+    `         ${numbers.join(", ")}`,
   ];
 }
 

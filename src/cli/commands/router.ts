@@ -24,8 +24,13 @@ export const addRouterCommand: CommandGroup = (program, context) => {
           log.close();
         };
         process.on("uncaughtExceptionMonitor", onCrash);
+        const crashAt = context.env["SLUICE_CRASH_AT"];
         try {
-          await runRouter(config, { log, signal: context.signal, ...(name === undefined ? {} : { name }) });
+          await runRouter(config, {
+            ...{ log, signal: context.signal },
+            ...(name === undefined ? {} : { name }),
+            ...(crashAt === undefined ? {} : { crashAt }),
+          });
         } finally {
           process.off("uncaughtExceptionMonitor", onCrash);
           log.close();

@@ -30,6 +30,16 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
     routers: status.routers,
     stoppedPartitions: status.stopped.map(({ sinceMs, ...partition }) => ({ ...partition, ageMs: age(sinceMs) })),
     waiting: { rows: status.readyRows, oldestRunnableAgeMs: age(status.oldestRunnableMs) },
+    batches: {
+      live: status.batches.live,
+      inDoubt: status.batches.inDoubt,
+      overdue: status.batches.overdue,
+      waitingLines: status.batchReadyRows,
+      heldAccounts: status.batches.held.map(({ untilMs, ...held }) => ({
+        ...held,
+        until: new Date(untilMs).toISOString(),
+      })),
+    },
     outbox: { records: status.outboxRecords, oldestAgeMs: age(status.outboxOldestMs) },
     inDoubt: {
       open: status.inDoubt.open,
@@ -45,7 +55,7 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
 }
 
 function statusLines(status: OperatorStatus): readonly string[] {
-  const { inDoubt, letters, routers, stopped } = status;
+  const { batches, inDoubt, letters, routers, stopped } = status;
   const ago = (ms: number | null): string => (ms === null ? "" : `, the oldest ${secondsText(status.nowMs - ms)}`);
   return [
     `routers      ${routers.length === 0 ? "none lives" : routers.map(({ name, session, beatAgeMs }) => `${name} (session ${String(session)}, beat ${secondsText(beatAgeMs)} ago)`).join(", ")}`,
@@ -55,6 +65,7 @@ function statusLines(status: OperatorStatus): readonly string[] {
           `stopped      ${stopped.map(({ topic, partition, cause, next, sinceMs }) => `${topic} ${String(partition)} at ${String(next)} (${cause}, ${secondsText(status.nowMs - sinceMs)} ago)`).join(", ")}`,
         ]),
     `waiting      ${String(status.readyRows)} executions${ago(status.oldestRunnableMs)}${status.oldestRunnableMs === null ? "" : " overdue"}`,
+    `batches      ${String(batches.live)} live, ${String(batches.inDoubt)} in doubt, ${String(batches.overdue)} overdue; ${String(status.batchReadyRows)} executions wait for one`,
     `outbox       ${String(status.outboxRecords)} records${ago(status.outboxOldestMs)}`,
     `in doubt     ${String(inDoubt.open)} in their grace, ${String(inDoubt.settled)} settled with open cost, at most ${dollarsText(BigInt(inDoubt.maxNanoUsd))}${ago(inDoubt.oldestMs)}`,
     `dead letters ${letters.length === 0 ? "none open" : letters.map(({ code, state, count }) => `${String(count)} ${code}${state === "parked" ? " (parked)" : ""}`).join(", ")}`,

@@ -1,11 +1,15 @@
 import type { Finding } from "./finding.js";
 import { moneyField, numberField, parseObject, textField } from "./json-fields.js";
 
-/** One row of the provider's bill: what one call really cost. */
+/** One row of the provider's bill: what one call, or one line of a batch, really cost. */
 export interface BillRow {
   readonly requestId: string | null;
   /** The gateway's attempt id as the provider saw it, null when the call named none. */
   readonly attempt: string | null;
+  /** `direct` or `batch`. */
+  readonly mode: string | null;
+  /** The provider's name for the batch; null for a call. */
+  readonly batch: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
   readonly outputTokens: number | null;
@@ -37,6 +41,8 @@ function toBillRow(line: string): BillRow | null {
   return {
     requestId: textField(value, "requestId"),
     attempt: textField(value, "attempt"),
+    mode: textField(value, "mode"),
+    batch: textField(value, "batch"),
     inputTokens: numberField(value, "inputTokens"),
     cachedInputTokens: numberField(value, "cachedInputTokens"),
     outputTokens: numberField(value, "outputTokens"),

@@ -1,4 +1,5 @@
 import type { BillRow } from "./bill-row.js";
+import { checkBatches } from "./check-batches.js";
 import { jobKey } from "./check-results.js";
 import { parseCost } from "./cost-record.js";
 import type { CostRecord } from "./cost-record.js";
@@ -26,6 +27,10 @@ export interface CostsReport {
   readonly savedBySharingNanoUsd: bigint;
   /** List price of jobs that were served from an earlier answer. */
   readonly savedByCacheNanoUsd: bigint;
+  /** List price less what was paid for jobs that were served by a line of a batch of their own. */
+  readonly savedByBatchNanoUsd: bigint;
+  /** Batches that the bill has a line of. */
+  readonly batches: number;
   readonly inDoubt: readonly DoubtfulAttempt[];
   readonly inDoubtBilledNanoUsd: bigint;
   readonly costRepeats: number;
@@ -42,7 +47,7 @@ export function checkCosts(
 ): CostsReport {
   const findings: Finding[] = [];
   const { costs, costRepeats } = distinctCosts(records, findings);
-  findings.push(...checkJobs(costs, answered));
+  findings.push(...checkJobs(costs, answered), ...checkBatches(costs));
   const { inDoubt } = checkAttempts(costs, bill, findings);
   const costNanoUsd = sum(costs, (cost) => cost.nanoUsd ?? 0n);
   const billNanoUsd = bill === null ? null : sum(bill, (row) => row.nanoUsd);
@@ -58,10 +63,18 @@ export function checkCosts(
     listNanoUsd: sum(costs, (cost) => cost.listNanoUsd),
     savedBySharingNanoUsd: sum(costs, (cost) => (cost.billing === "shared" ? cost.listNanoUsd : 0n)),
     savedByCacheNanoUsd: sum(costs, (cost) => (cost.billing === "cached" ? cost.listNanoUsd : 0n)),
+    savedByBatchNanoUsd: sum(costs, savedByBatch),
+    batches: new Set((bill ?? []).flatMap((row) => (row.batch === null ? [] : [row.batch]))).size,
     inDoubt,
     inDoubtBilledNanoUsd,
     costRepeats,
   };
+}
+
+/** The list price stands on records that served a job; a line that served nobody has saved nothing. */
+function savedByBatch({ mode, billing, nanoUsd, listNanoUsd }: CostRecord): bigint {
+  const served = mode === "batch" && billing === "charged" && listNanoUsd > 0n;
+  return served && nanoUsd !== null ? listNanoUsd - nanoUsd : 0n;
 }
 
 function distinctCosts(
@@ -125,6 +138,10 @@ function checkJob(result: ResultRecord, costs: readonly CostRecord[]): readonly 
   if (result.costId !== cost.costId) {
     const detail = `the result names cost ${result.costId ?? "none"}, the costs topic has ${cost.costId}`;
     return [{ kind: "missing_cost", jobId: result.jobId, detail }];
+  }
+  if (result.mode !== cost.mode || result.batchId !== cost.batchId) {
+    const detail = `the result says ${modeText(result)}, its cost record ${modeText(cost)}`;
+    return [{ kind: "wrong_mode", jobId: result.jobId, detail }];
   }
   if (result.costNanoUsd === cost.nanoUsd) return [];
   const detail = `the result says ${moneyText(result.costNanoUsd)}, its cost record ${moneyText(cost.nanoUsd)} nano-dollars`;
@@ -250,6 +267,11 @@ function checkSettled(
     ];
   }
   const findings: Finding[] = [];
+  if (charge.mode !== row.mode || charge.providerBatchId !== row.batch) {
+    const booked = modeText({ mode: charge.mode, batchId: charge.providerBatchId });
+    const detail = `attempt ${attemptId}: booked as ${booked}, billed as ${modeText({ mode: row.mode, batchId: row.batch })}`;
+    findings.push({ kind: "wrong_mode", jobId: charge.jobId, detail });
+  }
   if (booked !== row.nanoUsd) {
     const detail = `attempt ${attemptId}: booked ${String(booked)}, billed ${String(row.nanoUsd)} nano-dollars`;
     findings.push({ kind: "wrong_cost", jobId: charge.jobId, detail });
@@ -272,6 +294,10 @@ function differingTokens(charge: CostRecord, row: BillRow): string | null {
 
 function sum<Item>(items: readonly Item[], amount: (item: Item) => bigint): bigint {
   return items.reduce((total, item) => total + amount(item), 0n);
+}
+
+function modeText({ mode, batchId }: { readonly mode: string | null; readonly batchId: string | null }): string {
+  return batchId === null ? (mode ?? "no mode") : `${mode ?? "no mode"} in ${batchId}`;
 }
 
 function moneyText(amount: bigint | null): string {

@@ -15,6 +15,8 @@ export interface ResultsReport {
   /** Second copies with equal key, value and `ce_id`: allowed, since delivery is at least once. */
   readonly repeats: number;
   readonly failed: number;
+  /** Of these, those whose deadline passed. */
+  readonly expired: number;
   readonly served: ReadonlyMap<string, number>;
 }
 
@@ -22,6 +24,8 @@ export interface ResultsReport {
 export interface AnswerRules {
   /** Error codes that a failed result may have in this run; any other failure is an objection. */
   readonly failureCodesAllowed: ReadonlySet<string>;
+  /** Whether jobs that may not wait for a batch may miss their time. */
+  readonly directMayExpire: boolean;
   /** Whether answers carry the digest of their prompt; real providers put none in, so that there has to be a text and no more. */
   readonly digests: boolean;
 }
@@ -47,6 +51,7 @@ export function checkResults(
   const { answered, duplicates, repeats } = onePerJob(results, findings);
   const served = new Map<string, number>();
   let failed = 0;
+  let expired = 0;
   for (const [key, job] of jobs) {
     const result = answered.get(key);
     if (result === undefined) {
@@ -59,10 +64,11 @@ export function checkResults(
     }
     findings.push(...checkEnvelope(job, result), ...checkOutcome(job, result, prompts, rules));
     if (result.status !== "succeeded") failed += 1;
+    if (result.status === "expired") expired += 1;
     if (result.served !== null) served.set(result.served, (served.get(result.served) ?? 0) + 1);
   }
   findings.push(...sharedResultIds(answered));
-  return { findings, answered, lost: jobs.size - answered.size, duplicates, repeats, failed, served };
+  return { findings, answered, lost: jobs.size - answered.size, duplicates, repeats, failed, expired, served };
 }
 
 function readable(
@@ -158,16 +164,17 @@ function checkOutcome(
   job: PublishedJob,
   result: ResultRecord,
   prompts: ReadonlyMap<string, string>,
-  { failureCodesAllowed, digests }: AnswerRules,
+  { failureCodesAllowed, directMayExpire, digests }: AnswerRules,
 ): readonly Finding[] {
   switch (result.status) {
     case "succeeded":
-      return checkAnswer(job, result, digests ? prompts : null);
+      return [...checkMode(job, result), ...checkAnswer(job, result, digests ? prompts : null)];
     case "failed":
     case "expired":
     case "cancelled": {
       const code = result.errorCode ?? "no code";
       if (failureCodesAllowed.has(code)) return [];
+      if (directMayExpire && job.direct && OUT_OF_TIME.has(code)) return [];
       return [
         { kind: "failed_result", jobId: job.jobId, detail: `${placeOf(result.record)}: ${result.status}, ${code}` },
       ];
@@ -175,6 +182,15 @@ function checkOutcome(
     default:
       return [{ kind: "unknown_status", jobId: job.jobId, detail: `${placeOf(result.record)}: ${result.status}` }];
   }
+}
+
+const OUT_OF_TIME: ReadonlySet<string> = new Set(["DEADLINE_EXCEEDED", "NO_ROUTE_IN_TIME"]);
+
+/** A job that may not wait for a batch may be served by the answer of one that has ended, or by another job's, not by a line of its own. */
+function checkMode(job: PublishedJob, { mode, served, batchId, record }: ResultRecord): readonly Finding[] {
+  if (!job.direct || served !== "call" || mode === "direct") return [];
+  const detail = `${placeOf(record)}: asked for a call of its own, served by ${batchId ?? mode ?? "no mode"}`;
+  return [{ kind: "wrong_mode", jobId: job.jobId, detail }];
 }
 
 /** `prompts` null: answers carry no digest. */

@@ -17,6 +17,8 @@ export interface ReaderInput {
   readonly billText: string | null;
   /** Error codes that a failed result may have in this run; any other failure is a finding. */
   readonly failureCodesAllowed: ReadonlySet<string>;
+  /** Whether jobs that may not wait for a batch may miss their time: the router was away. */
+  readonly directMayExpire: boolean;
 }
 
 /** What the reader saw. `findings` is empty exactly when everything holds. Money in nano-dollars. */
@@ -28,7 +30,9 @@ export interface ReaderReport extends Omit<CostsReport, "findings"> {
   readonly lost: number;
   readonly duplicates: number;
   readonly repeats: number;
+  /** Jobs that did not succeed, those that expired among them. */
   readonly failed: number;
+  readonly expired: number;
   readonly deadLetters: number;
   readonly malformed: number;
   readonly billRows: number;
@@ -40,7 +44,8 @@ export interface ReaderReport extends Omit<CostsReport, "findings"> {
 export function check(input: ReaderInput): ReaderReport {
   const { billText } = input;
   const { rows, findings: billFindings } = billText === null ? { rows: null, findings: [] } : parseBill(billText);
-  const rules = { failureCodesAllowed: input.failureCodesAllowed, digests: billText !== null };
+  const { failureCodesAllowed, directMayExpire } = input;
+  const rules = { failureCodesAllowed, directMayExpire, digests: billText !== null };
   const results = checkResults(input.published.jobs, input.results, rules);
   const costs = checkCosts(input.costs, rows, results.answered);
   const letters = checkDeadLetters(input.published, input.deadLetters, results.answered);
@@ -53,6 +58,7 @@ export function check(input: ReaderInput): ReaderReport {
     duplicates: results.duplicates,
     repeats: results.repeats,
     failed: results.failed,
+    expired: results.expired,
     deadLetters: letters.deadLetters,
     malformed: input.published.malformedDigests.length,
     billRows: rows?.length ?? 0,

@@ -12,6 +12,9 @@ export interface CostRecord {
   readonly jobId: string | null;
   readonly generation: number | null;
   readonly attemptId: string | null;
+  readonly mode: string | null;
+  readonly batchId: string | null;
+  readonly providerBatchId: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
   readonly outputTokens: number | null;
@@ -39,6 +42,9 @@ export function parseCost(record: TopicRecord): CostRecord | null {
     jobId: textField(value, "jobId"),
     generation: numberField(value, "generation"),
     attemptId: textField(value, "attemptId"),
+    mode: textField(value, "mode"),
+    batchId: textField(value, "batchId"),
+    providerBatchId: textField(value, "providerBatchId"),
     inputTokens: numberField(value, "inputTokens"),
     cachedInputTokens: numberField(value, "cachedInputTokens"),
     outputTokens: numberField(value, "outputTokens"),

@@ -23,6 +23,8 @@ export type FindingKind =
   | "second_charge"
   | "wrong_cost"
   | "wrong_tokens"
+  | "wrong_mode"
+  | "wrong_batch"
   | "charge_without_attempt"
   | "charge_without_bill"
   | "suspect_cost"

@@ -6,6 +6,8 @@ export interface PublishedJob {
   readonly jobId: string;
   readonly tenant: string;
   readonly format: string;
+  /** It may not wait for a batch. */
+  readonly direct: boolean;
   /** See `promptDigest`. */
   readonly promptDigest: string;
   /** The record's key in base64, null without one. */
@@ -63,6 +65,7 @@ function toPublishedJob(value: unknown, lineNumber: number): PublishedJob {
     jobId: text("jobId"),
     tenant: text("tenant"),
     format: text("format"),
+    direct: row?.["direct"] === true,
     promptDigest: text("promptDigest"),
     key: row === null ? null : textField(row, "key"),
     correlation: text("correlation"),

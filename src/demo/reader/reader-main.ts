@@ -24,6 +24,7 @@ async function main(): Promise<number> {
       results: { type: "string", multiple: true },
       costs: { type: "string" },
       "dead-letters": { type: "string", multiple: true },
+      "direct-may-expire": { type: "boolean", default: false },
       "allow-failure": { type: "string", multiple: true, default: [] },
     },
   });
@@ -38,7 +39,7 @@ async function main(): Promise<number> {
     deadLetters === undefined
   ) {
     process.stderr.write(
-      "usage: reader-main --brokers A,B --list FILE (--bill FILE | --no-bill) --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …]\n",
+      "usage: reader-main --brokers A,B --list FILE (--bill FILE | --no-bill) --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …] [--direct-may-expire]\n",
     );
     return 2;
   }
@@ -54,6 +55,7 @@ async function main(): Promise<number> {
     deadLetters: records.filter((record) => deadLetters.includes(record.topic)),
     billText: bill === undefined ? null : await readFile(bill, "utf8"),
     failureCodesAllowed: new Set(values["allow-failure"]),
+    directMayExpire: values["direct-may-expire"],
   });
   process.stdout.write(`${reportJson(report)}\n`);
   return report.findings.length === 0 ? 0 : 1;

@@ -12,6 +12,8 @@ export interface ResultRecord {
   readonly status: string;
   readonly format: string | null;
   readonly served: string | null;
+  readonly mode: string | null;
+  readonly batchId: string | null;
   readonly errorCode: string | null;
   /** All texts of the answer, joined; null without an answer. */
   readonly answerText: string | null;
@@ -40,6 +42,8 @@ export function parseResult(record: TopicRecord): ResultRecord | null {
     status,
     format: textField(value, "format"),
     served: textField(value, "served"),
+    mode: textField(value, "mode"),
+    batchId: textField(value, "batchId"),
     errorCode: error === null ? null : textField(error, "code"),
     answerText: answerText(asObject(value["body"])),
     costId: cost === null ? null : textField(cost, "costId"),

@@ -1,4 +1,5 @@
 import type { ProviderError } from "../failure.js";
+import type { LedgerKey } from "../ids.js";
 
 /** A batch as its provider tells of it, in our words. */
 
@@ -78,6 +79,8 @@ export interface LineFault {
   readonly lineNumber: number;
   /** The provider's error code; null: none. */
   readonly code: string | null;
+  /** Which attempt of ours it is; only there once it was looked up. Places shift when lines end, this does not. */
+  readonly attempt?: LedgerKey;
 }
 
 /** What the provider's own answer says of a batch. */
@@ -106,4 +109,15 @@ export interface ResultPart {
   readonly part: "results" | "errors" | "inline";
   /** The file's id, else the batch's. */
   readonly ref: string;
+}
+
+/** A place between two lines. Plain numbers, to be stored. */
+export interface ResultsCursor {
+  /** Index into `parts`. */
+  readonly part: number;
+  /** Of the part, uncompressed. */
+  readonly byteOffset: number;
+  readonly lineNumber: number;
+  /** CRC-32 of all bytes before it: a provider that writes the same results in another order on the next read is noticed. */
+  readonly checksum: number;
 }

@@ -21,6 +21,10 @@ export type FoundState =
   | { readonly kind: "running" }
   /** Nothing happens before `untilMs`. `doubtMaxNanoUsd`: what the call in doubt may have cost; null: none is in doubt. */
   | { readonly kind: "waits"; readonly untilMs: EpochMs; readonly doubtMaxNanoUsd: bigint | null }
+  /** It waits for a batch; a job that must not wait turns it into a call of its own. */
+  | { readonly kind: "pooled" }
+  /** A line of a batch that is expected to end by `untilMs`. */
+  | { readonly kind: "batched"; readonly untilMs: EpochMs }
   | { readonly kind: "answered"; readonly atMs: EpochMs }
   | { readonly kind: "over" };
 
@@ -31,6 +35,8 @@ export interface Joiner {
   readonly cacheMaxAgeMs: number | null;
   /** Most that an identical call in doubt may have cost for another to be made beside it, nano-dollars; null: none may. */
   readonly riskNanoUsd: bigint | null;
+  /** Whether it may wait for a batch at all. */
+  readonly mayWaitForBatch: boolean;
 }
 
 export type Choice<Found extends FoundExecution> =
@@ -49,14 +55,17 @@ export function chooseExecution<Found extends FoundExecution>(
 ): Choice<Found> {
   const answered = newestAnswer(found, job, nowMs);
   if (answered !== null) return { kind: "take", execution: answered };
-  const live = found.filter(({ now }) => now.kind === "running" || now.kind === "waits");
+  const live = found.filter(({ now }) => now.kind !== "answered" && now.kind !== "over");
   const ordinary = found.find(({ lane }) => lane === LANE.ordinary);
   const express = found.find(({ lane }) => lane === LANE.express);
   const joined =
     live.find(({ lane, now }) => lane === LANE.ordinary && answersInTime(now, job)) ??
-    live.find(({ lane }) => lane === LANE.express);
+    live.find(({ lane, now }) => lane === LANE.express && (now.kind !== "batched" || answersInTime(now, job)));
   if (joined !== undefined) return { kind: "take", execution: joined };
   if (ordinary === undefined) return { kind: "again" };
+  // Both lanes' calls are out, and the express one in a batch that ends too late: there is no third lane.
+  if (express !== undefined && live.includes(express) && live.includes(ordinary))
+    return { kind: "take", execution: express };
   return live.includes(ordinary)
     ? { kind: "open", lane: LANE.express, instead: express ?? null }
     : { kind: "open", lane: LANE.ordinary, instead: ordinary };
@@ -78,7 +87,8 @@ function newestAnswer<Found extends FoundExecution>(
 }
 
 /** A doubt that may not be paid beside is waited for, deadline or not: `fail` never pays twice. */
-function answersInTime(now: FoundState, { deadlineMs, riskNanoUsd }: Joiner): boolean {
+function answersInTime(now: FoundState, { deadlineMs, riskNanoUsd, mayWaitForBatch }: Joiner): boolean {
+  if (now.kind === "batched") return mayWaitForBatch && now.untilMs < deadlineMs;
   if (now.kind !== "waits" || now.untilMs < deadlineMs) return true;
   return now.doubtMaxNanoUsd !== null && (riskNanoUsd === null || now.doubtMaxNanoUsd > riskNanoUsd);
 }

@@ -13,6 +13,26 @@ export const EVENT_KINDS = {
   "position.truncated": "critical",
   "position.other_topic": "critical",
   "position.gap": "critical",
+  "batch.submitted": "info",
+  "batch.ended": "info",
+  /** The provider takes it not at all; its lines are decided anew. */
+  "batch.refused": "warning",
+  /** Its creation was sent and not answered. */
+  "batch.doubt": "warning",
+  /** It was found at the provider after such a doubt. */
+  "batch.adopted": "warning",
+  /** More than one batch at the provider may be it: a person has to look. */
+  "batch.held": "critical",
+  /** It should have ended long ago, is no longer there, or says what this version does not know. */
+  "batch.stuck": "critical",
+  /** A result that nobody asked for. */
+  "batch.unknown_line": "critical",
+  /** Lines whose results the provider has lost. */
+  "batch.lines_lost": "critical",
+  /** A batch whose creation was given up turned up all the same. */
+  "batch.orphan_found": "critical",
+  /** Two different results for one line; the first stands. */
+  "result.conflict": "critical",
   "operator.cancelled": "info",
   "operator.replayed": "info",
   "operator.discarded": "info",
@@ -29,6 +49,8 @@ export interface GatewayEvent {
   readonly tenant: string | null;
   readonly jobId: string | null;
   readonly generation: number | null;
+  /** Only there when it is about a batch: our name for it. */
+  readonly batchId?: string;
   readonly provider: string | null;
   readonly account: string | null;
   /** Facts as text: numbers decimal, times ISO 8601. */

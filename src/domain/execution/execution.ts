@@ -1,6 +1,7 @@
 import type { AttemptOutcome, Failure } from "../failure.js";
 import type { LedgerKey, EpochMs } from "../ids.js";
-import type { RequestFormat, RoutePolicy } from "../job/job.js";
+import type { JobMode, RequestFormat, RoutePolicy } from "../job/job.js";
+import type { RouteDecision } from "../route/route-decision.js";
 import type { ProviderKind } from "../route/route.js";
 import type { Usage } from "../cost/usage.js";
 import type { WaitReason } from "./waits.js";
@@ -20,11 +21,12 @@ export const EXECUTION_TRANSITIONS = {
 export type ExecutionState = keyof typeof EXECUTION_TRANSITIONS;
 
 /**
- * States of an attempt. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
+ * States of an attempt. `batched`: a line of a batch, whose state says how far it is, from its binding to its outcome. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
  * from `in_doubt` and `settled` too; the first one stands.
  */
 export const ATTEMPT_TRANSITIONS = {
   sending: ["answered", "failed", "not_sent", "in_doubt"],
+  batched: ["answered", "failed", "not_sent"],
   in_doubt: ["answered", "failed", "settled"],
   settled: ["answered", "failed"],
   answered: [],
@@ -56,6 +58,8 @@ export interface AttemptIntent {
   /** Upper bound of what the call may cost, nano-dollars. */
   readonly maxNanoUsd: bigint;
   readonly startedAtMs: EpochMs;
+  /** Only there for a line of a batch. */
+  readonly batchNo?: number;
 }
 
 /** One finished try, as results and `jobs show` list it. */
@@ -65,7 +69,9 @@ export interface AttemptSummary {
   readonly provider: ProviderKind;
   readonly account: string;
   readonly model: string;
-  readonly mode: "direct";
+  readonly mode: "direct" | "batch";
+  /** Only there for a line of a batch: ours, and the provider's name for it. */
+  readonly batch?: { readonly no: number; readonly providerBatchId: string | null };
   readonly outcome: AttemptOutcome;
   readonly providerRequestId: string | null;
   readonly startedAtMs: EpochMs;
@@ -93,6 +99,8 @@ export interface AnswerFacts {
   readonly listNanoUsd: string;
   readonly priceVersion: string;
   readonly attempt: AttemptSummary;
+  /** Only there where there was something to choose between a batch and a call of its own. */
+  readonly decision?: RouteDecision;
   /** Whether identical requests may be served from it (no refusal, not truncated, cost known). */
   readonly cacheable: boolean;
 }
@@ -115,7 +123,11 @@ export interface WaitingExecution {
   readonly doubtful: AttemptIntent | null;
   /** Over the jobs that still wait for it. */
   readonly latestDeadlineMs: EpochMs;
+  /** Over the same: a batch serves them all only if it ends by then. */
+  readonly nearestDeadlineMs: EpochMs;
   readonly maxCostNanoUsd: bigint | null;
+  /** What the job that opened it asks for, or `direct` once one joined that must not wait. */
+  readonly mode: JobMode;
 }
 
 export interface TryAgain {

@@ -1,4 +1,5 @@
-import type { AnswerFacts } from "../execution/execution.js";
+import { batchId } from "../batch/batch.js";
+import type { AnswerFacts, AttemptSummary } from "../execution/execution.js";
 import type { LedgerKey } from "../ids.js";
 import { NO_USAGE, type Usage } from "../cost/usage.js";
 import { attemptId, costId } from "../job/ids.js";
@@ -25,9 +26,11 @@ export interface CostRecord {
   readonly account: string;
   readonly model: string;
   readonly modelVersion: string | null;
-  readonly mode: "direct";
-  readonly batchId: null;
-  readonly providerBatchId: null;
+  readonly mode: "direct" | "batch";
+  /** Of the attempt that answered, also where another job paid for it; null: a call of its own. */
+  readonly batchId: string | null;
+  /** On the record of the charge itself. */
+  readonly providerBatchId: string | null;
   readonly providerRequestId: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
@@ -104,6 +107,14 @@ export function usageFields(usage: Usage): Usage {
   };
 }
 
+/** How an attempt was made, in the words of records. */
+export function modeFields({
+  mode,
+  batch,
+}: Pick<AttemptSummary, "mode" | "batch">): Pick<CostRecord, "mode" | "batchId"> {
+  return { mode, batchId: batch === undefined ? null : batchId(batch.no) };
+}
+
 /** The record of a job that an answer served. `billing` says how: by its own call, a shared one, or the cache. */
 export function servedCost(input: {
   readonly billing: "charged" | "shared" | "cached";
@@ -128,9 +139,8 @@ export function servedCost(input: {
     account: facts.account,
     model: facts.model,
     modelVersion: facts.modelVersion,
-    mode: "direct",
-    batchId: null,
-    providerBatchId: null,
+    ...modeFields(attempt),
+    providerBatchId: own ? (attempt.batch?.providerBatchId ?? null) : null,
     providerRequestId: own ? attempt.providerRequestId : null,
     ...(own ? usageFields(facts.usage) : NO_USAGE),
     priceVersion: facts.priceVersion,

@@ -10,6 +10,8 @@ export interface Envelope {
   readonly deadlineMs: number;
   readonly requestHash: string;
   readonly model: string;
+  /** Only there when true: the result says all that decided about its route. */
+  readonly explain?: boolean;
   readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
 }
 
@@ -23,6 +25,7 @@ export function renderEnvelope(job: AdmittedJob): string {
     deadlineMs: job.deadlineMs,
     requestHash: job.executionKey.toString("hex"),
     model: job.policy.model,
+    ...(job.explain ? { explain: true } : {}),
     source: job.record,
   };
   return JSON.stringify(envelope);

@@ -27,7 +27,7 @@ export function eventDocument(event: GatewayEvent, eventId: string): EventDocume
     tenant: event.tenant,
     jobId: event.jobId,
     generation: event.generation,
-    batchId: null,
+    batchId: event.batchId ?? null,
     provider: event.provider,
     account: event.account,
     detailsJson: Object.keys(event.details).length === 0 ? null : JSON.stringify(event.details),

@@ -2,7 +2,9 @@ import type { EpochMs, LedgerKey } from "../ids.js";
 import type { AdmittedJob } from "../job/job.js";
 import type { ErrorCode, Failure } from "../failure.js";
 import type { AttemptIntent, AttemptSummary, EndedState, ServedAnswer } from "../execution/execution.js";
+import type { PooledLine } from "../batch/queued-line.js";
 import type { Usage } from "../cost/usage.js";
+import type { RouteDecision } from "../route/route-decision.js";
 import type { GatewayEvent } from "../event/event.js";
 
 /** The original record, kept for a dead letter. Headers as JSON text: `[[name, base64], …]`. */
@@ -17,6 +19,10 @@ export interface IntakeJob {
   readonly record: KeptRecord;
   /** The call to make if this job opens an execution; null: it waits as a row. */
   readonly intent: AttemptIntent | null;
+  /** What it waits as if this job opens an execution for a batch. Never beside an intent. */
+  readonly pooled?: PooledLine;
+  /** Only there where there was something to choose. */
+  readonly decision?: RouteDecision;
   /** Most that an identical call in doubt may have cost for another to be made beside it, nano-dollars; null: none may. */
   readonly riskNanoUsd: bigint | null;
 }
@@ -125,6 +131,8 @@ export interface LateCost {
   readonly execution: LedgerKey;
   readonly payer: { readonly jobId: string; readonly generation: number; readonly envelope: string } | null;
   readonly attempt: AttemptIntent;
+  /** Only there for a line of a batch that the provider has a name for. */
+  readonly providerBatchId?: string | null;
   readonly billing: "in_doubt" | "waste" | "charged";
   readonly nanoUsd: bigint | null;
   readonly usage: Usage;

@@ -1,15 +1,24 @@
 import type { CostRow, EndingJob, JobEnd, LateCost, Outgoing, RenderedEnd, Renderer } from "./outgoing.js";
-import type { AttemptSummary } from "../execution/execution.js";
+import type { AnswerFacts, AttemptSummary } from "../execution/execution.js";
 import { ERROR_CODES } from "../failure.js";
 import { NO_USAGE } from "../cost/usage.js";
 import { attemptId, resultId } from "../job/ids.js";
-import { adjustmentId, chargeId, servedCost, subjectFields, usageFields, type CostRecord } from "./cost-record.js";
+import { batchId } from "../batch/batch.js";
+import {
+  adjustmentId,
+  chargeId,
+  modeFields,
+  servedCost,
+  subjectFields,
+  usageFields,
+  type CostRecord,
+} from "./cost-record.js";
 import { parseEnvelope, type Envelope } from "./envelope.js";
 import { renderEvent } from "./render-event.js";
 import { deadLetterOutgoing, renderConflict } from "./render-refused.js";
 import { renderShortened, renderUndeliverable } from "./render-undeliverable.js";
 import { cloudEvent, contentTypeHeader, errorOf, iso, type RenderSettings } from "./rendering.js";
-import type { ResultAttempt, ResultDocument } from "./result-document.js";
+import type { ResultAttempt, ResultDecision, ResultDocument } from "./result-document.js";
 import { costValue, resultValue } from "./value.js";
 
 /**
@@ -136,21 +145,13 @@ function renderResult(
     provider: facts?.provider ?? null,
     model: facts?.model ?? null,
     modelVersion: facts?.modelVersion ?? null,
-    mode: "direct",
-    batchId: null,
+    ...modeFields(billed?.attempt ?? attempts.at(-1) ?? { mode: "direct" }),
     served: end.served,
     requestHash: envelope.requestHash,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     tier: envelope.tier,
     attempts: attempts.map((attempt) => attemptOf(attempt, job.execution?.day ?? job.key.day, billed, cost)),
-    decision:
-      facts === null
-        ? null
-        : {
-            chosen: `${facts.account}/${facts.model}`,
-            because: "the first candidate that could serve it",
-            rejectedCount: 0,
-          },
+    decision: facts === null ? null : decisionOf(facts, envelope.explain === true),
     usage: billed?.usage ?? NO_USAGE,
     cost: {
       nanoUsd: cost?.record.nanoUsd ?? (cost === null ? "0" : null),
@@ -206,13 +207,23 @@ function attemptOf(
     provider: attempt.provider,
     account: attempt.account,
     model: attempt.model,
-    mode: attempt.mode,
+    ...(attempt.batch === undefined ? { mode: attempt.mode } : modeFields(attempt)),
     outcome: attempt.outcome,
     providerRequestId: attempt.providerRequestId,
     startedAt: iso(attempt.startedAtMs),
     ms: attempt.ms,
     costId: chargeIdOf(attempt, billed, cost),
   };
+}
+
+/** @param explained with all that decided: the job asked for it. */
+function decisionOf({ account, model, decision }: AnswerFacts, explained: boolean): ResultDecision {
+  const short = {
+    chosen: `${account}/${model}`,
+    because: decision?.because ?? "the first candidate that could serve it",
+    rejectedCount: 0,
+  };
+  return explained && decision !== undefined ? { ...short, mode: decision.mode, numbers: decision.numbers } : short;
 }
 
 /** The charge's id is already there when this job carries it. */
@@ -277,9 +288,10 @@ function renderLateCost(
     account: attempt.account,
     model: attempt.model,
     modelVersion: input.modelVersion ?? null,
-    mode: "direct",
-    batchId: null,
-    providerBatchId: null,
+    ...(attempt.batchNo === undefined
+      ? { mode: "direct", batchId: null }
+      : { mode: "batch", batchId: batchId(attempt.batchNo) }),
+    providerBatchId: input.providerBatchId ?? null,
     providerRequestId: null,
     ...usageFields(input.usage),
     priceVersion: input.priceVersion ?? "",

@@ -2,6 +2,7 @@ import type { AttemptOutcome } from "../failure.js";
 import type { EndedState } from "../execution/execution.js";
 import type { Usage } from "../cost/usage.js";
 import type { RequestFormat, Tier } from "../job/job.js";
+import type { RouteDecision } from "../route/route-decision.js";
 import type { ProviderKind } from "../route/route.js";
 import type { CostRecord } from "./cost-record.js";
 import type { Served } from "./outgoing.js";
@@ -22,14 +23,14 @@ export interface ResultDocument {
   readonly provider?: ProviderKind | null;
   readonly model?: string | null;
   readonly modelVersion?: string | null;
-  readonly mode?: "direct";
+  readonly mode?: "direct" | "batch";
   readonly batchId?: string | null;
   readonly served?: Served;
   readonly requestHash?: string;
   readonly executionId?: string | null;
   readonly tier?: Tier;
   readonly attempts: readonly ResultAttempt[];
-  readonly decision?: { readonly chosen: string; readonly because: string; readonly rejectedCount: number } | null;
+  readonly decision?: ResultDecision | null;
   readonly usage?: Usage;
   readonly cost: ResultCost;
   readonly times: {
@@ -42,13 +43,25 @@ export interface ResultDocument {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+export interface ResultDecision {
+  /** Account and model that answered. */
+  readonly chosen: string;
+  readonly because: string;
+  readonly rejectedCount: number;
+  /** What was chosen between a batch and a call of its own; only there where there was a choice and the job asked for it. */
+  readonly mode?: RouteDecision["mode"];
+  readonly numbers?: RouteDecision["numbers"];
+}
+
 export interface ResultAttempt {
   readonly number: number;
   readonly attemptId: string;
   readonly provider: ProviderKind;
   readonly account: string;
   readonly model: string;
-  readonly mode: "direct";
+  readonly mode: "direct" | "batch";
+  /** Only there for a line of a batch. */
+  readonly batchId?: string | null;
   readonly outcome: AttemptOutcome;
   readonly providerRequestId: string | null;
   readonly startedAt: string;

@@ -40,6 +40,8 @@ export interface Catalog {
 /** What is known of a model at an account. Null: unknown. */
 export interface ModelFacts {
   readonly price: ModelPrice | null;
+  /** Of a line in a batch. */
+  readonly batchPrice: ModelPrice | null;
   readonly contextTokens: number | null;
   readonly maxOutputTokens: number | null;
   readonly capabilities: readonly string[] | null;
@@ -54,6 +56,7 @@ export function modelFacts(account: Account, model: string, prices: PriceTable):
   const listed = listedAt(account, model, prices);
   return {
     price: accountPriceOf(prices, facts.kind, model, account.prices),
+    batchPrice: accountPriceOf(prices, facts.kind, model, account.prices, "batch"),
     contextTokens: listed?.contextTokens ?? null,
     maxOutputTokens: listed?.maxOutputTokens ?? null,
     capabilities: listed?.capabilities ?? account.capabilities,

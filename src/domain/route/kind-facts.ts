@@ -1,3 +1,4 @@
+import type { BatchRules } from "../batch/batch-rules.js";
 import type { BillingRule } from "../cost/billing-rule.js";
 import type { RequestFormat } from "../job/job.js";
 import type { ModelRule } from "./model-rule.js";
@@ -19,6 +20,8 @@ export interface KindFacts {
   /** What it refuses of its format from any model; left out: nothing. */
   readonly refuses?: RefusedMembers;
   readonly billing: BillingRule;
+  /** What its batch API demands; left out: it has none, or its adapter has no batch side yet. */
+  readonly batch?: BatchRules;
 }
 
 /** How its models that take no sampling parameters behave. */

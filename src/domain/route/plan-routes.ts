@@ -1,4 +1,5 @@
 import { maxCostNanoUsd } from "../cost/charge.js";
+import type { ModelPrice } from "../cost/price.js";
 import type { RequestFormat, RoutePolicy } from "../job/job.js";
 import { modelFacts } from "./catalog.js";
 import type { Account, AliasCandidate, Catalog, ModelFacts } from "./catalog.js";
@@ -154,8 +155,8 @@ function judge(
     account: account.name,
     kind: account.facts.kind,
     model: candidate.model,
-    mode: "direct",
     price: facts.price,
+    batchPrice: facts.batchPrice,
     maxOutputTokens: Math.min(byDefault, facts.maxOutputTokens ?? byDefault),
     contextTokens: facts.contextTokens,
     unseen: account.facts.unseen,
@@ -358,15 +359,18 @@ function askedModel({ route, facts, kind }: Candidate): AskedModel {
   return { name: route.model, facts, kind };
 }
 
-/** Upper bound of what this request can cost on this route: what is reserved before the call, and what a doubtful call is bounded by. */
-export function routeMaxCostNanoUsd(route: Route, facts: RequestFacts): bigint {
+/**
+ * Upper bound of what this request can cost on this route: what is reserved before the call, and what a doubtful call is bounded by.
+ * @param price left out: of a call of its own.
+ */
+export function routeMaxCostNanoUsd(route: Route, facts: RequestFacts, price: ModelPrice = route.price): bigint {
   return maxCostNanoUsd(
     {
       bodyBytes: facts.bodyBytes,
       maxOutputTokens: outputTokensBound(facts, route.maxOutputTokens),
       overheadTokens: route.unseen.overheadTokens + facts.images * route.unseen.imageTokensMax,
     },
-    route.price,
+    price,
   );
 }
 

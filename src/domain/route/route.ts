@@ -10,8 +10,10 @@ export interface Route {
   readonly kind: ProviderKind;
   /** The model's name at the provider. */
   readonly model: string;
-  readonly mode: "direct";
+  /** Of a call of its own. */
   readonly price: ModelPrice;
+  /** Of a line in a batch; null: unknown, so none is made. */
+  readonly batchPrice: ModelPrice | null;
   /** Sent when the caller set no output cap, and the bound of the maximum cost. */
   readonly maxOutputTokens: number;
   readonly contextTokens: number | null;

@@ -1,5 +1,5 @@
 import type { AnswerFacts, AttemptSummary, ServedAnswer, TryAgain, Verdict } from "../../domain/execution/execution.js";
-import { FAILURE_POLICY, type AttemptOutcome, type Failure } from "../../domain/failure.js";
+import { FAILURE_POLICY, type AttemptOutcome, type Failure, type ProviderError } from "../../domain/failure.js";
 import { chargeBy, type BillingRule } from "../../domain/cost/billing-rule.js";
 import { chargeNanoUsd } from "../../domain/cost/charge.js";
 import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
@@ -124,6 +124,7 @@ function factsOf(
     listNanoUsd: listPrice(work, answer.usage, nanoUsd).toString(),
     priceVersion: charge.priceVersion ?? work.route.price.version,
     attempt,
+    ...(work.decision === undefined ? {} : { decision: work.decision }),
     cacheable:
       nanoUsd !== null &&
       answer.finishReason !== "refusal" &&
@@ -171,6 +172,70 @@ function judgeCutOff(work: Work, failure: ProviderFailure, cutOffBytes: number, 
     ...withoutAnswer(work, null),
     verdict: { kind: "fail", failure: cutOff, answer: { bodyText: "", facts }, givenTime: null },
   });
+}
+
+/** What became of a line of a batch: an answer as a call would have brought it, or why there is none. */
+export type LineEnd = ProviderAnswer | FailedLine;
+
+export interface FailedLine {
+  readonly kind: "failed";
+  readonly outcome: Exclude<AttemptOutcome, "succeeded">;
+  readonly message: string;
+  readonly provider: ProviderError;
+  /** `by_rule`: as the account's provider has it for lines that end so; `nothing`: it never ran; `perhaps`: nobody knows. */
+  readonly billed: "by_rule" | "nothing" | "perhaps";
+  readonly cutOffBytes?: number;
+  /** Only there when true: it was answered, and the provider has the answer no more. Asking again would be paid again. */
+  readonly lost?: boolean;
+}
+
+/** The same for a line of a batch. Its outcome is final: a line is never in doubt. */
+export function judgeLine(
+  settings: JudgeSettings,
+  work: Work,
+  end: LineEnd,
+  nowMs: number,
+  random: number,
+): FinishedCall {
+  if (end.kind === "answered") return judgeAnswer(settings, work, end, nowMs, random);
+  const failure: ProviderFailure = { ...end, kind: "failed", sent: "answered", retryAfterMs: null };
+  if (end.cutOffBytes !== undefined) return judgeCutOff(work, failure, end.cutOffBytes, nowMs);
+  const attempt = summaryOf(work, end.outcome, end.provider.requestId, nowMs);
+  const nanoUsd = costOfLine(settings.billing(work.route.account), end);
+  const verdict = isUndone(end.outcome)
+    ? afterUndone(settings, work, end, nowMs)
+    : followUp(settings, work, { ...failure, sent: "no", httpStatus: end.provider.status }, null, nowMs, random);
+  return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, nanoUsd), verdict });
+}
+
+function costOfLine(rule: BillingRule | null, { outcome, billed }: FailedLine): bigint | null {
+  if (billed === "nothing") return 0n;
+  if (billed === "perhaps" || rule === null) return null;
+  const { failed, expired, cancelled } = rule.line;
+  const booked = outcome === "line_expired" ? expired : outcome === "cancelled" ? cancelled : failed;
+  return booked === "free" ? 0n : null;
+}
+
+type Undone = "line_expired" | "cancelled" | "line_missing";
+
+/** Nothing is wrong with the line: its batch ended without it. */
+function isUndone(outcome: FailedLine["outcome"]): outcome is Undone {
+  return outcome === "line_expired" || outcome === "cancelled" || outcome === "line_missing";
+}
+
+/** By the same route, at once: whether in a batch or by a call is decided anew. Missing twice, a line is given up. */
+function afterUndone(settings: JudgeSettings, work: Work, end: FailedLine, nowMs: number): Verdict {
+  const { number, routeIndex } = work.intent;
+  const isMissing = end.outcome === "line_missing";
+  const missedBefore = isMissing && work.history.some(({ outcome }) => outcome === "line_missing");
+  const again: TryAgain | null =
+    end.lost === true || missedBefore || number >= settings.retry.attemptsMax
+      ? null
+      : { kind: "again", runAtMs: nowMs, routeIndex, waitsFor: "concurrency" };
+  if (again !== null && nowMs < work.latestDeadlineMs) return again;
+  const code = isMissing ? "PROVIDER_LOST" : end.outcome === "cancelled" ? "PROVIDER_UNAVAILABLE" : "DEADLINE_EXCEEDED";
+  const failure = { code, message: end.message, provider: end.provider, retryAtMs: null } as const;
+  return { kind: "fail", failure, answer: null, givenTime: again };
 }
 
 /** The call as a doubt, with nothing of what it brought: for one whose outcome could not be judged. */
@@ -239,7 +304,7 @@ function summaryOf(work: Work, outcome: AttemptOutcome, requestId: string | null
     provider: work.route.kind,
     account: work.route.account,
     model: work.route.model,
-    mode: "direct",
+    ...(work.batch === undefined ? { mode: "direct" } : { mode: "batch", batch: work.batch }),
     outcome,
     providerRequestId: requestId,
     startedAtMs: work.intent.startedAtMs,

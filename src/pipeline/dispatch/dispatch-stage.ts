@@ -1,6 +1,6 @@
 import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
-import type { WaitingExecution } from "../../domain/execution/execution.js";
+import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
@@ -11,6 +11,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
+import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import type { NumberSource } from "./number-source.js";
 import type { Slots } from "./slots.js";
@@ -21,6 +22,7 @@ export interface DispatchParts {
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly planRoutes: PlanRoutes;
+  readonly lines: Pick<LinePlanner, "plan">;
   readonly numbers: NumberSource;
   readonly slots: Slots;
   readonly clock: Clock;
@@ -147,7 +149,8 @@ export class DispatchStage {
       this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
-      for (const { execution, intent } of outcome.started) this.#parts.start(this.#workOf(execution, intent));
+      for (const { execution, intent } of outcome.started)
+        this.#parts.start(this.#workOf(execution, intent, verdicts.get(execution.key.no)));
       if (outcome.taken > 0) {
         metrics.observe("sluice_group_size", { stage: "dispatch" }, outcome.taken);
         metrics.observe("sluice_group_seconds", { stage: "dispatch" }, (clock.monotonicMs() - startedMs) / 1000);
@@ -191,9 +194,29 @@ export class DispatchStage {
     }
     const { route, index } = routeAt(plan, first, next.routeIndex);
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    const line = this.#line(waiting, nowMs);
+    if (line.kind === "pool") return line;
+    if (line.kind === "refused") {
+      const { code, message } = line;
+      return { kind: "fail", failure: { code, message, provider: null, retryAtMs: null } };
+    }
     if (!this.#parts.slots.take(route.account))
       return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
-    return { kind: "start", intent: this.#intent(waiting, route, index, facts, nowMs) };
+    const intent = this.#intent(waiting, route, index, facts, nowMs);
+    return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
+  }
+
+  /**
+   * What comes up again may go to a batch as if it were new, while there is time for one: for all of its jobs, since a call would serve
+   * them all. Where batches are insisted on, the last of them counts: nothing but a batch serves any. After a doubt a call follows: it
+   * has waited.
+   */
+  #line(waiting: WaitingExecution, nowMs: number): LinePlan {
+    if (waiting.doubtful !== null) return { kind: "direct" };
+    const { mode, nextRouteIndex: routeIndex } = waiting;
+    const deadlineMs = mode === "batch" ? waiting.latestDeadlineMs : waiting.nearestDeadlineMs;
+    const { plan, facts } = this.#plan(waiting);
+    return this.#parts.lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: true });
   }
 
   #intent(
@@ -202,7 +225,7 @@ export class DispatchStage {
     routeIndex: number,
     facts: RequestFacts,
     nowMs: number,
-  ): Extract<ClaimVerdict, { kind: "start" }>["intent"] {
+  ): AttemptIntent {
     return {
       no: this.#parts.numbers.open(),
       number: waiting.history.length + (waiting.doubtful === null ? 1 : 2),
@@ -257,7 +280,7 @@ export class DispatchStage {
     return planned;
   }
 
-  #workOf(execution: WaitingExecution, intent: Extract<ClaimVerdict, { kind: "start" }>["intent"]): Work {
+  #workOf(execution: WaitingExecution, intent: AttemptIntent, verdict: ClaimVerdict | undefined): Work {
     const { plan } = this.#plan(execution);
     if (plan.first === null) throw new Error("InvariantError: a started execution lost its route");
     const { route } = routeAt(plan, plan.first, intent.routeIndex);
@@ -277,6 +300,7 @@ export class DispatchStage {
           ? execution.history
           : [...execution.history, doubtSummary(execution.doubtful, intent.startedAtMs)],
       latestDeadlineMs: execution.latestDeadlineMs,
+      ...(verdict?.kind === "start" && verdict.decision !== undefined ? { decision: verdict.decision } : {}),
     };
   }
 }

@@ -56,5 +56,5 @@ export class NumberSource {
   }
 }
 
-/** Two stages share a source, so each leaves room for one group of the other. */
-const SPARE = 1024;
+/** Stages share a source, so each leaves room for one group of each other: of intake, of dispatch, and of lines that are bound to a batch. */
+const SPARE = 3072;

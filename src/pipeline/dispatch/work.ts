@@ -2,6 +2,7 @@ import type { AttemptIntent, AttemptSummary } from "../../domain/execution/execu
 import type { LedgerKey } from "../../domain/ids.js";
 import type { RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { ModelPrice } from "../../domain/cost/price.js";
+import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { Route } from "../../domain/route/route.js";
 
 /** An execution whose intent is stored, ready to be called. */
@@ -19,4 +20,8 @@ export interface Work {
   readonly history: readonly AttemptSummary[];
   /** Of the jobs that waited when the intent was stored; others may have joined since. */
   readonly latestDeadlineMs: number;
+  /** Only there where there was something to choose between a batch and a call of its own. */
+  readonly decision?: RouteDecision;
+  /** Only there for a line of a batch: then the route's price is that of a line. */
+  readonly batch?: { readonly no: number; readonly providerBatchId: string | null };
 }

@@ -8,6 +8,7 @@ import type { NumberSource } from "../dispatch/number-source.js";
 import { GroupQueue } from "../group-queue.js";
 import { persist } from "../persist.js";
 import { asDoubt } from "./refused-call.js";
+import { writeHalving } from "./write-halving.js";
 
 export interface FinishParts {
   readonly ledger: Pick<Ledger, "finish">;
@@ -78,18 +79,12 @@ export class FinishStage {
     }
   }
 
-  async #write(calls: readonly FinishedCall[]): Promise<void> {
-    const refusal = await this.#tryWrite(calls);
-    const [first] = calls;
-    if (refusal === null || first === undefined) return;
-    if (calls.length === 1) {
-      await this.#writeAsDoubt(first, refusal.error);
-      return;
-    }
-    // One row that the database refuses must not hold its neighbours up.
-    const half = Math.ceil(calls.length / 2);
-    await this.#write(calls.slice(0, half));
-    await this.#write(calls.slice(half));
+  #write(calls: readonly FinishedCall[]): Promise<void> {
+    return writeHalving(
+      calls,
+      (group) => this.#tryWrite(group),
+      (call, error) => this.#writeAsDoubt(call, error),
+    );
   }
 
   /** @returns why the ledger refused it; null when it is written, or given up because the ledger stays away. */

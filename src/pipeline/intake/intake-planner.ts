@@ -4,13 +4,15 @@ import { readRequestFacts } from "../../domain/route/request-facts.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { DecodedValue } from "../../ports/broker.js";
+import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 
-/** An admitted job with the routes that can serve it, the first one and the bound of its call. */
+/** An admitted job with the routes that can serve it, the first one and the bound of its call, and whether it waits for a batch instead. */
 export interface PlannedJob {
   readonly job: AdmittedJob;
   readonly route: Route;
   readonly plan: RoutePlan;
   readonly maxNanoUsd: bigint;
+  readonly line: Exclude<LinePlan, { readonly kind: "refused" }>;
 }
 
 export type Planned =
@@ -22,10 +24,12 @@ export type Planned =
 export class IntakePlanner {
   readonly #admission: JobAdmission;
   readonly #planRoutes: PlanRoutes;
+  readonly #lines: Pick<LinePlanner, "plan">;
 
-  constructor(admission: JobAdmission, planRoutes: PlanRoutes) {
+  constructor(admission: JobAdmission, planRoutes: PlanRoutes, lines: Pick<LinePlanner, "plan">) {
     this.#admission = admission;
     this.#planRoutes = planRoutes;
+    this.#lines = lines;
   }
 
   plan(record: IncomingRecord, decoded: DecodedValue | undefined, nowMs: number): Planned {
@@ -53,13 +57,15 @@ export class IntakePlanner {
     const route = plan.first;
     if (route === null)
       return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
-    return { kind: "job", planned: { job, route, plan, maxNanoUsd: routeMaxCostNanoUsd(route, facts) } };
+    const { mode, deadlineMs } = job;
+    const line = this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex: 0, again: false });
+    if (line.kind === "refused") return refused(job, line.code, line.message);
+    return { kind: "job", planned: { job, route, plan, maxNanoUsd: routeMaxCostNanoUsd(route, facts), line } };
   }
 }
 
 /** What a job may ask for by contract and no route can promise so far: it is said, not ignored. */
-function notServedYet({ mode, requirements }: AdmittedJob): string | null {
-  if (mode === "batch") return "mode batch is not served yet; send the job with mode auto or direct";
+function notServedYet({ requirements }: AdmittedJob): string | null {
   if (requirements.maxLatencyMs !== null)
     return "the latency of every candidate is unknown, the job allows only those below require.maxLatencyMs; leave it out, or say ttlMs for when the answer is of no more use";
   return null;

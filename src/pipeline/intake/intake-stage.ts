@@ -63,6 +63,8 @@ const TURN_MS = 5;
 export class IntakeStage implements RecordSink {
   readonly #parts: IntakeParts;
   readonly #queue: RunQueue;
+  /** Share of the last group's jobs that asked for a slot: jobs for batches need none. */
+  #slotShare = 1;
   #stopped = false;
 
   constructor(parts: IntakeParts) {
@@ -104,14 +106,16 @@ export class IntakeStage implements RecordSink {
 
   /**
    * As many as can start at once: a job that starts with its acceptance is written fewer times than one that waits as a row. When no slot
-   * comes free for a while, or a backlog waits already, the group goes into rows, and Kafka never holds work for a slow provider.
+   * comes free for a while, or a backlog waits already, the group goes into rows, and Kafka never holds work for a slow provider. What
+   * the next records ask for is not known before they are planned: as the last ones did.
    */
   async #groupSize(): Promise<number> {
     const { slots, groupSizeMax, backlog, clock, slotWaitMs } = this.#parts;
-    if (backlog.here()) return groupSizeMax;
-    if (slots.free > 0) return Math.min(groupSizeMax, slots.free);
+    if (backlog.here() || this.#slotShare === 0) return groupSizeMax;
+    const fitting = () => Math.min(groupSizeMax, Math.ceil(slots.free / this.#slotShare));
+    if (slots.free > 0) return fitting();
     await Promise.race([slots.released(), clock.sleep(slotWaitMs)]);
-    return slots.free > 0 ? Math.min(groupSizeMax, slots.free) : groupSizeMax;
+    return slots.free > 0 ? fitting() : groupSizeMax;
   }
 
   async #accept(records: readonly QueuedRecord[], moves: readonly PositionMove[]): Promise<void> {
@@ -197,6 +201,8 @@ export class IntakeStage implements RecordSink {
         );
       } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs, slots) });
     }
+    const { jobs } = prepared;
+    if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => item.pooled === undefined).length / jobs.length;
     return prepared;
   }
 
@@ -216,8 +222,9 @@ export class IntakeStage implements RecordSink {
 
   #item(record: IncomingRecord, planned: PlannedJob, nowMs: number, slots: Slots): IntakeJob {
     const { numbers, backlog } = this.#parts;
-    const { job, route } = planned;
-    const starts = !backlog.here() && job.deadlineMs > nowMs && slots.take(route.account);
+    const { job, route, line } = planned;
+    const isPooled = line.kind === "pool";
+    const starts = !isPooled && !backlog.here() && job.deadlineMs > nowMs && slots.take(route.account);
     return {
       no: numbers.next(),
       job,
@@ -234,6 +241,8 @@ export class IntakeStage implements RecordSink {
             startedAtMs: nowMs,
           }
         : null,
+      ...(isPooled ? { pooled: line.pooled } : {}),
+      ...(line.decision === undefined ? {} : { decision: line.decision }),
       riskNanoUsd: riskBesideDoubt(
         job.policy.onDoubt,
         planned.plan.accounts.map((account) => this.#parts.doubt(account)),
@@ -285,7 +294,7 @@ export class IntakeStage implements RecordSink {
     metrics.count(
       "sluice_records_total",
       { topic, result: "accepted" },
-      count(["started", "queued", "joined", "cached", "expired"]),
+      count(["started", "queued", "pooled", "joined", "cached", "expired"]),
     );
     metrics.count("sluice_records_total", { topic, result: "duplicate" }, count(["repeated"]));
     metrics.count("sluice_records_total", { topic, result: "redelivered" }, count(["redelivered"]));
@@ -327,5 +336,6 @@ function workOf(planned: PlannedJob, item: IntakeJob, day: number): Work {
     firstPrice: planned.route.price,
     history: [],
     latestDeadlineMs: job.deadlineMs,
+    ...(item.decision === undefined ? {} : { decision: item.decision }),
   };
 }

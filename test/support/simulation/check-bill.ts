@@ -1,10 +1,21 @@
 import { attemptId } from "../../../src/domain/job/ids.js";
+import { isTold } from "./check-batches.js";
 import type { CheckedParts, CheckerName } from "./checkers.js";
 
 type Report = (checker: CheckerName, message: string, jobId: string | null) => void;
 
+/** Lines whose answer stands in the results of their batch. */
+function idsOfTold({ batches }: CheckedParts["batches"]): ReadonlySet<string> {
+  return new Set(
+    [...batches.values()].flatMap((batch) =>
+      batch.lines.filter((line) => isTold(batch, line)).map(({ customId }) => customId),
+    ),
+  );
+}
+
 /** Each billed row belongs to one attempt, and what the ledger says of an attempt is what was billed for it, unless it is in doubt. */
-export function checkBill({ database, books, broker }: CheckedParts, report: Report): void {
+export function checkBill({ database, books, batches, broker }: CheckedParts, report: Report): void {
+  const toldIds = idsOfTold(batches);
   const billed = new Map<string, bigint>();
   for (const row of books.bill) {
     if (billed.has(row.attemptId)) report("ledger_equals_bill", `attempt ${row.attemptId} was billed twice`, null);
@@ -27,6 +38,10 @@ export function checkBill({ database, books, broker }: CheckedParts, report: Rep
         report("ledger_equals_bill", `attempt ${id} was left in doubt: nobody will settle it`, jobId);
       if (state === "settled" && !own.some((cost) => cost.billing === "in_doubt"))
         report("ledger_equals_bill", `attempt ${id} was settled without a cost record`, jobId);
+    } else if (intent.batchNo !== undefined && own.some(({ nanoUsd }) => nanoUsd === null)) {
+      // A line whose answer nobody could read may have been billed; how much, only the bill tells.
+      if (toldIds.has(id)) report("ledger_equals_bill", `line ${id} was told, and its cost is left open`, jobId);
+      if (paid > intent.maxNanoUsd) report("ledger_equals_bill", `line ${id} was billed beyond its maximum`, jobId);
     } else if (booked !== paid) {
       report(
         "ledger_equals_bill",

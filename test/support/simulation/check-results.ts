@@ -28,13 +28,15 @@ export function checkResults(parts: CheckedParts, report: Report): void {
   checkOutbox(parts, report);
 }
 
-/** Its record was deleted before anybody read it, or is a suspect that nobody reads again. */
+/** Its record was deleted before anybody read it, is a suspect that nobody reads again, or asks for a batch that would end too late. */
 function isExcused({ broker, database }: CheckedParts, { record }: Publication): boolean {
   return (
     broker.lost.has(record) ||
     [...database.deadLetters.committed.values()].some(
       ({ code, partition, offset }) =>
-        code === "CRASH_SUSPECT" && partition === record.partition && offset === record.offset,
+        (code === "CRASH_SUSPECT" || code === "NO_ROUTE_IN_TIME") &&
+        partition === record.partition &&
+        offset === record.offset,
     )
   );
 }

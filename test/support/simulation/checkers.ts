@@ -4,11 +4,13 @@ import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.j
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { RETRY_AFTER_MAX_MS, type ProviderBooks } from "./fake-provider.js";
+import type { BatchBooks } from "./batch-service.js";
+import { BatchChecks } from "./check-batches.js";
 import { checkResults } from "./check-results.js";
 import { checkBill } from "./check-bill.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import { positionKey } from "./memory-accept.js";
-import type { MemoryDatabase, Transaction } from "./memory-database.js";
+import { LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
 import { isDeadly, type Scenario } from "./scenario.js";
 import type { World } from "./world.js";
 
@@ -23,6 +25,13 @@ export const CHECKERS = [
   "one_live_attempt",
   "one_execution_a_lane",
   "calls_only_with_intent",
+  "creates_only_with_intent",
+  "no_line_submitted_twice",
+  "adopts_its_own",
+  "every_line_ends",
+  "no_batch_is_lost",
+  "line_outcome_is_true",
+  "files_are_deleted",
   "offsets_behind_ledger",
   "position_skips_nothing",
   "position_never_goes_back",
@@ -46,6 +55,7 @@ export interface CheckedParts {
   readonly database: MemoryDatabase;
   readonly broker: FakeBroker;
   readonly books: ProviderBooks;
+  readonly batches: BatchBooks;
   readonly scenario: Scenario;
 }
 
@@ -59,7 +69,11 @@ const BUGS: ReadonlySet<string> = new Set([
   "dispatch.judge_failed",
   "dispatch.set_aside",
   "dispatch.give_back_refused",
+  "batch.judge_failed",
 ]);
+
+/** An attempt in one of these may be billed still. */
+const OPEN: ReadonlySet<string> = new Set(["sending", "batched", "in_doubt"]);
 
 /** What a job fails with when its tries are over. */
 const TRIED_AGAIN: ReadonlySet<string> = new Set(["PROVIDER_UNAVAILABLE", "PROVIDER_BAD_RESPONSE", "BAD_ANSWER"]);
@@ -78,9 +92,11 @@ export class Checkers {
   /** Records that a dying session had marked, as partition and offset. */
   readonly #marked = new Set<string>();
   readonly #positions = new Map<string | number, number>();
+  readonly #batches: BatchChecks;
 
   constructor(parts: CheckedParts) {
     this.#parts = parts;
+    this.#batches = new BatchChecks(parts, this.report.bind(this));
     const { database, broker, books } = parts;
     database.onCommit = (transaction) => {
       this.#afterCommit(transaction);
@@ -120,6 +136,8 @@ export class Checkers {
 
   logged(event: string, fields: Readonly<Record<string, unknown>>): void {
     const { error } = fields;
+    if (event === "batch.step_failed" && !(error instanceof LedgerAway))
+      this.report("no_stage_breaks", `${event}: ${error instanceof Error ? (error.stack ?? "") : String(error)}`, null);
     if (BUGS.has(event))
       this.report(
         "no_stage_breaks",
@@ -133,6 +151,7 @@ export class Checkers {
     for (const key of transaction.touched(database.attempts)) this.#afterAttempt(Number(key));
     for (const key of transaction.touched(database.executions)) this.#afterExecution(Number(key));
     for (const key of transaction.touched(database.jobs)) this.#afterJob(Number(key));
+    for (const key of transaction.touched(database.batches)) this.#batches.afterBatch(Number(key));
     for (const key of transaction.touched(database.positions)) this.#afterPosition(key);
   }
 
@@ -142,7 +161,7 @@ export class Checkers {
     if (row === undefined) return;
     if (row.state === "in_doubt") this.#doubtful.add(attemptId(row.execution.day, no));
     const open = [...database.attempts.committed.values()].filter(
-      (other) => other.execution.no === row.execution.no && (other.state === "sending" || other.state === "in_doubt"),
+      (other) => other.execution.no === row.execution.no && OPEN.has(other.state),
     );
     if (open.length > 1) {
       const numbers = open.map(({ intent }) => String(intent.number)).join(" and ");
@@ -297,6 +316,7 @@ export class Checkers {
   #atCall(id: string): void {
     const key = parseAttemptId(id);
     const row = key === null ? undefined : this.#parts.database.attempts.committed.get(key.no);
+    if (row !== undefined) this.#batches.checkFirst(row.intent.no);
     if (row?.state === "sending") return;
     this.report(
       "calls_only_with_intent",
@@ -316,8 +336,10 @@ export class Checkers {
     if (broker.log.some((_log, partition) => isUnread(partition))) return false;
     if (broker.remade && broker.log.some((_log, partition) => !this.#isReadToTheEnd(partition))) return false;
     for (const job of database.jobs.committed.values()) if (job.state === "active") return false;
-    for (const attempt of database.attempts.committed.values()) if (attempt.state === "sending") return false;
-    return true;
+    for (const { state } of database.attempts.committed.values())
+      if (state === "sending" || state === "batched") return false;
+    for (const { batch } of database.batches.committed.values()) if (batch.nextAtMs !== null) return false;
+    return database.pools.committed.size === 0;
   }
 
   atTheEnd(drained: boolean): void {
@@ -325,6 +347,7 @@ export class Checkers {
     const report = this.report.bind(this);
     checkResults(this.#parts, report);
     checkBill(this.#parts, report);
+    this.#batches.atTheEnd();
     this.#checkSuspects();
     this.#checkAlerts();
     for (const id of this.#doubtful) {

@@ -7,7 +7,7 @@ import type {
   ProviderFailure,
   ProviderNotSent,
 } from "../../../src/ports/provider.js";
-import { AT_LENGTH, digestOf, INPUT_NANO_PER_TOKEN, OUTPUT_NANO_PER_TOKEN } from "./fixture.js";
+import { AT_LENGTH, digestOf, INPUT_NANO_PER_TOKEN, OUTPUT_NANO_PER_TOKEN, POISON } from "./fixture.js";
 import type { Life, World } from "./world.js";
 
 export interface BillRow {
@@ -75,7 +75,8 @@ export class FakeProvider implements Provider {
         ? random.between(1000, 12_000)
         : random.between(5, random.chance(0.4) ? 5000 : 150);
     const answer = this.#answerTo(call);
-    const bills = fate === "answer" || fate === "slow" || fate === "cut_after_bill";
+    const isRefused = fate === "refused" || call.bodyText.includes(POISON);
+    const bills = !isRefused && (fate === "answer" || fate === "slow" || fate === "cut_after_bill");
     world.at(takesMs * 0.9, `provider ${this.account} ${fate}`, null, () => {
       if (bills) this.#books.bill.push({ attemptId: call.attemptId, account: this.account, nanoUsd: priceOf(answer) });
     });
@@ -93,7 +94,7 @@ export class FakeProvider implements Provider {
         random.chance(0.5) ? random.between(100, RETRY_AFTER_MAX_MS) : null,
       );
     if (fate === "overloaded" || fate === "slow_failure") return failure("overloaded", "answered", 500, null);
-    if (fate === "refused") return failure("refused", "answered", 400, null);
+    if (isRefused) return failure("refused", "answered", 400, null);
     return answer;
   }
 

@@ -4,7 +4,7 @@ import { compileJobShapeCheck } from "../../../src/adapters/registry/job-schema.
 import { createAdmission, type JobAdmission } from "../../../src/domain/job/admit.js";
 import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
 import { parsePriceTable } from "../../../src/domain/cost/price-table.js";
-import type { IncomingRecord } from "../../../src/domain/job/job.js";
+import type { IncomingRecord, JobMode } from "../../../src/domain/job/job.js";
 import { createRenderer } from "../../../src/domain/result/render.js";
 import type { RenderSettings } from "../../../src/domain/result/rendering.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
@@ -25,33 +25,43 @@ export const ACCOUNTS = ["alpha", "beta"] as const;
 /** 1 and 4 US dollars per million tokens. */
 export const INPUT_NANO_PER_TOKEN = 1000n;
 export const OUTPUT_NANO_PER_TOKEN = 4000n;
+/** Half of it. */
+export const BATCH_INPUT_NANO_PER_TOKEN = 500n;
+export const BATCH_OUTPUT_NANO_PER_TOKEN = 2000n;
 
 const MODEL = {
   inputPerMTok: 1,
   outputPerMTok: 4,
+  batchInputPerMTok: 0.5,
+  batchOutputPerMTok: 2,
   contextWindow: 100_000,
   maxOutputTokens: 4096,
   capabilities: ["chat"],
 };
 
-export const CATALOG: Catalog = {
-  prices: parsePriceTable({ asOf: "2026-12-01", models: { "openai/sim-alpha": MODEL, "openai/sim-beta": MODEL } }),
-  accounts: ACCOUNTS.map((name) => ({
-    name,
-    facts: kindFacts("openai"),
-    regions: null,
-    prices: null,
-    maxOutputTokensDefault: 256,
-    capabilities: null,
-  })),
-  aliases: [
-    {
-      name: "sim",
+export const CATALOG: Catalog = catalogOf(ACCOUNTS);
+
+/** @param candidates the accounts of the alias, in the order in which they are tried. */
+export function catalogOf(candidates: readonly string[]): Catalog {
+  return {
+    prices: parsePriceTable({ asOf: "2026-12-01", models: { "openai/sim-alpha": MODEL, "openai/sim-beta": MODEL } }),
+    accounts: ACCOUNTS.map((name) => ({
+      name,
+      facts: kindFacts("openai"),
+      regions: null,
+      prices: null,
       maxOutputTokensDefault: 256,
-      candidates: ACCOUNTS.map((account) => ({ account, model: `sim-${account}` })),
-    },
-  ],
-};
+      capabilities: null,
+    })),
+    aliases: [
+      {
+        name: "sim",
+        maxOutputTokensDefault: 256,
+        candidates: candidates.map((account) => ({ account, model: `sim-${account}` })),
+      },
+    ],
+  };
+}
 
 export const PLAN_ROUTES = createRoutePlanner(CATALOG);
 export const RENDER_SETTINGS: RenderSettings = {
@@ -93,9 +103,12 @@ export interface JobWish {
   readonly dedupe?: boolean;
   readonly cacheRead?: boolean;
   readonly onDoubt?: "retry" | "fail";
+  readonly mode?: JobMode;
   readonly replyTo?: string;
 }
 
+/** A prompt that holds this is refused, and with it a whole batch. */
+export const POISON = "poison";
 /** A prompt that holds this is answered at a length that the broker does not take. */
 export const AT_LENGTH = "at length";
 
@@ -108,7 +121,7 @@ function bodyOf({ prompt }: JobWish): object {
 }
 
 function membersOf(wish: JobWish): object {
-  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo } = wish;
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode } = wish;
   return {
     jobId,
     tenant,
@@ -119,6 +132,7 @@ function membersOf(wish: JobWish): object {
     ...(cacheRead === undefined ? {} : { cache: { read: cacheRead } }),
     ...(onDoubt === undefined ? {} : { onDoubt }),
     ...(replyTo === undefined ? {} : { replyTo }),
+    ...(mode === undefined ? {} : { mode }),
   };
 }
 

@@ -28,12 +28,16 @@ export function jobHistory(database: MemoryDatabase, broker: FakeBroker, books: 
       if (attempt.execution.no !== executionNo) continue;
       const id = attemptId(attempt.execution.day, attempt.intent.no);
       say(`attempt ${id}`, attempt);
+      const batch = database.batches.committed.get(attempt.intent.batchNo ?? -1);
+      if (batch !== undefined) say("  batch", batch);
+      for (const create of database.batchCreates.committed.values())
+        if (create.batchNo === attempt.intent.batchNo) say("  create", create);
       for (const row of books.bill) if (row.attemptId === id) say("  billed", row);
       for (const cost of database.costs.committed.values())
         if (cost.attemptNo === attempt.intent.no) say("  cost", cost);
     }
-    const ready = database.ready.committed.get(executionNo);
-    if (ready !== undefined) say("ready", ready);
+    const ready = database.ready.committed.get(executionNo) ?? database.pools.committed.get(executionNo);
+    if (ready !== undefined) say("waits", ready);
   }
   for (const row of database.outboxReady.committed.values()) say("outbox_ready", row);
   for (const { record } of broker.published) {

@@ -7,6 +7,7 @@ import type { Transaction } from "./memory-database.js";
 import { cancelJobs } from "./memory-cancel.js";
 import { insertOutbox, insertReady, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
 import { joinExecutions, type Joining } from "./memory-join.js";
+import { insertPooled } from "./memory-pools.js";
 import type { JobRow } from "./memory-rows.js";
 
 /** The intake transaction, statement by statement as in the real ledger. */
@@ -64,6 +65,7 @@ async function acceptInTransaction(
     no: item.no,
     job: item.job,
     riskNanoUsd: item.riskNanoUsd,
+    batchUntilMs: item.pooled?.line.lookAtMs ?? null,
     fate: null,
     execution: null,
     cached: null,
@@ -80,16 +82,9 @@ async function acceptInTransaction(
     day,
     nowMs,
   );
-  for (const placing of fresh)
-    placing.fate ??=
-      placing.cached !== null
-        ? "cached"
-        : placing.execution !== null
-          ? "joined"
-          : placing.item.intent !== null
-            ? "started"
-            : "queued";
-  await insertExecutions(context, transaction, group, fresh, day);
+  const hurried = hurriedOpeners(fresh);
+  for (const placing of fresh) placing.fate ??= fateOf(placing, hurried);
+  await insertExecutions(context, transaction, group, { fresh, hurried, day, nowMs });
   await context.statement(transaction, "jobs-insert");
   for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
   outgoing.push(
@@ -121,6 +116,32 @@ async function acceptInTransaction(
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
     outbox,
   };
+}
+
+/** Jobs of the group whose executions must not wait for a batch, since another one of the group joined them that can't, or does not want to. */
+function hurriedOpeners(fresh: readonly Placing[]): ReadonlySet<number> {
+  const hurried = new Set<number>();
+  for (const { execution, batchUntilMs, job } of fresh) {
+    const opener = fresh.find(({ no }) => no === execution?.no);
+    if (opener === undefined) continue;
+    if (opener.item.pooled === undefined ? job.mode === "direct" : batchUntilMs === null) hurried.add(opener.no);
+  }
+  return hurried;
+}
+
+function fateOf({ no, cached, execution, item }: Placing, hurried: ReadonlySet<number>): Accepted["kind"] {
+  if (cached !== null) return "cached";
+  if (execution !== null) return "joined";
+  if (item.intent !== null) return "started";
+  return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
+}
+
+/** The jobs of a group that were not known, each with its fate. */
+interface PlacedGroup {
+  readonly fresh: readonly Placing[];
+  readonly hurried: ReadonlySet<number>;
+  readonly day: number;
+  readonly nowMs: number;
 }
 
 async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<void> {
@@ -217,11 +238,10 @@ async function insertExecutions(
   context: MemoryContext,
   transaction: Transaction,
   group: IntakeGroup,
-  fresh: readonly Placing[],
-  day: number,
+  { fresh, hurried, day, nowMs }: PlacedGroup,
 ): Promise<void> {
   const { executions, attempts } = context.database;
-  const opened = fresh.filter(({ fate }) => fate === "started" || fate === "queued");
+  const opened = fresh.filter(opens);
   if (opened.length === 0) return;
   await context.statement(transaction, "executions-insert");
   for (const { no, job, item, fate, lane } of opened) {
@@ -241,6 +261,8 @@ async function insertExecutions(
       bodyText: job.bodyText,
       cacheWrite: job.cacheWrite,
       maxCostNanoUsd: job.requirements.maxCostNanoUsd,
+      mode: hurried.has(no) ? "direct" : job.mode,
+      decision: item.decision ?? null,
       history: [],
       answer: null,
       failure: null,
@@ -250,6 +272,16 @@ async function insertExecutions(
       const alike = fresh.filter(({ execution, fate: other }) => other === "joined" && execution?.no === no);
       const priority = Math.max(job.priority, ...alike.map((other) => other.job.priority));
       const expiresMs = Math.min(job.deadlineMs, ...alike.map((other) => other.job.deadlineMs));
+      if (fate === "pooled" && item.pooled !== undefined) {
+        const { pool, line } = item.pooled;
+        const lookAtMs = Math.min(line.lookAtMs, ...alike.map(({ batchUntilMs }) => batchUntilMs ?? nowMs));
+        const { tenant } = job;
+        const waiting = { ...line, lookAtMs };
+        insertPooled(context, transaction, [
+          { key, tenant, pool, line: waiting, priority, addedMs: nowMs, expiresMs, attempts: 0 },
+        ]);
+        continue;
+      }
       insertReady(context, transaction, [
         { key, priority, runAtMs: job.submittedAtMs, expiresMs, waitsFor: "concurrency" },
       ]);
@@ -266,12 +298,18 @@ async function insertExecutions(
   }
 }
 
+/** Whether a job has an execution of its own. */
+function opens({ fate }: Placing): boolean {
+  return fate === "started" || fate === "queued" || fate === "pooled";
+}
+
 export function requestKey(job: { readonly tenant: string; readonly executionKey: Buffer }, lane: Lane): string {
   return `${job.tenant}:${job.executionKey.toString("hex")}:${String(lane)}`;
 }
 
-function jobRow({ fate, no, job, item, execution }: Placing, day: number, nowMs: number): JobRow {
-  const own = fate === "started" || fate === "queued";
+function jobRow(placing: Placing, day: number, nowMs: number): JobRow {
+  const { fate, no, job, item, execution } = placing;
+  const own = opens(placing);
   const state = fate === "expired" ? "expired" : fate === "cached" ? "succeeded" : "active";
   return {
     key: { day, no },

@@ -5,6 +5,7 @@ import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import { NO_USAGE } from "../../../src/domain/cost/usage.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
+import type { RouteDecision } from "../../../src/domain/route/route-decision.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
 import {
@@ -19,6 +20,7 @@ import {
 } from "./memory-context.js";
 import { expireJobs } from "./memory-expire.js";
 import { forgetKey, payerOf } from "./memory-finish.js";
+import { insertPooled } from "./memory-pools.js";
 import type { ReadyRow } from "./memory-rows.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -74,6 +76,7 @@ async function claimInTransaction(
   startExecutions(context, transaction, request, plan.started);
   await context.statement(transaction, "ready-insert");
   insertReady(context, transaction, plan.waits);
+  if (plan.pooled.length > 0) await poolExecutions(context, transaction, request, plan.pooled);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
   const outgoing = [
@@ -81,7 +84,13 @@ async function claimInTransaction(
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
-  return { fenced: false, taken: rows.length, started: plan.started, ended: written.ended, outbox };
+  return {
+    fenced: false,
+    taken: rows.length,
+    started: plan.started.map(({ execution, intent }) => ({ execution, intent })),
+    ended: written.ended,
+    outbox,
+  };
 }
 
 function dueRows(
@@ -154,13 +163,19 @@ function loadWaiting(context: MemoryContext, transaction: Transaction, row: Read
       waitedFor: row.waitsFor,
       doubtful: attempt?.intent ?? null,
       latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
+      nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,
+      mode: execution.mode,
     },
   ];
 }
 
 interface Plan {
-  readonly started: StartedExecution[];
+  readonly started: (StartedExecution & { readonly decision: RouteDecision | null })[];
+  readonly pooled: {
+    readonly execution: WaitingExecution;
+    readonly verdict: Extract<ClaimVerdict, { readonly kind: "pool" }>;
+  }[];
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
   readonly settled: {
     readonly execution: Pick<WaitingExecution, "key" | "doubtful">;
@@ -175,7 +190,7 @@ function sortVerdicts(
   waiting: readonly WaitingExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], failed: [], settled: [], waits: [] };
+  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [] };
   for (const execution of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
@@ -190,8 +205,10 @@ function sortVerdicts(
       continue;
     }
     if (execution.doubtful !== null)
-      plan.settled.push({ execution, followed: verdict.kind === "start" ? "retried" : verdict.failure.code });
-    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent });
+      plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
+    if (verdict.kind === "pool") plan.pooled.push({ execution, verdict });
+    else if (verdict.kind === "start")
+      plan.started.push({ execution, intent: verdict.intent, decision: verdict.decision ?? null });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
@@ -245,16 +262,17 @@ function startExecutions(
   context: MemoryContext,
   transaction: Transaction,
   request: ClaimRequest,
-  started: readonly StartedExecution[],
+  started: Plan["started"],
 ): void {
   const { executions, attempts } = context.database;
-  for (const { execution, intent } of started) {
+  for (const { execution, intent, decision } of started) {
     transaction.update(executions, execution.key.no, {
       state: "running",
       session: request.session,
       attemptNo: intent.no,
       attempts: intent.number,
       history: historyWithDoubt(execution, request.nowMs),
+      ...(decision === null ? {} : { decision }),
     });
     transaction.insert(attempts, intent.no, {
       intent,
@@ -265,6 +283,26 @@ function startExecutions(
       settledMs: null,
       nanoUsd: null,
     });
+  }
+}
+
+async function poolExecutions(
+  context: MemoryContext,
+  transaction: Transaction,
+  { nowMs }: ClaimRequest,
+  pooled: Plan["pooled"],
+): Promise<void> {
+  const { executions } = context.database;
+  await context.statement(transaction, "pool-insert");
+  for (const { execution, verdict } of pooled) {
+    const { key, tenant } = execution;
+    const history = historyWithDoubt(execution, nowMs);
+    transaction.update(executions, key.no, { state: "ready", history, decision: verdict.decision });
+    const waiters = waitersOf(context, transaction, key.no);
+    const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
+    insertPooled(context, transaction, [
+      { key, tenant, ...verdict.pooled, priority, addedMs: nowMs, expiresMs, attempts: history.length },
+    ]);
   }
 }
 

@@ -1,11 +1,12 @@
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
+import type { Batch } from "../../../src/domain/batch/batch.js";
 import { verdictFor, type EndedState } from "../../../src/domain/execution/execution.js";
 import type { ErrorCode } from "../../../src/domain/failure.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import { CommitUnknown, Deadlock, LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
-import type { ExecutionRow, JobRow, PositionRow, ReadyRow } from "./memory-rows.js";
+import type { BatchRow, ExecutionRow, JobRow, PositionRow, ReadyRow } from "./memory-rows.js";
 
 /** Where a statement may be interrupted, and what may happen to a connection. */
 export interface LedgerWire {
@@ -24,6 +25,18 @@ export interface LedgerRules {
   readonly waitersOnOldSnapshot: boolean;
   /** False: a replay locks and marks nothing that keeps another one from the same letter. */
   readonly replaysOnce: boolean;
+  /** False: a line stays in its pool when a batch has taken it. */
+  readonly bindsOnce: boolean;
+  /** False: what was read of a line's outcome is taken for new each time. */
+  readonly firstOutcomeStands: boolean;
+  /** False: a batch that ends is told that no line of it is open. */
+  readonly showsOpenLines: boolean;
+  /** False: a batch goes to `creating` and its intent is not stored. */
+  readonly keepsIntents: boolean;
+  /** False: nobody hears which batches at the provider are known, and two of ours may be one. */
+  readonly knowsBatches: boolean;
+  /** Whether a batch may still be changed by whoever read it as `batch`. */
+  readonly mayChange: (row: BatchRow, session: number, batch: Batch) => boolean;
   readonly choose: typeof chooseExecution;
   readonly verdict: typeof verdictFor;
 }
@@ -38,9 +51,19 @@ export const LEDGER_RULES: LedgerRules = {
           lastGroup: groupNo,
         },
   holds: (execution, call, session, alive) =>
-    alive && execution.state === "running" && execution.session === session && execution.attemptNo === call.attempt.no,
+    alive &&
+    execution.state === "running" &&
+    // No session holds a line of a batch: any that lives may decide about it.
+    (execution.session === session || execution.session === null) &&
+    execution.attemptNo === call.attempt.no,
   waitersOnOldSnapshot: false,
   replaysOnce: true,
+  bindsOnce: true,
+  firstOutcomeStands: true,
+  showsOpenLines: true,
+  keepsIntents: true,
+  knowsBatches: true,
+  mayChange: (row, session, batch) => row.session === session && row.batch.version === batch.version,
   choose: chooseExecution,
   verdict: verdictFor,
 };

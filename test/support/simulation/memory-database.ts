@@ -1,3 +1,4 @@
+import { BATCH_TRANSITIONS } from "../../../src/domain/batch/batch.js";
 import {
   ATTEMPT_TRANSITIONS,
   EXECUTION_TRANSITIONS,
@@ -36,6 +37,11 @@ function transitions<State extends string>(name: string, table: Readonly<Record<
   };
 }
 
+const batchStates = transitions("batches", BATCH_TRANSITIONS);
+function batchTransitions(before: rows.BatchRow, after: rows.BatchRow): void {
+  batchStates(before.batch, after.batch);
+}
+
 /** Tables in memory with transactions at read committed: each statement sees what is committed then, and its own transaction's writes. */
 export class MemoryDatabase {
   readonly routers = new Table<rows.RouterRow>("routers");
@@ -48,6 +54,10 @@ export class MemoryDatabase {
   readonly executionKeys = new Table<rows.ExecutionKeyRow>("execution_key");
   readonly attempts = new Table<rows.AttemptRow>("attempts", transitions("attempts", ATTEMPT_TRANSITIONS));
   readonly ready = new Table<rows.ReadyRow>("ready");
+  readonly pools = new Table<rows.PoolRow>("batch_ready");
+  readonly batches = new Table<rows.BatchRow>("batches", batchTransitions);
+  readonly batchCreates = new Table<rows.BatchCreateRow>("batch_creates");
+  readonly batchAccounts = new Table<rows.BatchAccountRow>("batch_accounts");
   readonly costs = new Table<rows.CostRow>("costs");
   readonly outbox = new Table<rows.Outgoing>("outbox");
   readonly outboxReady = new Table<rows.OutboxReadyRow>("outbox_ready");

@@ -93,7 +93,14 @@ async function recordFacts(
     const row = transaction.get(attempts, call.attempt.no);
     if (row === undefined) return [];
     const late = row.state === "in_doubt" || row.state === "settled";
-    if (row.state === "sending" ? !alive && state !== "answered" : !(late && state !== "in_doubt")) return [];
+    if (!context.rules.firstOutcomeStands && row.state === state && row.intent.batchNo !== undefined)
+      return [{ ...call, chargeIsFirst: true }];
+    if (
+      row.state === "sending" || row.state === "batched"
+        ? !alive && state !== "answered"
+        : !(late && state !== "in_doubt")
+    )
+      return [];
     transaction.update(attempts, call.attempt.no, { state, outcome: call.outcome, nanoUsd: call.nanoUsd });
     return [{ ...call, chargeIsFirst: row.settledMs === null }];
   });
@@ -136,7 +143,7 @@ async function succeedExecutions(
   group: FinishGroup,
   calls: readonly NewCall[],
 ): Promise<NewCall[]> {
-  const { executions, executionKeys, ready } = context.database;
+  const { executions, executionKeys, ready, pools } = context.database;
   const good = calls.filter((call) => call.verdict.kind === "succeed");
   if (good.length === 0) return [];
   await lockExecutions(context, transaction, "executions-succeed", good);
@@ -155,6 +162,8 @@ async function succeedExecutions(
       await transaction.lock(ready, [call.execution.no], "exclusive");
       transaction.remove(ready, call.execution.no);
     }
+    await transaction.lock(pools, [call.execution.no], "exclusive");
+    transaction.remove(pools, call.execution.no);
     done.push(call);
   }
   return done;
@@ -346,6 +355,7 @@ async function writeLateCosts(
       ...payerOf(context, transaction, call.execution),
       execution: call.execution,
       attempt: call.attempt,
+      providerBatchId: call.summary.batch?.providerBatchId ?? null,
       billing: moved.has(call) ? "charged" : "waste",
       nanoUsd: call.nanoUsd,
       usage: call.usage,

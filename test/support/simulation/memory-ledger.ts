@@ -22,7 +22,33 @@ import type {
   OutboxGroup,
   RefusedOutgoing,
 } from "../../../src/ports/ledger.js";
+import type { Batch } from "../../../src/domain/batch/batch.js";
+import type {
+  AllowanceLimits,
+  BatchChange,
+  BatchLedger,
+  BatchLine,
+  BatchLoad,
+  BoundLines,
+  LineBinding,
+  NewBatch,
+  OpenedBatch,
+  PoolLoad,
+  StoredCreate,
+  Turnaround,
+  WaitingLine,
+} from "../../../src/ports/batch-ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
+import { bindLines, expireBatched, linesByAttempt, openLines, returnLines } from "./memory-batch-lines.js";
+import {
+  batchLoads,
+  claimBatches,
+  createsOf,
+  holdAccount,
+  openBatch,
+  saveBatch,
+  turnarounds,
+} from "./memory-batches.js";
 import { cancelJobs } from "./memory-cancel.js";
 import { claim, setAside, stragglersOf } from "./memory-claim.js";
 import {
@@ -45,6 +71,7 @@ import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import type { EndedSession } from "../../../src/ports/ledger.js";
+import { poolLoads, sweepPools, waitingLines } from "./memory-pools.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -54,7 +81,7 @@ const stampOf = (session: SessionNo): string => `session ${String(session)}`;
  * The ledger in memory, one instance a process: same statements, locks and order as on Postgres, with a step of the scheduler between
  * any two. What a planted bug changes comes in as `rules`.
  */
-export class MemoryLedger implements Ledger {
+export class MemoryLedger implements Ledger, BatchLedger {
   readonly #context: MemoryContext;
   readonly #database: MemoryDatabase;
 
@@ -366,14 +393,81 @@ export class MemoryLedger implements Ledger {
     return giveUpOutgoing(this.#context, session, refused, render);
   }
 
+  sweepPools(session: SessionNo, nowMs: number, limit: number): Promise<number> {
+    return sweepPools(this.#context, session, nowMs, limit);
+  }
+
+  pools(): Promise<readonly PoolLoad[]> {
+    return poolLoads(this.#context);
+  }
+
+  waitingLines(pool: string, limit: number): Promise<readonly WaitingLine[]> {
+    return waitingLines(this.#context, pool, limit);
+  }
+
+  openBatch(session: SessionNo, wanted: NewBatch, limits: AllowanceLimits): Promise<OpenedBatch> {
+    return openBatch(this.#context, session, wanted, limits);
+  }
+
+  bindLines(session: SessionNo, batchNo: number, lines: readonly LineBinding[]): Promise<BoundLines> {
+    return bindLines(this.#context, session, batchNo, lines);
+  }
+
+  returnLines(
+    session: SessionNo,
+    batchNo: number,
+    attempts: readonly LedgerKey[] | null,
+    limit: number,
+    nowMs: number,
+  ): Promise<number> {
+    return returnLines(this.#context, session, batchNo, attempts, { limit, nowMs });
+  }
+
+  claimBatches(session: SessionNo, nowMs: number, limit: number): Promise<readonly Batch[]> {
+    return claimBatches(this.#context, session, nowMs, limit);
+  }
+
+  saveBatch(session: SessionNo, batch: Batch, also: BatchChange): Promise<Batch | null> {
+    return saveBatch(this.#context, session, batch, also);
+  }
+
+  openLines(batchNo: number, after: number, limit: number): Promise<readonly BatchLine[]> {
+    return openLines(this.#context, batchNo, after, limit);
+  }
+
+  linesByAttempt(batchNo: number, attempts: readonly LedgerKey[]): Promise<readonly BatchLine[]> {
+    return linesByAttempt(this.#context, batchNo, attempts);
+  }
+
+  expireBatched(session: SessionNo, nowMs: number, limit: number, render: Renderer): Promise<FinishOutcome> {
+    return expireBatched(this.#context, session, nowMs, limit, render);
+  }
+
+  turnarounds(sinceMs: number, limit: number): Promise<readonly Turnaround[]> {
+    return turnarounds(this.#context, sinceMs, limit);
+  }
+
+  batchLoads(): Promise<readonly BatchLoad[]> {
+    return batchLoads(this.#context);
+  }
+
+  creates(account: string, sinceMs: number): Promise<readonly StoredCreate[]> {
+    return createsOf(this.#context, account, sinceMs);
+  }
+
+  holdAccount(account: string, tokensMax: number | null, untilMs: number): Promise<void> {
+    return holdAccount(this.#context, account, tokensMax, untilMs);
+  }
+
   prepareDays(): Promise<void> {
     return Promise.resolve();
   }
 
   load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
-    const { ready, executions, outboxReady, nowMs } = this.#database;
+    const { ready, pools, executions, outboxReady, nowMs } = this.#database;
     return this.#context.single("load", (transaction) => {
-      const counted = transaction.all(ready).slice(0, readyRows);
+      const waiting: { readonly key: LedgerKey }[] = [...transaction.all(ready), ...transaction.all(pools)];
+      const counted = waiting.slice(0, readyRows);
       const due = transaction.all(ready).filter((row) => row.runAtMs <= nowMs());
       const recordsOf = (counts: (topic: string) => boolean): number =>
         transaction

@@ -15,7 +15,7 @@ import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js"
 import { requestKey } from "./memory-accept.js";
 import { insertOutbox, insertReady, writeEnds, type MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
-import { joinExecutions, type Joining } from "./memory-join.js";
+import { bringForward, joinExecutions, type Joining } from "./memory-join.js";
 import type { DeadLetterRow, ExecutionRow, JobRow } from "./memory-rows.js";
 
 export interface MemoryReplay {
@@ -159,20 +159,13 @@ async function placeNext(
   next: NextJob,
   request: MemoryReplay,
 ): Promise<Placed> {
-  const { executions, ready } = context.database;
+  const { executions } = context.database;
   const found =
     next.old.execution === null ? undefined : await shareExecution(context, transaction, next.old.execution);
   if (found?.state === "succeeded" && found.answer !== null)
     return { execution: found.key, how: "cached", answer: found.answer };
   if (found !== undefined && ["ready", "running", "in_doubt"].includes(found.state)) {
-    await context.statement(transaction, "ready-pull-forward-one");
-    await transaction.lock(ready, [found.key.no], "exclusive");
-    const row = transaction.get(ready, found.key.no);
-    if (row !== undefined)
-      transaction.update(ready, found.key.no, {
-        priority: Math.max(row.priority, next.old.priority),
-        expiresMs: Math.min(row.expiresMs, next.envelope.deadlineMs),
-      });
+    await bringForward(context, transaction, found, joiningOf(next, found, null), next.nowMs);
     return { execution: found.key, how: "joined", answer: null };
   }
   const { readmitted } = request;
@@ -224,8 +217,10 @@ function joiningOf(next: NextJob, found: ExecutionRow | undefined, readmitted: A
       cacheMaxAgeMs: wishes.cacheMaxAgeMs,
       priority: old.priority,
       deadlineMs: envelope.deadlineMs,
+      mode: found?.mode ?? readmitted?.mode ?? "auto",
     },
     riskNanoUsd: null,
+    batchUntilMs: null,
     execution: null,
     cached: null,
     lane: LANE.ordinary,
@@ -235,15 +230,27 @@ function joiningOf(next: NextJob, found: ExecutionRow | undefined, readmitted: A
 function requestOf(job: AdmittedJob | null): Request {
   if (job === null) throw new Error("a replay without a request");
   const { tenant, format, policy, bodyText, cacheWrite } = job;
-  return { tenant, format, policy, bodyText, cacheWrite, maxCostNanoUsd: job.requirements.maxCostNanoUsd };
+  return {
+    tenant,
+    format,
+    policy,
+    bodyText,
+    cacheWrite,
+    maxCostNanoUsd: job.requirements.maxCostNanoUsd,
+    mode: job.mode,
+  };
 }
 
-type Request = Pick<ExecutionRow, "tenant" | "format" | "policy" | "bodyText" | "cacheWrite" | "maxCostNanoUsd">;
+type Request = Pick<
+  ExecutionRow,
+  "tenant" | "format" | "policy" | "bodyText" | "cacheWrite" | "maxCostNanoUsd" | "mode"
+>;
 
 function freshRow(request: Request, key: LedgerKey, requestKey: string | null): ExecutionRow {
-  const { tenant, format, policy, bodyText, cacheWrite, maxCostNanoUsd } = request;
+  const { tenant, format, policy, bodyText, cacheWrite, maxCostNanoUsd, mode } = request;
   return {
-    ...{ tenant, requestKey, format, policy, bodyText, cacheWrite, maxCostNanoUsd },
+    ...{ tenant, requestKey, format, policy, bodyText, cacheWrite, maxCostNanoUsd, mode },
+    decision: null,
     key,
     state: "ready",
     session: null,

@@ -10,9 +10,13 @@ import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
 import type { WaitReason } from "../../../src/domain/execution/waits.js";
+import type { Batch } from "../../../src/domain/batch/batch.js";
+import type { QueuedLine } from "../../../src/domain/batch/queued-line.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
-import type { RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";
+import type { JobMode, RequestFormat, RoutePolicy } from "../../../src/domain/job/job.js";
 import type { CostRow, KeptRecord, Outgoing } from "../../../src/domain/result/outgoing.js";
+import type { RouteDecision } from "../../../src/domain/route/route-decision.js";
+import type { StoredCreate } from "../../../src/ports/batch-ledger.js";
 
 /** Rows of the ledger in memory: the columns of the real tables that decide something. */
 
@@ -82,6 +86,8 @@ export interface ExecutionRow {
   readonly bodyText: string;
   readonly cacheWrite: boolean;
   readonly maxCostNanoUsd: bigint | null;
+  readonly mode: JobMode;
+  readonly decision: RouteDecision | null;
   readonly history: readonly AttemptSummary[];
   readonly answer: ServedAnswer | null;
   readonly failure: Failure | null;
@@ -109,6 +115,34 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: WaitReason;
+}
+
+/** What waits for a batch. */
+export interface PoolRow {
+  readonly key: LedgerKey;
+  readonly tenant: string;
+  readonly pool: string;
+  readonly line: QueuedLine;
+  readonly priority: number;
+  readonly addedMs: number;
+  readonly expiresMs: number;
+  /** Tries so far. */
+  readonly attempts: number;
+}
+
+export interface BatchRow {
+  readonly batch: Batch;
+  readonly session: number | null;
+  readonly nearestDeadlineMs: number | null;
+}
+
+export interface BatchCreateRow extends StoredCreate {
+  readonly account: string;
+}
+
+export interface BatchAccountRow {
+  readonly tokensMax: number | null;
+  readonly holdUntilMs: number;
 }
 
 export interface OutboxReadyRow {

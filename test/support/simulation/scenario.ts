@@ -1,6 +1,16 @@
 import type { SessionSettings } from "../../../src/app/session/session-parts.js";
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
-import { AT_LENGTH, framedJobValue, jobValue, recordAt, SIDE_TOPIC, START_MS, type JobWish } from "./fixture.js";
+import {
+  ACCOUNTS,
+  AT_LENGTH,
+  framedJobValue,
+  jobValue,
+  POISON,
+  recordAt,
+  SIDE_TOPIC,
+  START_MS,
+  type JobWish,
+} from "./fixture.js";
 import { SeededRandom } from "./seeded-random.js";
 
 /** What one seed publishes and breaks. */
@@ -40,7 +50,19 @@ export interface Scenario {
   readonly lossAtMs: number | null;
   /** How often a router's journal fails to keep an answer, or to lose it once it is stored; 1: it has none. */
   readonly journalLoss: number;
+  /** Null: no account has batches. */
+  readonly batches: BatchScenario | null;
 }
+
+interface BatchScenario {
+  /** How unreliable the batch APIs are until it is calm. */
+  readonly trouble: number;
+  /** The account that is tried first. */
+  readonly first: (typeof ACCOUNTS)[number];
+}
+
+/** `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper. */
+export type ScenarioKind = "direct" | "mixed";
 
 /** Longest value that the simulated broker takes. */
 export const VALUE_BYTES_MAX = 8000;
@@ -58,7 +80,7 @@ export interface Publication {
 const BUSY_MS = 12_000;
 const CALM_AFTER_MS = 60_000;
 
-export function scenarioOf(seed: number): Scenario {
+export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenario {
   const random = new SeededRandom(seed * 7919 + 13);
   const partitions = random.between(1, 3);
   const gentle = random.chance(0.1);
@@ -72,7 +94,8 @@ export function scenarioOf(seed: number): Scenario {
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    publications: [...publicationsOf(random, partitions, gentle, hurried), ...deadly],
+    ...(kind === "direct" ? { batches: null } : ofMixed(seed, gentle, faults)),
+    publications: [...publicationsOf(random, partitions, gentle, changeOf(seed, kind, hurried)), ...deadly],
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 3500)).sort((a, b) => a - b),
     freezes: gentle
       ? []
@@ -91,6 +114,34 @@ export function scenarioOf(seed: number): Scenario {
     providerTrouble: gentle ? 0 : random.pick(hurried ? [0.6] : [0.1, 0.3, 0.6]),
     brokerTrouble: gentle ? 0 : random.pick([0, 0.1, 0.3]),
     consumerAhead: gentle ? 0 : random.pick([0, 0.2]),
+  };
+}
+
+function ofMixed(seed: number, gentle: boolean, { clockJumps }: MoreFaults): Pick<Scenario, "batches" | "clockJumps"> {
+  const random = new SeededRandom(seed * 32_452_843 + 3);
+  return {
+    batches: { trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]), first: random.pick(ACCOUNTS) },
+    // A create is looked for by the time of its intent: clocks that differ by more than the grace allows for are out of the bargain.
+    clockJumps: clockJumps.map((jump) => ({ ...jump, byMs: Math.sign(jump.byMs) * 1500 })),
+  };
+}
+
+/** What the seed's kind makes of a usual wish. */
+type Change = (wish: JobWish, index: number) => JobWish;
+
+/** Drawn apart, so that the rest of what a seed publishes stays as it is. */
+function changeOf(seed: number, kind: ScenarioKind, hurried: boolean): Change {
+  if (kind === "direct") return (wish, index) => (hurried ? { ...wish, ...HURRIES[index % HURRIES.length] } : wish);
+  const random = new SeededRandom(seed * 49_979_687 + 5);
+  return (wish) => {
+    const { prompt } = wish;
+    return {
+      ...wish,
+      prompt: random.chance(0.05) ? `${prompt} ${POISON}` : prompt,
+      ...(random.chance(0.3) ? { mode: random.pick(["batch", "batch", "direct"] as const) } : {}),
+      // A batch is counted on within something over a minute. Whoever waits for one in vain has to be done within the run.
+      ...(wish.ttlMs === undefined ? { ttlMs: random.between(66_000, 110_000) } : {}),
+    };
   };
 }
 
@@ -154,8 +205,7 @@ function times<Item>(count: number, make: () => Item): Item[] {
   return Array.from({ length: count }, make);
 }
 
-/** @param hurried few requests, asked again and again, many of them by jobs with little time. */
-function publicationsOf(random: SeededRandom, partitions: number, gentle: boolean, hurried: boolean): Publication[] {
+function publicationsOf(random: SeededRandom, partitions: number, gentle: boolean, change: Change): Publication[] {
   const jobs = random.between(5, 22);
   const prompts = random.between(1, Math.max(1, Math.floor(jobs * 0.7)));
   const next = Array.from({ length: partitions }, () => 0);
@@ -163,8 +213,7 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
   const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: string }[] = [];
   const avro = gentle ? 0 : random.pick([0, 0.2, 1]);
   for (let index = 0; index < jobs; index += 1) {
-    const usual = wishOf(random, index, prompts, gentle);
-    const wish = hurried ? { ...usual, ...HURRIES[index % HURRIES.length] } : usual;
+    const wish = change(wishOf(random, index, prompts, gentle), index);
     wishes.push(wish);
     plans.push({ kind: "job", wish });
     if (random.chance(0.12)) plans.push({ kind: "job", wish: random.pick(wishes) }); // a producer's own retry
@@ -190,6 +239,7 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
   });
 }
 
+/** Few requests, asked again and again, many of them by jobs with little time. */
 const SAME = { prompt: "question 1", tenant: "shop", cacheRead: false, dedupe: true } as const;
 const HURRIES: readonly Partial<JobWish>[] = [
   SAME,

@@ -7,5 +7,5 @@ const { simulate } = await import("./simulation.ts");
 
 for (const seed of workerData.seeds) {
   // Serial: one world at a time.
-  parentPort.postMessage(await simulate(seed));
+  parentPort.postMessage(await simulate(seed, {}, workerData.kind));
 }

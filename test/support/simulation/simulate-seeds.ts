@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import type { ScenarioKind } from "./scenario.js";
 import type { SimulationResult } from "./simulation.js";
 
 /**
@@ -8,10 +9,11 @@ import type { SimulationResult } from "./simulation.js";
  */
 export async function simulateSeeds(
   seeds: readonly number[],
+  kind: ScenarioKind,
   each: (result: SimulationResult) => boolean,
 ): Promise<void> {
   const thread = new Worker(new URL("seeds-thread.mjs", import.meta.url), {
-    workerData: { seeds },
+    workerData: { seeds, kind },
     // A world's objects die within its seed: with room for them the collector has little to look through.
     resourceLimits: { maxYoungGenerationSizeMb: 64 },
   });

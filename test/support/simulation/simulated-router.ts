@@ -3,6 +3,9 @@ import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { JobsConsumer, Publisher, RecordRun } from "../../../src/ports/broker.js";
 import type { InboxPosition } from "../../../src/ports/ledger.js";
+import type { Catalog } from "../../../src/domain/route/catalog.js";
+import type { BatchProvider } from "../../../src/ports/batch-provider.js";
+import type { BatchAccountSettings } from "../../../src/pipeline/batch/batch-settings.js";
 import type { Journal } from "../../../src/ports/journal.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
@@ -14,13 +17,13 @@ import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/a
 import type { FakeBroker } from "./fake-broker.js";
 import { fakeKafka } from "./fake-kafka-client.js";
 import type { FakeProvider } from "./fake-provider.js";
-import { ACCOUNTS, CATALOG, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
+import { ACCOUNTS, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
 import { LedgerAway } from "./memory-database.js";
 import type { MemoryLedger } from "./memory-ledger.js";
 import type { Life, World } from "./world.js";
 
 /** Small numbers, so that each bound is met within a few records. */
-const SETTINGS: Omit<SessionSettings, "accounts" | "pending"> = {
+const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching"> = {
   beats: { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 },
   delivery: {
     attemptsMax: 5,
@@ -59,6 +62,29 @@ const CONSUMER: InboxSettings = {
   bytesMax: 1_000_000,
   bytesPerPartition: 1_000_000,
 };
+const BATCHING: SessionSettings["batching"] = {
+  lookEveryMs: 600,
+  turnaroundPriorMs: 5000,
+  turnaroundWindowMs: 600_000,
+  turnaroundsMax: 50,
+  pollMinMs: 200,
+  pollMaxMs: 3000,
+  stepsAtOnce: 3,
+  callTimeoutMs: 1500,
+  transferTimeoutMs: 4000,
+  resultLineBytesMax: 20_000,
+  groupSizeMax: 2,
+  eraseAfterMs: 2000,
+  scanForMs: 60_000,
+};
+const BATCHES: Omit<BatchAccountSettings, "createGraceMs"> = {
+  way: null,
+  linesMax: null,
+  bytesMax: null,
+  enqueuedTokensMax: null,
+  openBatchesMax: 3,
+  flushAfterMs: 800,
+};
 const ACCOUNT = { concurrency: 6, callTimeoutMs: 8000, connectTimeoutMs: 1000 } as const;
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
@@ -76,6 +102,9 @@ export interface RouterParts {
   readonly ledger: MemoryLedger;
   readonly publisher: Publisher;
   readonly providers: ReadonlyMap<string, FakeProvider>;
+  /** Empty: no account has batches. */
+  readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  readonly catalog: Catalog;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
@@ -87,6 +116,10 @@ export interface RouterParts {
   readonly turned: (paused: boolean) => void;
   /** Fetching stops for these reasons. */
   readonly paused: (reasons: readonly unknown[]) => void;
+  /** A change of a batch came second: another session has it. */
+  readonly wasSecond: () => void;
+  /** So long creates that nothing fences are waited for. */
+  readonly createGraceMs: number;
   /** Asked before records are read; true: the process dies of one of them. */
   readonly diesOf: (run: RecordRun) => boolean;
   /** What a planted bug makes of the ledger's words about partitions. */
@@ -130,8 +163,11 @@ export class SimulatedRouter {
   }
 
   #sessionParts(): SessionParts {
-    const { world, broker, ledger, publisher, providers, admission, doubtPolicy, marks } = this.#parts;
-    const account = { ...ACCOUNT, inDoubt: { ...DOUBT, policy: doubtPolicy } };
+    const { world, broker, ledger, publisher, providers, batchProviders, admission, catalog, doubtPolicy, marks } =
+      this.#parts;
+    const inDoubt = { ...DOUBT, policy: doubtPolicy };
+    const batch = { ...BATCHES, createGraceMs: this.#parts.createGraceMs };
+    const account = (name: string) => ({ ...ACCOUNT, inDoubt, batch: batchProviders.has(name) ? batch : null });
     return {
       ports: {
         ledger,
@@ -143,6 +179,7 @@ export class SimulatedRouter {
         publisher,
         openJournal: this.#parts.openJournal,
         providers,
+        batchProviders,
         checkSchema: () => ({ kind: "fits" }), // no job of the scenario expects one
         clock: this.#clock,
         random: world.random,
@@ -150,8 +187,14 @@ export class SimulatedRouter {
         metrics: NO_METRICS,
         alerts: new PartitionAlerts(),
       },
-      rules: { admission, catalog: CATALOG, renderSettings: RENDER_SETTINGS },
-      settings: { ...SETTINGS, pending: marks, accounts: new Map(ACCOUNTS.map((name) => [name, account])) },
+      rules: { admission, catalog, renderSettings: RENDER_SETTINGS },
+      settings: {
+        ...SETTINGS,
+        // Without batches nothing is ever in a pool.
+        batching: batchProviders.size === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
+        pending: marks,
+        accounts: new Map(ACCOUNTS.map((name) => [name, account(name)])),
+      },
     };
   }
 
@@ -206,6 +249,7 @@ export class SimulatedRouter {
       debug: quiet,
       info: quiet,
       warn: (event, fields) => {
+        if (event === "batch.save_was_second") this.#parts.wasSecond();
         const reasons = fields?.["reasons"];
         if (event === "intake.paused" && Array.isArray(reasons)) this.#parts.paused(reasons);
       },

@@ -1,18 +1,30 @@
 import type { SessionNo } from "../../../src/domain/ids.js";
+import type { Catalog } from "../../../src/domain/route/catalog.js";
+import type { BatchProvider } from "../../../src/ports/batch-provider.js";
 import type { Publisher, RecordRun } from "../../../src/ports/broker.js";
 import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
+import {
+  BATCH_FAULTS,
+  BatchBooks,
+  BatchService,
+  FILE_RULES,
+  INLINE_GRACE_MS,
+  INLINE_RULES,
+  type BatchFault,
+} from "./batch-service.js";
 import { Checkers, type Violation } from "./checkers.js";
-import { ACCOUNTS, createSimulatedAdmission, SIDE_TOPIC, START_MS } from "./fixture.js";
+import { ACCOUNTS, catalogOf, createSimulatedAdmission, SIDE_TOPIC, START_MS } from "./fixture.js";
 import { FakeBroker, FakePublisher } from "./fake-broker.js";
 import { FakeDecoder } from "./fake-decoder.js";
+import { FakeBatchProvider } from "./fake-batch-provider.js";
 import { FakeProvider, ProviderBooks } from "./fake-provider.js";
 import { jobHistory } from "./job-history.js";
 import { FakeJournal, type JournalDisk } from "./fake-journal.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
-import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario } from "./scenario.js";
+import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario, type ScenarioKind } from "./scenario.js";
 import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedRouter, type Hearing } from "./simulated-router.js";
 import { Life, World } from "./world.js";
@@ -25,6 +37,9 @@ export interface PlantedBug {
   readonly hears?: Partial<Hearing>;
   /** What the stages ask of the consumer to go on does not reach it. */
   readonly neverResumes?: boolean;
+  readonly batchProvider?: (real: BatchProvider) => BatchProvider;
+  /** Creates that nothing fences are taken for absent so soon. */
+  readonly createGraceMs?: number;
 }
 
 /** What was broken in a run, or had to be noticed, and how often. */
@@ -61,6 +76,20 @@ export interface Faults {
   unsentFound: number;
 }
 
+/** What happened to batches in a run, and how often. */
+export type BatchFaults = Readonly<Record<BatchFault, number>> & {
+  /** Found at the provider after a doubt. */
+  readonly adopted: number;
+  /** Proved to be absent, and made again. */
+  readonly madeAgain: number;
+  /** Changes that came second: their session had been declared dead, or another one had the batch. */
+  readonly savesSecond: number;
+  /** Lines of batches that were not taken. */
+  readonly linesReturned: number;
+  readonly linesAnswered: number;
+  readonly linesFailed: number;
+};
+
 export interface SimulationResult {
   readonly seed: number;
   readonly violation: Violation | null;
@@ -68,6 +97,7 @@ export interface SimulationResult {
   readonly history: string;
   readonly traceHash: string;
   readonly events: number;
+  readonly batchFaults: BatchFaults;
   readonly faults: Readonly<Faults> & {
     readonly inDoubt: number;
     /** Executions that were opened beside a waiting one, for jobs in a hurry. */
@@ -91,6 +121,8 @@ export interface SimulationResult {
 }
 
 const HORIZON_MS = 400_000;
+/** Clocks differ, by less than what it is longer. */
+const CREATE_GRACE_MS = INLINE_GRACE_MS + 4000;
 const LOOK_FOR_UNREAD_MS = 20;
 const ADOPT_EVERY_MS = 7000;
 /** An open transaction of a process that says nothing any more is ended by the database. */
@@ -117,8 +149,11 @@ export class Simulation {
   readonly #database: MemoryDatabase;
   readonly #broker: FakeBroker;
   readonly #books = new ProviderBooks();
+  readonly #batches = new BatchBooks();
+  readonly #services: readonly BatchService[];
   readonly #checkers: Checkers;
   readonly #admission = createSimulatedAdmission();
+  readonly #catalog: Catalog;
   readonly #bug: PlantedBug;
   #running: Running[] = [];
   #lives = 0;
@@ -146,11 +181,12 @@ export class Simulation {
     answersBrought: 0,
     unsentFound: 0,
   };
+  #savesSecond = 0;
   readonly #journals: JournalDisk = new Map();
 
-  constructor(seed: number, bug: PlantedBug = {}) {
+  constructor(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct") {
     this.#bug = bug;
-    this.#scenario = scenarioOf(seed);
+    this.#scenario = scenarioOf(seed, kind);
     this.#world = new World(seed, START_MS);
     this.#database = new MemoryDatabase(() => this.#world.nowMs);
     this.#broker = new FakeBroker(this.#world, this.#scenario.partitions, {
@@ -162,8 +198,12 @@ export class Simulation {
       database: this.#database,
       broker: this.#broker,
       books: this.#books,
+      batches: this.#batches,
       scenario: this.#scenario,
     });
+    this.#services = this.#openServices();
+    const first = this.#scenario.batches?.first ?? ACCOUNTS[0];
+    this.#catalog = catalogOf([first, ...ACCOUNTS.filter((account) => account !== first)]);
     const { onCall } = this.#books;
     this.#books.onCall = (id) => {
       onCall(id);
@@ -222,6 +262,7 @@ export class Simulation {
           : jobHistory(this.#database, this.#broker, this.#books, violation.jobId),
       traceHash: world.traceHash(),
       events: world.events,
+      batchFaults: this.#batchFaults(),
       faults: {
         ...this.#faults,
         inDoubt: this.#checkers.inDoubt,
@@ -239,12 +280,57 @@ export class Simulation {
     };
   }
 
+  #batchFaults(): BatchFaults {
+    const { batchCreates, attempts } = this.#database;
+    const lines = [...attempts.committed.values()].filter(({ intent }) => intent.batchNo !== undefined);
+    const creates = [...batchCreates.committed.values()];
+    const told = new Set(
+      this.#batches.creates.map(({ told: as, batch }) => (as === "created" ? batch?.id : undefined)),
+    );
+    const countOf = (state: string): number => lines.filter((line) => line.state === state).length;
+    const seen = Object.fromEntries(BATCH_FAULTS.map((fault) => [fault, this.#batches.seen.get(fault) ?? 0]));
+    return {
+      ...(seen as Record<BatchFault, number>), // one of each
+      adopted: creates.filter(({ settled, providerBatchId: id }) => settled === "created" && !told.has(id ?? ""))
+        .length,
+      madeAgain: creates.filter(({ settled }) => settled === "absent").length,
+      savesSecond: this.#savesSecond,
+      linesReturned: countOf("not_sent"),
+      linesAnswered: countOf("answered"),
+      linesFailed: countOf("failed"),
+    };
+  }
+
   /** Nothing left to do: everything published and accepted, every job ended, the outbox empty, no router stopped or on its way. */
   #isQuiet(): boolean {
     if (this.#pending > 0 || this.#world.nowMs < this.#nextLookMs) return false;
     this.#nextLookMs = this.#world.nowMs + 250;
     if (this.#running.some(({ life }) => life.stoppedUntilMs > this.#world.nowMs)) return false;
     return this.#checkers.isDrained();
+  }
+
+  /** The far sides of batch APIs: one with files and marks, one without either. */
+  #openServices(): readonly BatchService[] {
+    const { batches } = this.#scenario;
+    if (batches === null) return [];
+    const common = {
+      world: this.#world,
+      bill: this.#books.bill,
+      books: this.#batches,
+      trouble: this.#unlessCalm(batches.trouble),
+    };
+    const [withFiles, inline] = ACCOUNTS;
+    return [
+      new BatchService({ ...common, account: withFiles, rules: FILE_RULES }),
+      new BatchService({ ...common, account: inline, rules: INLINE_RULES }),
+    ];
+  }
+
+  #batchProviders(life: Life): ReadonlyMap<string, BatchProvider> {
+    const plant = this.#bug.batchProvider ?? ((real: BatchProvider) => real);
+    return new Map(
+      this.#services.map((service) => [service.account, plant(new FakeBatchProvider(service, life))] as const),
+    );
   }
 
   #calm(): boolean {
@@ -299,6 +385,12 @@ export class Simulation {
           new FakeProvider(account, world, life, this.#books, unlessCalm(providerTrouble)),
         ]),
       ),
+      batchProviders: this.#batchProviders(life),
+      createGraceMs: this.#bug.createGraceMs ?? CREATE_GRACE_MS,
+      wasSecond: () => {
+        this.#savesSecond += 1;
+      },
+      catalog: this.#catalog,
       admission: this.#admission,
       doubtPolicy,
       openJournal: async (session) =>
@@ -566,6 +658,6 @@ export class Simulation {
   }
 }
 
-export function simulate(seed: number, bug: PlantedBug = {}): Promise<SimulationResult> {
-  return new Simulation(seed, bug).run();
+export function simulate(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct"): Promise<SimulationResult> {
+  return new Simulation(seed, bug, kind).run();
 }

@@ -2,18 +2,32 @@ import type pg from "pg";
 import type { AnswerFacts, AttemptSummary } from "../../../domain/execution/execution.js";
 import { jobIdHash } from "../../../domain/dedupe/request-hash.js";
 import type { WaitReason } from "../../../domain/execution/waits.js";
+import type { RouteDecision } from "../../../domain/route/route-decision.js";
 import type { LedgerKey } from "../../../domain/ids.js";
 import { run } from "../connection.js";
 import { bytesOf } from "../stored-body.js";
 import { numberOrNull } from "./letter-rows.js";
 import { SqlValues } from "./sql-filter.js";
 
-/** States that people see (contract.md, "What people see"); `batched` comes with batches. */
-export const SEEN_STATES = ["waiting", "running", "in_doubt", "succeeded", "failed", "expired", "cancelled"] as const;
+/** States that people see (contract.md, "What people see"). */
+export const SEEN_STATES = [
+  "waiting",
+  "running",
+  "batched",
+  "in_doubt",
+  "succeeded",
+  "failed",
+  "expired",
+  "cancelled",
+] as const;
 export type SeenState = (typeof SEEN_STATES)[number];
 
-/** A job that has not ended shows what its execution does; one whose execution ended is about to end. */
-const SEEN_STATE = `CASE WHEN j.state <> 'active' THEN j.state WHEN e.state IN ('running', 'in_doubt') THEN e.state ELSE 'waiting' END`;
+/**
+ * A job that has not ended shows what its execution does; one whose execution ended is about to end. What runs without a session is a line
+ * of a batch.
+ */
+const SEEN_STATE = `CASE WHEN j.state <> 'active' THEN j.state WHEN e.state = 'running' AND e.session_no IS NULL THEN 'batched'
+  WHEN e.state IN ('running', 'in_doubt') THEN e.state ELSE 'waiting' END`;
 
 export interface JobLine {
   readonly key: LedgerKey;
@@ -83,7 +97,17 @@ export interface JobDetail extends JobLine {
   readonly history: readonly AttemptSummary[];
   readonly answer: AnswerFacts | null;
   /** The row it waits as; null when it does not wait. */
-  readonly waits: { readonly forWhat: WaitReason; readonly untilMs: number } | null;
+  readonly waits: WaitingRow | null;
+  /** Why it was given to a batch or to a call of its own; null where there was nothing to choose. */
+  readonly decision: RouteDecision | null;
+}
+
+export interface WaitingRow {
+  readonly forWhat: WaitReason;
+  /** When it is looked at again; for a batch's lines: at the latest. */
+  readonly untilMs: number;
+  /** Account and model whose batch it waits for; null: it waits for something else. */
+  readonly batchAt: { readonly account: string; readonly model: string } | null;
 }
 
 /** The newest generation of a job id, in the named tenant or in every one that has it. */
@@ -91,8 +115,10 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
   const rows = await run(
     pool,
     "jobs-find",
-    `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index
-     FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS} LEFT JOIN ready r ON r.no = j.execution_no
+    `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index,
+       e.decision, b.account, b.model, least(b.look_at_ms, b.expires_ms)
+     FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS}
+       LEFT JOIN ready r ON r.no = j.execution_no LEFT JOIN batch_ready b ON b.no = j.execution_no
      WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
     [tenant, jobIdHash(jobId)],
   );
@@ -100,9 +126,9 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
 }
 
 function readJobDetail(row: Row): JobDetail {
-  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, waitsFor, ...rest] =
+  const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, ...rest] =
     row.slice(JOB_COLUMN_COUNT);
-  const [runAtMs, routeIndex] = rest;
+  const [waitsFor, runAtMs, routeIndex, decision, ...batch] = rest;
   return {
     ...readJobLine(row),
     envelope: envelope ?? "{}",
@@ -113,11 +139,17 @@ function readJobDetail(row: Row): JobDetail {
     currentAttemptNo: numberOrNull(attemptNo),
     history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
     answer: facts === null || facts === undefined ? null : (JSON.parse(facts) as AnswerFacts), // written by finish
-    waits:
-      waitsFor === null || waitsFor === undefined
-        ? null
-        : { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs) }, // every verdict has one of these
+    waits: readWaitingRow(waitsFor ?? null, runAtMs ?? null, batch),
+    decision: JSON.parse(decision ?? "null") as RouteDecision | null, // written from one
   };
+}
+
+function readWaitingRow(waitsFor: string | null, runAtMs: string | null, batch: Row): WaitingRow | null {
+  const [account, model, lookAtMs] = batch;
+  // Every verdict has one of these words.
+  if (waitsFor !== null) return { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs), batchAt: null };
+  if (typeof account !== "string" || typeof model !== "string") return null;
+  return { forWhat: "batch_fill", untilMs: Number(lookAtMs), batchAt: { account, model } };
 }
 
 export interface AttemptLine {
@@ -133,6 +165,15 @@ export interface AttemptLine {
   readonly requestId: string | null;
   readonly maxNanoUsd: string;
   readonly nanoUsd: string | null;
+  /** The batch that it is a line of; null: a call of its own. */
+  readonly batch: AttemptBatch | null;
+}
+
+export interface AttemptBatch {
+  readonly no: number;
+  /** Place in the batch, from 1. */
+  readonly line: number;
+  readonly providerBatchId: string | null;
 }
 
 /** The attempts of an execution by their numbers, which its row and its history name. */
@@ -144,8 +185,10 @@ export async function loadAttempts(
   const rows = await run(
     pool,
     "attempts-load",
-    `SELECT no, day, number, state, account, provider, model, outcome, started_ms, ended_ms, request_id, max_nano, nano_usd
-     FROM attempts WHERE no = ANY($1::int8[]) AND day = $2 ORDER BY number`,
+    `SELECT a.no, a.day, a.number, a.state, a.account, a.provider, a.model, a.outcome, a.started_ms, a.ended_ms, a.request_id, a.max_nano,
+       a.nano_usd, a.batch_no, b.provider_batch_id,
+       CASE WHEN a.batch_no IS NOT NULL THEN (SELECT count(*) FROM attempts o WHERE o.batch_no = a.batch_no AND o.no <= a.no) END
+     FROM attempts a LEFT JOIN batches b ON b.no = a.batch_no WHERE a.no = ANY($1::int8[]) AND a.day = $2 ORDER BY a.number`,
     [nos, day],
   );
   return rows.map(
@@ -163,6 +206,9 @@ export async function loadAttempts(
       requestId,
       maxNano,
       nano,
+      batchNo,
+      providerBatchId,
+      line,
     ]) => ({
       key: { no: Number(no), day: Number(attemptDay) },
       number: Number(number),
@@ -176,6 +222,10 @@ export async function loadAttempts(
       requestId: requestId ?? null,
       maxNanoUsd: maxNano ?? "0",
       nanoUsd: nano ?? null,
+      batch:
+        numberOrNull(batchNo) === null
+          ? null
+          : { no: Number(batchNo), line: Number(line), providerBatchId: providerBatchId ?? null },
     }),
   );
 }

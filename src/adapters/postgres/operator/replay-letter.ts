@@ -16,13 +16,15 @@ import type { GatewayEvent } from "../../../domain/event/event.js";
 import { operatorEvent } from "../../../domain/event/operator-event.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { ReuseSettings } from "../../../domain/job/admission-settings.js";
-import type { AdmittedJob, RoutePolicy } from "../../../domain/job/job.js";
+import type { AdmittedJob, JobMode, RoutePolicy } from "../../../domain/job/job.js";
 import type { Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { run, transaction } from "../connection.js";
 import { writeEnds } from "../ending.js";
+import { placesOf, type LockedExecution } from "../found-executions.js";
 import { joinExecutions, type Joining } from "../join-executions.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertOutbox } from "../outbox-rows.js";
+import { pullForward } from "../pull-forward.js";
 import { insertReady } from "../ready-rows.js";
 import { bytesOf, bytesOrNull, fromStored, toStored } from "../stored-body.js";
 
@@ -216,11 +218,10 @@ async function takeReplay(client: pg.PoolClient, { old, key }: NextJob, byWhom: 
 }
 
 /** The old execution as far as placing needs it; the request itself is copied inside the database. */
-interface OldExecution {
-  readonly key: LedgerKey;
-  readonly state: string;
+interface OldExecution extends LockedExecution {
   readonly executionKey: Buffer | null;
   readonly policy: RoutePolicy;
+  readonly mode: JobMode;
   readonly answer: Placed["answer"];
 }
 
@@ -237,7 +238,7 @@ async function placeNext(
     // A late answer of its own serves it without a call; so does a call of its own that is still out.
     if (found.answer !== null) return { execution: found.key, how: "cached", answer: found.answer };
     if (found.state === "ready" || found.state === "running" || found.state === "in_doubt") {
-      await pullForward(client, found.key, next);
+      await bringForward(client, found, next);
       return { execution: found.key, how: "joined", answer: null };
     }
   }
@@ -269,9 +270,11 @@ async function joinOrOpen(
       dedupe: executionKey !== null,
       priority: old.priority,
       deadlineMs: next.envelope.deadlineMs,
+      mode: found?.mode ?? readmitted?.mode ?? "auto",
     },
     // The operator's consent is to the doubt of the dead letter, not to one that others wait for.
     riskNanoUsd: null,
+    batchUntilMs: null,
     execution: null,
     cached: null,
     lane: LANE.ordinary,
@@ -316,31 +319,37 @@ async function shareOldExecution(client: pg.PoolClient, execution: LedgerKey): P
   const rows = await run(
     client,
     "execution-of-failed",
-    "SELECT state, key, policy, answer, answer_gzip, answer_facts FROM executions WHERE no = $1 AND day = $2 FOR SHARE",
+    `SELECT state, key, policy, mode, answer, answer_gzip, answer_facts, attempt_no, decision IS NOT NULL, state = 'running' AND session_no IS NULL
+     FROM executions WHERE no = $1 AND day = $2 FOR SHARE`,
     [execution.no, execution.day],
   );
   const row = rows[0];
   if (row === undefined) return null;
-  const [state, key, policy, answer, gzip, facts] = row;
+  const [state, key, policy, mode, answer, gzip, facts, attemptNo, wasDecided, isLine] = row;
   const answered = state === "succeeded" && answer !== null && answer !== undefined;
   return {
     key: execution,
     state: state ?? "",
+    attemptNo: attemptNo === null || attemptNo === undefined ? null : Number(attemptNo),
+    isDirect: mode === "direct",
+    wasDecided: wasDecided === "t",
+    isLine: isLine === "t",
     executionKey: bytesOrNull(key ?? null),
     policy: JSON.parse(policy ?? "{}") as RoutePolicy, // written from an AdmittedJob
+    mode: mode as JobMode, // the same
     answer: answered
       ? { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }
       : null, // written by finish
   };
 }
 
-async function pullForward(client: pg.PoolClient, execution: LedgerKey, next: NextJob): Promise<void> {
-  await run(
-    client,
-    "ready-pull-forward-one",
-    "UPDATE ready SET priority = greatest(priority, $2::int2), expires_ms = least(expires_ms, $3::int8) WHERE no = $1",
-    [execution.no, next.old.priority, next.envelope.deadlineMs],
-  );
+/** As a job that joins and may not wait for a batch. */
+async function bringForward(client: pg.PoolClient, found: OldExecution, { old, envelope }: NextJob): Promise<void> {
+  const [place] = await placesOf(client, [found]);
+  if (place === undefined) return;
+  const { priority } = old;
+  const joined = { priority, deadlineMs: envelope.deadlineMs, mode: found.mode, batchUntilMs: null };
+  await pullForward(client, [{ found: { key: found.key, ...place }, ...joined }], old.nowMs);
 }
 
 /** The execution that a replay opens. */
@@ -359,8 +368,8 @@ async function copyExecution(
   await run(
     client,
     "execution-copy",
-    `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano)
-     SELECT $1, $2, tenant_no, $3, $7, 'ready', format, $4, request, request_gzip, cache_write, max_cost_nano FROM executions WHERE no = $5 AND day = $6`,
+    `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano, mode)
+     SELECT $1, $2, tenant_no, $3, $7, 'ready', format, $4, request, request_gzip, cache_write, max_cost_nano, mode FROM executions WHERE no = $5 AND day = $6`,
     [next.key.day, next.key.no, key, JSON.stringify(policy), from.no, from.day, lane],
   );
 }
@@ -376,8 +385,8 @@ async function insertReadmitted(
   await run(
     client,
     "execution-readmitted",
-    `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano)
-     VALUES ($1, $2, $3, $4, $11, 'ready', $5, $6, $7, $8, $9, $10)`,
+    `INSERT INTO executions (day, no, tenant_no, key, lane, state, format, policy, request, request_gzip, cache_write, max_cost_nano, mode)
+     VALUES ($1, $2, $3, $4, $11, 'ready', $5, $6, $7, $8, $9, $10, $12)`,
     [
       next.key.day,
       next.key.no,
@@ -390,6 +399,7 @@ async function insertReadmitted(
       job.cacheWrite,
       job.requirements.maxCostNanoUsd,
       lane,
+      job.mode,
     ],
   );
 }

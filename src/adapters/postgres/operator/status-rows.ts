@@ -15,6 +15,8 @@ export interface LedgerStatus {
     readonly sinceMs: number;
   }[];
   readonly readyRows: number;
+  /** Executions that wait for a batch to be made. */
+  readonly batchReadyRows: number;
   readonly oldestRunnableMs: number | null;
   readonly outboxRecords: number;
   readonly outboxOldestMs: number | null;
@@ -41,7 +43,8 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
          (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready LIMIT $1) r WHERE run_at_ms <= extract(epoch FROM clock_timestamp()) * 1000),
          (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready LIMIT $1) o),
          (SELECT min(at_ms) FROM (SELECT at_ms FROM outbox_ready ORDER BY seq LIMIT 1000) o),
-         (SELECT count(*) FROM unanswered)`,
+         (SELECT count(*) FROM unanswered),
+         (SELECT count(*) FROM (SELECT 1 FROM batch_ready LIMIT $1) b)`,
       [COUNT_LIMIT],
     ),
     run(
@@ -74,7 +77,7 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
       [],
     ),
   ]);
-  const [nowMs, readyRows, oldestRunnable, outboxRecords, outboxOldest, unanswered] = queues[0] ?? [];
+  const [nowMs, readyRows, oldestRunnable, outboxRecords, outboxOldest, unanswered, batchReadyRows] = queues[0] ?? [];
   const starts = doubts.map((row) => Number(row[2]));
   const countOf = (state: string): number => Number(doubts.find((row) => row[0] === state)?.[1] ?? 0);
   return {
@@ -92,6 +95,7 @@ export async function readStatus(pool: pg.Pool, deadAfterMs: number): Promise<Le
       sinceMs: Number(sinceMs),
     })),
     readyRows: Number(readyRows),
+    batchReadyRows: Number(batchReadyRows),
     oldestRunnableMs: numberOrNull(oldestRunnable),
     outboxRecords: Number(outboxRecords),
     outboxOldestMs: numberOrNull(outboxOldest),

@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { ANTHROPIC_BATCH_RULES } from "./batch-rules.js";
 import { ANTHROPIC_MODELS } from "./models.js";
 
 export const ANTHROPIC: KindFacts = {
@@ -15,4 +16,5 @@ export const ANTHROPIC: KindFacts = {
     line: { failed: "free", expired: "free", cancelled: "free" },
     source: "Anthropic message batches guide (errored, canceled, expired are not billed) and refusals guide, 2026-09",
   },
+  batch: ANTHROPIC_BATCH_RULES,
 };

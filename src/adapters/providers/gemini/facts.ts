@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { GEMINI_BATCH_RULES } from "./batch-rules.js";
 import { GEMINI_MODELS } from "./models.js";
 
 export const GEMINI: KindFacts = {
@@ -17,4 +18,5 @@ export const GEMINI: KindFacts = {
     line: { failed: "free", expired: "unknown", cancelled: "unknown" },
     source: "Gemini API billing page, 2026-08; batch mode guide, 2026-08",
   },
+  batch: GEMINI_BATCH_RULES,
 };

@@ -1,4 +1,5 @@
 import type { KindFacts } from "../../../domain/route/kind-facts.js";
+import { OPENAI_BATCH_RULES } from "./batch-rules.js";
 import { OPENAI_MODELS } from "./models.js";
 
 export const OPENAI: KindFacts = {
@@ -16,4 +17,5 @@ export const OPENAI: KindFacts = {
     line: { failed: "free", expired: "free", cancelled: "free" },
     source: "OpenAI batch guide (only completed requests are charged when a batch expires or is cancelled), 2026-08",
   },
+  batch: OPENAI_BATCH_RULES,
 };

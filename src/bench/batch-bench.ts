@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
+import { BenchPlace } from "./bench-place.js";
+import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
+
+const RUN_TIMEOUT_MS = 240_000;
+const SIMULATOR = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
+const PRICING = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
+const NO_TIME = { validatingMs: 0, turnaroundMs: 0, jitterMs: 0, finalizingMs: 0, cancellingMs: 0 };
+
+export interface BatchFigures {
+  readonly lines: number;
+  readonly batches: number;
+  readonly linesPerS: number;
+  readonly routerCpuSPer1k: number;
+  readonly postgresCpuSPer1k: number;
+  /** The provider's side runs on the same processors. */
+  readonly simulatorCpuSPer1k: number;
+  readonly peakRssMb: number;
+}
+
+/**
+ * Lines through a provider's batch API that is done at once, from the first publish to the last result in its topic. Each line is billed once, by
+ * the simulated provider's own count.
+ */
+export async function batchBench(lines: number, note: (line: string) => void): Promise<BatchFigures> {
+  const place = await BenchPlace.open(note);
+  let simulator: SimulatorProcess | null = null;
+  try {
+    simulator = await startSimulator({
+      script: SIMULATOR,
+      billFile: join(place.folder, "bill.jsonl"),
+      pricingFile: PRICING,
+      latencyMs: 0,
+      jitterMs: 0,
+      seed: 1,
+      logFile: join(place.folder, "simulator.log"),
+      moreArgs: ["--batch-times", await place.file("batch-times.json", JSON.stringify(NO_TIME))],
+      onUnexpectedEnd: (error) => {
+        note(error.message);
+      },
+    });
+    return await measured(place, simulator, lines, note);
+  } finally {
+    await simulator?.stop();
+    await place.close();
+  }
+}
+
+async function measured(
+  place: BenchPlace,
+  simulator: SimulatorProcess,
+  lines: number,
+  note: (line: string) => void,
+): Promise<BatchFigures> {
+  const topics = await place.freshTopics();
+  const router = await place.startRouter({
+    topics,
+    mockPort: Number(new URL(simulator.url).port),
+    concurrency: 64,
+    callTimeoutMs: 60_000,
+    pendingJobsMax: lines * 2,
+    batches: {
+      account: { flushAfterMs: 2000 },
+      batching: { lookEveryMs: 100, pollMinMs: 200, turnaroundPriorMs: 3_600_000 },
+    },
+  });
+  router.onStdoutLine((line) => {
+    if (/"level":"(?:warn|error)"/.test(line)) note(line);
+  });
+  const postgres = place.postgresPid;
+  const cpu = (pid: number | null): number => (pid === null ? Number.NaN : cpuSecondsOfTree(pid));
+  const before = [router.pid, postgres, simulator.child.pid].map(cpu);
+  const startMs = Date.now();
+  await place.publish(topics.jobs, 0, lines);
+  note(`${String(lines)} jobs published in ${String(Date.now() - startMs)} ms`);
+  const endMs = await place.waitForRecords(topics.results, lines, RUN_TIMEOUT_MS);
+  const [routerS = 0, postgresS = 0, simulatorS = 0] = [router.pid, postgres, simulator.child.pid].map(
+    (pid, index) => cpu(pid) - (before[index] ?? 0),
+  );
+  const billed = await simulator.calls();
+  if (billed !== lines)
+    throw new Error(`expected ${String(lines)} billed lines for as many jobs, found ${String(billed)}`);
+  const per1k = (seconds: number): number => Number(((seconds * 1000) / lines).toFixed(3));
+  return {
+    lines,
+    batches: await batchesAt(simulator.url),
+    linesPerS: Math.round((lines * 1000) / (endMs - startMs)),
+    routerCpuSPer1k: per1k(routerS),
+    postgresCpuSPer1k: per1k(postgresS),
+    simulatorCpuSPer1k: per1k(simulatorS),
+    peakRssMb: peakRssMb(router.pid),
+  };
+}
+
+async function batchesAt(url: string): Promise<number> {
+  const answer = await fetch(`${url}/simulator/batches`);
+  return ((await answer.json()) as { readonly batches: readonly unknown[] }).batches.length; // the edge: our own simulator
+}

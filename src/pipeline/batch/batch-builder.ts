@@ -1,0 +1,286 @@
+import { batchId, type Batch } from "../../domain/batch/batch.js";
+import type { BatchWayRules } from "../../domain/batch/batch-rules.js";
+import { fairOrder } from "../../domain/batch/fair-order.js";
+import { deadlineLeadMs, flushAnswer, type AccountRoom } from "../../domain/batch/flush.js";
+import { sealed } from "../../domain/batch/life-create.js";
+import { packBatch, packLimits, type PackLimits, type Packed } from "../../domain/batch/pack.js";
+import { modelOfPool } from "../../domain/batch/queued-line.js";
+import { expectedTurnaround } from "../../domain/batch/turnaround.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import { attemptId } from "../../domain/job/ids.js";
+import type { AllowanceLimits, LineBinding, OpenedBatch, PoolLoad, WaitingLine } from "../../ports/batch-ledger.js";
+import { wayRules, type BatchAccount, type BatchStageParts } from "./batch-parts.js";
+import type { BatchSaves } from "./batch-saves.js";
+import type { PoolSizes } from "./pool-sizes.js";
+
+export interface BuilderParts {
+  readonly parts: BatchStageParts;
+  readonly saves: BatchSaves;
+  readonly sizes: PoolSizes;
+  /** A batch that is worked on here must not be taken for one that a kill left. */
+  readonly begin: (batchNo: number) => void;
+  readonly end: (batchNo: number) => void;
+  readonly stop: AbortSignal;
+}
+
+/** Batches that one pool gives in one round: others have their turn. */
+const PER_ROUND_MAX = 20;
+/** Lines that are looked at for one batch where the provider states no count. */
+const LINES_LOOKED_AT_MAX = 100_000;
+/** Without marks batches of an account are told apart by their numbers of lines, for as long as one may turn up. */
+const SIZES_TAKEN_MS = 48 * 3_600_000;
+
+interface Pool {
+  readonly load: PoolLoad;
+  readonly name: string;
+  readonly account: BatchAccount;
+  readonly way: BatchWayRules;
+  readonly limits: PackLimits;
+}
+
+type Full = Extract<OpenedBatch, { readonly kind: "full" }>;
+
+/** Makes batches of what waits in pools: asks when, chooses which lines, reserves at the account, binds, seals. One pool after the other. */
+export class BatchBuilder {
+  readonly #of: BuilderParts;
+  /** What accounts were found to have room for; forgotten when one of their batches ends, and after a while. */
+  readonly #rooms = new Map<string, { readonly room: AccountRoom; readonly untilMs: number }>();
+
+  constructor(of: BuilderParts) {
+    this.#of = of;
+  }
+
+  /** A batch of the account has ended: there may be room again. */
+  roomMade(account: string): void {
+    this.#rooms.delete(account);
+  }
+
+  /** @returns how many batches were made. */
+  async round(): Promise<number> {
+    let made = 0;
+    for (const load of await this.#of.parts.ledger.pools()) {
+      const pool = this.#poolOf(load);
+      // Serial: pools of one account share its allowance.
+      if (pool !== null) made += await this.#buildFrom(pool);
+      if (this.#isOver()) break;
+    }
+    return made;
+  }
+
+  /** A pool's name begins with its account and way; see `poolOf`. Null: no account here makes batches of it. */
+  #poolOf(load: PoolLoad): Pool | null {
+    const { accounts } = this.#of.parts;
+    for (const [name, account] of accounts) {
+      const way = wayRules(account, load.pool.slice(name.length + 1).split("|")[0] ?? "");
+      if (way === null || !load.pool.startsWith(`${name}|${way.way}|`)) continue;
+      const { settings } = account;
+      const limits = packLimits(way, settings, settings.enqueuedTokensMax, this.#of.sizes.linesMax(load.pool));
+      return { load, name, account, way, limits };
+    }
+    return null;
+  }
+
+  async #buildFrom(pool: Pool): Promise<number> {
+    let { load } = pool;
+    for (let made = 0; made < PER_ROUND_MAX; made += 1) {
+      if (this.#isOver() || !this.#isDue({ ...pool, load })) return made;
+      // Serial: each takes what the last one left.
+      const bound = await this.#build(pool);
+      if (bound === null) return made;
+      const left = await this.#of.parts.ledger.pools();
+      const now = left.find((one) => one.pool === load.pool);
+      if (now === undefined) return made + 1;
+      load = now;
+    }
+    return PER_ROUND_MAX;
+  }
+
+  #isOver(): boolean {
+    return this.#of.stop.aborted || !this.#of.parts.mayStart();
+  }
+
+  #isDue({ load, name, account, limits }: Pool): boolean {
+    const { clock } = this.#of.parts;
+    const times = { flushAfterMs: account.settings.flushAfterMs, leadMs: this.#leadMs(name, load.pool) };
+    return flushAnswer(load, limits, this.#roomOf(name), times, clock.nowMs()).kind === "flush";
+  }
+
+  #leadMs(account: string, pool: string): number {
+    const { turnaround, settings } = this.#of.parts;
+    return deadlineLeadMs(settings.lookEveryMs, expectedTurnaround(turnaround(), account, modelOfPool(pool)).p95Ms);
+  }
+
+  #roomOf(account: string): AccountRoom {
+    const known = this.#rooms.get(account);
+    if (known === undefined) return NO_LIMIT;
+    if (known.untilMs > this.#of.parts.clock.nowMs()) return known.room;
+    this.#rooms.delete(account);
+    return NO_LIMIT;
+  }
+
+  /** @returns the number of lines; null: none could be made. */
+  async #build(pool: Pool): Promise<number | null> {
+    const { ledger, numbers, clock } = this.#of.parts;
+    await numbers.reserve(1);
+    const no = numbers.next();
+    const idBytes = attemptId(0, no * NUMBERS_AHEAD).length;
+    const limit = Math.min(pool.limits.linesMax ?? LINES_LOOKED_AT_MAX, LINES_LOOKED_AT_MAX);
+    const waiting = fairOrder(await ledger.waitingLines(pool.load.pool, limit));
+    const takenSizes = await this.#takenSizes(pool);
+    const urgentUntilMs = clock.nowMs() + this.#leadMs(pool.name, pool.load.pool);
+    const pack = (limits: PackLimits): Packed<WaitingLine> =>
+      packBatch({ lines: waiting, limits, idBytes, urgentUntilMs, takenSizes });
+    this.#of.begin(no);
+    try {
+      const opened = await this.#open(pool, no, pack);
+      return opened === null ? null : await this.#fill(opened.batch, opened.packed, takenSizes);
+    } finally {
+      this.#of.end(no);
+    }
+  }
+
+  async #takenSizes({ name, account }: Pool): Promise<ReadonlySet<number>> {
+    if (account.provider.rules.markCharactersMax !== null) return new Set();
+    const { ledger, clock } = this.#of.parts;
+    const creates = await ledger.creates(name, clock.nowMs() - SIZES_TAKEN_MS);
+    const maybeThere = creates.filter(({ settled }) => settled !== "refused" && settled !== "not_sent");
+    return new Set(maybeThere.map(({ lines }) => lines));
+  }
+
+  /** Reserves at the account, once more with less when it has less room. */
+  async #open(
+    pool: Pool,
+    no: number,
+    pack: (limits: PackLimits) => Packed<WaitingLine>,
+  ): Promise<{ readonly batch: Batch; readonly packed: Packed<WaitingLine> } | null> {
+    const packed = pack(pool.limits);
+    const answer = await this.#reserve(pool, no, packed);
+    if (answer?.kind === "opened") return { batch: answer.batch, packed };
+    if (answer === null || answer.tokensLeft === null || answer.tokensLeft <= 0 || !this.#isDue(pool)) return null;
+    const smaller = pack({ ...pool.limits, tokensMax: answer.tokensLeft });
+    const second = await this.#reserve(pool, no, smaller);
+    return second?.kind === "opened" ? { batch: second.batch, packed: smaller } : null;
+  }
+
+  /** @returns null: there is nothing to reserve for, or nobody here may. */
+  async #reserve(
+    pool: Pool,
+    no: number,
+    { lines, tokens }: Packed<WaitingLine>,
+  ): Promise<Exclude<OpenedBatch, { readonly kind: "fenced" }> | null> {
+    const { ledger, session, clock, fenced } = this.#of.parts;
+    const [first] = lines;
+    if (first === undefined) return null;
+    const { account, provider, way, lineFormat, model } = first.line;
+    const { rules } = pool.account.provider;
+    const wanted = {
+      ...{ no, account, provider, way, lineFormat, tokens },
+      pool: pool.load.pool,
+      model: rules.alike.model ? model : null,
+      createdAtMs: clock.nowMs(),
+      lines: lines.length,
+    };
+    const opened = await ledger.openBatch(session, wanted, allowanceOf(pool.account));
+    if (opened.kind === "fenced") {
+      fenced();
+      return null;
+    }
+    if (opened.kind === "full") this.#noteFull(account, opened);
+    return opened;
+  }
+
+  #noteFull(account: string, { limit, tokensLeft, retryAtMs }: Full): void {
+    const { clock, settings, log } = this.#of.parts;
+    const nowMs = clock.nowMs();
+    log.debug("batch.account_full", { account, limit, tokensLeft, retryAtMs });
+    // Another router's batch may end at any time, so what was found does not count for long.
+    const untilMs = Math.min(retryAtMs ?? Infinity, nowMs + settings.pollMinMs);
+    const hasRoom = tokensLeft !== null && tokensLeft > 0;
+    const room = { tokensLeft, linesLeft: null, batchesLeft: null, heldUntilMs: hasRoom ? null : untilMs };
+    this.#rooms.set(account, { room, untilMs });
+  }
+
+  async #fill(opened: Batch, packed: Packed<WaitingLine>, takenSizes: ReadonlySet<number>): Promise<number | null> {
+    const { saves, parts } = this.#of;
+    await saves.reached("opened", opened);
+    const bound = await this.#bind(opened, packed.lines);
+    await saves.reached("bound", opened);
+    const lines = await this.#ofFreeSize(opened, bound, takenSizes);
+    const sums = {
+      lines: lines.length,
+      linesBytes: lines.reduce((sum, { bytes }) => sum + bytes, 0),
+      tokens: lines.reduce((sum, { tokens }) => sum + tokens, 0),
+    };
+    const batch = await saves.save(sealed(opened, sums, parts.clock.nowMs()));
+    if (batch === null) return null;
+    const { account, pool } = batch;
+    parts.log.info("batch.sealed", { batch: batchId(batch.no), account, pool, ...sums });
+    await saves.reached("sealed", batch);
+    return lines.length;
+  }
+
+  async #bind(batch: Batch, lines: readonly WaitingLine[]): Promise<Bound[]> {
+    const { ledger, session, settings, numbers, clock } = this.#of.parts;
+    const bound: Bound[] = [];
+    for (let from = 0; from < lines.length; from += settings.groupSizeMax) {
+      const group = lines.slice(from, from + settings.groupSizeMax);
+      // Serial: numbers grow in the order of the batch.
+      await numbers.reserve(group.length);
+      const nowMs = clock.nowMs();
+      const bindings = group.map((line) => bindingOf(line, numbers.next(), batch.no, nowMs));
+      const { attempts } = await ledger.bindLines(session, batch.no, bindings, nowMs);
+      const taken = new Set(attempts);
+      bindings.forEach(({ execution, intent }, at) => {
+        const line = group[at]?.line;
+        if (line === undefined || !taken.has(intent.no)) return;
+        const bytes = line.bytes + attemptId(execution.day, intent.no).length + 1;
+        bound.push({ key: { day: execution.day, no: intent.no }, bytes, tokens: line.tokens });
+      });
+    }
+    return bound;
+  }
+
+  /** Some lines were taken meanwhile, and what is left may have a size that another batch has. */
+  async #ofFreeSize(batch: Batch, bound: readonly Bound[], takenSizes: ReadonlySet<number>): Promise<readonly Bound[]> {
+    const { ledger, session, clock } = this.#of.parts;
+    let size = bound.length;
+    while (size > 0 && takenSizes.has(size)) size -= 1;
+    const over = bound.slice(size).map(({ key }) => key);
+    if (over.length > 0) await ledger.returnLines(session, batch.no, over, over.length, clock.nowMs());
+    return bound.slice(0, size);
+  }
+}
+
+/** A line that is bound, as far as its batch is the sum of them. */
+interface Bound {
+  readonly key: LedgerKey;
+  readonly bytes: number;
+  readonly tokens: number;
+}
+
+const NO_LIMIT: AccountRoom = { tokensLeft: null, linesLeft: null, batchesLeft: null, heldUntilMs: null };
+/** Numbers of the coming attempts are below so many times that of their batch: a digit more at most. */
+const NUMBERS_AHEAD = 32;
+
+function allowanceOf({ provider: { rules }, settings }: BatchAccount): AllowanceLimits {
+  return {
+    tokensMax: settings.enqueuedTokensMax,
+    linesMax: null,
+    openBatchesMax: Math.min(settings.openBatchesMax, rules.openBatchesMax ?? settings.openBatchesMax),
+    oneAtATime: rules.markCharactersMax === null,
+  };
+}
+
+function bindingOf(
+  { execution, line, attempts }: WaitingLine,
+  no: number,
+  batchNo: number,
+  startedAtMs: number,
+): LineBinding {
+  const { account, provider, model, routeIndex, maxNanoUsd } = line;
+  const number = attempts + 1;
+  return {
+    execution,
+    intent: { no, number, account, provider, model, routeIndex, maxNanoUsd, startedAtMs, batchNo },
+  };
+}

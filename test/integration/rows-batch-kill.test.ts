@@ -1,0 +1,92 @@
+/**
+ * Points P10 to P13 of the design, and rows A4 to A8: routers that kill themselves at a named place in the life of a batch. Whatever the place,
+ * each job has one result, each line ran once, and the ledger equals the bill.
+ */
+import { afterEach, expect, test } from "@jest/globals";
+import type { Gateway } from "../support/gateway.js";
+import {
+  idsOf,
+  moneyOf,
+  noLineTwice,
+  openBatchGateway,
+  ownAnswers,
+  publishJobs,
+  type BatchGatewayOptions,
+  type BatchKind,
+} from "../support/gateway-batches.js";
+
+let gateway: Gateway;
+afterEach(async () => {
+  await gateway.close();
+});
+
+const JOBS = 6;
+const SESSIONS = { session: { beatMs: 500, stopAfterMs: 1500, deadAfterMs: 3000 } };
+
+/** A router that dies at the point, and one after it that brings all lines home. */
+async function diesAt(point: string, kind: BatchKind, options: BatchGatewayOptions = {}): Promise<void> {
+  gateway = await openBatchGateway(`p-${point.replace(/\W.*/, "").replaceAll("_", "-")}`, {
+    kind,
+    postgres: SESSIONS,
+    ...options,
+    batching: { groupSizeMax: 4, ...options.batching },
+  });
+  const first = await gateway.startRouter("router-1", { SLUICE_CRASH_AT: point });
+  first.expectEnd();
+  const jobIds = idsOf(point, JOBS);
+  await publishJobs(gateway, jobIds);
+  await gateway.until(`the router's end at ${point}`, () => !first.running);
+  await gateway.startRouter("router-2");
+  await ownAnswers(gateway, jobIds);
+  const { billed, booked, open: unknown } = await moneyOf(gateway);
+  expect({ booked, unknown }).toEqual({ booked: billed, unknown: 0n });
+  await noLineTwice(gateway);
+  expect(await gateway.simulator.bill()).toHaveLength(JOBS);
+}
+
+async function batchesMade(): Promise<number> {
+  return (await gateway.simulator.batches()).length;
+}
+
+test.each(["opened", "bound", "sealed", "uploading", "uploaded"])(
+  "[P10] a router killed when a batch is %s: its lines are sent by the next one",
+  async (point) => {
+    await diesAt(point, "openai");
+    expect(await gateway.query("SELECT 1 FROM attempts WHERE batch_no IS NULL")).toEqual([]);
+  },
+);
+
+test.each(["creating", "create_leaving:200", "answered"])(
+  "[P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
+  async (point) => {
+    await diesAt(point, "openai");
+    expect(await batchesMade()).toBe(1);
+  },
+);
+
+test.each(["creating", "create_leaving:200", "answered"])(
+  "[P11] the same at a provider that keeps no mark (%s)",
+  async (point) => {
+    await diesAt(point, "anthropic");
+    expect(await batchesMade()).toBe(1);
+  },
+);
+
+test("[P11] a router killed right after it fenced a create that never arrived", async () => {
+  const fault = { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } };
+  await diesAt("fenced", "openai", { faults: [fault], createGraceMs: 1500 });
+  expect(await batchesMade()).toBe(1);
+});
+
+test("[P12] a router killed while the batch runs: another one waits for it", async () => {
+  await diesAt("submitted", "openai");
+  expect(await batchesMade()).toBe(1);
+});
+
+test.each(["ended", "group_stored", "group_saved", "done"])(
+  "[P13] a router killed when results are read (%s): each outcome counts once",
+  async (point) => {
+    await diesAt(point, "openai");
+    expect(await batchesMade()).toBe(1);
+  },
+);

@@ -1,0 +1,311 @@
+/** Rows H of the fault catalogue: what a provider can do to a batch. The limits are lowered by config, the batch's clock is compressed. */
+import { afterEach, expect, test } from "@jest/globals";
+import type { Gateway } from "../support/gateway.js";
+import {
+  eventKinds,
+  idsOf,
+  moneyOf,
+  noLineTwice,
+  openBatchGateway,
+  ownAnswers,
+  publishJobs,
+  resultsFor,
+  struck,
+  type BatchGatewayOptions,
+} from "../support/gateway-batches.js";
+import { chatJob } from "../support/gateway-records.js";
+
+let gateway: Gateway;
+afterEach(async () => {
+  await gateway.close();
+});
+
+async function open(name: string, options: BatchGatewayOptions = {}): Promise<void> {
+  gateway = await openBatchGateway(name, options);
+  await gateway.startRouter();
+}
+
+async function ledgerEqualsBill(): Promise<void> {
+  const { billed, booked, open: unknown } = await moneyOf(gateway);
+  expect({ booked, unknown }).toEqual({ booked: billed, unknown: 0n });
+  await noLineTwice(gateway);
+}
+
+test("answers jobs that can wait at half the price, in batches of the allowed size", async () => {
+  await open("batched", { batch: { linesMax: 10 } });
+  const jobIds = idsOf("line", 25);
+  await publishJobs(gateway, jobIds);
+  const results = await ownAnswers(gateway, jobIds);
+  expect(new Set(results.map(({ mode }) => mode))).toEqual(new Set(["batch"]));
+  const batches = await gateway.simulator.batches();
+  expect(batches.map(({ total }) => total).sort((a, b) => b - a)).toEqual([10, 10, 5]);
+  expect(new Set(results.map(({ batchId }) => batchId)).size).toBe(3);
+  const bill = await gateway.simulator.bill();
+  expect(bill.every(({ mode }) => mode === "batch")).toBe(true);
+  expect(bill).toHaveLength(25);
+  await ledgerEqualsBill();
+});
+
+test("calls what must not wait, and refuses what no batch can do in time", async () => {
+  await open("modes");
+  await publishJobs(gateway, ["now"], { mode: "direct" });
+  await publishJobs(gateway, ["soon"], { ttlMs: 30_000 });
+  await publishJobs(gateway, ["late"], { mode: "batch", ttlMs: 30_000 });
+  const [now, soon, late] = await resultsFor(gateway, ["now", "soon", "late"]);
+  expect([now?.mode, soon?.mode]).toEqual(["direct", "direct"]);
+  expect(late).toMatchObject({ status: "failed", error: { code: "NO_ROUTE_IN_TIME" } });
+  expect(await gateway.simulator.batches()).toEqual([]);
+});
+
+test("one line serves identical jobs, also while it runs", async () => {
+  await open("joined", { times: { turnaroundMs: 20_000 } });
+  await publishJobs(gateway, ["first"], {});
+  await gateway.until("its batch", async () => (await gateway.simulator.batches()).length === 1);
+  await gateway.topics.publish([{ value: chatJob("second", "first") }]);
+  const results = await resultsFor(gateway, ["first", "second"]);
+  expect(results.map(({ served }) => served)).toEqual(["call", "coalesced"]);
+  expect(await gateway.simulator.bill()).toHaveLength(1);
+  await ledgerEqualsBill();
+});
+
+test("[H1] a line that makes the provider refuse the whole batch fails alone, the others run in another", async () => {
+  const fault = { kind: "batch_refused", code: "invalid_json_line", line: 3 };
+  await open("h1", { faults: [{ match: { nth: 1 }, fault }] });
+  const jobIds = idsOf("h1", 6);
+  await publishJobs(gateway, jobIds);
+  const results = await resultsFor(gateway, jobIds);
+  const failed = results.filter(({ status }) => status === "failed");
+  expect(failed).toHaveLength(1);
+  expect(failed[0]?.error?.code).toBe("PROVIDER_REFUSED");
+  expect(results.filter(({ status }) => status === "succeeded")).toHaveLength(5);
+  expect(await struck(gateway, "batch_refused")).toBe(1);
+  await ledgerEqualsBill();
+});
+
+test("[H1] a batch that is refused without a line named is halved until the one line is alone", async () => {
+  const fault = { kind: "batch_refused", code: "invalid_json_line", line: 0 };
+  await open("h1b", { faults: [{ match: { count: 2 }, fault }] });
+  const jobIds = idsOf("h1b", 8);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await struck(gateway, "batch_refused")).toBe(2);
+  const sizes = (await gateway.simulator.batches()).map(({ total, state }) => ({ total, state }));
+  for (const { total } of sizes.filter(({ state }) => state === "completed")) expect(total).toBeLessThanOrEqual(4);
+  await ledgerEqualsBill();
+});
+
+test("[H2] a full queue of the provider halves the batch and waits, no job fails", async () => {
+  await open("h2", { faults: [{ match: { count: 2 }, fault: { kind: "batch_queue_full" } }] });
+  const jobIds = idsOf("h2", 8);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await struck(gateway, "batch_queue_full")).toBe(2);
+  expect(gateway.topics.deadLetters).toEqual([]);
+  await ledgerEqualsBill();
+});
+
+test("[H2] a batch that stays in progress to the end of its window gives its lines to the next one", async () => {
+  await open("h2b", { faults: [{ match: { nth: 1 }, fault: { kind: "batch_stuck", state: "in_progress" } }] });
+  const jobIds = idsOf("h2b", 6);
+  await publishJobs(gateway, jobIds);
+  await resultsFor(gateway, jobIds);
+  for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
+  expect(await struck(gateway, "batch_stuck")).toBe(1);
+  await ledgerEqualsBill();
+});
+
+test.each(["batch_expires", "batch_cancelled"])(
+  "[H3] of a batch that ends by %s what was done is delivered and paid, the rest goes on",
+  async (kind) => {
+    await open("h3", { faults: [{ match: { nth: 1 }, fault: { kind, share: 0.5 } }] });
+    const jobIds = idsOf("h3", 8);
+    await publishJobs(gateway, jobIds);
+    const results = await ownAnswers(gateway, jobIds);
+    expect(results.filter(({ attempts }) => attempts.length === 1)).toHaveLength(4);
+    expect(results.filter(({ attempts }) => attempts.length === 2)).toHaveLength(4);
+    expect(await struck(gateway, kind)).toBe(1);
+    await ledgerEqualsBill();
+  },
+);
+
+test("[H4] a batch without an output file tells each job its own error", async () => {
+  await open("h4", { faults: [{ fault: { kind: "batch_lines_fail", share: 1, status: 400 } }] });
+  const jobIds = idsOf("h4", 4);
+  await publishJobs(gateway, jobIds);
+  for (const result of await resultsFor(gateway, jobIds))
+    expect(result).toMatchObject({ status: "failed", error: { code: "PROVIDER_REFUSED" } });
+  expect(await gateway.simulator.bill()).toEqual([]);
+  await ledgerEqualsBill();
+});
+
+test("[H4] a row without a real status is no success", async () => {
+  await open("h4b", { faults: [{ match: { nth: 1 }, fault: { kind: "batch_lines_fail", share: 1, status: 0 } }] });
+  const jobIds = idsOf("h4b", 4);
+  await publishJobs(gateway, jobIds);
+  const results = await ownAnswers(gateway, jobIds);
+  for (const { attempts } of results)
+    expect(attempts.map(({ outcome }) => outcome === "succeeded")).toEqual([false, true]);
+  await ledgerEqualsBill();
+});
+
+test("[H5] lines that are missing in the results are tried once more; their cost stays open within its bound", async () => {
+  await open("h5", { faults: [{ match: { nth: 1 }, fault: { kind: "batch_lines_missing", share: 0.5 } }] });
+  const jobIds = idsOf("h5", 6);
+  await publishJobs(gateway, jobIds);
+  const results = await ownAnswers(gateway, jobIds);
+  const twice = results.filter(({ attempts }) => attempts.length === 2);
+  expect(twice).toHaveLength(3);
+  expect(twice.map(({ attempts }) => attempts[0]?.outcome)).toEqual(["line_missing", "line_missing", "line_missing"]);
+  const { billed, booked, open: unknown } = await moneyOf(gateway);
+  expect(booked).toBeLessThan(billed);
+  expect(booked + unknown).toBeGreaterThanOrEqual(billed);
+  await noLineTwice(gateway);
+});
+
+test("[H5] a line that is missing twice ends as lost", async () => {
+  await open("h5b", { faults: [{ fault: { kind: "batch_lines_missing", share: 1 } }] });
+  await publishJobs(gateway, ["gone"]);
+  const [result] = await resultsFor(gateway, ["gone"]);
+  expect(result).toMatchObject({ status: "failed", error: { code: "PROVIDER_LOST" } });
+  expect(result?.attempts.map(({ outcome }) => outcome)).toEqual(["line_missing", "line_missing"]);
+});
+
+test("[H6] results that nobody asked for are set apart and told", async () => {
+  await open("h6", { faults: [{ fault: { kind: "batch_lines_unknown", count: 2 } }] });
+  const jobIds = idsOf("h6", 4);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  await gateway.until("the event", () => eventKinds(gateway).has("batch.unknown_line"));
+  await noLineTwice(gateway);
+});
+
+test("[H7] of two results for one line the first stands, and another answer is told", async () => {
+  await open("h7", { faults: [{ fault: { kind: "batch_lines_repeated", share: 0.5, different: true } }] });
+  const jobIds = idsOf("h7", 4);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  await gateway.until("the event", () => eventKinds(gateway).has("result.conflict"));
+  await ledgerEqualsBill();
+});
+
+test("[H7] the same result twice is no conflict", async () => {
+  await open("h7b", { faults: [{ fault: { kind: "batch_lines_repeated", share: 1 } }] });
+  const jobIds = idsOf("h7b", 4);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  await ledgerEqualsBill();
+  expect(eventKinds(gateway).has("result.conflict")).toBe(false);
+});
+
+test("[H8] results in any order find their jobs", async () => {
+  await open("h8", { faults: [{ fault: { kind: "batch_lines_reordered" } }] });
+  const jobIds = idsOf("h8", 10);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await struck(gateway, "batch_lines_reordered")).toBeGreaterThan(0);
+  await ledgerEqualsBill();
+});
+
+test.each(["cut", "bom", "crlf", "blank_lines", "nul", "bad_line"])(
+  "[H10] a results file that is damaged (%s) costs no good line",
+  async (how) => {
+    await open("h10", { faults: [{ match: { nth: 1 }, fault: { kind: "batch_file_damaged", how } }] });
+    const jobIds = idsOf("h10", 5);
+    await publishJobs(gateway, jobIds);
+    await ownAnswers(gateway, jobIds);
+    expect(await struck(gateway, "batch_file_damaged")).toBe(1);
+    await noLineTwice(gateway);
+  },
+);
+
+test("[H11] results that are gone end as lost, with a cost that stays open within its bound", async () => {
+  await open("h11", { faults: [{ match: { nth: 1 }, fault: { kind: "batch_file_gone" } }] });
+  const jobIds = idsOf("h11", 4);
+  await publishJobs(gateway, jobIds);
+  for (const result of await resultsFor(gateway, jobIds)) {
+    expect(result).toMatchObject({ status: "failed", error: { code: "PROVIDER_LOST" } });
+    expect(result.attempts.map(({ outcome }) => outcome)).toEqual(["line_missing"]);
+  }
+  expect(await struck(gateway, "batch_file_gone")).toBe(1);
+  const { billed, booked, open: unknown } = await moneyOf(gateway);
+  expect(booked).toBe(0n);
+  expect(unknown).toBeGreaterThanOrEqual(billed);
+  await noLineTwice(gateway);
+});
+
+test("[H12] batches are split exactly at the limits of lines and bytes", async () => {
+  await open("h12", { batch: { linesMax: 7, bytesMax: 2000 } });
+  const jobIds = idsOf("h12", 30);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  const sizes = (await gateway.simulator.batches()).map(({ total }) => total);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(7);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(30);
+  await ledgerEqualsBill();
+});
+
+test("[H13] a create whose answer is lost, and that the list shows late, is found and not repeated", async () => {
+  await open("h13", {
+    createGraceMs: 20_000,
+    faults: [
+      { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_after_billed" } },
+      { match: { nth: 1 }, fault: { kind: "batch_hidden", listMs: 3000 } },
+    ],
+  });
+  const jobIds = idsOf("h13", 5);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await gateway.simulator.batches()).toHaveLength(1);
+  expect(await struck(gateway, "drop_after_billed")).toBe(1);
+  expect(await struck(gateway, "batch_hidden")).toBe(1);
+  await ledgerEqualsBill();
+});
+
+test("[H13] a create that was cut before it arrived is fenced and made again", async () => {
+  await open("h13b", {
+    createGraceMs: 1500,
+    faults: [{ match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } }],
+  });
+  const jobIds = idsOf("h13b", 5);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await gateway.simulator.batches()).toHaveLength(1);
+  expect(await struck(gateway, "drop_before")).toBe(1);
+  await ledgerEqualsBill();
+});
+
+test.each([
+  { kind: "batch_backward", from: "completed", reads: 3 },
+  { kind: "batch_strange_state", reads: 3 },
+  { kind: "batch_counts_wrong", by: 3 },
+])("[H14] a provider that tells of $kind is not believed before it is proved", async (fault) => {
+  await open("h14", { faults: [{ fault }] });
+  const jobIds = idsOf("h14", 5);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  expect(await struck(gateway, fault.kind)).toBeGreaterThan(0);
+  await ledgerEqualsBill();
+});
+
+test("[H14] a batch that somebody deletes at the provider gives its lines to the next one", async () => {
+  await open("h14b", {
+    faults: [{ match: { nth: 1 }, fault: { kind: "batch_deleted", at: "in_progress" } }],
+    batching: { pollMaxMs: 300 },
+  });
+  const jobIds = idsOf("h14b", 4);
+  await publishJobs(gateway, jobIds);
+  const results = await resultsFor(gateway, jobIds);
+  for (const { status } of results) expect(status).toBe("succeeded");
+  expect(await struck(gateway, "batch_deleted")).toBe(1);
+  await noLineTwice(gateway);
+});
+
+test("[H15] two routers that see a batch complete have one effect", async () => {
+  await open("h15");
+  await gateway.startRouter();
+  const jobIds = idsOf("h15", 30);
+  await publishJobs(gateway, jobIds);
+  await ownAnswers(gateway, jobIds);
+  await ledgerEqualsBill();
+  expect(await gateway.simulator.bill()).toHaveLength(30);
+});

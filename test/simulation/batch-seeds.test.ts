@@ -1,0 +1,81 @@
+import { beforeAll, describe, expect, test } from "@jest/globals";
+import { simulateSeeds } from "../support/simulation/simulate-seeds.js";
+import type { BatchFaults, SimulationResult } from "../support/simulation/simulation.js";
+
+const SEEDS = Number(process.env["SLUICE_SEEDS"] ?? 30);
+const FIRST = Number(process.env["SLUICE_FIRST_SEED"] ?? 1);
+const TWICE = 2;
+/** How often each is to be seen, a seed. */
+const AT_LEAST: BatchFaults = {
+  batchesMade: 2,
+  createsLost: 0.1,
+  createsAnswerLost: 0.3,
+  createsLate: 0.1,
+  createsFenced: 0.02,
+  createsRefused: 0.1,
+  batchesRefused: 0.1,
+  batchesExpired: 0.05,
+  batchesCancelled: 0,
+  unlisted: 0.5,
+  oddWords: 1,
+  linesUntold: 0.1,
+  linesTwice: 0.2,
+  linesGarbled: 0.1,
+  linesUnknown: 0.1,
+  partsGone: 0.02,
+  readsBroken: 0.2,
+  readsReordered: 0.1,
+  adopted: 0.3,
+  madeAgain: 0.1,
+  savesSecond: 0.02,
+  linesReturned: 0.5,
+  linesAnswered: 3,
+  linesFailed: 0.5,
+};
+/** A bound for a run that hangs. */
+const TIMEOUT_MS = Math.max(600_000, SEEDS * 4000);
+
+function told({ seed, violation, history }: SimulationResult): string {
+  return violation === null
+    ? `seed ${String(seed)} holds`
+    : `seed ${String(seed)}: ${violation.checker}: ${violation.message}\n${history}`;
+}
+
+/** All seeds in order, and then some of them again. */
+const results: SimulationResult[] = [];
+
+beforeAll(async () => {
+  const seeds = Array.from({ length: SEEDS }, (_unused, index) => FIRST + index);
+  await simulateSeeds([...seeds, ...seeds.slice(0, TWICE)], "mixed", (result) => {
+    results.push(result);
+    return result.violation === null;
+  });
+}, TIMEOUT_MS);
+
+describe("batches on simulated batch APIs, with routers killed at any moment", () => {
+  test(`keep every promise with ${String(SEEDS)} seeds`, () => {
+    const sums = new Map<string, number>();
+    for (const result of results.slice(0, SEEDS)) {
+      expect(told(result)).toBe(`seed ${String(result.seed)} holds`);
+      for (const [name, count] of Object.entries(result.batchFaults)) sums.set(name, (sums.get(name) ?? 0) + count);
+    }
+    expect(results.length).toBeGreaterThanOrEqual(SEEDS);
+    process.stdout.write(`batches: ${[...sums].map(([name, count]) => `${name} ${String(count)}`).join(", ")}\n`);
+    const tooFew = Object.entries(AT_LEAST).filter(([name, share]) => (sums.get(name) ?? 0) < SEEDS * share);
+    expect(tooFew).toEqual([]);
+  });
+
+  test("[H15] change once when two sessions see a completion together", () => {
+    // The second one's change is refused; that it had no effect, the bill and the outcomes of all lines tell.
+    const second = results.filter(({ batchFaults }) => batchFaults.savesSecond > 0);
+    expect(second.length).toBeGreaterThan(0);
+    expect(second.map(told)).toEqual(second.map(({ seed }) => `seed ${String(seed)} holds`));
+  });
+
+  test("give the same trace of events when a seed is run again", () => {
+    const traces = results.map(({ seed, traceHash, events }) => `${String(seed)}: ${String(events)}, ${traceHash}`);
+    const again = traces.slice(SEEDS);
+    expect(again).toHaveLength(Math.min(SEEDS, TWICE));
+    expect(again).toEqual(traces.slice(0, again.length));
+  });
+});

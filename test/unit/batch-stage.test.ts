@@ -1,0 +1,382 @@
+import { describe, expect, test } from "@jest/globals";
+import type { ProviderBatch } from "../../src/domain/batch/provider-batch.js";
+import type { BatchCallFailure, BatchProvider, CreateReply, ResultItem } from "../../src/ports/batch-provider.js";
+import { BatchBench, type BenchOptions } from "../support/batch-bench.js";
+import { FILE_RULES, INLINE_RULES } from "../support/simulation/batch-service.js";
+import { POISON, START_MS } from "../support/simulation/fixture.js";
+
+const PROMPTS = ["one", "two", "three"];
+const succeeded = (prompts: readonly string[]) => Object.fromEntries(prompts.map((prompt) => [prompt, "succeeded"]));
+
+/** The same provider, with some of its answers replaced. */
+function but(provider: BatchProvider, over: Partial<BatchProvider>): BatchProvider {
+  return {
+    account: provider.account,
+    rules: provider.rules,
+    encodeLine: (...given) => provider.encodeLine(...given),
+    upload: (...given) => provider.upload(...given),
+    findFiles: (...given) => provider.findFiles(...given),
+    deleteFile: (...given) => provider.deleteFile(...given),
+    create: (...given) => provider.create(...given),
+    list: (...given) => provider.list(...given),
+    get: (...given) => provider.get(...given),
+    cancel: (...given) => provider.cancel(...given),
+    results: (...given) => provider.results(...given),
+    answerIn: (...given) => provider.answerIn(...given),
+    erase: (...given) => provider.erase(...given),
+    close: () => provider.close(),
+    ...over,
+  };
+}
+
+async function run(prompts: readonly string[], options: BenchOptions, ttlMs?: number): Promise<BatchBench> {
+  const bench = new BatchBench(options);
+  await bench.accept(prompts, ttlMs);
+  bench.start();
+  const quiet = await bench.settle();
+  expect({ quiet, lines: quiet ? [] : bench.lines.slice(-20) }).toEqual({ quiet: true, lines: [] });
+  return bench;
+}
+
+const FAILED: BatchCallFailure = {
+  kind: "failed",
+  outcome: "timed_out",
+  sent: "perhaps",
+  message: "cut off",
+  retryAfterMs: null,
+  provider: { status: null, code: null, requestId: null },
+};
+const UNCLEAR: CreateReply = { kind: "unclear", failure: FAILED };
+
+/** Results with items put in, left out or replaced. */
+async function* edited(
+  items: AsyncIterable<ResultItem>,
+  edit: (item: ResultItem, at: number) => readonly ResultItem[],
+): AsyncGenerator<ResultItem, void, undefined> {
+  let at = 0;
+  for await (const item of items) {
+    for (const one of edit(item, at)) {
+      yield one;
+      if (one.kind === "broken") return;
+    }
+    at += 1;
+  }
+}
+
+describe("a creation that is not answered", () => {
+  test.each([
+    ["a mark", FILE_RULES],
+    ["size and time", INLINE_RULES],
+  ])("and was made is found by %s and never made again", async (_by, rules) => {
+    const wrap = (provider: BatchProvider) =>
+      but(provider, {
+        create: async (...given) => {
+          await provider.create(...given);
+          return UNCLEAR;
+        },
+      });
+    const bench = await run(PROMPTS, { rules, wrap });
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.books.batches.size).toBe(1);
+    expect(bench.events()).toEqual(["batch.doubt", "batch.adopted", "batch.ended"]);
+  });
+
+  test("and was not made is fenced by deleting its file, then made anew from another", async () => {
+    let lost = true;
+    const steps: string[] = [];
+    const wrap = (provider: BatchProvider) =>
+      but(provider, {
+        create: (...given) => {
+          const [{ input }] = given;
+          steps.push(`create ${input.way === "file" ? input.fileId : ""}`);
+          if (!lost) return provider.create(...given);
+          lost = false;
+          return Promise.resolve(UNCLEAR);
+        },
+        deleteFile: (...given) => {
+          steps.push(`delete ${given[0]}`);
+          return provider.deleteFile(...given);
+        },
+        list: (...given) => {
+          if (steps.at(-1) !== "list") steps.push("list");
+          return provider.list(...given);
+        },
+      });
+    const bench = await run(PROMPTS, { wrap });
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    const first = steps.slice(0, 5);
+    expect(first).toEqual(["create file-alpha-1", "list", "delete file-alpha-1", "list", "create file-alpha-2"]);
+    expect([...bench.database.batchCreates.committed.values()].map(({ settled }) => settled)).toEqual([
+      "absent",
+      "created",
+    ]);
+  });
+
+  test("without a fence is waited for as long as the config says", async () => {
+    const sentAtMs: number[] = [];
+    const bench = new BatchBench({
+      rules: INLINE_RULES,
+      wrap: (provider) =>
+        but(provider, {
+          create: (...given) => {
+            sentAtMs.push(bench.world.nowMs);
+            return sentAtMs.length === 1 ? Promise.resolve(UNCLEAR) : provider.create(...given);
+          },
+        }),
+    });
+    await bench.accept(PROMPTS);
+    bench.start();
+    expect(await bench.settle()).toBe(true);
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(sentAtMs.length).toBe(2);
+    expect(sentAtMs[1]! - sentAtMs[0]!).toBeGreaterThanOrEqual(10_000);
+  });
+
+  test("that two batches at the provider may be is held until a person gives it up", async () => {
+    const strangers = ["a", "b"];
+    const stranger = (batchId: string): ProviderBatch => ({
+      ...{ batchId, state: "running", unknownWord: null, mark: null, fileId: null, model: null },
+      counts: { total: 3, waiting: null, succeeded: null, failed: null, expired: null, cancelled: null },
+      ...{ createdAtMs: START_MS + 3_600_000, endedAtMs: null, expiresAtMs: null, results: [], refusal: null },
+    });
+    const bench = new BatchBench({
+      rules: INLINE_RULES,
+      wrap: (provider) =>
+        but(provider, {
+          create: (...given) => (strangers.length > 0 ? Promise.resolve(UNCLEAR) : provider.create(...given)),
+          list: () => Promise.resolve({ kind: "page", batches: strangers.map(stranger), next: null }),
+        }),
+    });
+    await bench.accept(PROMPTS);
+    bench.start();
+    await bench.world.run(() => false, bench.world.nowMs + 60_000);
+    expect(bench.batchStates()).toEqual(["creating"]);
+    expect(bench.events().filter((kind) => kind === "batch.held")).toHaveLength(1);
+    for (const [no, row] of bench.database.batches.committed)
+      bench.database.batches.committed.set(no, { ...row, batch: { ...row.batch, cancelAskedAtMs: bench.world.nowMs } });
+    await bench.world.run(() => bench.batchStates()[0] === "failed", bench.world.nowMs + 60_000);
+    strangers.length = 0;
+    expect(await bench.settle()).toBe(true);
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  });
+});
+
+describe("a batch that the provider refuses", () => {
+  test("for a line: that one fails alone, whether it is named or looked for by halves", async () => {
+    const prompts = ["one", "two", "three", "four", `a ${POISON}`, "six"];
+    const bench = await run(prompts, { rules: FILE_RULES });
+    expect(bench.jobs()).toEqual({ ...succeeded(prompts), [`a ${POISON}`]: "failed" });
+    expect([...bench.runs().values()]).toEqual([1, 1, 1, 1, 1]);
+    expect(bench.outcomes().filter((outcome) => outcome === "refused")).toHaveLength(1);
+  });
+
+  test("for a line that nobody names is halved until that line is alone", async () => {
+    const sizes: number[] = [];
+    const prompts = ["one", "two", "three", "four", `a ${POISON}`];
+    const wrap = (provider: BatchProvider) =>
+      but(provider, {
+        get: async (...given) => {
+          const reply = await provider.get(...given);
+          if (reply.kind !== "batch" || reply.batch.refusal === null) return reply;
+          sizes.push(reply.batch.counts.total ?? 0);
+          return { kind: "batch", batch: { ...reply.batch, refusal: { ...reply.batch.refusal, lines: [] } } };
+        },
+      });
+    const bench = await run(prompts, { wrap });
+    expect(bench.jobs()).toEqual({ ...succeeded(prompts), [`a ${POISON}`]: "failed" });
+    expect(sizes.at(0)).toBe(5);
+    expect(sizes.at(-1)).toBe(1);
+  });
+
+  test("for tokens comes again smaller, and not before its time", async () => {
+    const full = { because: "queue_full", message: "full", lines: [], retryAfterMs: null } as const;
+    const sizes: number[] = [];
+    const wrap = (provider: BatchProvider): BatchProvider =>
+      but(provider, {
+        create: (...given) => {
+          const { size } = [...bench.database.batchCreates.committed.values()]
+            .slice(-1)
+            .map(({ lines }) => ({ size: lines }))[0]!;
+          sizes.push(size);
+          if (size > 2) return Promise.resolve({ kind: "refused", refusal: { ...full, provider: FAILED.provider } });
+          return provider.create(...given);
+        },
+      });
+    const bench: BatchBench = new BatchBench({ wrap, batching: { pollMaxMs: 20_000 } });
+    const prompts = ["one", "two", "three", "four", "five"];
+    await bench.accept(prompts);
+    bench.start();
+    expect(await bench.settle()).toBe(true);
+    expect(bench.jobs()).toEqual(succeeded(prompts));
+    expect(sizes[0]).toBe(5);
+    expect(sizes[1]).toBe(2);
+  });
+});
+
+describe("results", () => {
+  const withResults = (edit: (item: ResultItem, at: number, read: number) => readonly ResultItem[]): BenchOptions => {
+    let reads = 0;
+    return {
+      wrap: (provider) =>
+        but(provider, {
+          results: (...given) => {
+            const read = reads;
+            reads += 1;
+            return edited(provider.results(...given), (item, at) => edit(item, at, read));
+          },
+        }),
+    };
+  };
+
+  test("of ids that nobody sent, and second ones, are not used", async () => {
+    const bench = await run(
+      PROMPTS,
+      withResults((item, at) => {
+        if (item.kind !== "line" || item.outcome.kind !== "answered") return [item];
+        const other = { ...item, outcome: { ...item.outcome, bodyText: '{"digest":"other"}' } };
+        const unknown = [{ ...item, customId: "nobody" }, ...(at === 0 ? [{ ...item, customId: "0000-00" }] : [])];
+        return [...unknown, item, item, other];
+      }),
+    );
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.events().filter((kind) => kind === "result.conflict")).toHaveLength(3);
+    expect(bench.events().filter((kind) => kind === "batch.unknown_line").length).toBe(4);
+    expect(bench.counted.get("sluice_batch_quarantined_total alpha repeated")).toBe(3);
+  });
+
+  test("that break off are read on from where they were", async () => {
+    const bench = await run(
+      PROMPTS,
+      withResults((item, at, read) =>
+        read === 0 && at === 1 && item.kind === "line" ? [{ kind: "broken", failure: FAILED, cursor: null }] : [item],
+      ),
+    );
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.outcomes()).toEqual(["succeeded", "succeeded", "succeeded"]);
+  });
+
+  test("that lack a line are read twice, then the line goes into the next batch", async () => {
+    let missing: string | null = null;
+    const bench = await run(
+      PROMPTS,
+      withResults((item) => {
+        if (item.kind !== "line") return [item];
+        missing ??= item.customId;
+        return item.customId === missing ? [] : [item];
+      }),
+    );
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.outcomes().filter((outcome) => outcome === "line_missing")).toHaveLength(1);
+    expect(bench.books.batches.size).toBe(2);
+    expect(bench.events()).toContain("batch.lines_lost");
+  });
+
+  test("that never show a line end it with the second batch", async () => {
+    const bench = await run(
+      ["one"],
+      withResults((item) => (item.kind === "line" ? [] : [item])),
+    );
+    expect(bench.jobs()).toEqual({ one: "failed" });
+    expect(bench.outcomes()).toEqual(["line_missing", "line_missing"]);
+  });
+
+  test("that the provider has no more are asked for again, then their lines are lost, and not paid again", async () => {
+    const bench = await run(
+      PROMPTS,
+      withResults((item) => (item.kind === "line" ? [] : item.kind === "end" ? [gone(item), item] : [item])),
+    );
+    expect(bench.jobs()).toEqual({ one: "failed", two: "failed", three: "failed" });
+    expect(bench.books.batches.size).toBe(1);
+    expect(bench.lines.filter((line) => line === "warn batch.results_gone").length).toBeGreaterThan(6);
+  });
+
+  const gone = ({ cursor }: Extract<ResultItem, { readonly kind: "end" }>): ResultItem => ({
+    ...{ kind: "gone", part: 0, failure: FAILED },
+    cursor: cursor ?? { part: 0, byteOffset: 0, lineNumber: 0, checksum: 0 },
+  });
+
+  test("that can't be read are fetched again; what stays unreadable was answered all the same", async () => {
+    let bad: string | null = null;
+    const bench = await run(
+      PROMPTS,
+      withResults((item) => {
+        if (item.kind !== "line") return [item];
+        bad ??= item.customId;
+        if (item.customId !== bad) return [item];
+        const { cursor, customId } = item;
+        return [
+          {
+            kind: "malformed",
+            part: 0,
+            lineNumber: 1,
+            byteStart: 0,
+            byteEnd: 1,
+            because: "not_json",
+            customId,
+            cursor,
+          },
+        ];
+      }),
+    );
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.outcomes().filter((outcome) => outcome === "bad_response")).toHaveLength(1);
+    expect(bench.counted.get("sluice_batch_quarantined_total alpha malformed")).toBe(2);
+  });
+});
+
+describe("a batch that a person cancels", () => {
+  test("at the provider: what is done counts, the rest goes on", async () => {
+    const bench = new BatchBench();
+    await bench.accept(PROMPTS);
+    bench.start();
+    await bench.world.run(() => bench.batchStates()[0] === "submitted", bench.world.nowMs + 60_000);
+    for (const [no, row] of bench.database.batches.committed)
+      bench.database.batches.committed.set(no, { ...row, batch: { ...row.batch, cancelAskedAtMs: bench.world.nowMs } });
+    expect(await bench.settle()).toBe(true);
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect([...bench.runs().values()]).toEqual([1, 1, 1]);
+    expect([...bench.books.batches.values()][0]?.state).toBe("cancelled");
+  });
+});
+
+test("a batch that its provider has no more gives its lines to the next one", async () => {
+  let first: string | null = null;
+  const wrap = (provider: BatchProvider) =>
+    but(provider, {
+      get: async (id, ...given) => {
+        first ??= id;
+        return id === first ? { kind: "absent" } : provider.get(id, ...given);
+      },
+      list: async (...given) => {
+        const reply = await provider.list(...given);
+        if (reply.kind === "failed") return reply;
+        return { ...reply, batches: reply.batches.filter(({ batchId }) => batchId !== first) };
+      },
+    });
+  const bench = await run(PROMPTS, { wrap });
+  expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  expect(bench.events().filter((kind) => kind === "batch.stuck")).toHaveLength(1);
+});
+
+test("lines that change their size after the seal are counted anew", async () => {
+  let uploads = 0;
+  const wrap = (provider: BatchProvider) =>
+    but(provider, {
+      upload: (...given) => {
+        uploads += 1;
+        return uploads === 1 ? Promise.reject(new RangeError("other bytes")) : provider.upload(...given);
+      },
+    });
+  const bench = await run(PROMPTS, { wrap });
+  expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  expect(uploads).toBe(2);
+});
+
+test("batches of an account without marks have different sizes", async () => {
+  const bench = await run([...PROMPTS, "four", "five", "six"], {
+    rules: INLINE_RULES,
+    account: { linesMax: 3 },
+  });
+  const sizes = [...bench.books.batches.values()].map(({ lines }) => lines.length);
+  expect(new Set(sizes).size).toBe(sizes.length);
+}, 30_000);
