@@ -183,7 +183,7 @@ class Exchange {
     try {
       outgoing = (isSecure ? httpsRequest : httpRequest)(this.#requestOptions());
     } catch (error) {
-      this.#end(this.#broken("not_built", error));
+      this.#end("not_built", errorCodeOf(error));
       return Promise.resolve();
     }
     this.#outgoing = outgoing;
@@ -197,12 +197,13 @@ class Exchange {
       this.#receive(incoming);
     });
     outgoing.on("error", (error) => {
-      this.#end(this.#broken(errorCodeOf(error)?.startsWith("HPE_") === true ? "not_http" : "connection", error));
+      const code = errorCodeOf(error);
+      this.#end(code?.startsWith("HPE_") === true ? "not_http" : "connection", code);
     });
     return new Promise((resolve) => {
       outgoing.once("close", () => {
         // An answer may still lie with its reader; one that asks to speak another protocol has no event of its own.
-        if (this.#incoming === null) this.#end(this.#broken("connection", null));
+        if (this.#incoming === null) this.#end("connection", null);
         resolve();
       });
     });
@@ -210,8 +211,8 @@ class Exchange {
 
   giveUp(because: "aborted" | PassedLimit): void {
     if (this.#outgoing === null) this.#caller.leaveLine();
-    if (because === "connect_timeout") this.#end({ ...this.#broken("connection", null), errorCode: "ETIMEDOUT" });
-    else this.#end(this.#broken(because, null));
+    if (because === "connect_timeout") this.#end("connection", "ETIMEDOUT");
+    else this.#end(because, null);
   }
 
   #requestOptions(): RequestOptions {
@@ -257,8 +258,8 @@ class Exchange {
       this.#clock.providerDue();
       outgoing.end();
     } catch (error) {
-      if (this.#incoming !== null) this.#end(this.#broken("connection", null));
-      else if (this.#stop()) this.#caller.reject(error);
+      if (this.#incoming === null && !this.#over) this.#caller.reject(error);
+      this.#end("connection", null);
     }
   }
 
@@ -267,22 +268,45 @@ class Exchange {
     this.#incoming = incoming;
     this.#clock.providerDue();
     incoming.on("data", (chunk: Buffer) => {
-      if (this.#over) return;
-      this.#receivedBytes += chunk.length;
-      this.#clock.providerDue();
-      this.#body.push(chunk);
+      this.#take(chunk);
     });
     incoming.on("end", () => {
-      this.#end(null);
+      this.#end("whole", null);
     });
     incoming.on("error", (error) => {
-      this.#end(this.#broken("connection", error));
+      this.#end("connection", errorCodeOf(error));
     });
     const { statusCode: status = 0, headersDistinct: headers } = incoming;
     this.#caller.resolve({ kind: "open", status, headers, body: this.#body });
   }
 
-  #broken(because: Broken["because"], error: unknown): Broken {
+  #take(chunk: Buffer): void {
+    if (this.#over) return;
+    this.#receivedBytes += chunk.length;
+    this.#clock.providerDue();
+    this.#body.push(chunk);
+  }
+
+  /** What Node still holds of a body that breaks off. */
+  #takeRest(incoming: IncomingMessage): void {
+    incoming.removeAllListeners("data");
+    for (let chunk = incoming.read() as Buffer | null; chunk !== null; chunk = incoming.read() as Buffer | null)
+      this.#take(chunk);
+  }
+
+  #end(because: Broken["because"] | "whole", errorCode: string | null): void {
+    if (this.#over) return;
+    if (this.#incoming !== null) this.#takeRest(this.#incoming);
+    this.#over = true;
+    this.#clock.stop();
+    this.#stopWatching();
+    const broken = because === "whole" ? null : this.#broken(because, errorCode);
+    if (this.#incoming !== null) this.#body.end(broken);
+    else if (broken !== null) this.#caller.resolve(broken);
+    this.#outgoing?.destroy(); // also behind a whole answer, which may have come before the whole request was taken
+  }
+
+  #broken(because: Broken["because"], errorCode: string | null): Broken {
     return {
       kind: "broken",
       because,
@@ -290,25 +314,8 @@ class Exchange {
       status: this.#incoming?.statusCode ?? null,
       headers: this.#incoming?.headersDistinct ?? {},
       receivedBytes: this.#receivedBytes,
-      errorCode: error instanceof Error ? errorCodeOf(error) : null,
+      errorCode,
     };
-  }
-
-  /** @param broken null when the answer came whole. */
-  #end(broken: Broken | null): void {
-    if (!this.#stop()) return;
-    if (this.#incoming !== null) this.#body.end(broken);
-    else this.#caller.resolve(broken ?? this.#broken("connection", null));
-  }
-
-  /** @returns false when it was over already. */
-  #stop(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    this.#clock.stop();
-    this.#stopWatching();
-    this.#outgoing?.destroy(); // also after a whole answer: it may have come before the whole request was taken
-    return true;
   }
 }
 

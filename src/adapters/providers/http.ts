@@ -249,8 +249,9 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 /** undici and Node put a code on their errors; aggregated connection errors (IPv4 and IPv6) carry one too. */
-export function errorCodeOf(error: Error): string | null {
-  return "code" in error && typeof error.code === "string" ? error.code : null;
+export function errorCodeOf(error: unknown): string | null {
+  if (typeof error !== "object" || error === null || !("code" in error)) return null;
+  return typeof error.code === "string" ? error.code : null;
 }
 
 function brokenReason(error: Error): Broken["because"] {
