@@ -1,8 +1,10 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { createStreamCaller } from "../../src/adapters/providers/http-stream.js";
 import type { StreamCaller, StreamOptions, StreamRequest } from "../../src/adapters/providers/http-stream.js";
+import { selfSigned } from "../support/self-signed.js";
 
 /** What becomes of sockets and of answers that only a raw server gives. */
 
@@ -134,6 +136,23 @@ describe("a connection", () => {
     expect(performance.now() - startedMs).toBeLessThan(1_500);
     await until(() => raw.sockets[0]!.readableEnded || raw.sockets[0]!.destroyed);
     expect(raw.heard()).not.toContain("X-Mark");
+  });
+
+  test("to a server whose certificate nobody vouches for is none, and nothing was sent", async () => {
+    let heard = "";
+    const server = createTlsServer(selfSigned("localhost"), (socket) => {
+      socket.on("error", () => undefined).on("data", (bytes: Buffer) => (heard += bytes.toString("latin1")));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+    const caller = callerOf(`https://localhost:${String((server.address() as AddressInfo).port)}`);
+    expect(await caller.call(requestOf(), BYTES_MAX, NEVER)).toMatchObject({
+      kind: "broken",
+      because: "connection",
+      sent: "no",
+      errorCode: "DEPTH_ZERO_SELF_SIGNED_CERT",
+    });
+    expect(heard).toBe("");
   });
 
   test("to a server that speaks no TLS is none", async () => {
