@@ -6,8 +6,7 @@ import { afterEach, expect, test } from "@jest/globals";
 import type { Gateway } from "../support/gateway.js";
 import {
   idsOf,
-  moneyOf,
-  noLineTwice,
+  ledgerEqualsBill,
   openBatchGateway,
   ownAnswers,
   publishJobs,
@@ -38,9 +37,7 @@ async function diesAt(point: string, kind: BatchKind, options: BatchGatewayOptio
   await gateway.until(`the router's end at ${point}`, () => !first.running);
   await gateway.startRouter("router-2");
   await ownAnswers(gateway, jobIds);
-  const { billed, booked, open: unknown } = await moneyOf(gateway);
-  expect({ booked, unknown }).toEqual({ booked: billed, unknown: 0n });
-  await noLineTwice(gateway);
+  await ledgerEqualsBill(gateway);
   expect(await gateway.simulator.bill()).toHaveLength(JOBS);
 }
 

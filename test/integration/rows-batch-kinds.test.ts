@@ -4,8 +4,7 @@ import type { Gateway } from "../support/gateway.js";
 import {
   eventKinds,
   idsOf,
-  moneyOf,
-  noLineTwice,
+  ledgerEqualsBill,
   openBatchGateway,
   ownAnswers,
   publishJobs,
@@ -23,12 +22,6 @@ async function open(name: string, options: BatchGatewayOptions): Promise<void> {
   await gateway.startRouter();
 }
 
-async function ledgerEqualsBill(): Promise<void> {
-  const { billed, booked, open: unknown } = await moneyOf(gateway);
-  expect({ booked, unknown }).toEqual({ booked: billed, unknown: 0n });
-  await noLineTwice(gateway);
-}
-
 test.each(["openai", "anthropic", "gemini"] as const)(
   "serves jobs in batches of %s, in the jobs' own format",
   async (kind) => {
@@ -38,7 +31,7 @@ test.each(["openai", "anthropic", "gemini"] as const)(
     const results = await ownAnswers(gateway, jobIds);
     expect(new Set(results.map(({ mode }) => mode))).toEqual(new Set(["batch"]));
     expect((await gateway.simulator.bill()).every(({ mode }) => mode === "batch")).toBe(true);
-    await ledgerEqualsBill();
+    await ledgerEqualsBill(gateway);
   },
 );
 
@@ -50,7 +43,7 @@ test("gives an account whose provider keeps no mark batches of different sizes, 
   const sizes = (await gateway.simulator.batches()).map(({ total }) => total);
   expect(new Set(sizes).size).toBe(sizes.length);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(14);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H13] anthropic: a create whose answer is lost is found by its size, and not repeated", async () => {
@@ -68,7 +61,7 @@ test("[H13] anthropic: a create whose answer is lost is found by its size, and n
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_after_billed")).toBe(1);
   await gateway.until("the event", () => eventKinds(gateway).has("batch.adopted"));
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H13] anthropic: a create that never arrived is made again after the grace", async () => {
@@ -82,7 +75,7 @@ test("[H13] anthropic: a create that never arrived is made again after the grace
   await ownAnswers(gateway, jobIds);
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_before")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H13] gemini: a create whose answer is lost is found by its name", async () => {
@@ -96,5 +89,5 @@ test("[H13] gemini: a create whose answer is lost is found by its name", async (
   await ownAnswers(gateway, jobIds);
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_after_billed")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });

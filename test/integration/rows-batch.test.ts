@@ -4,6 +4,7 @@ import type { Gateway } from "../support/gateway.js";
 import {
   eventKinds,
   idsOf,
+  ledgerEqualsBill,
   moneyOf,
   noLineTwice,
   openBatchGateway,
@@ -25,12 +26,6 @@ async function open(name: string, options: BatchGatewayOptions = {}): Promise<vo
   await gateway.startRouter();
 }
 
-async function ledgerEqualsBill(): Promise<void> {
-  const { billed, booked, open: unknown } = await moneyOf(gateway);
-  expect({ booked, unknown }).toEqual({ booked: billed, unknown: 0n });
-  await noLineTwice(gateway);
-}
-
 test("answers jobs that can wait at half the price, in batches of the allowed size", async () => {
   await open("batched", { batch: { linesMax: 10 } });
   const jobIds = idsOf("line", 25);
@@ -43,7 +38,7 @@ test("answers jobs that can wait at half the price, in batches of the allowed si
   const bill = await gateway.simulator.bill();
   expect(bill.every(({ mode }) => mode === "batch")).toBe(true);
   expect(bill).toHaveLength(25);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("calls what must not wait, and refuses what no batch can do in time", async () => {
@@ -65,7 +60,7 @@ test("one line serves identical jobs, also while it runs", async () => {
   const results = await resultsFor(gateway, ["first", "second"]);
   expect(results.map(({ served }) => served)).toEqual(["call", "coalesced"]);
   expect(await gateway.simulator.bill()).toHaveLength(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H1] a line that makes the provider refuse the whole batch fails alone, the others run in another", async () => {
@@ -79,7 +74,7 @@ test("[H1] a line that makes the provider refuse the whole batch fails alone, th
   expect(failed[0]?.error?.code).toBe("PROVIDER_REFUSED");
   expect(results.filter(({ status }) => status === "succeeded")).toHaveLength(5);
   expect(await struck(gateway, "batch_refused")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H1] a batch that is refused without a line named is halved until the one line is alone", async () => {
@@ -91,7 +86,7 @@ test("[H1] a batch that is refused without a line named is halved until the one 
   expect(await struck(gateway, "batch_refused")).toBe(2);
   const sizes = (await gateway.simulator.batches()).map(({ total, state }) => ({ total, state }));
   for (const { total } of sizes.filter(({ state }) => state === "completed")) expect(total).toBeLessThanOrEqual(4);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H2] a full queue of the provider halves the batch and waits, no job fails", async () => {
@@ -101,7 +96,7 @@ test("[H2] a full queue of the provider halves the batch and waits, no job fails
   await ownAnswers(gateway, jobIds);
   expect(await struck(gateway, "batch_queue_full")).toBe(2);
   expect(gateway.topics.deadLetters).toEqual([]);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H2] a batch that stays in progress to the end of its window gives its lines to the next one", async () => {
@@ -111,7 +106,7 @@ test("[H2] a batch that stays in progress to the end of its window gives its lin
   await resultsFor(gateway, jobIds);
   for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
   expect(await struck(gateway, "batch_stuck")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test.each(["batch_expires", "batch_cancelled"])(
@@ -124,7 +119,7 @@ test.each(["batch_expires", "batch_cancelled"])(
     expect(results.filter(({ attempts }) => attempts.length === 1)).toHaveLength(4);
     expect(results.filter(({ attempts }) => attempts.length === 2)).toHaveLength(4);
     expect(await struck(gateway, kind)).toBe(1);
-    await ledgerEqualsBill();
+    await ledgerEqualsBill(gateway);
   },
 );
 
@@ -135,7 +130,7 @@ test("[H4] a batch without an output file tells each job its own error", async (
   for (const result of await resultsFor(gateway, jobIds))
     expect(result).toMatchObject({ status: "failed", error: { code: "PROVIDER_REFUSED" } });
   expect(await gateway.simulator.bill()).toEqual([]);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H4] a row without a real status is no success", async () => {
@@ -145,7 +140,7 @@ test("[H4] a row without a real status is no success", async () => {
   const results = await ownAnswers(gateway, jobIds);
   for (const { attempts } of results)
     expect(attempts.map(({ outcome }) => outcome === "succeeded")).toEqual([false, true]);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H5] lines that are missing in the results are tried once more; their cost stays open within its bound", async () => {
@@ -185,7 +180,7 @@ test("[H7] of two results for one line the first stands, and another answer is t
   await publishJobs(gateway, jobIds);
   await ownAnswers(gateway, jobIds);
   await gateway.until("the event", () => eventKinds(gateway).has("result.conflict"));
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H7] the same result twice is no conflict", async () => {
@@ -193,7 +188,7 @@ test("[H7] the same result twice is no conflict", async () => {
   const jobIds = idsOf("h7b", 4);
   await publishJobs(gateway, jobIds);
   await ownAnswers(gateway, jobIds);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
   expect(eventKinds(gateway).has("result.conflict")).toBe(false);
 });
 
@@ -203,7 +198,7 @@ test("[H8] results in any order find their jobs", async () => {
   await publishJobs(gateway, jobIds);
   await ownAnswers(gateway, jobIds);
   expect(await struck(gateway, "batch_lines_reordered")).toBeGreaterThan(0);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test.each(["cut", "bom", "crlf", "blank_lines", "nul", "bad_line"])(
@@ -241,7 +236,7 @@ test("[H12] batches are split exactly at the limits of lines and bytes", async (
   const sizes = (await gateway.simulator.batches()).map(({ total }) => total);
   expect(Math.max(...sizes)).toBeLessThanOrEqual(7);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(30);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H13] a create whose answer is lost, and that the list shows late, is found and not repeated", async () => {
@@ -258,7 +253,7 @@ test("[H13] a create whose answer is lost, and that the list shows late, is foun
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_after_billed")).toBe(1);
   expect(await struck(gateway, "batch_hidden")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H13] a create that was cut before it arrived is fenced and made again", async () => {
@@ -271,7 +266,7 @@ test("[H13] a create that was cut before it arrived is fenced and made again", a
   await ownAnswers(gateway, jobIds);
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_before")).toBe(1);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test.each([
@@ -284,7 +279,7 @@ test.each([
   await publishJobs(gateway, jobIds);
   await ownAnswers(gateway, jobIds);
   expect(await struck(gateway, fault.kind)).toBeGreaterThan(0);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
 });
 
 test("[H14] a batch that somebody deletes at the provider gives its lines to the next one", async () => {
@@ -306,6 +301,6 @@ test("[H15] two routers that see a batch complete have one effect", async () => 
   const jobIds = idsOf("h15", 30);
   await publishJobs(gateway, jobIds);
   await ownAnswers(gateway, jobIds);
-  await ledgerEqualsBill();
+  await ledgerEqualsBill(gateway);
   expect(await gateway.simulator.bill()).toHaveLength(30);
 });

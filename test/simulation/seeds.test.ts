@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
+import { seenTooSeldom, summed, told } from "../support/simulation/seed-report.js";
 import { simulateSeeds } from "../support/simulation/simulate-seeds.js";
 import type { SimulationResult } from "../support/simulation/simulation.js";
 
@@ -41,12 +42,6 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
 /** A bound for a run that hangs; a busy machine takes a minute. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 2000);
 
-function told({ seed, violation, history }: SimulationResult): string {
-  return violation === null
-    ? `seed ${String(seed)} holds`
-    : `seed ${String(seed)}: ${violation.checker}: ${violation.message}\n${history}`;
-}
-
 /** All seeds in order, and then some of them again. */
 const results: SimulationResult[] = [];
 
@@ -60,16 +55,11 @@ beforeAll(async () => {
 
 describe("the stages on a simulated clock, broker, ledger and providers", () => {
   test(`keep every promise with ${String(SEEDS)} seeds`, () => {
-    const sums = new Map<string, number>();
-    for (const result of results.slice(0, SEEDS)) {
-      expect(told(result)).toBe(`seed ${String(result.seed)} holds`);
-      for (const [name, count] of Object.entries(result.faults)) sums.set(name, (sums.get(name) ?? 0) + count);
-    }
+    for (const result of results.slice(0, SEEDS)) expect(told(result)).toBe(`seed ${String(result.seed)} holds`);
+    const sums = summed(results.slice(0, SEEDS).map(({ faults }) => faults));
     expect(results.length).toBeGreaterThanOrEqual(SEEDS);
     process.stdout.write(`faults: ${[...sums].map(([name, count]) => `${name} ${String(count)}`).join(", ")}\n`);
-    // A run in which nothing was broken would prove nothing.
-    const tooFew = Object.entries(AT_LEAST).filter(([name, share]) => (sums.get(name) ?? 0) < SEEDS * share);
-    expect(tooFew).toEqual([]);
+    expect(seenTooSeldom(sums, AT_LEAST, SEEDS)).toEqual([]);
   });
 
   test("give the same trace of events when a seed is run again", () => {

@@ -1,42 +1,19 @@
-import type { Batch } from "../../src/domain/batch/batch.js";
+import { newBatch, type Batch } from "../../src/domain/batch/batch.js";
+
+const FRESH = newBatch({
+  no: 17,
+  account: "openai-main",
+  provider: "openai",
+  pool: "openai-main|file|openai.chat|gpt-4.1-mini",
+  way: "file",
+  lineFormat: "openai.chat",
+  model: "gpt-4.1-mini",
+  createdAtMs: 1_796_000_000_000,
+  lines: 412,
+  tokens: 12_000,
+});
 
 /** A batch that is at its provider, but for what the test says. */
 export function batchOf(change: Partial<Batch>): Batch {
-  return {
-    no: 17,
-    version: 3,
-    state: "submitted",
-    account: "openai-main",
-    provider: "openai",
-    pool: "openai-main|file|openai.chat|gpt-4.1-mini",
-    way: "file",
-    lineFormat: "openai.chat",
-    model: "gpt-4.1-mini",
-    lines: 412,
-    linesBytes: 81_234,
-    tokens: 12_000,
-    createdAtMs: 1_796_000_000_000,
-    sealedAtMs: null,
-    submittedAtMs: null,
-    expectedAtMs: null,
-    endedAtMs: null,
-    doneAtMs: null,
-    nextAtMs: null,
-    tries: 0,
-    trouble: null,
-    uploads: 0,
-    fileId: null,
-    creates: 0,
-    createAtMs: null,
-    providerBatchId: null,
-    seen: null,
-    parts: [],
-    cursor: null,
-    passes: 0,
-    cancelAskedAtMs: null,
-    refusal: null,
-    outcomes: {},
-    erasedAtMs: null,
-    ...change,
-  };
+  return { ...FRESH, version: 3, state: "submitted", linesBytes: 81_234, nextAtMs: null, ...change };
 }

@@ -128,6 +128,16 @@ export async function noLineTwice(gateway: Gateway): Promise<void> {
   }
 }
 
+/** @throws Error when the cost records are not the bill to the nano-dollar, leave something open, or a line is billed twice. */
+export async function ledgerEqualsBill(gateway: Gateway): Promise<void> {
+  const { billed, booked, open } = await moneyOf(gateway);
+  if (booked !== billed || open !== 0n)
+    throw new Error(
+      `expected ${String(billed)} booked as billed and 0 open, found ${String(booked)} and ${String(open)}`,
+    );
+  await noLineTwice(gateway);
+}
+
 /** How often a fault struck. */
 export async function struck(gateway: Gateway, kind: string): Promise<number> {
   return (await gateway.simulator.faultsFired())[kind] ?? 0;

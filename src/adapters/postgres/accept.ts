@@ -1,8 +1,9 @@
 import type pg from "pg";
 import type { JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { Accepted, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
+import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
+import { hurriedOpeners, openingFate } from "../../domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { insertAttempts } from "./attempt-rows.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
@@ -105,7 +106,7 @@ export async function acceptInTransaction(
     nowMs,
   );
   const hurried = hurriedOpeners(fresh);
-  for (const placing of fresh) placing.fate ??= fateOf(placing, hurried);
+  for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
   insertExecutions(client, context, group, { fresh, hurried, day, nowMs });
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
@@ -179,28 +180,6 @@ async function insertJobKeys(
     ],
   );
   return new Set(rows.map((row) => Number(row[0])));
-}
-
-/**
- * Jobs of the group whose executions must not wait for a batch, whatever they say themselves: another one of the group joined that
- * can't wait, or asks for a call of its own.
- */
-function hurriedOpeners(fresh: readonly Placing[]): ReadonlySet<number> {
-  const hurried = new Set<number>();
-  const openers = new Map(fresh.map((placing) => [placing.no, placing]));
-  for (const { execution, batchUntilMs, job } of fresh) {
-    const opener = openers.get(execution?.no ?? -1);
-    if (opener === undefined) continue;
-    if (opener.item.pooled === undefined ? job.mode === "direct" : batchUntilMs === null) hurried.add(opener.no);
-  }
-  return hurried;
-}
-
-function fateOf({ no, cached, execution, item }: Placing, hurried: ReadonlySet<number>): Accepted["kind"] {
-  if (cached !== null) return "cached";
-  if (execution !== null) return "joined";
-  if (item.intent !== null) return "started";
-  return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
 }
 
 function opens({ fate }: Placing): boolean {

@@ -105,6 +105,43 @@ export interface SeenBatch {
   readonly atMs: EpochMs;
 }
 
+/** A batch before its first line is bound. Due at once: whoever finds it after a kill seals what is bound. `lines` and `tokens` are what it may get. */
+export function newBatch(
+  wanted: Pick<
+    Batch,
+    "no" | "account" | "provider" | "pool" | "way" | "lineFormat" | "model" | "createdAtMs" | "lines" | "tokens"
+  >,
+): Batch {
+  const { no, account, provider, pool, way, lineFormat, model, createdAtMs, lines, tokens } = wanted;
+  return {
+    ...{ no, account, provider, pool, way, lineFormat, model, createdAtMs, lines, tokens },
+    version: 0,
+    state: "building",
+    linesBytes: 0,
+    sealedAtMs: null,
+    submittedAtMs: null,
+    expectedAtMs: null,
+    endedAtMs: null,
+    doneAtMs: null,
+    nextAtMs: createdAtMs,
+    tries: 0,
+    trouble: null,
+    uploads: 0,
+    fileId: null,
+    creates: 0,
+    createAtMs: null,
+    providerBatchId: null,
+    seen: null,
+    parts: [],
+    cursor: null,
+    passes: 0,
+    cancelAskedAtMs: null,
+    refusal: null,
+    outcomes: {},
+    erasedAtMs: null,
+  };
+}
+
 /** How people and records name a batch. */
 export function batchId(no: number): string {
   return `b-${String(no)}`;

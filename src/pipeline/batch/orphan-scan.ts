@@ -3,7 +3,7 @@ import { findCreated, searchedSinceMs } from "../../domain/batch/life-doubt.js";
 import { PROVIDER_BATCH_STATES, type ProviderBatch } from "../../domain/batch/provider-batch.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { StoredCreate } from "../../ports/batch-ledger.js";
-import { knownBatches } from "./batch-worker.js";
+import { knownBatches } from "./step-tools.js";
 import type { BatchAccount, BatchStageParts } from "./batch-parts.js";
 import type { BatchSaves } from "./batch-saves.js";
 import { listSince } from "./provider-list.js";

@@ -1,4 +1,5 @@
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
+import { hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
@@ -83,7 +84,7 @@ async function acceptInTransaction(
     nowMs,
   );
   const hurried = hurriedOpeners(fresh);
-  for (const placing of fresh) placing.fate ??= fateOf(placing, hurried);
+  for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
   await insertExecutions(context, transaction, group, { fresh, hurried, day, nowMs });
   await context.statement(transaction, "jobs-insert");
   for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
@@ -116,24 +117,6 @@ async function acceptInTransaction(
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
     outbox,
   };
-}
-
-/** Jobs of the group whose executions must not wait for a batch, since another one of the group joined them that can't, or does not want to. */
-function hurriedOpeners(fresh: readonly Placing[]): ReadonlySet<number> {
-  const hurried = new Set<number>();
-  for (const { execution, batchUntilMs, job } of fresh) {
-    const opener = fresh.find(({ no }) => no === execution?.no);
-    if (opener === undefined) continue;
-    if (opener.item.pooled === undefined ? job.mode === "direct" : batchUntilMs === null) hurried.add(opener.no);
-  }
-  return hurried;
-}
-
-function fateOf({ no, cached, execution, item }: Placing, hurried: ReadonlySet<number>): Accepted["kind"] {
-  if (cached !== null) return "cached";
-  if (execution !== null) return "joined";
-  if (item.intent !== null) return "started";
-  return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
 }
 
 /** The jobs of a group that were not known, each with its fate. */

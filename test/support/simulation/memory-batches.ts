@@ -1,4 +1,4 @@
-import { LIVE_BATCH_STATES, type Batch, type BatchState } from "../../../src/domain/batch/batch.js";
+import { LIVE_BATCH_STATES, newBatch, type Batch, type BatchState } from "../../../src/domain/batch/batch.js";
 import type { EpochMs } from "../../../src/domain/ids.js";
 import type {
   AllowanceLimits,
@@ -45,7 +45,7 @@ export function openBatch(
       const full = fullness(of, wanted, limits, heldBy(account, wanted.createdAtMs));
       if (full !== null) return full;
       await context.statement(transaction, "batch-insert");
-      const batch = freshBatch(wanted);
+      const batch = newBatch(wanted);
       transaction.insert(batches, batch.no, { batch, session, nearestDeadlineMs: null });
       return { kind: "opened", batch };
     },
@@ -81,36 +81,6 @@ function fullness(
   if (tokens + wanted.tokens <= tokensMax) return null;
   const retryAtMs = hold !== null && held < (limits.tokensMax ?? Infinity) ? hold.holdUntilMs : null;
   return { kind: "full", limit: "enqueued_tokens", tokensLeft: Math.max(0, tokensMax - tokens), retryAtMs };
-}
-
-function freshBatch(wanted: NewBatch): Batch {
-  return {
-    ...wanted,
-    version: 0,
-    state: "building",
-    linesBytes: 0,
-    sealedAtMs: null,
-    submittedAtMs: null,
-    expectedAtMs: null,
-    endedAtMs: null,
-    doneAtMs: null,
-    nextAtMs: wanted.createdAtMs,
-    tries: 0,
-    trouble: null,
-    uploads: 0,
-    fileId: null,
-    creates: 0,
-    createAtMs: null,
-    providerBatchId: null,
-    seen: null,
-    parts: [],
-    cursor: null,
-    passes: 0,
-    cancelAskedAtMs: null,
-    refusal: null,
-    outcomes: {},
-    erasedAtMs: null,
-  };
 }
 
 export function claimBatches(

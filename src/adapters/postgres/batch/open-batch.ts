@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { LIVE_BATCH_STATES, type Batch } from "../../../domain/batch/batch.js";
+import { LIVE_BATCH_STATES, newBatch, type Batch } from "../../../domain/batch/batch.js";
 import type { EpochMs, SessionNo } from "../../../domain/ids.js";
 import type { AllowanceLimits, NewBatch, OpenedBatch } from "../../../ports/batch-ledger.js";
 import { textArray } from "../binary-array.js";
@@ -54,7 +54,7 @@ async function openInTransaction(
       : { tokensMax: Number(tokensMax), untilMs: Number(holdUntilMs) };
   const full = whatIsFull(await liveSums(client, wanted.account), wanted, limits, hold);
   if (full !== null) return full;
-  const batch = emptyBatch(wanted);
+  const batch = newBatch(wanted);
   insertBatch(client, session, batch);
   return { kind: "opened", batch };
 }
@@ -99,38 +99,6 @@ function whatIsFull(
     ...full("enqueued_tokens"),
     tokensLeft: Math.max(0, tokensMax - live.tokens),
     retryAtMs: isHeld ? hold.untilMs : null,
-  };
-}
-
-/** Due at once: whoever finds it after a kill seals what is bound. */
-function emptyBatch(wanted: NewBatch): Batch {
-  const { no, account, provider, pool, way, lineFormat, model, createdAtMs, lines, tokens } = wanted;
-  return {
-    ...{ no, account, provider, pool, way, lineFormat, model, createdAtMs, lines, tokens },
-    version: 0,
-    state: "building",
-    linesBytes: 0,
-    sealedAtMs: null,
-    submittedAtMs: null,
-    expectedAtMs: null,
-    endedAtMs: null,
-    doneAtMs: null,
-    nextAtMs: createdAtMs,
-    tries: 0,
-    trouble: null,
-    uploads: 0,
-    fileId: null,
-    creates: 0,
-    createAtMs: null,
-    providerBatchId: null,
-    seen: null,
-    parts: [],
-    cursor: null,
-    passes: 0,
-    cancelAskedAtMs: null,
-    refusal: null,
-    outcomes: {},
-    erasedAtMs: null,
   };
 }
 

@@ -1,0 +1,41 @@
+import type { EpochMs } from "../ids.js";
+import type { JobMode } from "../job/job.js";
+
+/** What becomes of the new jobs of one intake group once it is known which execution serves each: one rule for every ledger. */
+
+/** A new job of the group. `execution`: the one that it joins, or whose answer it takes; null: it opens its own, under its own number. */
+export interface PlacedJob {
+  readonly no: number;
+  readonly execution: { readonly no: number } | null;
+  readonly cached: unknown;
+  /** When at the latest it has to be in a batch; null: it may not wait for one. */
+  readonly batchUntilMs: EpochMs | null;
+  readonly job: { readonly mode: JobMode };
+  /** What it would begin with: a call, or a place in a pool. */
+  readonly item: { readonly intent: unknown; readonly pooled?: unknown };
+}
+
+/**
+ * Jobs of the group whose executions must not wait for a batch, whatever they say themselves: another one of the group joined that
+ * can't wait, or asks for a call of its own.
+ */
+export function hurriedOpeners(jobs: readonly PlacedJob[]): ReadonlySet<number> {
+  const hurried = new Set<number>();
+  const openers = new Map(jobs.map((placed) => [placed.no, placed]));
+  for (const { execution, batchUntilMs, job } of jobs) {
+    const opener = openers.get(execution?.no ?? -1);
+    if (opener === undefined) continue;
+    if (opener.item.pooled === undefined ? job.mode === "direct" : batchUntilMs === null) hurried.add(opener.no);
+  }
+  return hurried;
+}
+
+export function openingFate(
+  { no, cached, execution, item }: PlacedJob,
+  hurried: ReadonlySet<number>,
+): "cached" | "joined" | "started" | "pooled" | "queued" {
+  if (cached !== null) return "cached";
+  if (execution !== null) return "joined";
+  if (item.intent !== null) return "started";
+  return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
+}

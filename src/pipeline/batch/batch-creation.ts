@@ -1,0 +1,207 @@
+import { batchFileName, batchMark, type Batch } from "../../domain/batch/batch.js";
+import {
+  created,
+  createBegins,
+  createNotSent,
+  createUnclear,
+  fileDropped,
+  sealed,
+  uploadBegins,
+  uploadCleared,
+  uploaded,
+} from "../../domain/batch/life-create.js";
+import { afterLook, fenced, findCreated, searchedSinceMs } from "../../domain/batch/life-doubt.js";
+import { afterRefusal, failedStep } from "../../domain/batch/life-refusal.js";
+import type { LifeSettings } from "../../domain/batch/life.js";
+import type { BatchRefusal } from "../../domain/batch/provider-batch.js";
+import type { LedgerKey } from "../../domain/ids.js";
+import type { BatchProvider, CreateReply } from "../../ports/batch-provider.js";
+import { listSince } from "./provider-list.js";
+import { NOTHING_LEFT, type At, type StepTools, type WorkerParts } from "./step-tools.js";
+
+/**
+ * The steps from the seal to the moment in which the provider is known to have a batch, or known not to: upload, create, and the search for
+ * one whose creation was not answered. Each returns the batch as it is stored then; null when somebody else has it.
+ */
+export class BatchCreation {
+  readonly #of: WorkerParts;
+  readonly #tools: StepTools;
+
+  constructor(of: WorkerParts, tools: StepTools) {
+    this.#of = of;
+    this.#tools = tools;
+  }
+
+  /** A batch whose builder is gone: what was bound is its content. */
+  async seal({ batch, provider }: At): Promise<Batch | null> {
+    const sums = await this.#measure(batch, provider);
+    return this.#tools.save(sealed(batch, { ...sums, tokens: batch.tokens }, this.#tools.nowMs()));
+  }
+
+  /** Lines that can't be sent any more go back. */
+  async #measure(
+    batch: Batch,
+    provider: BatchProvider,
+  ): Promise<{ readonly lines: number; readonly linesBytes: number }> {
+    const { lines, linesBytes, unfit } = await this.#of.source.measure(provider, batch);
+    await this.#giveBack(batch, unfit);
+    return { lines, linesBytes };
+  }
+
+  async #giveBack(batch: Batch, attempts: readonly LedgerKey[]): Promise<void> {
+    const { ledger, session, settings } = this.#of.parts;
+    for (let from = 0; from < attempts.length; from += settings.groupSizeMax) {
+      const group = attempts.slice(from, from + settings.groupSizeMax);
+      // Serial: a group a transaction.
+      await ledger.returnLines(session, batch.no, group, group.length, this.#tools.nowMs());
+    }
+  }
+
+  async dropFile({ batch, provider, settings }: At, fileId: string): Promise<Batch | null> {
+    const reply = await provider.deleteFile(fileId, this.#tools.calls(), this.#of.cut);
+    if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, reply, settings));
+    return this.#tools.save(fileDropped(batch, this.#tools.nowMs()));
+  }
+
+  async upload({ batch, provider, settings }: At): Promise<Batch | null> {
+    const { parts, saves, source, cut } = this.#of;
+    const announced = await this.#tools.save(uploadBegins(batch, this.#tools.nowMs()));
+    if (announced === null) return null;
+    await saves.reached("uploading", announced);
+    const upload = {
+      name: batchFileName(announced),
+      lines: source.encoded(provider, announced),
+      linesBytes: announced.linesBytes,
+    };
+    const limits = { timeoutMs: parts.settings.transferTimeoutMs };
+    const reply = await provider.upload(upload, limits, cut).catch(whenResized);
+    if (reply === "resized") return this.#resized(announced, provider, settings);
+    if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(announced, reply, settings));
+    const stored = await this.#tools.save(
+      uploaded(announced, reply.file, settings, this.#tools.nowMs(), this.#tools.random()),
+    );
+    if (stored !== null) await saves.reached("uploaded", stored);
+    return stored;
+  }
+
+  /** The lines come to something else than when they were counted: the config has changed. They are counted anew. */
+  async #resized(batch: Batch, provider: BatchProvider, settings: LifeSettings): Promise<Batch | null> {
+    const sums = await this.#measure(batch, provider);
+    const trouble = { message: "its lines have another size than when it was sealed", retryAfterMs: null };
+    if (sums.lines > 0) return this.#tools.save(this.#tools.troubled({ ...batch, ...sums }, trouble, settings));
+    const refusal = { ...NOTHING_LEFT, message: "none of its lines can be sent any more" };
+    return this.#tools.save(failedStep({ ...batch, ...sums }, refusal, this.#tools.nowMs()));
+  }
+
+  async clearUpload({ batch, provider, settings }: At): Promise<Batch | null> {
+    const failure = await this.#tools.deleteUpload(batch, batch.uploads, provider);
+    if (failure !== null) return this.#tools.save(this.#tools.troubled(batch, failure, settings));
+    return this.#tools.save(uploadCleared(batch, this.#tools.nowMs()));
+  }
+
+  async checkFile({ batch, provider, settings }: At): Promise<Batch | null> {
+    const file = { name: batchFileName(batch), sinceMs: searchedSinceMs(batch.createdAtMs, true) };
+    const found = await provider.findFiles(file, this.#tools.calls(), this.#of.cut);
+    if (found.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, found, settings));
+    const its = found.files.find(({ fileId }) => fileId === batch.fileId);
+    const state = its?.state ?? "processing"; // a fresh file may not be shown yet
+    const fileId = batch.fileId ?? "";
+    return this.#tools.save(uploaded(batch, { fileId, state }, settings, this.#tools.nowMs(), this.#tools.random()));
+  }
+
+  async create(at: At): Promise<Batch | null> {
+    const announced = await this.#tools.save(createBegins(at.batch, this.#tools.nowMs()));
+    if (announced === null) return null;
+    await this.#of.saves.reached("creating", announced);
+    return this.#sendCreate({ ...at, batch: announced });
+  }
+
+  /** Only after the intent is stored, and once for each, unless the provider takes the same mark for the same batch. */
+  async #sendCreate(at: At): Promise<Batch | null> {
+    const { batch, provider, settings } = at;
+    const { parts, saves, source, cut } = this.#of;
+    const { callTimeoutMs } = parts.settings;
+    const limits = { timeoutMs: callTimeoutMs, sendWithinMs: callTimeoutMs, maySend: () => this.#mayCreate(batch) };
+    const { lineFormat, model, linesBytes } = batch;
+    const input =
+      batch.way === "file"
+        ? ({ way: "file", fileId: batch.fileId ?? "" } as const)
+        : ({ way: "inline", lines: source.encoded(provider, batch), linesBytes } as const);
+    const create = { mark: batchMark(batch), lineFormat, model, input };
+    const reply = await provider.create(create, limits, cut).catch(whenResized);
+    await saves.reached("answered", batch);
+    if (reply !== "resized") return this.#created(at, reply);
+    // Bytes may have left before that showed.
+    const sums = await this.#measure(batch, provider);
+    const message = "its lines have another size than when it was sealed";
+    return this.#tools.save(
+      createUnclear({ ...batch, ...sums }, message, settings, this.#tools.nowMs(), this.#tools.random()),
+    );
+  }
+
+  /** Asked right before the first byte leaves. */
+  #mayCreate(batch: Batch): boolean {
+    if (!this.#of.parts.mayStart()) return false;
+    void this.#of.saves.reached("create_leaving", batch); // the bytes wait for nobody
+    return true;
+  }
+
+  async #created({ batch, settings }: At, reply: CreateReply): Promise<Batch | null> {
+    const nowMs = this.#tools.nowMs();
+    const random = this.#tools.random();
+    switch (reply.kind) {
+      case "created": {
+        const step = created(batch, reply.batch, this.#tools.expectedMs(batch), settings, nowMs, random);
+        const submitted = await this.#tools.save(step);
+        if (submitted !== null) await this.#of.saves.reached("submitted", submitted);
+        return submitted;
+      }
+      case "refused":
+        return this.#refused(batch, reply.refusal, settings);
+      case "unclear":
+        return this.#tools.save(createUnclear(batch, reply.failure.message, settings, nowMs, random));
+      case "not_sent":
+        return this.#tools.save(createNotSent(batch, reply, settings, nowMs, random));
+    }
+  }
+
+  async #refused(batch: Batch, refusal: BatchRefusal, settings: LifeSettings): Promise<Batch | null> {
+    const named = await this.#tools.named(batch, refusal);
+    return this.#tools.save(afterRefusal(batch, named, settings, this.#tools.nowMs(), this.#tools.random()));
+  }
+
+  async reconcile(at: At): Promise<Batch | null> {
+    const { batch, provider, settings } = at;
+    const { saves, cut } = this.#of;
+    const { intent, known } = await this.#tools.intentOf(batch);
+    const listed = await listSince(
+      provider,
+      searchedSinceMs(intent.intentAtMs, settings.keepsMarks),
+      this.#tools.calls(),
+      cut,
+    );
+    if (listed.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, listed, settings));
+    const found = findCreated(intent, listed.batches, known, settings.keepsMarks);
+    const step = afterLook(
+      batch,
+      found,
+      this.#tools.expectedMs(batch),
+      settings,
+      this.#tools.nowMs(),
+      this.#tools.random(),
+    );
+    if (!("kind" in step)) return this.#tools.save(step);
+    if (step.kind === "repeat") return this.#sendCreate(at);
+    const reply = await provider.deleteFile(step.fileId, this.#tools.calls(), cut);
+    if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, reply, settings));
+    const after = await this.#tools.save(fenced(batch, settings, this.#tools.nowMs()));
+    if (after !== null) await saves.reached("fenced", after);
+    return after;
+  }
+}
+
+/** @throws what is not about the size of the lines. */
+function whenResized(error: unknown): "resized" {
+  if (error instanceof RangeError) return "resized";
+  throw error;
+}
