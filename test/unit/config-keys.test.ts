@@ -48,11 +48,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "batching.turnaroundsMax",
   ],
   "src/pipeline/batch/batch-stage.ts": ["batching.lookEveryMs", "batching.pollMinMs", "batching.pollMaxMs"],
-  "src/pipeline/batch/batch-worker.ts": [
-    "batching.groupSizeMax",
-    "batching.callTimeoutMs",
-    "batching.transferTimeoutMs",
-  ],
+  "src/pipeline/batch/batch-creation.ts": ["batching.transferTimeoutMs"],
+  "src/pipeline/batch/batch-worker.ts": ["batching.groupSizeMax", "batching.callTimeoutMs"],
   "src/pipeline/batch/orphan-scan.ts": ["batching.scanForMs"],
   "src/pipeline/batch/line-planner.ts": ["providers.*.batch.way"],
   "src/pipeline/batch/batch-builder.ts": [
