@@ -197,6 +197,7 @@ async function prepareRun(
       topics: place.topics,
       doubt: options.doubt,
       mix: options.mix,
+      shopElsewhere: options.kill === 0,
       accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
       journalFolder: join(folder, "journal"),
     }),
