@@ -123,6 +123,8 @@ CREATE TABLE executions (
   -- Why it was given to a batch or to a call of its own, as JSON; null where there was nothing to choose.
   decision text,
   history text NOT NULL DEFAULT '[]',
+  -- The last of its attempts that were lines of a batch and given back unrun, for people; null: none.
+  returned bigint[],
   answer bytea,
   answer_gzip boolean,
   answer_facts text,

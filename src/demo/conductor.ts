@@ -1,134 +1,194 @@
-import type { RandomSource } from "./seeded-random.js";
+import type { KillRound, PlannedKill } from "./kill-plan.js";
+import type { LedgerState } from "./ledger-look.js";
+import type { PublishingPhase } from "./publishing-pace.js";
 
-/** When one kill comes. All times in milliseconds. */
-export interface PlannedKill {
-  /** Not sooner after the kill before it, or after the start: a killed router's partitions stay unread for about 5 s. */
-  readonly gapMs: number;
-  /** Wait until this many calls are open at the provider. */
-  readonly openCallsAtLeast: number;
-  /** Then this much longer, so that kills meet every phase of the work; and then until a call is open. */
-  readonly delayMs: number;
-}
-
-/** What the kills met; batches that had not ended are work in flight too. `callsInAirAtKills` bounds the attempts that may stay in doubt. */
+/** What the kills met. `callsInAirAtKills` bounds the attempts that may stay in doubt. */
 export interface KillTally {
   readonly kills: number;
+  /** Kills with calls in the air, with batches that the provider works on, or with batches that were being made. */
   readonly killsWithWorkInFlight: number;
   readonly callsInAirAtKills: number;
+  /** By state of a batch: kills at whose instant the ledger held one in it. */
+  readonly killsByBatchState: Readonly<Record<string, number>>;
 }
 
 /** What the conductor acts on; the demo gives real processes, tests give a script. */
 export interface KillStage {
   readonly nowMs: () => number;
   readonly sleep: (ms: number) => Promise<void>;
+  readonly publish: (phase: PublishingPhase) => void;
   readonly openCalls: () => Promise<number>;
   /** Calls open now or answered within the last `ms`. */
   readonly callsInAir: (answeredWithinMs: number) => Promise<number>;
   /** Batches that the provider works on. */
   readonly openBatches: () => Promise<number>;
+  readonly ledger: () => Promise<LedgerState>;
   readonly stopRouter: () => void;
   readonly killRouter: () => Promise<void>;
   readonly startRouter: () => void;
   readonly onKill: (tally: KillTally) => void;
 }
 
-const GAP_MIN_MS = 6500;
-const GAP_SPREAD_MS = 1000;
-const OPEN_CALLS_MIN = 3;
-const OPEN_CALLS_SPREAD = 8;
-/** With fewer jobs around each kill there are never as many calls open at once. */
-const JOBS_PER_OPEN_CALL = 40;
-const DELAY_SPREAD_MS = 1200;
-/** How long a kill waits for the wished calls, and after its delay for one. After the half of it one is enough, after all of it none is needed. */
-const WORK_WAIT_MS = 6000;
+/** A router is up within a second or two, and reads once the brokers have given up its predecessors: 6 s after the last of them joined. */
+const READING_WAIT_MS = 20_000;
+const SESSION_WAIT_MS = 10_000;
+/** How long a kill waits for what it is aimed at. After that any work is enough, and after the same time again none is needed. */
+const CALLS_WAIT_MS = 3000;
+const STATE_WAIT_MS = 2000;
 const LOOK_EVERY_MS = 25;
+/** States of a batch pass in some ten milliseconds. */
+const LOOK_AT_STATES_EVERY_MS = 4;
 /** Bytes that the router wrote before it was stopped reach the simulator over loopback in this time. */
 const ARRIVAL_MS = 20;
 /** An answer on its way into the ledger is still in the air: the router needs a moment from its last byte to the commit. */
 const ANSWERED_WITHIN_MS = 50;
+/** The provider does not know of them yet, or nobody knows whether it does. */
+const STATES_IN_THE_MAKING: readonly string[] = ["building", "sealed", "uploading", "uploaded", "creating"];
+/** In the order of its life. */
+const BATCH_STATES = [...STATES_IN_THE_MAKING, "submitted", "cancelling", "ended", "ingesting"];
 
-/** The kills of a run, the same for the same random source. */
-export function planKills(jobs: number, kills: number, random: RandomSource): readonly PlannedKill[] {
-  const openCallsMax = Math.max(1, Math.floor(portionOf(jobs, kills) / JOBS_PER_OPEN_CALL));
-  return Array.from({ length: kills }, () => ({
-    gapMs: GAP_MIN_MS + Math.floor(random() * GAP_SPREAD_MS),
-    openCallsAtLeast: Math.min(openCallsMax, OPEN_CALLS_MIN + Math.floor(random() * OPEN_CALLS_SPREAD)),
-    delayMs: Math.floor(random() * DELAY_SPREAD_MS),
-  }));
-}
+const NOTHING_MET: KillTally = {
+  kills: 0,
+  killsWithWorkInFlight: 0,
+  callsInAirAtKills: 0,
+  killsByBatchState: {},
+};
 
 /**
  * Kills the router as planned and starts a new one each time. The router is stopped (SIGSTOP) before the calls are counted, so
  * the count is of that very moment; then it is killed without a chance to finish anything.
  */
-export async function conductKills(plan: readonly PlannedKill[], stage: KillStage): Promise<KillTally> {
-  let tally: KillTally = { kills: 0, killsWithWorkInFlight: 0, callsInAirAtKills: 0 };
-  let lastMs = stage.nowMs();
+export async function conductKills(plan: readonly KillRound[], stage: KillStage): Promise<KillTally> {
+  const conductor = new Conductor(stage);
   // Strictly one after the other: there is one router.
-  for (const kill of plan) {
-    await stage.sleep(Math.max(0, lastMs + kill.gapMs - stage.nowMs()));
-    await waitForWork(kill.openCallsAtLeast, stage);
-    await stage.sleep(kill.delayMs);
-    await waitForWork(1, stage);
-    const { inAir, batches } = await killOnce(stage);
-    lastMs = stage.nowMs();
-    stage.startRouter();
-    tally = {
-      kills: tally.kills + 1,
-      killsWithWorkInFlight: tally.killsWithWorkInFlight + (inAir + batches > 0 ? 1 : 0),
-      callsInAirAtKills: tally.callsInAirAtKills + inAir,
+  for (const [first, ...others] of plan) {
+    await conductor.beginRound();
+    await conductor.kill(first);
+    stage.publish("nothing");
+    for (const kill of others) await conductor.kill(kill);
+  }
+  stage.publish("rest");
+  return conductor.tally;
+}
+
+class Conductor {
+  readonly #stage: KillStage;
+  /** Of the router killed last. */
+  #lastSession = 0;
+  /** Batches by number and state. */
+  readonly #met = new Set<string>();
+  #tally = NOTHING_MET;
+
+  constructor(stage: KillStage) {
+    this.#stage = stage;
+  }
+
+  get tally(): KillTally {
+    return this.#tally;
+  }
+
+  /** Jobs come once a router reads them, so that none of those with little time waits for one. */
+  async beginRound(): Promise<void> {
+    const { recordsRead } = await this.#stage.ledger();
+    this.#stage.publish("pilot");
+    await this.#until(
+      READING_WAIT_MS,
+      LOOK_EVERY_MS,
+      async () => (await this.#stage.ledger()).recordsRead > recordsRead,
+    );
+    this.#stage.publish("flow");
+  }
+
+  async kill(kill: PlannedKill): Promise<void> {
+    if (kill.aim === "calls") {
+      await this.#stage.sleep(kill.delayMs);
+      await this.#untilWork(
+        CALLS_WAIT_MS,
+        LOOK_EVERY_MS,
+        async () => (await this.#stage.openCalls()) >= kill.openCallsAtLeast,
+      );
+    } else {
+      await this.#until(
+        SESSION_WAIT_MS,
+        LOOK_EVERY_MS,
+        async () => (await this.#stage.ledger()).session > this.#lastSession,
+      );
+      await this.#untilWork(STATE_WAIT_MS, LOOK_AT_STATES_EVERY_MS, () => this.#holdsNew(kill.state));
+      await this.#stage.sleep(kill.delayMs);
+    }
+    await this.#killNow();
+  }
+
+  async #holdsNew(state: string): Promise<boolean> {
+    const { batches } = await this.#stage.ledger();
+    return batches.some((batch) => batch.state === state && !this.#met.has(keyOf(batch)));
+  }
+
+  async #untilWork(waitMs: number, lookEveryMs: number, isAsWished: () => Promise<boolean>): Promise<void> {
+    if (await this.#until(waitMs, lookEveryMs, isAsWished)) return;
+    await this.#until(waitMs, LOOK_EVERY_MS, () => this.#anyWork());
+  }
+
+  async #anyWork(): Promise<boolean> {
+    const { openCalls, openBatches, ledger } = this.#stage;
+    return (await openCalls()) > 0 || (await openBatches()) > 0 || areInTheMaking(await ledger());
+  }
+
+  /** @returns whether it came about within this time. */
+  async #until(waitMs: number, lookEveryMs: number, holds: () => Promise<boolean>): Promise<boolean> {
+    const { nowMs, sleep } = this.#stage;
+    const startMs = nowMs();
+    while (!(await holds())) {
+      if (nowMs() - startMs >= waitMs) return false;
+      await sleep(lookEveryMs);
+    }
+    return true;
+  }
+
+  async #killNow(): Promise<void> {
+    const { inAir, openBatches, ledger } = await this.#look();
+    this.#stage.startRouter();
+    const states = new Set(ledger.batches.map(({ state }) => state));
+    for (const batch of ledger.batches) this.#met.add(keyOf(batch));
+    this.#lastSession = ledger.session;
+    const { kills, killsWithWorkInFlight, callsInAirAtKills, killsByBatchState } = this.#tally;
+    const metWork = inAir + openBatches > 0 || areInTheMaking(ledger);
+    this.#tally = {
+      kills: kills + 1,
+      killsWithWorkInFlight: killsWithWorkInFlight + (metWork ? 1 : 0),
+      callsInAirAtKills: callsInAirAtKills + inAir,
+      killsByBatchState: withStates(killsByBatchState, states),
     };
-    stage.onKill(tally);
+    this.#stage.onKill(this.#tally);
   }
-  return tally;
-}
 
-/** Batches that the provider works on will do when no call is seen for a while: a kill that meets a call meets more. */
-async function waitForWork(openCalls: number, stage: KillStage): Promise<void> {
-  const startMs = stage.nowMs();
-  for (;;) {
-    const waitedMs = stage.nowMs() - startMs;
-    if (waitedMs >= WORK_WAIT_MS) return;
-    const isEarly = waitedMs < WORK_WAIT_MS / 2;
-    if ((await stage.openCalls()) >= (isEarly ? openCalls : 1)) return;
-    if (!isEarly && (await stage.openBatches()) > 0) return;
-    await stage.sleep(LOOK_EVERY_MS);
-  }
-}
-
-async function killOnce(stage: KillStage): Promise<{ readonly inAir: number; readonly batches: number }> {
-  const stoppedMs = stage.nowMs();
-  stage.stopRouter();
-  try {
-    await stage.sleep(ARRIVAL_MS);
-    const inAir = await stage.callsInAir(ANSWERED_WITHIN_MS + (stage.nowMs() - stoppedMs));
-    return { inAir, batches: await stage.openBatches() };
-  } finally {
-    await stage.killRouter();
+  /** What is in flight at the very moment of the kill. */
+  async #look(): Promise<{ readonly inAir: number; readonly openBatches: number; readonly ledger: LedgerState }> {
+    const stage = this.#stage;
+    const stoppedMs = stage.nowMs();
+    stage.stopRouter();
+    try {
+      await stage.sleep(ARRIVAL_MS);
+      const inAir = await stage.callsInAir(ANSWERED_WITHIN_MS + (stage.nowMs() - stoppedMs));
+      return { inAir, openBatches: await stage.openBatches(), ledger: await stage.ledger() };
+    } finally {
+      await stage.killRouter();
+    }
   }
 }
 
-/**
- * How many jobs may be published at a moment, so that there is work around every kill: an equal portion before each kill and
- * after the last, spread over `spreadMs` from the kill before it. `killedMs` are the times of the kills so far.
- */
-export function allowedJobs(
-  jobs: number,
-  kills: number,
-  startMs: number,
-  killedMs: readonly number[],
-  nowMs: number,
-): number {
-  const done = killedMs.length;
-  if (done >= kills) return jobs;
-  const portion = portionOf(jobs, kills);
-  const sinceMs = nowMs - (killedMs.at(-1) ?? startMs);
-  return Math.floor(portion * (done + Math.min(1, Math.max(0, sinceMs / PORTION_SPREAD_MS))));
+function keyOf({ no, state }: { readonly no: number; readonly state: string }): string {
+  return `${String(no)} ${state}`;
 }
 
-function portionOf(jobs: number, kills: number): number {
-  return jobs / (kills + 1);
+function areInTheMaking({ batches }: LedgerState): boolean {
+  return batches.some(({ state }) => STATES_IN_THE_MAKING.includes(state));
 }
 
-/** A little longer than the longest gap and delay, so that publishing goes on until the kill. */
-const PORTION_SPREAD_MS = 9000;
+function withStates(
+  counts: Readonly<Record<string, number>>,
+  states: ReadonlySet<string>,
+): Readonly<Record<string, number>> {
+  const next = BATCH_STATES.map((state) => [state, (counts[state] ?? 0) + (states.has(state) ? 1 : 0)] as const);
+  return Object.fromEntries(next.filter(([, count]) => count > 0));
+}

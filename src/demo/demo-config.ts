@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { SHOP_ALIAS } from "./film-jobs.js";
 import type { DemoScope } from "./demo-scope.js";
 import type { JobMix } from "./job-mix.js";
 
@@ -61,6 +62,12 @@ export interface DemoConfigOptions {
   readonly accounts: readonly DemoAccount[];
   /** Mixed: batches at each account. */
   readonly mix: JobMix;
+  /**
+   * In a mixed run: the shop's jobs try the accounts in the other order, so that both have batches. Not with kills: Anthropic's batches are
+   * told apart by their numbers of lines, for two days none of an account may have another's, and kills leave so many small ones that a few
+   * last lines would find no number free.
+   */
+  readonly shopElsewhere: boolean;
   /** Where a router that is killed leaves the answers that it could not store, for the one after it. */
   readonly journalFolder: string;
 }
@@ -76,7 +83,7 @@ const BATCHING = {
 const ACCOUNT_BATCH = { linesMax: 50, flushAfterMs: 2000 };
 const CREATE_GRACE_MS = 20_000;
 
-/** What the alias `cheap` caps an answer at when the job says nothing. */
+/** What an alias caps an answer at when the job says nothing. */
 export const OUTPUT_TOKENS_MAX = 512;
 
 /**
@@ -104,12 +111,17 @@ export function demoConfig(options: DemoConfigOptions): string {
     tenants: { catalogue: { tier: "standard" }, shop: { tier: "free" } },
     providers: Object.fromEntries(providers) as unknown,
     models: {
-      cheap: {
-        maxOutputTokensDefault: OUTPUT_TOKENS_MAX,
-        candidates: accounts.map(({ name, model }) => ({ provider: name, model })),
-      },
+      cheap: aliasOf(accounts),
+      ...(mixed ? { [SHOP_ALIAS]: aliasOf(options.shopElsewhere ? [...accounts].reverse() : accounts) } : {}),
     },
     ...(mixed ? { batching: BATCHING } : {}),
     http: { port: 0 },
   });
+}
+
+function aliasOf(accounts: readonly DemoAccount[]): unknown {
+  return {
+    maxOutputTokensDefault: OUTPUT_TOKENS_MAX,
+    candidates: accounts.map(({ name, model }) => ({ provider: name, model })),
+  };
 }

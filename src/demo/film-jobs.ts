@@ -89,6 +89,8 @@ const TASKS: readonly Task[] = [
 ];
 
 const MODEL_ALIAS = "cheap";
+/** What the shop asks in a mixed run, so that the batches of both providers are seen. */
+export const SHOP_ALIAS = "shelf";
 /** Anthropic's format requires a limit; the same for all jobs, so it does not change which requests are equal. */
 const MAX_TOKENS = 256;
 
@@ -110,7 +112,10 @@ export function filmJob(number: number, films: readonly Film[], scope: DemoScope
     task: task.name,
     format,
     encoding: scope.avro && number % 4 === 3 ? "avro" : "json",
-    body: format === "openai.chat" ? chatBody(task.system, question) : messagesBody(task.system, question),
+    body:
+      format === "openai.chat"
+        ? chatBody(task.system, question)
+        : messagesBody(mix === "mixed" ? SHOP_ALIAS : MODEL_ALIAS, task.system, question),
     terms: termsOf(mix, number),
     messageTexts: [task.system, question],
     key: recordKey(number, films.length),
@@ -133,9 +138,9 @@ function chatBody(system: string, question: string): Readonly<Record<string, unk
   return { model: MODEL_ALIAS, messages, temperature: 0 };
 }
 
-function messagesBody(system: string, question: string): Readonly<Record<string, unknown>> {
+function messagesBody(model: string, system: string, question: string): Readonly<Record<string, unknown>> {
   return {
-    model: MODEL_ALIAS,
+    model,
     max_tokens: MAX_TOKENS,
     system,
     messages: [{ role: "user", content: question }],

@@ -197,13 +197,12 @@ function moneyRows(summary: ReaderSummary): readonly Row[] {
 
 function killRows({ kills }: RunFacts): readonly Row[] {
   if (kills === null) return [];
-  const { killsWithWorkInFlight, callsInAirAtKills } = kills;
+  const { killsWithWorkInFlight, callsInAirAtKills, killsByBatchState } = kills;
+  const inAir = `${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air`;
+  const states = Object.entries(killsByBatchState).map(([state, count]) => `${state} ${String(count)}`);
   return [
-    [
-      "kills",
-      String(kills.kills),
-      `${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air`,
-    ],
+    ["kills", String(kills.kills), inAir],
+    ...(states.length === 0 ? [] : [["", "", `at a batch that was ${states.join(", ")}`] satisfies Row]),
   ];
 }
 

@@ -8,7 +8,7 @@ import { ServerUnreachableError, startStack } from "../stack/stack.js";
 import type { Stack } from "../stack/stack.js";
 import { runProcess } from "./child-process.js";
 import { CleanupStack } from "./cleanup-stack.js";
-import { allowedJobs, conductKills, planKills } from "./conductor.js";
+import { conductKills } from "./conductor.js";
 import type { KillStage, KillTally } from "./conductor.js";
 import { DEFAULT_TOPICS, demoConfig, ownTopics, simulatedAccounts } from "./demo-config.js";
 import type { DemoTopics } from "./demo-config.js";
@@ -17,12 +17,15 @@ import { distinctRequestKey, filmJob } from "./film-jobs.js";
 import type { FilmJob } from "./film-jobs.js";
 import { readFilms } from "./films.js";
 import { jsonJobEncoder, registryJobEncoder } from "./job-encoder.js";
+import { planKills } from "./kill-plan.js";
+import { openLedgerLook } from "./ledger-look.js";
 import { malformedRecordCount } from "./malformed-records.js";
 import { createOwnDatabase } from "./own-database.js";
 import type { JobMix } from "./job-mix.js";
 import { openProgress } from "./progress.js";
 import type { Progress } from "./progress.js";
 import { publishJobs } from "./publisher.js";
+import { PublishingPace } from "./publishing-pace.js";
 import { parseReaderReport } from "./reader-report.js";
 import { brokenPromises, receiptJson, receiptText } from "./receipt.js";
 import type { RunFacts } from "./receipt.js";
@@ -61,6 +64,8 @@ const LATENCY_WITH_KILLS = { latencyMs: 275, jitterMs: 125 };
 const LATENCY = { latencyMs: 40, jitterMs: 20 };
 /** Batches live by this: those of half an hour to an hour and a half end in 1.5 to 4.5 s. Calls keep real time. */
 const BATCH_TIME_SCALE = 1200;
+/** In 2.6 to 7.7 s when the router is killed, so that they outlive some of its kills as real ones would. */
+const BATCH_TIME_SCALE_WITH_KILLS = 700;
 /** Real models answer in seconds, and a rate limit may hold them up for a minute. */
 const REAL_LIMIT_MS = 180_000;
 const REAL_MS_PER_JOB = 3000;
@@ -122,6 +127,7 @@ interface Run {
   readonly environment: string;
   readonly topics: DemoTopics;
   readonly configFile: string;
+  readonly databaseUrl: string;
   readonly env: Readonly<Record<string, string>>;
   /** Null: real providers. */
   readonly simulator: SimulatorProcess | null;
@@ -191,6 +197,7 @@ async function prepareRun(
       topics: place.topics,
       doubt: options.doubt,
       mix: options.mix,
+      shopElsewhere: options.kill === 0,
       accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
       journalFolder: join(folder, "journal"),
     }),
@@ -220,6 +227,7 @@ async function prepareRun(
 }
 
 function ownSimulator(options: DemoOptions, folder: string, stopping: AbortController): Promise<SimulatorProcess> {
+  const scale = options.kill > 0 ? BATCH_TIME_SCALE_WITH_KILLS : BATCH_TIME_SCALE;
   return startSimulator({
     script: SIMULATOR_SCRIPT,
     billFile: billFile(folder),
@@ -230,7 +238,7 @@ function ownSimulator(options: DemoOptions, folder: string, stopping: AbortContr
       stopping.abort(error);
     },
     ...(options.kill > 0 ? LATENCY_WITH_KILLS : LATENCY),
-    ...(options.mix === "mixed" ? { moreArgs: ["--time-scale", String(BATCH_TIME_SCALE)] } : {}),
+    ...(options.mix === "mixed" ? { moreArgs: ["--time-scale", String(scale)] } : {}),
   });
 }
 
@@ -309,9 +317,14 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
   progress.say(`publishing to ${topics.jobs}; time limit ${String(timeLimitMs / 1000)} s`);
   progress.begin(options.jobs);
   const startMs = Date.now();
-  const killedMs: number[] = [];
-  const { simulator } = run;
-  const stage = options.kill === 0 || simulator === null ? null : killStage(run, simulator, router, killedMs);
+  const plan = planKills({ ...options, kills: options.kill }, seededRandom(SEED));
+  const pace = new PublishingPace(options.jobs, plan.length);
+  let killed = 0;
+  const onKill = (tally: KillTally): void => {
+    killed = tally.kills;
+    progress.say(killLine(tally));
+  };
+  const stage = plan.length === 0 ? null : await killStage({ run, router, pace, onKill });
   const [, kills, allAnswered] = await allOrAbort(run.stopping, [
     publishJobs({
       brokers,
@@ -319,14 +332,12 @@ async function runJobs(run: Run, router: RouterProcess): Promise<Omit<RunFacts, 
       jobs: run.jobs,
       encode,
       listFile: listFile(run),
-      allowedJobs: () => allowedJobs(options.jobs, options.kill, startMs, killedMs, Date.now()),
+      allowedJobs: () => pace.allowedJobs(Date.now()),
       signal,
       onPublished: () => undefined,
     }),
-    stage === null
-      ? Promise.resolve(null)
-      : conductKills(planKills(options.jobs, options.kill, seededRandom(SEED)), stage),
-    waitForAnswers(run, watch, startMs + timeLimitMs, killedMs),
+    stage === null ? Promise.resolve(null) : conductKills(plan, stage),
+    waitForAnswers(run, watch, startMs + timeLimitMs, () => killed),
   ]);
   progress.end();
   await waitUntilQuiet(brokers, [topics.results, topics.costs, topics.deadLetters], QUIET_MS, QUIET_TIMEOUT_MS, signal);
@@ -355,42 +366,52 @@ function timeLimitOf({ jobs, kill, mix, real }: DemoOptions): number {
   return kill === 0 ? workMs : workMs / 2 + kill * 12_000 + 60_000;
 }
 
-function killStage(run: Run, simulator: SimulatorProcess, router: RouterProcess, killedMs: number[]): KillStage {
-  const { progress } = run;
-  const { signal } = run.stopping;
+function killLine({ kills, killsWithWorkInFlight, callsInAirAtKills }: KillTally): string {
+  return `kill ${String(kills)}: ${String(killsWithWorkInFlight)} with work in flight, ${String(callsInAirAtKills)} calls in the air so far`;
+}
+
+async function killStage({
+  run,
+  router,
+  pace,
+  onKill,
+}: {
+  readonly run: Run;
+  readonly router: RouterProcess;
+  readonly pace: PublishingPace;
+  readonly onKill: KillStage["onKill"];
+}): Promise<KillStage> {
+  const { simulator, stopping } = run;
+  const { signal } = stopping;
+  if (simulator === null) throw new Error("expected a simulator: nobody else counts the calls in the air");
+  const ledger = await openLedgerLook(run.databaseUrl);
+  run.cleanup.add("ledger look", () => ledger.close());
   return {
     nowMs: Date.now,
     sleep: (ms) => sleep(ms, undefined, { signal }),
+    publish: (phase) => {
+      pace.go(phase, Date.now());
+    },
     openCalls: () => simulator.openCalls(),
     callsInAir: (ms) => simulator.callsInAir(ms),
     openBatches: () => simulator.openBatches(),
+    ledger: () => ledger.now(),
     stopRouter: () => {
       router.pause();
     },
     killRouter: () => router.kill(),
     startRouter: () => {
       router.start();
-      killedMs.push(Date.now());
     },
-    onKill: (tally: KillTally) => {
-      const inAir = String(tally.callsInAirAtKills);
-      progress.say(
-        `kill ${String(tally.kills)}: ${String(tally.killsWithWorkInFlight)} with work in flight, ${inAir} calls in the air so far`,
-      );
-    },
+    onKill,
   };
 }
 
-async function waitForAnswers(
-  run: Run,
-  watch: ResultsWatch,
-  untilMs: number,
-  killedMs: readonly number[],
-): Promise<boolean> {
+async function waitForAnswers(run: Run, watch: ResultsWatch, untilMs: number, killed: () => number): Promise<boolean> {
   const { options, progress } = run;
   for (;;) {
     const answered = watch.answeredJobs();
-    progress.update(answered, options.kill === 0 ? "" : `${String(killedMs.length)} of ${String(options.kill)} kills`);
+    progress.update(answered, options.kill === 0 ? "" : `${String(killed())} of ${String(options.kill)} kills`);
     if (answered >= options.jobs) return true;
     if (Date.now() >= untilMs) return false;
     await sleep(LOOK_EVERY_MS, undefined, { signal: run.stopping.signal });

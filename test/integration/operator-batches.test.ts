@@ -372,6 +372,21 @@ describe("jobs in batches", () => {
     expect(data.join("\n")).toMatch(/\n1 +\S+ +openai-main\/gpt-4\.1-mini +direct +sending/);
   });
 
+  test("show tells of a line that was given back before it ran, though nothing was tried", async () => {
+    await putBatch({ no: 17, state: "failed", lines: 2 });
+    await ledger.accept({ jobId: "a" }, { jobId: "b" });
+    await bindWaiting(17);
+    expect(await ledger.ledger.returnLines(ledger.session, 17, null, 10, Date.now())).toBe(2);
+    expect(await ledger.json("jobs", "show", "b")).toMatchObject({
+      state: "waiting",
+      attempts: [{ number: 1, mode: "batch", batchId: "b-17", line: 2, state: "not_sent", outcome: "cancelled" }],
+    });
+    await ledger.start();
+    const { data } = await ledger.cli("jobs", "show", "a");
+    expect(data.join("\n")).toMatch(/\n1 +\S+ +openai-main\/gpt-4\.1-mini +batch b-17 line 1 +not_sent +cancelled/);
+    expect(data.join("\n")).toMatch(/\n1 +\S+ +openai-main\/gpt-4\.1-mini +direct +sending/);
+  });
+
   test("show says of a job without a batch yet whose batch it waits for, and how long at most", async () => {
     await ledger.accept({ jobId: "a" });
     await ledger.rows("UPDATE jobs SET deadline_ms = $1", [DEADLINE]);

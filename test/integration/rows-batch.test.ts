@@ -16,6 +16,8 @@ import {
 } from "../support/gateway-batches.js";
 import { chatJob } from "../support/gateway-records.js";
 
+const HOUR_MS = 3_600_000;
+
 let gateway: Gateway;
 afterEach(async () => {
   await gateway.close();
@@ -60,6 +62,26 @@ test("one line serves identical jobs, also while it runs", async () => {
   const results = await resultsFor(gateway, ["first", "second"]);
   expect(results.map(({ served }) => served)).toEqual(["call", "coalesced"]);
   expect(await gateway.simulator.bill()).toHaveLength(1);
+  await ledgerEqualsBill(gateway);
+});
+
+test("a batch that an operator cancels keeps what is done, and its other lines go on", async () => {
+  await open("cancelled", { times: { turnaroundMs: 20 * HOUR_MS } });
+  const jobIds = idsOf("cancelled", 10);
+  await publishJobs(gateway, jobIds);
+  await gateway.until("lines that are done", async () => ((await gateway.simulator.batches())[0]?.succeeded ?? 0) > 0);
+  const [batch] = await gateway.query<{ no: string }>("SELECT no FROM batches");
+  const cancelled = await gateway.cliJson("batches", "cancel", `b-${batch?.no ?? ""}`, "--yes");
+  expect(cancelled).toMatchObject({ state: "submitted", asked: true, lines: 10 });
+  const first = async () => (await gateway.simulator.batches())[0];
+  await gateway.until("its end at the provider", async () => (await first())?.state === "cancelled");
+  await gateway.simulator.setBatchTimes({ turnaroundMs: 1000 }); // of the next one
+  const results = await ownAnswers(gateway, jobIds);
+  const done = (await first())?.succeeded ?? Number.NaN;
+  expect(results.filter(({ attempts }) => attempts.length === 1)).toHaveLength(done);
+  const goneOn = results.filter(({ attempts }) => attempts.length === 2);
+  expect(goneOn).toHaveLength(10 - done);
+  for (const { attempts } of goneOn) expect(attempts.map(({ outcome }) => outcome)).toEqual(["cancelled", "succeeded"]);
   await ledgerEqualsBill(gateway);
 });
 

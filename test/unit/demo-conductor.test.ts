@@ -1,133 +1,202 @@
 import { describe, expect, test } from "@jest/globals";
-import { allowedJobs, conductKills, planKills } from "../../src/demo/conductor.js";
-import type { KillStage, KillTally } from "../../src/demo/conductor.js";
-import { seededRandom } from "../../src/demo/seeded-random.js";
+import { conductKills } from "../../src/demo/conductor.js";
+import type { KillStage } from "../../src/demo/conductor.js";
+import type { KillRound, PlannedKill } from "../../src/demo/kill-plan.js";
+import type { LedgerState } from "../../src/demo/ledger-look.js";
 
-describe("the plan of kills", () => {
-  test("is the same for the same seed and another for another seed", () => {
-    expect(planKills(5000, 10, seededRandom(1))).toEqual(planKills(5000, 10, seededRandom(1)));
-    expect(planKills(5000, 10, seededRandom(1))).not.toEqual(planKills(5000, 10, seededRandom(2)));
-  });
+/** What a simulated run shows at a moment. */
+interface Moment {
+  readonly openCalls: number;
+  readonly openBatches: number;
+  readonly session: number;
+  readonly recordsRead: number;
+  /** The state of batch number 1; null: there is none. */
+  readonly batch: string | null;
+}
 
-  test("lets a new router read before it is killed, and asks for calls in flight", () => {
-    for (const kill of planKills(100_000, 200, seededRandom(3))) {
-      // A killed router's partitions stay unread for about 5 s.
-      expect(kill.gapMs).toBeGreaterThanOrEqual(6000);
-      expect(kill.gapMs).toBeLessThan(8000);
-      expect(kill.openCallsAtLeast).toBeGreaterThanOrEqual(3);
-      // Publishing before a kill goes on for 9 s.
-      expect(kill.gapMs + kill.delayMs).toBeLessThan(9000);
-    }
-  });
+/** A router that reads from the start, with nothing to do. */
+const IDLE: Moment = { openCalls: 0, openBatches: 0, session: 1, recordsRead: 0, batch: null };
 
-  test("asks for fewer calls at once when there are few jobs around each kill", () => {
-    for (const kill of planKills(400, 3, seededRandom(3))) expect(kill.openCallsAtLeast).toBe(2);
-    for (const kill of planKills(20, 3, seededRandom(3))) expect(kill.openCallsAtLeast).toBe(1);
-  });
-
-  test("of ten kills leaves time for doubt to end within the four minutes of a run", () => {
-    const killsMs = planKills(5000, 10, seededRandom(4)).reduce((total, kill) => total + kill.gapMs + kill.delayMs, 0);
-    const sessionDeathAndGraceMs = 15_000 + 30_000;
-    expect(killsMs + sessionDeathAndGraceMs).toBeLessThan(180_000);
-  });
-});
-
-describe("publishing around kills", () => {
-  test("is free without kills and after the last", () => {
-    expect(allowedJobs(1000, 0, 0, [], 0)).toBe(1000);
-    expect(allowedJobs(1000, 2, 0, [5000, 10_000], 10_000)).toBe(1000);
-  });
-
-  test("never goes beyond the portion before the next kill, however long that takes", () => {
-    expect(allowedJobs(1000, 4, 0, [], 3_600_000)).toBe(200);
-    expect(allowedJobs(1000, 4, 0, [7000], 3_600_000)).toBe(400);
-  });
-
-  test("is spread, so that work goes on until the kill comes", () => {
-    expect(allowedJobs(1000, 4, 0, [], 0)).toBe(0);
-    expect(allowedJobs(1000, 4, 0, [], 4500)).toBe(100);
-    expect(allowedJobs(1000, 4, 0, [20_000], 20_000)).toBe(200);
-  });
-});
-
-/** A router and a provider on paper, with a clock that only `sleep` moves. `openCalls` is asked for each moment. */
-function stageWith(openCalls: (nowMs: number) => number): { readonly stage: KillStage; readonly log: string[] } {
+/**
+ * A router and a provider on paper, with a clock that only `sleep` moves. Each look at `at` is told how many kills there were, and when the
+ * last was (null: none so far). A pilot is read at once unless `at` says otherwise.
+ */
+function stageWith(at: (nowMs: number, kills: number, killedMs: number | null) => Partial<Moment>): {
+  readonly stage: KillStage;
+  readonly log: string[];
+} {
   let nowMs = 0;
+  let kills = 0;
+  let killedMs: number | null = null;
+  let pilots = 0;
   const log: string[] = [];
+  const say = (line: string): void => void log.push(`${line} ${String(nowMs)}`);
+  const moment = (): Moment => ({
+    ...IDLE,
+    session: kills + 1,
+    recordsRead: pilots,
+    ...at(nowMs, kills, killedMs),
+  });
+  const ledger = (): LedgerState => {
+    const { session, recordsRead, batch } = moment();
+    return { session, recordsRead, batches: batch === null ? [] : [{ no: 1, state: batch }] };
+  };
   const stage: KillStage = {
     nowMs: () => nowMs,
     sleep: (ms) => {
       nowMs += ms;
       return Promise.resolve();
     },
-    openCalls: () => Promise.resolve(openCalls(nowMs)),
+    publish: (phase) => {
+      if (phase === "pilot") pilots += 1;
+      say(phase);
+    },
+    openCalls: () => Promise.resolve(moment().openCalls),
     callsInAir: (ms) => {
       log.push(`count ${String(ms)}`);
-      return Promise.resolve(openCalls(nowMs));
+      return Promise.resolve(moment().openCalls);
     },
-    openBatches: () => Promise.resolve(0),
-    stopRouter: () => log.push(`stop ${String(nowMs)}`),
+    openBatches: () => Promise.resolve(moment().openBatches),
+    ledger: () => Promise.resolve(ledger()),
+    stopRouter: () => {
+      say("stop");
+    },
     killRouter: () => {
-      log.push("kill");
+      kills += 1;
+      killedMs = nowMs;
+      say("kill");
       return Promise.resolve();
     },
-    startRouter: () => log.push("start"),
-    onKill: (tally: KillTally) => log.push(`tally ${JSON.stringify(Object.values(tally))}`),
+    startRouter: () => {
+      say("start");
+    },
+    onKill: ({ kills: done }) => {
+      log.push(`tally ${String(done)}`);
+    },
   };
   return { stage, log };
 }
 
-describe("the conductor", () => {
-  const kill = { gapMs: 6000, openCallsAtLeast: 5, delayMs: 100 };
+/** When the router was stopped for each kill. */
+function killTimes(log: readonly string[]): readonly number[] {
+  return log.filter((line) => line.startsWith("stop ")).map((line) => Number(line.slice("stop ".length)));
+}
 
+const AT_CALLS: PlannedKill = { aim: "calls", delayMs: 2000, openCallsAtLeast: 5 };
+const AT_CREATING: PlannedKill = { aim: "batch", state: "creating", delayMs: 0 };
+const ROUND: KillRound = [AT_CALLS];
+
+describe("a kill at a router that reads", () => {
   test("stops the router, counts what is in the air at that moment, kills it and starts the next at once", async () => {
-    const { stage, log } = stageWith(() => 7);
-    const tally = await conductKills([kill, kill], stage);
-    expect(tally).toEqual({ kills: 2, killsWithWorkInFlight: 2, callsInAirAtKills: 14 });
-    // Answers of the last 50 ms before the stop, and what passed since the stop.
+    const { stage, log } = stageWith(() => ({ openCalls: 7 }));
+    const tally = await conductKills([ROUND, ROUND], stage);
+    expect(tally).toEqual({ kills: 2, killsWithWorkInFlight: 2, callsInAirAtKills: 14, killsByBatchState: {} });
+    // Counted are answers of the last 50 ms before the stop, and what passed since the stop.
     expect(log).toEqual([
-      ...["stop 6100", "count 70", "kill", "start", "tally [1,1,7]"],
-      ...["stop 12220", "count 70", "kill", "start", "tally [2,2,14]"],
+      ...["pilot 0", "flow 0", "stop 2000", "count 70", "kill 2020", "start 2020", "tally 1", "nothing 2020"],
+      ...["pilot 2020", "flow 2020", "stop 4020", "count 70", "kill 4040", "start 4040", "tally 2", "nothing 4040"],
+      "rest 4040",
     ]);
   });
 
+  test("comes only after its router has read, and so do the jobs", async () => {
+    // The brokers give up the killed one after 6 s.
+    const { stage, log } = stageWith((nowMs, kills, killedMs) => ({
+      openCalls: 7,
+      recordsRead: killedMs !== null && nowMs < killedMs + 6000 ? 1 : 1 + kills + (nowMs > 0 ? 1 : 0),
+    }));
+    await conductKills([ROUND, ROUND], stage);
+    const flows = log.filter((line) => line.startsWith("flow ")).map((line) => Number(line.slice("flow ".length)));
+    const [firstMs, secondMs] = killTimes(log);
+    expect(flows[1]).toBeGreaterThanOrEqual((firstMs ?? NaN) + 6000);
+    expect(flows[1]).toBeLessThan((firstMs ?? NaN) + 6100);
+    expect(secondMs).toBe((flows[1] ?? NaN) + 2000);
+  });
+
+  test("does not wait for ever for a router that never reads", async () => {
+    const { stage, log } = stageWith(() => ({ recordsRead: 0 }));
+    expect(await conductKills([ROUND], stage)).toMatchObject({ kills: 1, killsWithWorkInFlight: 0 });
+    // 20 s for the reading, 2 s of delay, 3 s for the wished calls and 3 s for any work.
+    expect(killTimes(log)[0]).toBe(28_000);
+  });
+
   test("waits for the calls it wants", async () => {
-    const { stage, log } = stageWith((nowMs) => (nowMs < 7000 ? 4 : 5));
-    await conductKills([kill], stage);
-    expect(log[0]).toBe("stop 7100");
+    const { stage, log } = stageWith((nowMs) => ({ openCalls: nowMs < 3000 ? 4 : 5 }));
+    await conductKills([ROUND], stage);
+    expect(killTimes(log)).toEqual([3000]);
   });
 
-  test("kills when a call is open, not in a lull that the delay led into", async () => {
-    // The calls that were waited for end at 6000; the next one is there from 6600 on.
-    const { stage, log } = stageWith((nowMs) => (nowMs <= 6000 ? 5 : nowMs < 6600 ? 0 : 1));
-    expect(await conductKills([kill], stage)).toMatchObject({ killsWithWorkInFlight: 1 });
-    expect(log[0]).toBe("stop 6600");
-  });
-
-  test("is content with one call after a while, and says truly when there is none at all", async () => {
-    const few = stageWith(() => 1);
-    expect(await conductKills([kill], few.stage)).toEqual({ kills: 1, killsWithWorkInFlight: 1, callsInAirAtKills: 1 });
-    const idle = stageWith(() => 0);
-    expect(await conductKills([kill], idle.stage)).toEqual({
-      kills: 1,
-      killsWithWorkInFlight: 0,
-      callsInAirAtKills: 0,
-    });
-  });
-
-  test("takes batches that the provider works on for work in flight, but not for calls in the air", async () => {
-    const { stage } = stageWith(() => 0);
-    expect(await conductKills([kill], { ...stage, openBatches: () => Promise.resolve(3) })).toEqual({
-      kills: 1,
-      killsWithWorkInFlight: 1,
-      callsInAirAtKills: 0,
-    });
+  test("is content with any work after a while, and says truly when there is none at all", async () => {
+    const few = stageWith(() => ({ openCalls: 1 }));
+    expect(await conductKills([ROUND], few.stage)).toMatchObject({ killsWithWorkInFlight: 1, callsInAirAtKills: 1 });
+    expect(killTimes(few.log)).toEqual([5000]);
+    const idle = stageWith(() => ({}));
+    expect(await conductKills([ROUND], idle.stage)).toMatchObject({ killsWithWorkInFlight: 0, callsInAirAtKills: 0 });
+    expect(killTimes(idle.log)).toEqual([8000]);
   });
 
   test("never leaves a stopped router behind when the count fails", async () => {
-    const { stage, log } = stageWith(() => 7);
+    const { stage, log } = stageWith(() => ({ openCalls: 7 }));
     const failing = { ...stage, callsInAir: () => Promise.reject(new Error("no answer")) };
-    await expect(conductKills([kill], failing)).rejects.toThrow("no answer");
-    expect(log).toEqual(["stop 6100", "kill"]);
+    await expect(conductKills([ROUND], failing)).rejects.toThrow("no answer");
+    expect(log.slice(-2)).toEqual(["stop 2000", "kill 2020"]);
+  });
+});
+
+describe("a kill at a batch", () => {
+  /** The second router opens its session 1200 ms after the kill before; its batch is created from 300 to 340 ms after that. */
+  function secondRouter(nowMs: number, kills: number, killedMs: number | null): Partial<Moment> {
+    if (kills === 0 || killedMs === null) return { openCalls: 7 };
+    const upMs = nowMs - killedMs - 1200;
+    if (upMs < 0) return { session: kills, batch: "sealed" };
+    return { session: kills + 1, batch: upMs < 300 ? "sealed" : upMs < 340 ? "creating" : "submitted" };
+  }
+
+  test("comes in the state that it is aimed at, once the next router is up", async () => {
+    const { stage, log } = stageWith(secondRouter);
+    const tally = await conductKills([[AT_CALLS, AT_CREATING]], stage);
+    const [firstMs = NaN, secondMs = NaN] = killTimes(log);
+    expect(secondMs - firstMs).toBeGreaterThanOrEqual(20 + 1500);
+    expect(secondMs - firstMs).toBeLessThan(20 + 1500 + 20);
+    expect(tally).toEqual({
+      kills: 2,
+      killsWithWorkInFlight: 2,
+      callsInAirAtKills: 7,
+      killsByBatchState: { creating: 1 },
+    });
+  });
+
+  test("waits a little longer where it is told to", async () => {
+    const { stage, log } = stageWith(secondRouter);
+    await conductKills([[AT_CALLS, { aim: "batch", state: "submitted", delayMs: 400 }]], stage);
+    const [firstMs = NaN, secondMs = NaN] = killTimes(log);
+    expect(secondMs - firstMs).toBeGreaterThanOrEqual(20 + 1540 + 400);
+    expect(secondMs - firstMs).toBeLessThan(20 + 1540 + 400 + 50);
+  });
+
+  test("does not take a batch that an earlier kill met in this state for the one it waits for", async () => {
+    const { stage, log } = stageWith((_nowMs, kills) =>
+      kills === 0 ? { openCalls: 7, batch: "creating" } : { batch: "creating" },
+    );
+    const tally = await conductKills([[AT_CALLS, AT_CREATING]], stage);
+    const [firstMs = NaN, secondMs = NaN] = killTimes(log);
+    // After 2 s any work is enough, and a batch in the making is some.
+    expect(secondMs - firstMs).toBeGreaterThanOrEqual(20 + 2000);
+    expect(tally).toMatchObject({ killsWithWorkInFlight: 2, killsByBatchState: { creating: 2 } });
+  });
+
+  test.each([
+    ["one that is being made", "uploading", 0, 1],
+    ["one that the provider works on", "submitted", 1, 1],
+    ["none that has ended at the provider", "ended", 0, 0],
+    ["none whose results are read", "ingesting", 0, 0],
+  ])("counts as work: %s", async (_what, batch, openBatches, met) => {
+    const { stage } = stageWith(() => ({ batch, openBatches }));
+    expect(await conductKills([ROUND], stage)).toEqual({
+      kills: 1,
+      killsWithWorkInFlight: met,
+      callsInAirAtKills: 0,
+      killsByBatchState: { [batch]: 1 },
+    });
   });
 });

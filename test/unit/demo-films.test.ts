@@ -71,6 +71,10 @@ describe("the demo's jobs", () => {
       system: jobAt(3).messageTexts[0],
       messages: [{ role: "user" }],
     });
+    // The model is all that a mixed run changes in a request, so there are as many different ones.
+    const alone = jobAt(3).body;
+    expect(filmJob(3, films, EVERYTHING, "mixed").body).toEqual({ ...alone, model: "shelf" });
+    expect(filmJob(0, films, EVERYTHING, "mixed").body).toEqual(jobAt(0).body);
     expect(filmJob(3, films, JSON_CHAT_ONLY)).toMatchObject({
       tenant: "shop",
       format: "openai.chat",

@@ -55,6 +55,7 @@ describe("a demo with real providers", () => {
       topics: DEFAULT_TOPICS,
       doubt: "retry",
       mix: "plain",
+      shopElsewhere: false,
       accounts,
       journalFolder: "/tmp/journal",
     });

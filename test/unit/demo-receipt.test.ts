@@ -39,7 +39,7 @@ const KILLED: RunFacts = {
   ...FACTS,
   calls: 640,
   killsAsked: 10,
-  kills: { kills: 10, killsWithWorkInFlight: 8, callsInAirAtKills: 40 },
+  kills: { kills: 10, killsWithWorkInFlight: 8, callsInAirAtKills: 40, killsByBatchState: {} },
 };
 
 function check(summary: Partial<ReaderSummary>, facts: RunFacts, broken: readonly string[]): void {
@@ -70,7 +70,7 @@ describe("the receipt's verdict", () => {
   });
 
   test("with kills, names idle kills and doubt beyond what was in the air", () => {
-    const tally = { kills: 10, killsWithWorkInFlight: 7, callsInAirAtKills: 40 };
+    const tally = { kills: 10, killsWithWorkInFlight: 7, callsInAirAtKills: 40, killsByBatchState: {} };
     check({ inDoubt: 41 }, { ...KILLED, kills: tally }, [
       "only 7 kills met work in flight, expected 8",
       "41 attempts in doubt, but only 40 calls were in the air at kills",
@@ -173,6 +173,19 @@ describe("the receipt of a mixed run", () => {
     expect(text).toMatch(/batches +│ +21 │ at half the price/);
     expect(text).toContain("3 of them out of time");
   });
+});
+
+test("the receipt says at which states of batches the kills came", () => {
+  const kills = {
+    ...{ kills: 50, killsWithWorkInFlight: 44, callsInAirAtKills: 60 },
+    killsByBatchState: { building: 3, creating: 12, submitted: 30, ingesting: 7 },
+  };
+  const facts: RunFacts = { ...KILLED, mix: "mixed", killsAsked: 50, kills };
+  expect(JSON.parse(receiptJson(SUMMARY, facts, []))).toMatchObject(kills);
+  const text = receiptText(SUMMARY, facts, []);
+  expect(text).toContain("44 with work in flight, 60 calls in the air");
+  expect(text).toContain("at a batch that was building 3, creating 12,");
+  expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
 });
 
 describe("the receipt of real providers", () => {

@@ -177,6 +177,7 @@ async function concurrencyLimit(operator: Operator, job: JobDetail): Promise<str
 
 /** All attempts that the ledger names for the execution: the ended ones, the current one, the one that answered. */
 function attemptNos(job: JobDetail): readonly number[] {
-  const nos = [...job.history.map(({ no }) => no), job.currentAttemptNo, job.answer?.attempt.no ?? null];
+  const tried = job.history.map(({ no }) => no);
+  const nos = [...tried, ...job.returnedAttemptNos, job.currentAttemptNo, job.answer?.attempt.no ?? null];
   return [...new Set(nos.filter((no) => no !== null))];
 }

@@ -27,6 +27,9 @@ export async function returnLines(context: LedgerContext, returned: LinesToRetur
   );
 }
 
+/** Fifteen and the new one; null goes for an empty list. */
+const KEPT_RETURNED = "e.returned[greatest(1, cardinality(e.returned) - 14):]";
+
 async function returnInTransaction(
   client: pg.PoolClient,
   context: LedgerContext,
@@ -37,7 +40,8 @@ async function returnInTransaction(
   const rows = await run(
     client,
     "executions-from-batch",
-    `UPDATE executions e SET state = 'ready' FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS u(no, day, attempt)
+    `UPDATE executions e SET state = 'ready', returned = array_append(${KEPT_RETURNED}, u.attempt)
+     FROM unnest($1::int8[], $2::int4[], $3::int8[]) AS u(no, day, attempt)
      WHERE e.no = u.no AND e.day = u.day AND e.state = 'running' AND e.attempt_no = u.attempt RETURNING e.no, e.day`,
     [
       int8Array(notSent.map(({ execution }) => execution.no)),

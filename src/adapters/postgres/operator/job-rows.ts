@@ -95,6 +95,8 @@ export interface JobDetail extends JobLine {
   readonly nextRouteIndex: number;
   readonly currentAttemptNo: number | null;
   readonly history: readonly AttemptSummary[];
+  /** Attempts that were lines of a batch and given back unrun, the oldest first; the last 16. They are in no history: nothing was tried. */
+  readonly returnedAttemptNos: readonly number[];
   readonly answer: AnswerFacts | null;
   /** The row it waits as; null when it does not wait. */
   readonly waits: WaitingRow | null;
@@ -116,7 +118,7 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
     pool,
     "jobs-find",
     `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index,
-       e.decision, b.account, b.model, least(b.look_at_ms, b.expires_ms)
+       e.decision, array_to_json(e.returned), b.account, b.model, least(b.look_at_ms, b.expires_ms)
      FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS}
        LEFT JOIN ready r ON r.no = j.execution_no LEFT JOIN batch_ready b ON b.no = j.execution_no
      WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
@@ -128,7 +130,7 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
 function readJobDetail(row: Row): JobDetail {
   const [envelope, source, executionNo, executionDay, executionState, attemptNo, history, facts, ...rest] =
     row.slice(JOB_COLUMN_COUNT);
-  const [waitsFor, runAtMs, routeIndex, decision, ...batch] = rest;
+  const [waitsFor, runAtMs, routeIndex, decision, returned, ...batch] = rest;
   return {
     ...readJobLine(row),
     envelope: envelope ?? "{}",
@@ -138,6 +140,7 @@ function readJobDetail(row: Row): JobDetail {
     nextRouteIndex: Number(routeIndex ?? 0),
     currentAttemptNo: numberOrNull(attemptNo),
     history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
+    returnedAttemptNos: JSON.parse(returned ?? "[]") as number[], // a bigint[]
     answer: facts === null || facts === undefined ? null : (JSON.parse(facts) as AnswerFacts), // written by finish
     waits: readWaitingRow(waitsFor ?? null, runAtMs ?? null, batch),
     decision: JSON.parse(decision ?? "null") as RouteDecision | null, // written from one
@@ -188,7 +191,7 @@ export async function loadAttempts(
     `SELECT a.no, a.day, a.number, a.state, a.account, a.provider, a.model, a.outcome, a.started_ms, a.ended_ms, a.request_id, a.max_nano,
        a.nano_usd, a.batch_no, b.provider_batch_id,
        CASE WHEN a.batch_no IS NOT NULL THEN (SELECT count(*) FROM attempts o WHERE o.batch_no = a.batch_no AND o.no <= a.no) END
-     FROM attempts a LEFT JOIN batches b ON b.no = a.batch_no WHERE a.no = ANY($1::int8[]) AND a.day = $2 ORDER BY a.number`,
+     FROM attempts a LEFT JOIN batches b ON b.no = a.batch_no WHERE a.no = ANY($1::int8[]) AND a.day = $2 ORDER BY a.number, a.no`,
     [nos, day],
   );
   return rows.map(
