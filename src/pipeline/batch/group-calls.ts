@@ -17,6 +17,7 @@ export interface GroupCallsParts {
   readonly slots: Pick<Slots, "freeOf" | "takeBehind" | "release" | "released">;
   readonly clock: Clock;
   readonly log: Log;
+  readonly mendable: (error: unknown) => boolean;
   /** Whether direct jobs are due that no place was found for. */
   readonly backlog: () => boolean;
   readonly mayStart: () => boolean;
@@ -62,13 +63,13 @@ export class GroupCalls {
 
   /** Runs until it is stopped; when it resolves nothing new is begun. */
   async run(): Promise<void> {
-    const { settings, log } = this.#parts;
+    const { settings, log, mendable } = this.#parts;
     while (!this.#stop.signal.aborted) {
       try {
         if (this.#parts.mayStart()) await this.#round();
         await this.#wait(settings.lookEveryMs);
       } catch (error) {
-        log.warn("batch.calls_failed", { message: error instanceof Error ? error.message : String(error) });
+        log[mendable(error) ? "warn" : "error"]("batch.calls_failed", { error });
         await this.#wait(settings.pollMinMs);
       }
     }
