@@ -18,7 +18,10 @@ export function groupCases(at: { readonly batches: BatchBench }): void {
     const lines = await at.batches.bind(group);
     const sealed = await at.batches.save(group, { state: "sealed", lines: lines.length });
     if (sealed === null) throw new Error("expected a sealed group");
-    const open = await at.batches.save(sealed, { state: "submitted", expectedAtMs: at.batches.bench.nowMs() + HOUR_MS });
+    const open = await at.batches.save(sealed, {
+      state: "submitted",
+      expectedAtMs: at.batches.bench.nowMs() + HOUR_MS,
+    });
     if (open === null) throw new Error("expected an open group");
     return { group: open, lines };
   };

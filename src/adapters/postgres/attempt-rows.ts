@@ -58,7 +58,8 @@ export async function openAttempts(
 }
 
 /** The columns that `readIntent` reads. `a` is the alias of attempts. */
-export const INTENT_COLUMNS = "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms, a.batch_no";
+export const INTENT_COLUMNS =
+  "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms, a.batch_no";
 
 export function readIntent(row: readonly (string | null)[]): AttemptIntent {
   const [no, number, account, provider, model, routeIndex, maxNano, startedMs, batchNo] = row;

@@ -72,7 +72,8 @@ function cheaperInTime(facts: ModeFacts): ModeChoice {
   const { batchMaxNanoUsd, turnaroundP95Ms } = batch;
   if (batchMaxNanoUsd === null || directMaxNanoUsd === null)
     return direct(facts, "whether a batch is cheaper is not known");
-  const isWorthIt = batchMaxNanoUsd < directMaxNanoUsd || (batch.inBackground === true && batchMaxNanoUsd === directMaxNanoUsd);
+  const isWorthIt =
+    batchMaxNanoUsd < directMaxNanoUsd || (batch.inBackground === true && batchMaxNanoUsd === directMaxNanoUsd);
   if (!isWorthIt) return direct(facts, "a batch is no cheaper");
   if (turnaroundP95Ms === null) return direct(facts, "how long a batch takes is not known");
   const neededMs = withMargin(turnaroundP95Ms);

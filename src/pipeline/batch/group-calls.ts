@@ -150,7 +150,11 @@ export class GroupCalls {
       for (const { intent } of calls.map((call) => call.start)) if (!stored.has(intent.no)) numbers.close(intent.no);
     }
     const begun = calls.filter((call) => stored.has(call.start.intent.no));
-    for (const { line, start: { intent } } of begun) start(routes.workOf({ ...line, attempt: intent }, group, nowMs).work);
+    for (const {
+      line,
+      start: { intent },
+    } of begun)
+      start(routes.workOf({ ...line, attempt: intent }, group, nowMs).work);
     return new Set(begun.map((call) => call.start.lineNo));
   }
 
