@@ -9,6 +9,7 @@ import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { groupConcurrency } from "../domain/batch/group-rules.js";
 import type { BatchProvider } from "../ports/batch-provider.js";
 import type { Metrics } from "../ports/metrics.js";
 import type { Provider } from "../ports/provider.js";
@@ -143,11 +144,12 @@ function settingsOf(config: Config): SessionSettings {
   };
 }
 
-function batchSettings({ batch, inDoubt }: AccountConfig): BatchAccountSettings | null {
+function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountSettings | null {
   if (batch === null) return null;
   const { way, linesMax, bytesMax, enqueuedTokensMax, openBatchesMax, flushAfterMs } = batch;
   const { createGraceMs } = inDoubt;
-  return { way, linesMax, bytesMax, enqueuedTokensMax, openBatchesMax, flushAfterMs, createGraceMs };
+  const concurrency = batch.concurrency ?? groupConcurrency(limits.concurrency);
+  return { way, linesMax, bytesMax, enqueuedTokensMax, openBatchesMax, flushAfterMs, createGraceMs, concurrency };
 }
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
@@ -228,7 +230,7 @@ async function openBatchProviders(config: Config): Promise<ReadonlyMap<string, B
       resultLineBytesMax,
       nowMs: () => systemClock.nowMs(),
     });
-    // The config check lets no other kind have batches.
+    // A kind without a batch API: its lines are called in groups.
     return provider === null ? [] : [[account, provider] as const];
   });
   return new Map((await Promise.all(opened)).flat());

@@ -120,6 +120,7 @@ function buildBatch(batch: NonNullable<ParsedAccount["batch"]>, flushAfterMs: nu
     enqueuedTokensMax: batch.enqueuedTokensMax ?? null,
     openBatchesMax: batch.openBatchesMax,
     flushAfterMs: batch.flushAfterMs ?? flushAfterMs,
+    concurrency: batch.concurrency ?? null,
   };
 }
 

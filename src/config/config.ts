@@ -149,6 +149,8 @@ export interface AccountBatchConfig {
   readonly enqueuedTokensMax: number | null;
   readonly openBatchesMax: number;
   readonly flushAfterMs: number;
+  /** Where lines are calls: so many at once; null: half of the account's places. */
+  readonly concurrency: number | null;
 }
 
 export interface ModelConfig {

@@ -115,9 +115,18 @@ const limit = (min: number, max: number, why: string) => {
 export const ACCOUNT_BATCH = section({
   way: word(
     ["file", "inline"],
-    "How lines reach the provider; the one that it is best asked by when left out.",
+    "How lines reach the provider; the one that it is best asked by when left out. Only where it has a batch API.",
   ).optional(),
-  linesMax: limit(1, 1_000_000, "Most lines of one batch; the provider's own limit when left out."),
+  concurrency: limit(
+    1,
+    10_000,
+    "Only where the provider has no batch API, and lines are calls in the background: most of them at once, from this router. Half of limits.concurrency when left out, so that the other half is free for jobs that can't wait.",
+  ),
+  linesMax: limit(
+    1,
+    1_000_000,
+    "Most lines of one batch; when left out the provider's own limit, or 1000 where lines are calls.",
+  ),
   bytesMax: limit(KIB, 4 * GIB, "Most bytes of one batch; the provider's own limit when left out."),
   enqueuedTokensMax: limit(
     1,
@@ -138,5 +147,5 @@ export const ACCOUNT_BATCH = section({
 })
   .optional()
   .describe(
-    "Its presence lets jobs that can wait go into batches of this account; without it each is a call of its own.",
+    "Its presence lets jobs that can wait go into batches of this account; without it each is a call of its own. Where the provider has no batch API, a batch is a group whose lines are called in the background, behind all other jobs.",
   );

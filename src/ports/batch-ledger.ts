@@ -1,4 +1,5 @@
 import type { Batch, BatchState } from "../domain/batch/batch.js";
+import type { LineCounts } from "../domain/batch/life-group.js";
 import type { QueuedLine } from "../domain/batch/queued-line.js";
 import type { AttemptIntent, AttemptSummary } from "../domain/execution/execution.js";
 import type { EpochMs, LedgerKey, SessionNo } from "../domain/ids.js";
@@ -54,6 +55,15 @@ export interface BatchLedger {
   openLines(batchNo: number, after: number, limit: number): Promise<readonly BatchLine[]>;
   /** Lines of a batch by their attempts' keys, also those that have an outcome. Unknown ones and those of other batches are left out. */
   linesByAttempt(batchNo: number, attempts: readonly LedgerKey[]): Promise<readonly BatchLine[]>;
+  /**
+   * Lines of a group become direct calls of this session: of those given that are `batched` in this batch, which is `submitted` and held by
+   * this session, and whose execution runs under them. Each attempt takes the number and the start of its intent and is `sending`; from
+   * then on recovery, doubt and finish treat it as any call. Batch, number of the try, route and bound stay.
+   * @returns the numbers of the intents that stand.
+   */
+  startLines(session: SessionNo, batchNo: number, starts: readonly LineStart[]): Promise<ReadonlySet<number>>;
+  /** How far the lines of a batch are. */
+  lineCounts(batchNo: number): Promise<LineCounts>;
   /** Ends jobs whose deadline has passed while their line is in a batch; the lines go on. */
   expireBatched(session: SessionNo, nowMs: EpochMs, limit: number, render: Renderer): Promise<FinishOutcome>;
 
@@ -124,6 +134,14 @@ export interface LineBinding {
 
 export interface BoundLines {
   readonly attempts: readonly number[];
+}
+
+/** A line that is to be called. */
+export interface LineStart {
+  readonly execution: LedgerKey;
+  /** The number of its attempt until now. */
+  readonly lineNo: number;
+  readonly intent: AttemptIntent;
 }
 
 /** What is stored together with a change of a batch. */

@@ -19,6 +19,8 @@ export type SimulatorStats = {
   readonly requests: number;
   /** Received at least in part, and not yet both worked and answered (or cut off). */
   readonly open: number;
+  /** The most of them at once, since the start. */
+  readonly openMax: number;
   readonly openAttempts: readonly string[];
   readonly billedNanoUsd: string;
   /** Answers by status; "none" for calls that got no answer. */
@@ -61,6 +63,7 @@ export function simulatorStats({ bill, faults, traffic, endpoint }: ControlParts
     calls: bill.rows,
     requests: traffic.requests,
     open: traffic.openCount,
+    openMax: traffic.openMax,
     openAttempts: traffic.openAttempts,
     billedNanoUsd: bill.nanoUsd.toString(),
     byStatus: traffic.byStatus,

@@ -1,10 +1,12 @@
-/** The life of a batch at each kind of provider, and row H13 where nothing but its size tells a batch from others. */
+/** The life of a batch at each kind of provider, also without a batch API, and row H13 where nothing but its size tells a batch from others. */
 import { afterEach, expect, test } from "@jest/globals";
 import type { Gateway } from "../support/gateway.js";
 import {
   eventKinds,
   idsOf,
   ledgerEqualsBill,
+  moneyOf,
+  noLineTwice,
   openBatchGateway,
   ownAnswers,
   publishJobs,
@@ -90,4 +92,55 @@ test("[H13] gemini: a create whose answer is lost is found by its name", async (
   expect(await gateway.simulator.batches()).toHaveLength(1);
   expect(await struck(gateway, "drop_after_billed")).toBe(1);
   await ledgerEqualsBill(gateway);
+});
+
+test("calls the lines of a server of one's own in the background, behind direct jobs, whatever is killed", async () => {
+  const price = { input: "0.5", output: "1.5" };
+  const served = { "llama-3.1-8b": { inputPerMTok: "0.5", outputPerMTok: "1.5", contextWindow: 8192 } };
+  await open("own", {
+    kind: "openai-compatible",
+    batch: { concurrency: 2, linesMax: 20, flushAfterMs: 200 },
+    account: { limits: { concurrency: 4 }, prices: { perMillion: { "llama-3.1-8b": price } } },
+    postgres: { session: { beatMs: 500, stopAfterMs: 1500, deadAfterMs: 3000 } },
+    latencyMs: 300,
+    simulatorArgs: ["--models", JSON.stringify(served)],
+  });
+  const [router] = gateway.routers;
+  const { simulator } = gateway;
+  const lines = idsOf("line", 40);
+  await publishJobs(gateway, lines, { mode: "batch" });
+  await gateway.until("the first lines' answers", async () => (await simulator.bill()).length >= 2);
+  expect(await simulator.openCallsMax()).toBe(2);
+
+  const direct = idsOf("direct", 6);
+  await publishJobs(gateway, direct, { mode: "direct" });
+  const answered = await ownAnswers(gateway, direct);
+  expect(new Set(answered.map(({ mode }) => mode))).toEqual(new Set(["direct"]));
+  expect(lines.filter((id) => gateway.resultsOf(id).length > 0).length).toBeLessThan(lines.length / 2);
+
+  await router?.end("SIGKILL");
+  await gateway.startRouter();
+  const results = await ownAnswers(gateway, lines);
+  expect(await simulator.openCallsMax()).toBeLessThanOrEqual(4);
+  const doubts = await gateway.query<{ no: string }>("SELECT no FROM attempts WHERE state = 'settled'");
+  expect(doubts.length).toBeLessThanOrEqual(2);
+  // A line whose call was cut off is called once more, by itself.
+  const inGroups = results.filter(({ mode, batchId }) => mode === "batch" && /^b-\d+$/.test(batchId ?? ""));
+  expect(inGroups.length).toBe(lines.length - doubts.length);
+  expect(
+    results.flatMap(({ attempts }) => attempts).every(({ outcome }) => /^(succeeded|in_doubt)$/.test(outcome)),
+  ).toBe(true);
+  await gateway.until("the end of all groups", async () => {
+    const rows = await gateway.query("SELECT 1 FROM batches WHERE state <> 'done'");
+    return rows.length === 0;
+  });
+  const listed = (await gateway.cliJson("batches", "ls")) as {
+    readonly batches: readonly { readonly account: string; readonly state: string; readonly percent: number }[];
+  };
+  expect(
+    new Set(listed.batches.map(({ account, state, percent }) => `${account} ${state} ${String(percent)}`)),
+  ).toEqual(new Set(["main done 100"]));
+  const { billed, booked, open: unknown } = await moneyOf(gateway);
+  expect(booked <= billed && billed <= booked + unknown).toBe(true);
+  await noLineTwice(gateway);
 });

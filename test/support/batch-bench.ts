@@ -169,6 +169,8 @@ export class BatchBench {
       ledger,
       session,
       render: RENDER,
+      groups: new Map(),
+      groupCalls: { add: () => undefined, drop: () => undefined },
       accounts: new Map([["alpha", { provider: this.#provider(), settings: { ...ACCOUNT, ...account } }]]),
       settings,
       planRoutes: PLAN_ROUTES,

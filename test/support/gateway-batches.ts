@@ -7,11 +7,12 @@ const QUICK_TIMES = { validatingMs: 1000, turnaroundMs: 5000, jitterMs: 0, final
 const BATCHING = { callTimeoutMs: 1500, lookEveryMs: 100, pollMinMs: 150, pollMaxMs: 1000, turnaroundPriorMs: 60_000 };
 const BATCH = { linesMax: 10, flushAfterMs: 600 };
 
-/** Kinds of providers with a batch API: where the simulator speaks it, and a model. */
+/** Kinds of providers: where the simulator speaks them, and a model. The last has no batch API. */
 const KINDS = {
   openai: { path: "/v1", model: "gpt-4.1-mini" },
   anthropic: { path: "", model: "claude-haiku-4-5" },
   gemini: { path: "/v1beta", model: "gemini-2.5-flash" },
+  "openai-compatible": { path: "/vllm/v1", model: "llama-3.1-8b" },
 } as const;
 export type BatchKind = keyof typeof KINDS;
 
@@ -24,6 +25,11 @@ export interface BatchGatewayOptions {
   /** Of the simulated provider, in its own milliseconds. */
   readonly times?: Readonly<Record<string, unknown>>;
   readonly createGraceMs?: number;
+  /** Merged into the account. */
+  readonly account?: Readonly<Record<string, unknown>>;
+  readonly latencyMs?: number;
+  /** Further flags of the simulator. */
+  readonly simulatorArgs?: readonly string[];
   readonly postgres?: Readonly<Record<string, unknown>>;
   readonly routersDatabaseUrl?: GatewayOptions["routersDatabaseUrl"];
 }
@@ -51,10 +57,12 @@ export async function openBatchGateway(name: string, options: BatchGatewayOption
     apiKey: "${OPENAI_API_KEY}",
     batch: { ...BATCH, ...options.batch },
     inDoubt: { policy: "retry", graceMs: 1000, createGraceMs: options.createGraceMs ?? 2000 },
+    ...options.account,
   });
   const gateway = await Gateway.open({
     name,
-    simulatorArgs: ["--time-scale", String(TIME_SCALE)],
+    latencyMs: options.latencyMs ?? 0,
+    simulatorArgs: ["--time-scale", String(TIME_SCALE), ...(options.simulatorArgs ?? [])],
     ...(options.routersDatabaseUrl === undefined ? {} : { routersDatabaseUrl: options.routersDatabaseUrl }),
     config: {
       postgres: options.postgres ?? {},

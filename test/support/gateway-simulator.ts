@@ -83,6 +83,12 @@ export class GatewaySimulator {
     return this.#process.openCalls();
   }
 
+  /** The most calls that were open at once since it started. */
+  async openCallsMax(): Promise<number> {
+    const response = await fetch(`${this.url}/simulator/stats`);
+    return ((await response.json()) as { readonly openMax: number }).openMax; // the simulator's README says what it is
+  }
+
   async setLatency(ms: number): Promise<void> {
     await this.#post("/simulator/latency", { ms, jitterMs: 0 });
   }

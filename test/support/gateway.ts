@@ -141,6 +141,11 @@ export class Gateway {
     return router;
   }
 
+  /** Those that were started, in that order. */
+  get routers(): readonly GatewayRouter[] {
+    return this.#routers;
+  }
+
   /** The full name of one of `replyTopics`. */
   replyTopic(word: string): string {
     return `${this.topics.names.results}.${word}`;

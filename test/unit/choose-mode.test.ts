@@ -96,6 +96,20 @@ describe("mode auto", () => {
     });
   });
 
+  test("takes a group of calls in the background at the same price, for the sake of others; never at a higher one", () => {
+    const group = { inBackground: true, batchMaxNanoUsd: 1_000n };
+    expect(chooseMode(facts(WHOLE_MS, group))).toMatchObject({
+      kind: "batch",
+      decision: {
+        because:
+          "a group in the background leaves places to jobs that can't wait and is counted on within 5 h 10 min, 5 h 10 min are left",
+      },
+    });
+    expect(chooseMode(facts(WHOLE_MS - 1, group)).kind).toBe("direct");
+    expect(chooseMode(facts(WHOLE_MS, { ...group, batchMaxNanoUsd: 1_001n })).kind).toBe("direct");
+    expect(chooseMode(facts(WHOLE_MS, { ...group, batchMaxNanoUsd: 0n }, { directMaxNanoUsd: 0n })).kind).toBe("batch");
+  });
+
   test("keeps at least a minute of margin, so that a fast batch's lines are looked at in time for a call of their own", () => {
     expect(withMargin(0)).toBe(60_000);
     expect(withMargin(240_000)).toBe(300_000);

@@ -34,6 +34,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "results.valueBytesMax",
     "shutdown.graceMs",
     "providers.*.limits.concurrency",
+    "providers.*.batch.concurrency",
     "providers.*.callTimeoutMs",
     "providers.*.idleTimeoutMs",
     "providers.*.connectTimeoutMs",

@@ -162,7 +162,7 @@ describe("a config that is right", () => {
       ],
       { K: "key" },
     );
-    const unlimited = { way: null, linesMax: null, bytesMax: null, enqueuedTokensMax: null };
+    const unlimited = { way: null, linesMax: null, bytesMax: null, enqueuedTokensMax: null, concurrency: null };
     expect(providers["o"]?.batch).toEqual({ ...unlimited, openBatchesMax: 20, flushAfterMs: 7000 });
     expect(providers["a"]?.batch).toEqual({ ...unlimited, linesMax: 50, openBatchesMax: 3, flushAfterMs: 0 });
   });

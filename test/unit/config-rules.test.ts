@@ -11,6 +11,8 @@ const BASE = {
   providers: "providers: { o: { kind: openai, apiKey: '${K}' } }",
 };
 
+const OWN_SERVER = "kind: openai-compatible, baseUrl: 'http://h', prices: { zero: true }";
+
 /** Problems of the base config with some of its top-level keys said otherwise, as `path: message`. */
 function problemsWith(changes: Readonly<Record<string, string>>): readonly string[] {
   const text = Object.values({
@@ -118,9 +120,21 @@ describe("rules between keys", () => {
       { batching: "{ pollMinMs: 2000, pollMaxMs: 1000 }" },
       "batching.pollMinMs: batching.pollMinMs must be at most batching.pollMaxMs (1000), got 2000",
     ],
-    "batches of a provider that has none": [
-      { providers: "{ l: { kind: openai-compatible, baseUrl: 'http://h', prices: { zero: true }, batch: {} } }" },
-      "providers.l.batch: openai-compatible has no batches here; leave it out. Kinds that have: openai, anthropic, gemini",
+    "a way to send lines to a provider that has no batch API": [
+      { providers: `{ l: { ${OWN_SERVER}, batch: { way: file } } }` },
+      "providers.l.batch.way: openai-compatible has no batch API here, and the lines of its batches are calls; leave it out",
+    ],
+    "more of its lines called at once than the account may have calls": [
+      { providers: `{ l: { ${OWN_SERVER}, limits: { concurrency: 4 }, batch: { concurrency: 5 } } }` },
+      "providers.l.batch.concurrency: expected at most limits.concurrency (4), got 5",
+    ],
+    "more lines in a group than one holds": [
+      { providers: `{ l: { ${OWN_SERVER}, batch: { linesMax: 1001 } } }` },
+      "providers.l.batch.linesMax: a batch of openai-compatible takes at most 1000, got 1001",
+    ],
+    "calls at once where the provider runs the lines": [
+      { providers: "{ o: { kind: openai, apiKey: '${K}', batch: { concurrency: 4 } } }" },
+      "providers.o.batch.concurrency: openai has a batch API, and runs the lines as it likes; leave it out. It is for kinds that have none: groq, openai-compatible",
     ],
     "a way that the provider does not offer": [
       { providers: "{ o: { kind: openai, apiKey: '${K}', batch: { way: inline } } }" },
@@ -159,6 +173,11 @@ describe("rules between keys", () => {
     const found = problemsWith(changes);
     expect(found).toHaveLength(1);
     expect(found[0]?.slice(0, problem.length)).toBe(problem);
+  });
+
+  test("lets the lines of a server of one's own be called in groups", () => {
+    const own = (batch: string) => problemsWith({ providers: `{ l: { ${OWN_SERVER}, batch: ${batch} } }` });
+    expect([...own("{}"), ...own("{ concurrency: 32, linesMax: 1000, flushAfterMs: 0 }")]).toEqual([]);
   });
 
   test("names every jobs topic that lacks a tenant", () => {

@@ -58,10 +58,11 @@ export async function openAttempts(
 }
 
 /** The columns that `readIntent` reads. `a` is the alias of attempts. */
-export const INTENT_COLUMNS = "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms";
+export const INTENT_COLUMNS =
+  "a.no, a.number, a.account, a.provider, a.model, a.route_index, a.max_nano, a.started_ms, a.batch_no";
 
 export function readIntent(row: readonly (string | null)[]): AttemptIntent {
-  const [no, number, account, provider, model, routeIndex, maxNano, startedMs] = row;
+  const [no, number, account, provider, model, routeIndex, maxNano, startedMs, batchNo] = row;
   return {
     no: Number(no),
     number: Number(number),
@@ -71,5 +72,6 @@ export function readIntent(row: readonly (string | null)[]): AttemptIntent {
     routeIndex: Number(routeIndex),
     maxNanoUsd: BigInt(maxNano ?? 0),
     startedAtMs: Number(startedMs),
+    ...(batchNo === null || batchNo === undefined ? {} : { batchNo: Number(batchNo) }),
   };
 }

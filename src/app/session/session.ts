@@ -89,8 +89,8 @@ export class Session {
   async run(signal: AbortSignal): Promise<void> {
     const { ports, settings } = this.#parts;
     const over = AbortSignal.any([signal, this.#over.signal]);
-    const { dispatch, intake, finish, batch } = this.#stages;
-    const starting = [dispatch.run(), intake.run()];
+    const { dispatch, intake, finish, batch, groupCalls } = this.#stages;
+    const starting = [dispatch.run(), intake.run(), groupCalls.run()];
     const loops = [...starting, batch.run(), ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
@@ -173,12 +173,13 @@ export class Session {
     finishing: Promise<void>,
   ): Promise<void> {
     const { ledger, clock, log } = this.#parts.ports;
-    const { intake, dispatch, caller, finish, giveBack, relay, keeper, batch } = this.#stages;
+    const { intake, dispatch, caller, finish, giveBack, relay, keeper, batch, groupCalls } = this.#stages;
     const endMs = clock.monotonicMs() + this.#parts.settings.shutdownGraceMs;
     const left = (): number => Math.max(0, endMs - clock.monotonicMs());
     log.info("router.draining", { inAir: caller.inAir, batchSteps: batch.inAir });
     intake.stop();
     dispatch.stop();
+    groupCalls.stop();
     // Batches go on at their providers: only the steps that are under way are waited for, and any router takes the next.
     const batchSteps = batch.drain(Math.max(0, left() - DRAIN_RESERVE_MS));
     await this.#within(

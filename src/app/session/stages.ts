@@ -9,7 +9,10 @@ import type { OutboxGroup } from "../../ports/ledger.js";
 import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
 import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
-import { LinePlanner } from "../../pipeline/batch/line-planner.js";
+import { GroupCalls } from "../../pipeline/batch/group-calls.js";
+import { groupLines } from "../../pipeline/batch/group-lines.js";
+import { LinePlanner, type LineAccount } from "../../pipeline/batch/line-planner.js";
+import { LineRoutes } from "../../pipeline/batch/line-routes.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
@@ -48,10 +51,12 @@ export class Stages {
   readonly dispatch: DispatchStage;
   readonly intake: IntakeStage;
   readonly batch: BatchStage;
+  readonly groupCalls: GroupCalls;
   readonly outlook: BatchOutlook;
   readonly #parts: StagesParts;
   readonly #planRoutes: PlanRoutes;
   readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
+  readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
   #givenUp = false;
 
@@ -60,9 +65,10 @@ export class Stages {
     this.#parts = parts;
     this.#planRoutes = createRoutePlanner(rules.catalog);
     this.#batchAccounts = batchAccounts(parts);
+    this.#groupAccounts = groupAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
-    this.slots = new Slots(new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])));
+    this.slots = this.#wireSlots();
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
@@ -75,6 +81,7 @@ export class Stages {
     });
     this.caller = this.#wireCaller();
     this.outlook = this.#wireOutlook();
+    this.groupCalls = this.#wireGroupCalls();
     this.batch = this.#wireBatch();
     this.#lines = this.#wireLines();
     this.dispatch = this.#wireDispatch();
@@ -84,6 +91,15 @@ export class Stages {
   /** From now on nothing waits for a ledger that stays away: the shutdown's grace is over. */
   giveUpWaiting(): void {
     this.#givenUp = true;
+  }
+
+  #wireSlots(): Slots {
+    const { ports, settings } = this.#parts;
+    const places = [...this.#groupAccounts].map(([name, { settings: own }]) => [name, own.concurrency ?? 1] as const);
+    return new Slots(new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])), {
+      places: new Map(places),
+      monotonicMs: () => ports.clock.monotonicMs(),
+    });
   }
 
   #wireKeeper(): SessionKeeper {
@@ -166,7 +182,7 @@ export class Stages {
   #wireOutlook(): BatchOutlook {
     const { ports, settings } = this.#parts;
     const { ledger, clock, metrics } = ports;
-    const tokensMax = [...this.#batchAccounts].map(
+    const tokensMax = [...this.#batchAccounts, ...this.#groupAccounts].map(
       ([name, account]) => [name, account.settings.enqueuedTokensMax] as const,
     );
     return new BatchOutlook({ ledger, settings: settings.batching, tokensMax: new Map(tokensMax), clock, metrics });
@@ -177,6 +193,8 @@ export class Stages {
     return new BatchStage({
       ...this.#common(),
       accounts: this.#batchAccounts,
+      groups: this.#groupAccounts,
+      groupCalls: this.groupCalls,
       settings: this.#parts.settings.batching,
       planRoutes: this.#planRoutes,
       numbers: this.numbers,
@@ -189,9 +207,22 @@ export class Stages {
     });
   }
 
+  #wireGroupCalls(): GroupCalls {
+    return new GroupCalls({
+      ...this.#common(),
+      settings: this.#parts.settings.batching,
+      routes: new LineRoutes(this.#planRoutes),
+      numbers: this.numbers,
+      slots: this.slots,
+      backlog: () => this.dispatch.backlog,
+      mayStart: this.#mayStart,
+      start: this.#start,
+    });
+  }
+
   #wireLines(): LinePlanner {
     return new LinePlanner({
-      accounts: this.#batchAccounts,
+      accounts: new Map<string, LineAccount>([...this.#batchAccounts, ...this.#groupAccounts]),
       turnaround: () => this.outlook.turnaround,
       headroomTokens: (account) => this.outlook.headroomTokens(account),
     });
@@ -283,6 +314,16 @@ function batchAccounts({ ports, settings }: SessionParts): ReadonlyMap<string, B
   const found = [...settings.accounts].flatMap(([name, { batch }]) => {
     const provider = ports.batchProviders.get(name);
     return batch === null || provider === undefined ? [] : [[name, { provider, settings: batch }] as const];
+  });
+  return new Map(found);
+}
+
+/** Accounts with a section `batch` whose kind has no batch API. */
+function groupAccounts({ ports, rules, settings }: SessionParts): ReadonlyMap<string, LineAccount> {
+  const found = rules.catalog.accounts.flatMap(({ name, facts }) => {
+    const batch = settings.accounts.get(name)?.batch ?? null;
+    if (batch === null || facts.batch !== undefined || ports.batchProviders.has(name)) return [];
+    return [[name, { provider: groupLines(facts.formats), settings: batch }] as const];
   });
   return new Map(found);
 }

@@ -142,13 +142,16 @@ function consequences({ batch }: BatchRow, meaning: CancelMeaning): string {
   const { done } = batchProgress(batch);
   const id = batchId(batch.no);
   const lines = `${String(batch.lines)} lines`;
+  const soFar = `so far ${done === null ? "unknown" : String(done)} of ${String(batch.lines)}`;
   switch (meaning) {
     case "never_sent":
       return `${id} is ${batch.state} and was never sent: its ${lines} go back and are decided anew, nothing is charged`;
     case "unclear":
       return `${id} is creating: first it is found out whether ${batch.account} has it; lines that are done by then stay and are charged, the others of its ${lines} are decided anew`;
     case "at_provider":
-      return `${batch.account} is asked to stop ${id}: lines that are done stay and are charged (so far ${done === null ? "unknown" : String(done)} of ${String(batch.lines)}), the others are decided anew`;
+      return batch.way === "calls"
+        ? `no further line of ${id} is called: those whose calls are out or done stay and are charged (${soFar}), the others are decided anew`
+        : `${batch.account} is asked to stop ${id}: lines that are done stay and are charged (${soFar}), the others are decided anew`;
     case "asked":
       return `the end of ${id} was asked for already: nothing was changed`;
     case "over":

@@ -5,8 +5,11 @@ import type { RequestFormat } from "../job/job.js";
  * The numbers are the provider's own; an operator's lower ones are the config's.
  */
 
-/** How lines reach the provider: in a file that is uploaded first, or inside the create call. */
-export type BatchWay = "file" | "inline";
+/**
+ * How lines reach the provider: in a file that is uploaded first, or inside the create call; `calls`: it has no batch API, so that each line
+ * is a direct call in the background (see `GROUP_WAY`).
+ */
+export type BatchWay = "file" | "inline" | "calls";
 
 /**
  * What makes a second create harmless when it is not known whether the first arrived:

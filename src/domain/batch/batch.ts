@@ -6,7 +6,8 @@ import type { BatchCounts, BatchRefusal, ProviderBatchState, ResultPart, Results
 
 /**
  * States of a batch of ours. The row is changed before what it announces is done, so that whoever finds it after a kill knows what may have
- * happened at the provider. The database refuses every change that is not listed.
+ * happened at the provider. The database refuses every change that is not listed. A group (way `calls`) goes from `sealed` to `submitted`,
+ * where its lines may be called, and when the last of them has ended to `done`.
  * - `building`: lines are being bound. A crash leaves what is bound: sealed as it is
  * - `sealed`: its lines are fixed, the provider knows nothing of it (any more)
  * - `uploading`: its file may be at the provider, in whole, in part or not at all
@@ -21,12 +22,12 @@ import type { BatchCounts, BatchRefusal, ProviderBatchState, ResultPart, Results
  */
 export const BATCH_TRANSITIONS = {
   building: ["sealed", "failed"],
-  sealed: ["uploading", "creating", "failed"],
+  sealed: ["uploading", "creating", "submitted", "failed"],
   uploading: ["uploaded", "sealed", "failed"],
   uploaded: ["creating", "sealed", "failed"],
   creating: ["submitted", "sealed", "failed"],
-  submitted: ["cancelling", "ended", "failed"],
-  cancelling: ["ended", "failed"],
+  submitted: ["cancelling", "ended", "done", "failed"],
+  cancelling: ["ended", "done", "failed"],
   ended: ["ingesting"],
   ingesting: ["done"],
   done: [],

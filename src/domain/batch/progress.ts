@@ -28,7 +28,7 @@ function doneOf({ total, waiting, succeeded, failed, expired, cancelled }: Batch
  * What asking a batch to stop means in its state:
  * - `never_sent`: the provider has nothing of it; all its lines go back
  * - `unclear`: its create may have arrived; first that is found out
- * - `at_provider`: the provider is asked; lines that are done stay and are charged
+ * - `at_provider`: the provider is asked, or no further line of a group is called; lines that are done stay and are charged
  * - `asked`: that has been asked already
  * - `over`: it has ended, there is nothing to stop
  */

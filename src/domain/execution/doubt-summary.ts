@@ -9,7 +9,9 @@ export function doubtSummary(attempt: AttemptIntent, nowMs: EpochMs): AttemptSum
     provider: attempt.provider,
     account: attempt.account,
     model: attempt.model,
-    mode: "direct",
+    ...(attempt.batchNo === undefined
+      ? { mode: "direct" }
+      : { mode: "batch", batch: { no: attempt.batchNo, providerBatchId: null } }),
     outcome: "in_doubt",
     providerRequestId: null,
     startedAtMs: attempt.startedAtMs,

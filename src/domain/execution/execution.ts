@@ -21,12 +21,13 @@ export const EXECUTION_TRANSITIONS = {
 export type ExecutionState = keyof typeof EXECUTION_TRANSITIONS;
 
 /**
- * States of an attempt. `batched`: a line of a batch, whose state says how far it is, from its binding to its outcome. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
+ * States of an attempt. `batched`: a line of a batch, whose state says how far it is, from its binding to its outcome; where lines are
+ * calls, until its own begins. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
  * from `in_doubt` and `settled` too; the first one stands.
  */
 export const ATTEMPT_TRANSITIONS = {
   sending: ["answered", "failed", "not_sent", "in_doubt"],
-  batched: ["answered", "failed", "not_sent"],
+  batched: ["sending", "answered", "failed", "not_sent"],
   in_doubt: ["answered", "failed", "settled"],
   settled: ["answered", "failed"],
   answered: [],

@@ -56,13 +56,25 @@ export function modelFacts(account: Account, model: string, prices: PriceTable):
   const listed = listedAt(account, model, prices);
   return {
     price: accountPriceOf(prices, facts.kind, model, account.prices),
-    batchPrice: accountPriceOf(prices, facts.kind, model, account.prices, "batch"),
+    batchPrice: linePriceOf(account, model, prices),
     contextTokens: listed?.contextTokens ?? null,
     maxOutputTokens: listed?.maxOutputTokens ?? null,
     capabilities: listed?.capabilities ?? account.capabilities,
     samplingParams: listed?.samplingParams !== false,
     rule: ruleOf(facts.models, model),
   };
+}
+
+/**
+ * Of a line in a batch. Where the kind has no batch API a line is a call like any other and costs the same, unless the account states a
+ * price of its own for lines; what the price table knows of the provider's batches is not for it.
+ */
+function linePriceOf(account: Account, model: string, prices: PriceTable): ModelPrice | null {
+  const { facts, prices: own } = account;
+  const ofLine = (): ModelPrice | null => accountPriceOf(prices, facts.kind, model, own, "batch");
+  if (facts.batch !== undefined) return ofLine();
+  const stated = own !== null && "perMillion" in own ? ofLine() : null;
+  return stated ?? accountPriceOf(prices, facts.kind, model, own);
 }
 
 /** By whom an answer was given, in the terms of the bill. */
@@ -87,7 +99,10 @@ export function answeredBy(
 ): AnsweredBy {
   if (modelVersion === null || modelVersion === asked.model) return { price: asked.price, otherModel: false };
   const otherModel = !isSameModel(account, asked.model, modelVersion, prices);
-  const price = accountPriceOf(prices, account.facts.kind, modelVersion, account.prices, mode);
+  const price =
+    mode === "batch"
+      ? linePriceOf(account, modelVersion, prices)
+      : accountPriceOf(prices, account.facts.kind, modelVersion, account.prices);
   if (account.facts.selfHosted && (price === null || price.version === asked.price.version))
     return { price: asked.price, otherModel: false };
   return { price, otherModel };

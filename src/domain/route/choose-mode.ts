@@ -7,7 +7,8 @@ import type { RouteDecision } from "./route-decision.js";
  *
  * `auto` takes the batch when it is known to be cheaper and ends in time with a margin: after its pool's wait, a turnaround of p95 (two of
  * them when the account's enqueued tokens are used up, since a running batch has to end first) and the margin. A number that is not
- * known speaks for the direct call, never for the batch.
+ * known speaks for the direct call, never for the batch. Where the lines of a batch are calls of our own, it need not be cheaper: it leaves
+ * the account's places to jobs that can't wait.
  *
  * `batch` takes it when the p95 alone fits: a deadline cuts the pool's wait short. An execution that comes up again is given to one as
  * long as half of the batches would make it, since all that is left otherwise is to fail.
@@ -42,6 +43,8 @@ export type BatchOffer =
       readonly tokens: number | null;
       /** Estimated prompt tokens that the account's batches may still take; null: not limited. */
       readonly headroomTokens: number | null;
+      /** Only there when true: its lines are calls of our own, in the background. */
+      readonly inBackground?: boolean;
     }
   /** In words: the account has no batches, no price of them is known, the provider doesn't carry the line. */
   | { readonly kind: "impossible"; readonly because: string };
@@ -69,7 +72,9 @@ function cheaperInTime(facts: ModeFacts): ModeChoice {
   const { batchMaxNanoUsd, turnaroundP95Ms } = batch;
   if (batchMaxNanoUsd === null || directMaxNanoUsd === null)
     return direct(facts, "whether a batch is cheaper is not known");
-  if (batchMaxNanoUsd >= directMaxNanoUsd) return direct(facts, "a batch is no cheaper");
+  const isWorthIt =
+    batchMaxNanoUsd < directMaxNanoUsd || (batch.inBackground === true && batchMaxNanoUsd === directMaxNanoUsd);
+  if (!isWorthIt) return direct(facts, "a batch is no cheaper");
   if (turnaroundP95Ms === null) return direct(facts, "how long a batch takes is not known");
   const neededMs = withMargin(turnaroundP95Ms);
   const leftMs = leftOf(facts);
@@ -79,8 +84,11 @@ function cheaperInTime(facts: ModeFacts): ModeChoice {
     const first = full ? `the account's batches are full; ` : "";
     return direct(facts, `${first}a batch may take ${inWords(wholeMs)} and ${inWords(leftMs)} are left`);
   }
-  const percent = (batchMaxNanoUsd * 100n) / directMaxNanoUsd;
-  const because = `a batch costs ${String(percent)} % of a call of its own and is counted on within ${inWords(wholeMs)}, ${inWords(leftMs)} are left`;
+  const why =
+    batchMaxNanoUsd === directMaxNanoUsd
+      ? "a group in the background leaves places to jobs that can't wait"
+      : `a batch costs ${String((batchMaxNanoUsd * 100n) / directMaxNanoUsd)} % of a call of its own`;
+  const because = `${why} and is counted on within ${inWords(wholeMs)}, ${inWords(leftMs)} are left`;
   return chosen(facts, because, facts.deadlineMs - neededMs);
 }
 

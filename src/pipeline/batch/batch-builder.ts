@@ -9,8 +9,9 @@ import { expectedTurnaround } from "../../domain/batch/turnaround.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import type { AllowanceLimits, LineBinding, OpenedBatch, PoolLoad, WaitingLine } from "../../ports/batch-ledger.js";
-import { wayRules, type BatchAccount, type BatchStageParts } from "./batch-parts.js";
+import { wayRules, type BatchStageParts } from "./batch-parts.js";
 import type { BatchSaves } from "./batch-saves.js";
+import type { LineAccount } from "./line-planner.js";
 import type { PoolSizes } from "./pool-sizes.js";
 
 export interface BuilderParts {
@@ -33,7 +34,7 @@ const SIZES_TAKEN_MS = 48 * 3_600_000;
 interface Pool {
   readonly load: PoolLoad;
   readonly name: string;
-  readonly account: BatchAccount;
+  readonly account: LineAccount;
   readonly way: BatchWayRules;
   readonly limits: PackLimits;
 }
@@ -69,8 +70,8 @@ export class BatchBuilder {
 
   /** A pool's name begins with its account and way; see `poolOf`. Null: no account here makes batches of it. */
   #poolOf(load: PoolLoad): Pool | null {
-    const { accounts } = this.#of.parts;
-    for (const [name, account] of accounts) {
+    const { accounts, groups } = this.#of.parts;
+    for (const [name, account] of [...accounts, ...groups]) {
       const way = wayRules(account, load.pool.slice(name.length + 1).split("|")[0] ?? "");
       if (way === null || !load.pool.startsWith(`${name}|${way.way}|`)) continue;
       const { settings } = account;
@@ -262,7 +263,7 @@ const NO_LIMIT: AccountRoom = { tokensLeft: null, linesLeft: null, batchesLeft: 
 /** Numbers of the coming attempts are below so many times that of their batch: a digit more at most. */
 const NUMBERS_AHEAD = 32;
 
-function allowanceOf({ provider: { rules }, settings }: BatchAccount): AllowanceLimits {
+function allowanceOf({ provider: { rules }, settings }: LineAccount): AllowanceLimits {
   return {
     tokensMax: settings.enqueuedTokensMax,
     linesMax: null,

@@ -13,6 +13,8 @@ import type { Clock, Log, Random } from "../../ports/system.js";
 import type { JudgeSettings } from "../dispatch/call-judge.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import type { BatchAccountSettings, BatchingSettings } from "./batch-settings.js";
+import type { GroupCalls } from "./group-calls.js";
+import type { LineAccount } from "./line-planner.js";
 
 /** An account whose config has a `batch` section. */
 export interface BatchAccount {
@@ -26,6 +28,9 @@ export interface BatchStageParts {
   readonly render: Renderer;
   /** By name. Batches of an account that is no longer here stay as they are. */
   readonly accounts: ReadonlyMap<string, BatchAccount>;
+  /** Accounts whose provider has no batch API, by name: their lines are called in groups. */
+  readonly groups: ReadonlyMap<string, LineAccount>;
+  readonly groupCalls: Pick<GroupCalls, "add" | "drop">;
   readonly settings: BatchingSettings;
   readonly planRoutes: PlanRoutes;
   /** How long batches take, as far as it is known. */
@@ -79,6 +84,6 @@ export function lifeSettings(batch: Batch, account: BatchAccount, settings: Batc
   };
 }
 
-export function wayRules({ provider }: BatchAccount, way: string): BatchWayRules | null {
+export function wayRules({ provider }: Pick<LineAccount, "provider">, way: string): BatchWayRules | null {
   return provider.rules.ways.find((one) => one.way === way) ?? null;
 }

@@ -39,4 +39,6 @@ export interface BatchAccountSettings {
   readonly flushAfterMs: number;
   /** Where nothing fences a create: how long its absence is waited for. */
   readonly createGraceMs: number;
+  /** Only there where lines are calls: so many at once. */
+  readonly concurrency?: number;
 }

@@ -4,6 +4,7 @@ import { BatchBuilder } from "./batch-builder.js";
 import type { BatchStageParts } from "./batch-parts.js";
 import { BatchSaves } from "./batch-saves.js";
 import { BatchWorker } from "./batch-worker.js";
+import { GroupWorker } from "./group-worker.js";
 import { LineJudge } from "./line-judge.js";
 import { LineRoutes } from "./line-routes.js";
 import { LineSource } from "./line-source.js";
@@ -23,6 +24,7 @@ export class BatchStage {
   readonly #stop = new AbortController();
   readonly #cut = new AbortController();
   readonly #worker: BatchWorker;
+  readonly #groups: GroupWorker;
   readonly #builder: BatchBuilder;
   readonly #scan: OrphanScan;
   /** Batches that are built or worked on here, by number. */
@@ -42,6 +44,7 @@ export class BatchStage {
     const source = new LineSource(ledger, routes, settings.groupSizeMax);
     const lines = { judge: new LineJudge(parts, routes), writer: new LineWriter(parts) };
     this.#worker = new BatchWorker({ parts, saves, source, ...lines, stop, cut });
+    this.#groups = new GroupWorker({ parts, saves, source, stop });
     this.#scan = new OrphanScan(parts, saves, cut);
     this.#builder = new BatchBuilder({
       ...{ parts, saves, sizes, stop },
@@ -68,12 +71,12 @@ export class BatchStage {
 
   /** Runs until it is stopped and its steps have ended. */
   async run(): Promise<void> {
-    const { settings, accounts } = this.#parts;
+    const { settings, accounts, groups } = this.#parts;
     const { lookEveryMs, pollMaxMs } = settings;
     // Without accounts only what an earlier config left in pools is sent elsewhere.
-    const houseEveryMs = accounts.size === 0 ? pollMaxMs : lookEveryMs;
-    const loops = [this.#every(houseEveryMs, "batch.house_failed", () => this.#keepHouse())];
-    if (accounts.size > 0) {
+    const none = accounts.size + groups.size === 0;
+    const loops = [this.#every(none ? pollMaxMs : lookEveryMs, "batch.house_failed", () => this.#keepHouse())];
+    if (!none) {
       loops.push(
         this.#every(lookEveryMs, "batch.claim_failed", () => this.#startSteps()),
         this.#every(lookEveryMs, "batch.build_failed", () => this.#build()),
@@ -186,7 +189,7 @@ export class BatchStage {
   async #work(batch: Batch): Promise<void> {
     const { log, clock, settings, mendable } = this.#parts;
     try {
-      await this.#worker.work(batch);
+      await (batch.way === "calls" ? this.#groups : this.#worker).work(batch);
     } catch (error) {
       log.error("batch.step_failed", { batch: batchId(batch.no), state: batch.state, error });
       this.#resting.set(batch.no, clock.nowMs() + (mendable(error) ? settings.pollMinMs : settings.pollMaxMs));

@@ -134,6 +134,7 @@ export class LinePlanner {
       batchMaxNanoUsd: routeMaxCostNanoUsd(route, facts, route.batchPrice),
       tokens,
       headroomTokens: this.#parts.headroomTokens(route.account),
+      ...(wayOf(account)?.way === "calls" ? { inBackground: true } : {}),
     };
   }
 

@@ -8,6 +8,8 @@ import type { LineRoutes } from "./line-routes.js";
 /** Bodies that are held at once while lines are read; the next group is read while the last is sent, so twice this. */
 const HELD_BYTES = 8 * 1024 * 1024;
 
+type Encodes = Pick<BatchProvider, "encodeLine">;
+
 export interface LineSums {
   readonly lines: number;
   readonly linesBytes: number;
@@ -31,7 +33,7 @@ export class LineSource {
   }
 
   /** Encoded, in order; those that can't be are left out. */
-  async *encoded(provider: BatchProvider, batch: Batch): AsyncGenerator<Uint8Array, void, undefined> {
+  async *encoded(provider: Encodes, batch: Batch): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const group of this.#groups(batch)) {
       for (const line of group) {
         const encoded = this.#encode(provider, batch, line);
@@ -40,7 +42,7 @@ export class LineSource {
     }
   }
 
-  async measure(provider: BatchProvider, batch: Batch): Promise<LineSums> {
+  async measure(provider: Encodes, batch: Batch): Promise<LineSums> {
     let lines = 0;
     let linesBytes = 0;
     const unfit: LedgerKey[] = [];
@@ -94,7 +96,7 @@ export class LineSource {
     return Math.max(1, Math.min(this.#groupSizeMax, fitting));
   }
 
-  #encode(provider: BatchProvider, batch: Batch, line: BatchLine): EncodedLine | null {
+  #encode(provider: Encodes, batch: Batch, line: BatchLine): EncodedLine | null {
     const route = this.#routes.routeOf(line);
     if (route === null) return null;
     const { execution, attempt, format, bodyText } = line;

@@ -121,7 +121,7 @@ export class Caller {
   }
 
   #ended(work: Work, outcome: ProviderAnswer | ProviderFailure, ms: number): void {
-    this.#parts.slots.release(work.route.account, outcome.kind === "answered");
+    this.#parts.slots.release(work.route.account, outcome.kind === "answered", work.batch !== undefined);
     this.#patience.done(work.execution.no);
     const call = this.#judge(work, outcome);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");

@@ -143,7 +143,7 @@ export class GiveBack {
     this.#kept = this.#kept.filter((kept) => !done.has(kept));
     for (const { work } of group) {
       numbers.close(work.intent.no);
-      slots.release(work.intent.account, false);
+      slots.release(work.intent.account, false, work.batch !== undefined);
     }
   }
 

@@ -22,6 +22,6 @@ export interface Work {
   readonly latestDeadlineMs: number;
   /** Only there where there was something to choose between a batch and a call of its own. */
   readonly decision?: RouteDecision;
-  /** Only there for a line of a batch: then the route's price is that of a line. */
+  /** Only there for a line of a batch, called or read from results: then the route's price is that of a line. */
   readonly batch?: { readonly no: number; readonly providerBatchId: string | null };
 }

@@ -30,11 +30,13 @@ export class Traffic {
   readonly #writtenMs = new Float64Array(REMEMBERED_MAX);
   #next = 0;
   #requests = 0;
+  #openMax = 0;
 
   begin(attempt: string | null): OpenCall {
     this.#requests += 1;
     const call: OpenCall = { attempt, worked: false, closed: false, place: this.#open.length };
     this.#open.push(call);
+    if (this.#open.length > this.#openMax) this.#openMax = this.#open.length;
     return call;
   }
 
@@ -82,6 +84,11 @@ export class Traffic {
 
   get openCount(): number {
     return this.#open.length;
+  }
+
+  /** The most that were open at once. */
+  get openMax(): number {
+    return this.#openMax;
   }
 
   get openAttempts(): readonly string[] {

@@ -96,7 +96,8 @@ export class BatchChecks {
   #checkDone(no: number): void {
     const { attempts } = this.#parts.database;
     const open = [...attempts.committed.values()].find(
-      ({ intent, state }) => intent.batchNo === no && state === "batched",
+      ({ intent, state }) =>
+        intent.batchNo === no && (state === "batched" || state === "sending" || state === "in_doubt"),
     );
     if (open !== undefined)
       this.#report(

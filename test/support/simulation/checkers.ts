@@ -70,6 +70,7 @@ const BUGS: ReadonlySet<string> = new Set([
   "dispatch.set_aside",
   "dispatch.give_back_refused",
   "batch.judge_failed",
+  "batch.calls_failed",
 ]);
 
 /** An attempt in one of these may be billed still. */

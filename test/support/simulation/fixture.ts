@@ -41,13 +41,18 @@ const MODEL = {
 
 export const CATALOG: Catalog = catalogOf(ACCOUNTS);
 
-/** @param candidates the accounts of the alias, in the order in which they are tried. */
-export function catalogOf(candidates: readonly string[]): Catalog {
+/**
+ * @param candidates the accounts of the alias, in the order in which they are tried.
+ * @param grouped accounts whose provider has no batch API.
+ */
+export function catalogOf(candidates: readonly string[], grouped: readonly string[] = []): Catalog {
+  const { batch, ...facts } = kindFacts("openai");
+  if (batch === undefined) throw new Error("expected a kind with batches");
   return {
     prices: parsePriceTable({ asOf: "2026-12-01", models: { "openai/sim-alpha": MODEL, "openai/sim-beta": MODEL } }),
     accounts: ACCOUNTS.map((name) => ({
       name,
-      facts: kindFacts("openai"),
+      facts: grouped.includes(name) ? facts : { ...facts, batch },
       regions: null,
       prices: null,
       maxOutputTokensDefault: 256,

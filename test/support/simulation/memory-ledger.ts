@@ -23,6 +23,7 @@ import type {
   RefusedOutgoing,
 } from "../../../src/ports/ledger.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
+import type { LineCounts } from "../../../src/domain/batch/life-group.js";
 import type {
   AllowanceLimits,
   BatchChange,
@@ -31,6 +32,7 @@ import type {
   BatchLoad,
   BoundLines,
   LineBinding,
+  LineStart,
   NewBatch,
   OpenedBatch,
   PoolLoad,
@@ -40,6 +42,7 @@ import type {
 } from "../../../src/ports/batch-ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
 import { bindLines, expireBatched, linesByAttempt, openLines, returnLines } from "./memory-batch-lines.js";
+import { lineCounts, startLines } from "./memory-start-lines.js";
 import {
   batchLoads,
   claimBatches,
@@ -437,6 +440,14 @@ export class MemoryLedger implements Ledger, BatchLedger {
 
   linesByAttempt(batchNo: number, attempts: readonly LedgerKey[]): Promise<readonly BatchLine[]> {
     return linesByAttempt(this.#context, batchNo, attempts);
+  }
+
+  startLines(session: SessionNo, batchNo: number, starts: readonly LineStart[]): Promise<ReadonlySet<number>> {
+    return startLines(this.#context, session, batchNo, starts);
+  }
+
+  lineCounts(batchNo: number): Promise<LineCounts> {
+    return lineCounts(this.#context, batchNo);
   }
 
   expireBatched(session: SessionNo, nowMs: number, limit: number, render: Renderer): Promise<FinishOutcome> {

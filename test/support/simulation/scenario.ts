@@ -59,10 +59,15 @@ interface BatchScenario {
   readonly trouble: number;
   /** The account that is tried first. */
   readonly first: (typeof ACCOUNTS)[number];
+  /** Accounts whose provider has no batch API: their lines are called in groups. */
+  readonly grouped: readonly (typeof ACCOUNTS)[number][];
 }
 
-/** `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper. */
-export type ScenarioKind = "direct" | "mixed";
+/**
+ * `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper. `grouped`: the same, and one account
+ * or both have no batch API.
+ */
+export type ScenarioKind = "direct" | "mixed" | "grouped";
 
 /** Longest value that the simulated broker takes. */
 export const VALUE_BYTES_MAX = 8000;
@@ -94,7 +99,7 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
-    ...(kind === "direct" ? { batches: null } : ofMixed(seed, gentle, faults)),
+    ...(kind === "direct" ? { batches: null } : ofMixed(seed, kind, gentle, faults)),
     publications: [...publicationsOf(random, partitions, gentle, changeOf(seed, kind, hurried)), ...deadly],
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 3500)).sort((a, b) => a - b),
     freezes: gentle
@@ -117,10 +122,21 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
   };
 }
 
-function ofMixed(seed: number, gentle: boolean, { clockJumps }: MoreFaults): Pick<Scenario, "batches" | "clockJumps"> {
+function ofMixed(
+  seed: number,
+  kind: ScenarioKind,
+  gentle: boolean,
+  { clockJumps }: MoreFaults,
+): Pick<Scenario, "batches" | "clockJumps"> {
   const random = new SeededRandom(seed * 32_452_843 + 3);
+  const [one, other] = ACCOUNTS;
+  const ofGroups = [[other], [one], ACCOUNTS][seed % 3] ?? ACCOUNTS;
   return {
-    batches: { trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]), first: random.pick(ACCOUNTS) },
+    batches: {
+      trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
+      first: random.pick(ACCOUNTS),
+      grouped: kind === "grouped" ? ofGroups : [],
+    },
     // A create is looked for by the time of its intent: clocks that differ by more than the grace allows for are out of the bargain.
     clockJumps: clockJumps.map((jump) => ({ ...jump, byMs: Math.sign(jump.byMs) * 1500 })),
   };

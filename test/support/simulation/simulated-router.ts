@@ -85,6 +85,8 @@ const BATCHES: Omit<BatchAccountSettings, "createGraceMs"> = {
   openBatchesMax: 3,
   flushAfterMs: 800,
 };
+/** Lines of groups that are called at once. */
+const LINES_AT_ONCE = 3;
 const ACCOUNT = { concurrency: 6, callTimeoutMs: 8000, connectTimeoutMs: 1000 } as const;
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
@@ -102,8 +104,10 @@ export interface RouterParts {
   readonly ledger: MemoryLedger;
   readonly publisher: Publisher;
   readonly providers: ReadonlyMap<string, FakeProvider>;
-  /** Empty: no account has batches. */
+  /** Empty: no account has a batch API. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Accounts whose lines are called in groups. */
+  readonly grouped: readonly string[];
   readonly catalog: Catalog;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
@@ -165,9 +169,11 @@ export class SimulatedRouter {
   #sessionParts(): SessionParts {
     const { world, broker, ledger, publisher, providers, batchProviders, admission, catalog, doubtPolicy, marks } =
       this.#parts;
+    const { grouped, createGraceMs } = this.#parts;
     const inDoubt = { ...DOUBT, policy: doubtPolicy };
-    const batch = { ...BATCHES, createGraceMs: this.#parts.createGraceMs };
-    const account = (name: string) => ({ ...ACCOUNT, inDoubt, batch: batchProviders.has(name) ? batch : null });
+    const batch = { ...BATCHES, createGraceMs, concurrency: LINES_AT_ONCE };
+    const hasBatches = (name: string): boolean => batchProviders.has(name) || grouped.includes(name);
+    const account = (name: string) => ({ ...ACCOUNT, inDoubt, batch: hasBatches(name) ? batch : null });
     return {
       ports: {
         ledger,
@@ -191,7 +197,7 @@ export class SimulatedRouter {
       settings: {
         ...SETTINGS,
         // Without batches nothing is ever in a pool.
-        batching: batchProviders.size === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
+        batching: batchProviders.size + grouped.length === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
         pending: marks,
         accounts: new Map(ACCOUNTS.map((name) => [name, account(name)])),
       },

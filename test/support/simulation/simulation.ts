@@ -90,6 +90,19 @@ export type BatchFaults = Readonly<Record<BatchFault, number>> & {
   readonly linesFailed: number;
 };
 
+/** What came of groups in a run. */
+export interface GroupCounts extends Readonly<Record<string, number>> {
+  readonly made: number;
+  readonly cancelled: number;
+  /** Lines by what came of them. */
+  readonly answered: number;
+  readonly failed: number;
+  readonly inDoubt: number;
+  readonly returned: number;
+  /** Groups whose lines were called by more than one session. */
+  readonly handedOver: number;
+}
+
 export interface SimulationResult {
   readonly seed: number;
   readonly violation: Violation | null;
@@ -98,6 +111,7 @@ export interface SimulationResult {
   readonly traceHash: string;
   readonly events: number;
   readonly batchFaults: BatchFaults;
+  readonly groups: GroupCounts;
   readonly faults: Readonly<Faults> & {
     readonly inDoubt: number;
     /** Executions that were opened beside a waiting one, for jobs in a hurry. */
@@ -203,7 +217,8 @@ export class Simulation {
     });
     this.#services = this.#openServices();
     const first = this.#scenario.batches?.first ?? ACCOUNTS[0];
-    this.#catalog = catalogOf([first, ...ACCOUNTS.filter((account) => account !== first)]);
+    const others = ACCOUNTS.filter((account) => account !== first);
+    this.#catalog = catalogOf([first, ...others], this.#scenario.batches?.grouped);
     const { onCall } = this.#books;
     this.#books.onCall = (id) => {
       onCall(id);
@@ -263,6 +278,7 @@ export class Simulation {
       traceHash: world.traceHash(),
       events: world.events,
       batchFaults: this.#batchFaults(),
+      groups: this.#groupCounts(),
       faults: {
         ...this.#faults,
         inDoubt: this.#checkers.inDoubt,
@@ -301,6 +317,28 @@ export class Simulation {
     };
   }
 
+  #groupCounts(): GroupCounts {
+    const { batches, attempts } = this.#database;
+    const groups = [...batches.committed.values()].filter(({ batch }) => batch.way === "calls");
+    const lines = [...attempts.committed.values()].filter(({ intent }) =>
+      groups.some(({ batch }) => batch.no === intent.batchNo),
+    );
+    const countOf = (state: string): number => lines.filter((line) => line.state === state).length;
+    const sessionsOf = (no: number): number => {
+      const called = lines.filter(({ intent, state }) => intent.batchNo === no && state !== "not_sent");
+      return new Set(called.map(({ session }) => session)).size;
+    };
+    return {
+      made: groups.length,
+      cancelled: groups.filter(({ batch }) => batch.cancelAskedAtMs !== null).length,
+      answered: countOf("answered"),
+      failed: countOf("failed"),
+      inDoubt: countOf("settled"),
+      returned: countOf("not_sent"),
+      handedOver: groups.filter(({ batch }) => sessionsOf(batch.no) > 1).length,
+    };
+  }
+
   /** Nothing left to do: everything published and accepted, every job ended, the outbox empty, no router stopped or on its way. */
   #isQuiet(): boolean {
     if (this.#pending > 0 || this.#world.nowMs < this.#nextLookMs) return false;
@@ -320,10 +358,11 @@ export class Simulation {
       trouble: this.#unlessCalm(batches.trouble),
     };
     const [withFiles, inline] = ACCOUNTS;
-    return [
+    const services = [
       new BatchService({ ...common, account: withFiles, rules: FILE_RULES }),
       new BatchService({ ...common, account: inline, rules: INLINE_RULES }),
     ];
+    return services.filter(({ account }) => !batches.grouped.some((name) => name === account));
   }
 
   #batchProviders(life: Life): ReadonlyMap<string, BatchProvider> {
@@ -386,6 +425,7 @@ export class Simulation {
         ]),
       ),
       batchProviders: this.#batchProviders(life),
+      grouped: this.#scenario.batches?.grouped ?? [],
       createGraceMs: this.#bug.createGraceMs ?? CREATE_GRACE_MS,
       wasSecond: () => {
         this.#savesSecond += 1;

@@ -9,7 +9,7 @@ import { run } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { fromStored } from "../stored-body.js";
 
-const LINE_COLUMNS = `e.no, e.day, e.format, e.policy, e.request, e.request_gzip, e.history, e.decision, e.max_cost_nano, w.latest, a.batch_no, a.state,
+const LINE_COLUMNS = `e.no, e.day, e.format, e.policy, e.request, e.request_gzip, e.history, e.decision, e.max_cost_nano, w.latest, a.state,
   ${INTENT_COLUMNS}`;
 
 /** The execution of an attempt `a`, and the latest deadline of the jobs that wait for it; $1 is the last day of any. */
@@ -51,10 +51,10 @@ export async function linesByAttempt(
 }
 
 function readLine(row: readonly (string | null)[]): BatchLine {
-  const [no, day, format, policy, request, gzip, history, decision, maxCost, latest, batchNo, state, ...intent] = row;
+  const [no, day, format, policy, request, gzip, history, decision, maxCost, latest, state, ...intent] = row;
   return {
     execution: { no: Number(no), day: Number(day) },
-    attempt: { ...readIntent(intent), batchNo: Number(batchNo) },
+    attempt: readIntent(intent),
     format: format as RequestFormat, // written from an AdmittedJob
     policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
     bodyText: fromStored(request ?? "\\x", gzip === "t"),

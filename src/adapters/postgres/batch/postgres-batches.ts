@@ -1,4 +1,5 @@
 import type { Batch } from "../../../domain/batch/batch.js";
+import type { LineCounts } from "../../../domain/batch/life-group.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { Renderer } from "../../../domain/result/outgoing.js";
 import type {
@@ -9,6 +10,7 @@ import type {
   BatchLoad,
   BoundLines,
   LineBinding,
+  LineStart,
   NewBatch,
   OpenedBatch,
   PoolLoad,
@@ -26,6 +28,7 @@ import { holdAccount, openBatch } from "./open-batch.js";
 import { pools, sweepPools, waitingLines } from "./pools.js";
 import { returnLines } from "./return-lines.js";
 import { claimBatches, saveBatch } from "./save-batch.js";
+import { lineCounts, startLines } from "./start-lines.js";
 
 /** The ledger's side of batches on PostgreSQL: one function a transaction, in the files beside this one. */
 export class PostgresBatches implements BatchLedger {
@@ -79,6 +82,14 @@ export class PostgresBatches implements BatchLedger {
 
   linesByAttempt(batchNo: number, attempts: readonly LedgerKey[]): Promise<readonly BatchLine[]> {
     return linesByAttempt(this.context, batchNo, attempts);
+  }
+
+  startLines(session: SessionNo, batchNo: number, starts: readonly LineStart[]): Promise<ReadonlySet<number>> {
+    return startLines(this.context, session, batchNo, starts);
+  }
+
+  lineCounts(batchNo: number): Promise<LineCounts> {
+    return lineCounts(this.context, batchNo);
   }
 
   expireBatched(session: SessionNo, nowMs: number, limit: number, render: Renderer): Promise<FinishOutcome> {
