@@ -59,6 +59,11 @@ async function returnInTransaction(
       bytes: null,
     })),
   );
+  await context.budgets.release(
+    client,
+    notSent.map(({ attemptNo }) => attemptNo),
+    returned.nowMs,
+  );
   return notSent.length;
 }
 
