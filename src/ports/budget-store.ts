@@ -29,6 +29,11 @@ export interface BudgetStore<Transaction> {
    * has ended before, change nothing. Executions that wait for what was left over are due at once.
    */
   settle(transaction: Transaction, attempts: readonly SettledAttempt[], nowMs: EpochMs): Promise<void>;
+  /**
+   * Executions of these tenants that were woken for money and ended without taking any: for each of them some others are due at once, so
+   * that what nobody can pay ends soon.
+   */
+  passOn(transaction: Transaction, tenants: readonly string[], nowMs: EpochMs): Promise<void>;
   /** Attempts that were never sent: the same at no cost. */
   release(transaction: Transaction, attemptNos: readonly number[], nowMs: EpochMs): Promise<void>;
 }

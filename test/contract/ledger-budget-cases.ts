@@ -234,6 +234,21 @@ function waitingCases(at: At): void {
       expect(await at.standing()).toEqual([ANSWER_NANO_USD, 0n]);
     });
 
+    test("[I1] and with it all that wait, soon: each that hears it tells some others", async () => {
+      await at.open(CALL);
+      const held = await at.bench.start(A);
+      const jobs = [];
+      // Serial: each takes the next offset.
+      for (let no = 0; no < 7; no += 1) jobs.push(await at.bench.job(wishNo(no), false));
+      await at.bench.accept(jobs);
+      const intents = await Promise.all(jobs.map(() => at.bench.intent(1)));
+      await at.bench.claim(() => ({ kind: "start", intent: intents.pop() ?? fail() }), "run", 0);
+      await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+      const ended: number[] = [];
+      for (let round = 0; round < 3; round += 1) ended.push((await startOne(at)).ended.length);
+      expect(ended).toEqual([1, 4, 2]);
+    });
+
     test("expires at its deadline", async () => {
       await at.open(CALL);
       await at.bench.start(A);

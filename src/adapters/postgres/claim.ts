@@ -83,6 +83,7 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(client, context, render, [...plan.settled, ...dropped], request.nowMs)),
   );
+  await context.budgets.passOn(client, tookNoMoney(plan.failed), request.nowMs);
   // From here on only rows of our own: the money of what starts is locked, and budgets come last.
   const { started, refused } = await reserveStarts(client, context, plan.started);
   startExecutions(client, request, started);
@@ -261,6 +262,11 @@ function waitRow(
   { runAtMs, waitsFor }: { readonly runAtMs: number; readonly waitsFor: WaitReason },
 ): ReadyRow {
   return { ...execution.key, priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes };
+}
+
+/** Tenants of executions that ended when there was money at last. */
+function tookNoMoney(failed: Plan["failed"]): readonly string[] {
+  return failed.flatMap(({ execution: { tenant, waitedFor } }) => (waitedFor === "budget" ? [tenant] : []));
 }
 
 /** Which of them have the money for their calls. */

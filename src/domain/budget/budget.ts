@@ -31,6 +31,9 @@ export const UNTOUCHED: BudgetStanding = { settledNanoUsd: 0n, reservedNanoUsd: 
  */
 export const BUDGET_LOOK_AGAIN_MS = 15_000;
 
+/** Executions that are woken for each that was, and took no money: all soon hear that nothing is left, and never all at once. */
+export const BUDGET_PASSED_ON = 4;
+
 const DAY_MS = 86_400_000;
 
 /** The first day of the window that a day lies in, in days since 1970-01-01 UTC; 0 for all time. */

@@ -1,5 +1,6 @@
 import {
   askBudget,
+  BUDGET_PASSED_ON,
   grantWithin,
   settlementOf,
   UNTOUCHED,
@@ -116,6 +117,11 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
       attemptNos.map((attemptNo) => ({ attemptNo, nanoUsd: 0n })),
       nowMs,
     );
+  }
+
+  async passOn(transaction: Transaction, tenants: readonly string[], nowMs: number): Promise<void> {
+    for (const tenant of new Set(tenants))
+      if (this.guards(tenant)) await this.#wake(transaction, tenant, tenants.length * BUDGET_PASSED_ON, nowMs);
   }
 
   async #wake(transaction: Transaction, tenant: string, limit: number, nowMs: number): Promise<void> {

@@ -76,6 +76,8 @@ async function claimInTransaction(
   const plan = sortVerdicts(context, transaction, waiting, within);
   await context.statement(transaction, "executions-drop");
   const dropped = dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
+  await context.statement(transaction, "ready-insert");
+  insertReady(context, transaction, plan.waits);
   if (plan.pooled.length > 0) await poolExecutions(context, transaction, request, plan.pooled);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
@@ -83,17 +85,20 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
+  const took = plan.failed.filter(({ execution }) => execution.waitedFor === "budget");
+  await context.budgets.passOn(
+    transaction,
+    took.map(({ execution }) => execution.tenant),
+    request.nowMs,
+  );
   const refused = await context.budgets.reserve(
     transaction,
     plan.started.map(({ execution: { tenant }, intent: { no, maxNanoUsd } }) => ({ tenant, attemptNo: no, maxNanoUsd })),
   );
   const started = plan.started.filter(({ intent }) => !refused.has(intent.no));
   startExecutions(context, transaction, request, started);
-  await context.statement(transaction, "ready-insert");
-  insertReady(context, transaction, [
-    ...plan.waits,
-    ...putOff(context, transaction, plan.started.filter(({ intent }) => refused.has(intent.no)), request.nowMs),
-  ]);
+  const unpaid = plan.started.filter(({ intent }) => refused.has(intent.no));
+  insertReady(context, transaction, putOff(context, transaction, unpaid, request.nowMs));
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return {
     fenced: false,

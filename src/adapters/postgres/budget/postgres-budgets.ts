@@ -1,6 +1,7 @@
 import type pg from "pg";
 import {
   askBudget,
+  BUDGET_PASSED_ON,
   grantWithin,
   settlementOf,
   UNTOUCHED,
@@ -103,7 +104,18 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
     const moves = movesOf(rows, costs);
     lockInOrder(client, moves);
     moveBudgets(client, moves);
-    wakeWaiting(client, moves, rows.length, nowMs);
+    wakeWaiting(
+      client,
+      moves.map(({ tenantNo }) => tenantNo),
+      rows.length,
+      nowMs,
+    );
+  }
+
+  passOn(client: pg.PoolClient, tenants: readonly string[], nowMs: EpochMs): Promise<void> {
+    const tenantNos = this.#rowsOf(tenants).map(({ tenantNo }) => tenantNo);
+    if (tenantNos.length > 0) wakeWaiting(client, tenantNos, tenants.length * BUDGET_PASSED_ON, nowMs);
+    return Promise.resolve();
   }
 
   release(client: pg.PoolClient, attemptNos: readonly number[], nowMs: EpochMs): Promise<void> {
@@ -230,7 +242,7 @@ function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void 
  * As many executions as reservations ended: each left room for about one. Behind the lock of the budget, so that one which was refused
  * just before is there already. Rows that somebody holds are passed over: a wait for one could never end.
  */
-function wakeWaiting(client: pg.PoolClient, moves: readonly BudgetRow[], limit: number, nowMs: EpochMs): void {
+function wakeWaiting(client: pg.PoolClient, tenantNos: readonly number[], limit: number, nowMs: EpochMs): void {
   send(
     client,
     "ready-wake-budget",
@@ -239,6 +251,6 @@ function wakeWaiting(client: pg.PoolClient, moves: readonly BudgetRow[], limit: 
        WHERE q.waits_for = 'budget' AND q.run_at_ms > $2 AND e.tenant_no = ANY($1::int4[])
        ORDER BY q.no LIMIT $3 FOR UPDATE OF q SKIP LOCKED) w
      WHERE r.no = w.no`,
-    [int4Array(moves.map(({ tenantNo }) => tenantNo)), nowMs, limit],
+    [int4Array(tenantNos), nowMs, limit],
   );
 }
