@@ -173,7 +173,11 @@ function endingCases(at: At): void {
     test("is nothing when it was never sent", async () => {
       await at.open(CALL);
       const held = await at.bench.start(A);
-      await at.bench.ledger.giveBack(at.bench.session, [{ execution: held.execution, attempt: held.intent }], at.bench.nowMs());
+      await at.bench.ledger.giveBack(
+        at.bench.session,
+        [{ execution: held.execution, attempt: held.intent }],
+        at.bench.nowMs(),
+      );
       expect(await at.standing()).toEqual([0n, 0n]);
       expect((await startOne(at)).started).toHaveLength(1);
     });
@@ -262,7 +266,11 @@ function waitingCases(at: At): void {
       await at.open(CALL + 10n);
       await at.bench.start(A);
       const small = await at.bench.job({ ...B, jobId: "small", prompt: "small" }, true);
-      const jobs = [await at.bench.job(B, true), { ...small, intent: costing(small.intent, 10n) }, await at.bench.job(ELSEWHERE, true)];
+      const jobs = [
+        await at.bench.job(B, true),
+        { ...small, intent: costing(small.intent, 10n) },
+        await at.bench.job(ELSEWHERE, true),
+      ];
       expect((await at.bench.accept(jobs)).kinds).toEqual(["queued", "started", "started"]);
       expect(await at.standing()).toEqual([0n, CALL + 10n]);
     });
@@ -327,9 +335,9 @@ function doubtCases(at: At): void {
       await at.open(CALL);
       const held = await at.bench.start(A);
       await die();
-      if (at.opened.resolve === null) return expect(await at.standing()).toEqual([0n, CALL]);
-      await at.opened.resolve({ no: held.intent.no, day: held.execution.day }, 77n);
-      expect(await at.standing()).toEqual([77n, 0n]);
+      const { resolve } = at.opened;
+      await resolve?.({ no: held.intent.no, day: held.execution.day }, 77n);
+      expect(await at.standing()).toEqual(resolve === null ? [0n, CALL] : [77n, 0n]);
     });
   });
 }
@@ -376,7 +384,11 @@ function lineCases(at: At): void {
       const job = await at.batches.job(A);
       expect((await at.bench.accept([job])).kinds).toEqual(["queued"]);
       const line = at.batches.line(at.bench.nowMs() + 60_000);
-      const { outbox } = await at.bench.claim(() => ({ kind: "pool", pooled: { pool: POOL, line }, decision: TO_BATCH }));
+      const { outbox } = await at.bench.claim(() => ({
+        kind: "pool",
+        pooled: { pool: POOL, line },
+        decision: TO_BATCH,
+      }));
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "failed", code: "BUDGET_EXCEEDED" }]);
     });
 
@@ -440,10 +452,7 @@ function raceCases(at: At): void {
         const bindings = await at.batches.bindings(lines);
         return at.opened.ledger.bindLines(session, opened.batch.no, bindings, at.bench.nowMs());
       };
-      const bound = await Promise.all([
-        bind(at.bench.session, waiting.slice(0, 10)),
-        bind(other, waiting.slice(10)),
-      ]);
+      const bound = await Promise.all([bind(at.bench.session, waiting.slice(0, 10)), bind(other, waiting.slice(10))]);
       expect(bound.reduce((sum, { attempts }) => sum + attempts.length, 0)).toBe(5);
       expect(await at.standing()).toEqual([0n, 5n * LINE]);
     });
@@ -457,7 +466,9 @@ function raceCases(at: At): void {
       const intents = await Promise.all(jobs.map(() => at.bench.intent(1)));
       const [claims] = await Promise.all([
         Promise.all(
-          Array.from({ length: 5 }, () => at.bench.claim(() => ({ kind: "start", intent: intents.pop() ?? fail() }), "run", 0)),
+          Array.from({ length: 5 }, () =>
+            at.bench.claim(() => ({ kind: "start", intent: intents.pop() ?? fail() }), "run", 0),
+          ),
         ),
         ...held.map((one) => at.bench.finish([at.bench.ended(one, answerTo(one.wish.prompt))])),
       ]);

@@ -111,17 +111,17 @@ const PLANTED: Readonly<
   "what is left of a budget is read, and not held until the reservation is stored": {
     bug: { rules: { locksBudgets: false } },
     caughtBy: "budget_holds",
-    near: 7,
+    near: 137,
   },
   "a call that was never sent keeps its money": {
     bug: { rules: { releasesUnsent: false } },
     caughtBy: "reservations_are_true",
-    near: 7,
+    near: 17,
   },
   "a call in doubt gives its money back": {
     bug: { rules: { settles: (calls) => calls } },
     caughtBy: "reservations_are_true",
-    near: 7,
+    near: 17,
   },
   "only what was answered is settled": {
     bug: { rules: { settles: (calls) => calls.filter(({ verdict }) => verdict.kind === "succeed") } },

@@ -61,7 +61,9 @@ describe("a call that may cost 40 of 100", () => {
     expect(askBudget(BUDGET, standing(61n, 0n), 40n, 1000)).toMatchObject({
       failure: {
         code: "BUDGET_EXCEEDED",
-        message: expect.stringMatching(/may cost 40 nano-dollars, the budget of tenant shop \(in all\) has 100 of which 61 are spent/),
+        message: expect.stringMatching(
+          /may cost 40 nano-dollars, the budget of tenant shop \(in all\) has 100 of which 61 are spent/,
+        ),
       },
     });
   });

@@ -85,7 +85,12 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "limits.relay.bytesPerSend",
     "limits.relay.refusedRecordsMax",
   ],
-  "src/config/build-config.ts": ["batching.flushAfterMs", "providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd", "budgets.[].limitUsd"],
+  "src/config/build-config.ts": [
+    "batching.flushAfterMs",
+    "providers.*.apiKey.[]",
+    "providers.*.inDoubt.retryMaxUsd",
+    "budgets.[].limitUsd",
+  ],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",
     "topics.jobs.[].name",

@@ -59,7 +59,10 @@ describe("rules between keys", () => {
       "budgets[1].tenant: nobody is not a tenant; known: acme, shop",
     ],
     "two budgets on the same money": [
-      { budgets: "[{ tenant: shop, limitUsd: '1' }, { tenant: acme, limitUsd: '1' }, { tenant: shop, limitUsd: '2', window: day }]" },
+      {
+        budgets:
+          "[{ tenant: shop, limitUsd: '1' }, { tenant: acme, limitUsd: '1' }, { tenant: shop, limitUsd: '2', window: day }]",
+      },
       "budgets[2].tenant: shop has a budget in budgets[0] already; keep one",
     ],
     "one topic for two purposes": [

@@ -250,7 +250,8 @@ function sortVerdicts(
     }
     if (execution.doubtful !== null)
       plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
-    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, priority, bytes, ...decisionOf(verdict) });
+    if (verdict.kind === "start")
+      plan.started.push({ execution, intent: verdict.intent, priority, bytes, ...decisionOf(verdict) });
     else if (verdict.kind === "pool") plan.pooled.push(pooledOf(context, loaded, verdict, nowMs));
     else plan.failed.push({ execution, failure: verdict.failure });
   }
@@ -277,7 +278,11 @@ async function reserveStarts(
 ): Promise<{ readonly started: readonly Started[]; readonly refused: readonly Started[] }> {
   const refused = await context.budgets.reserve(
     client,
-    starts.map(({ execution: { tenant }, intent }) => ({ tenant, attemptNo: intent.no, maxNanoUsd: intent.maxNanoUsd })),
+    starts.map(({ execution: { tenant }, intent }) => ({
+      tenant,
+      attemptNo: intent.no,
+      maxNanoUsd: intent.maxNanoUsd,
+    })),
   );
   if (refused.size === 0) return { started: starts, refused: [] };
   return {

@@ -163,7 +163,11 @@ async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | n
   const reason = endedMs !== null || waits === null ? null : seenWait(waits.forWhat);
   if (reason === null || waits === null) return null;
   const limit =
-    reason === "concurrency" ? await concurrencyLimit(operator, job) : reason === "budget" ? budgetOf(operator, job) : null;
+    reason === "concurrency"
+      ? await concurrencyLimit(operator, job)
+      : reason === "budget"
+        ? budgetOf(operator, job)
+        : null;
   return { reason, untilMs: waits.untilMs, limit, batchAt: waits.batchAt };
 }
 

@@ -76,12 +76,7 @@ export type BudgetAnswer =
   /** What is spent leaves too little, and does not become less. */
   | { readonly kind: "fail"; readonly failure: Failure };
 
-export function askBudget(
-  budget: Budget,
-  standing: BudgetStanding,
-  maxNanoUsd: bigint,
-  nowMs: EpochMs,
-): BudgetAnswer {
+export function askBudget(budget: Budget, standing: BudgetStanding, maxNanoUsd: bigint, nowMs: EpochMs): BudgetAnswer {
   if (maxNanoUsd === 0n || maxNanoUsd <= roomIn(budget, standing)) return { kind: "fits" };
   if (standing.settledNanoUsd + maxNanoUsd <= budget.limitNanoUsd) return waitForBudget(nowMs);
   return {

@@ -48,8 +48,8 @@ export class BudgetChecks {
         `${tenant} has ${String(limitNanoUsd)}; ${String(settled)} are settled and ${String(reserved)} reserved`,
         null,
       );
-    const held = [...this.#database.reservations.committed.values()].filter(
-      ({ budget: key }) => key.startsWith(`${tenant}:`),
+    const held = [...this.#database.reservations.committed.values()].filter(({ budget: key }) =>
+      key.startsWith(`${tenant}:`),
     );
     const wrong =
       held.find(({ attemptNo, maxNanoUsd }) => holding.get(attemptNo) !== maxNanoUsd)?.attemptNo ??

@@ -138,8 +138,7 @@ async function holdMoney(
     intent === null ? [] : [{ tenant, attemptNo: intent.no, maxNanoUsd: intent.maxNanoUsd }],
   );
   const refused = cancels ? null : await context.budgets.reserve(transaction, wishes);
-  for (const placing of starting)
-    if (refused?.has(placing.item.intent?.no ?? -1) !== false) placing.fate = "queued";
+  for (const placing of starting) if (refused?.has(placing.item.intent?.no ?? -1) !== false) placing.fate = "queued";
 }
 
 /** The jobs of a group that were not known, each with its fate. */

@@ -82,7 +82,12 @@ async function bindInTransaction(
   }
   if (bound.length > 0) await lowerDeadlines(context, transaction, new Map([[batchNo, nearestMs]]));
   if (bound.length < lines.length) await leaveUnwanted(context, transaction, lines);
-  const refused = await reserveLines(context, transaction, lines.filter(({ intent }) => bound.includes(intent.no)), nowMs);
+  const refused = await reserveLines(
+    context,
+    transaction,
+    lines.filter(({ intent }) => bound.includes(intent.no)),
+    nowMs,
+  );
   return { attempts: bound.filter((no) => !refused.has(no)).sort((a, b) => a - b) };
 }
 

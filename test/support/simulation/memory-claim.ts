@@ -93,7 +93,11 @@ async function claimInTransaction(
   );
   const refused = await context.budgets.reserve(
     transaction,
-    plan.started.map(({ execution: { tenant }, intent: { no, maxNanoUsd } }) => ({ tenant, attemptNo: no, maxNanoUsd })),
+    plan.started.map(({ execution: { tenant }, intent: { no, maxNanoUsd } }) => ({
+      tenant,
+      attemptNo: no,
+      maxNanoUsd,
+    })),
   );
   const started = plan.started.filter(({ intent }) => !refused.has(intent.no));
   startExecutions(context, transaction, request, started);

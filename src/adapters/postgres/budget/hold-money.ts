@@ -35,8 +35,6 @@ export async function holdMoney(
     attemptNo: no,
     maxNanoUsd,
   }));
-  const refused = cancels
-    ? new Set(wishes.map(({ attemptNo }) => attemptNo))
-    : await budgets.reserve(client, wishes);
+  const refused = cancels ? new Set(wishes.map(({ attemptNo }) => attemptNo)) : await budgets.reserve(client, wishes);
   for (const { placing, intent } of starting) if (refused.has(intent.no)) placing.fate = "queued";
 }

@@ -16,7 +16,12 @@ export interface BudgetLine extends Budget, BudgetStanding {
 
 /** In the order given. One that nothing was spent of yet stands at zero. */
 export async function budgetLines(pool: pg.Pool, budgets: readonly Budget[]): Promise<readonly BudgetLine[]> {
-  const [now] = await run(pool, "database-day", "SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int4", []);
+  const [now] = await run(
+    pool,
+    "database-day",
+    "SELECT floor(extract(epoch FROM clock_timestamp()) / 86400)::int4",
+    [],
+  );
   const since = budgets.map(({ window }) => windowSince(window, Number(now?.[0])));
   const rows = await run(
     pool,
