@@ -1,6 +1,5 @@
 import { createPools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { loadLetter } from "../../src/adapters/postgres/operator/letter-rows.js";
 import { openOperatorSession } from "../../src/adapters/postgres/operator/operator-session.js";
 import { redeliverLetter } from "../../src/adapters/postgres/operator/redeliver-letter.js";
@@ -10,7 +9,7 @@ import { resolveDoubt } from "../../src/adapters/postgres/operator/doubt-rows.js
 import type { Budget } from "../../src/domain/budget/budget.js";
 import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
-import { freshDatabase } from "../support/servers.js";
+import { migratedDatabase } from "../support/servers.js";
 import { batchLedgerSuite } from "./ledger-batch-cases.js";
 import { budgetLedgerSuite, type BudgetedLedger } from "./ledger-budget-cases.js";
 import { RENDER } from "../support/simulation/fixture.js";
@@ -25,8 +24,7 @@ const nowMs = (): number => Date.now();
 
 /** An empty ledger of its own. */
 const openContext = async (budgets: readonly Budget[]) => {
-  const database = await freshDatabase();
-  await migrate(database.url, { plan: false });
+  const database = await migratedDatabase();
   const pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     LOG,
