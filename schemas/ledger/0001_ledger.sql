@@ -186,6 +186,7 @@ CREATE TABLE ready (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX ready_order ON ready (priority DESC, run_at_ms);
 CREATE INDEX ready_expiry ON ready (expires_ms);
+CREATE INDEX ready_budget ON ready (no) WHERE waits_for = 'budget';
 
 -- What waits for a batch: the line that an execution will be. Bound by deleting the row, or moved to `ready` when `look_at_ms` or a
 -- job's deadline has come. `bytes` is the length of the request as stored, as in `ready`; `line_bytes` is without id and line break.
@@ -267,6 +268,24 @@ CREATE TABLE batch_accounts (
   tokens_max bigint,
   hold_until_ms bigint NOT NULL DEFAULT 0
 );
+
+-- Money against its limit, which the config says: one row a tenant and window, `since_day` its first day (0: all time). `reserved_nano` is
+-- the sum over the reservations of the row. The last rows that a transaction locks for others, in the order of their keys.
+CREATE TABLE budgets (
+  tenant_no integer NOT NULL,
+  since_day integer NOT NULL,
+  settled_nano bigint NOT NULL DEFAULT 0,
+  reserved_nano bigint NOT NULL DEFAULT 0 CHECK (reserved_nano >= 0),
+  PRIMARY KEY (tenant_no, since_day)
+) WITH (fillfactor = 50);
+
+-- What attempts may cost whose outcome is not known, those in doubt included. Deleted with the outcome; only of tenants with a budget.
+CREATE TABLE reservations (
+  attempt_no bigint PRIMARY KEY,
+  tenant_no integer NOT NULL,
+  since_day integer NOT NULL,
+  max_nano bigint NOT NULL CHECK (max_nano > 0)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- `no` is the attempt's number for a charge, the job's for a zero record (shared, cached), its own for an adjustment.
 CREATE TABLE costs (

@@ -76,8 +76,8 @@ function routesRevision(config: Config): string {
     .slice(0, 12);
 }
 
-export function buildLedgerSettings({ limits, storage }: Config): LedgerSettings {
-  return { waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes };
+export function buildLedgerSettings({ limits, storage, budgets }: Config): LedgerSettings {
+  return { waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes, budgets };
 }
 
 export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {

@@ -1,6 +1,7 @@
 import type { CommandGroup } from "./command-context.js";
 import { addBatchesCommands } from "./commands/batches.js";
 import { addBenchCommand } from "./commands/bench.js";
+import { addBudgetsCommands } from "./commands/budgets.js";
 import { addConfigCommands } from "./commands/config.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addDlqCommands } from "./commands/dlq.js";
@@ -27,6 +28,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addResultsCommands,
   addJobsCommands,
   addBatchesCommands,
+  addBudgetsCommands,
   addInDoubtCommands,
   addDlqCommands,
   addConfigCommands,

@@ -46,6 +46,11 @@ export function buildConfig(parsed: Parsed): Config {
     tenants: byName(parsed.tenants, (tenant) => tenant),
     providers: byName(parsed.providers, (account) => buildAccount(account, parsed.batching.flushAfterMs)),
     models: byName(parsed.models, (model) => model),
+    budgets: parsed.budgets.map(({ tenant, limitUsd, window }) => ({
+      tenant,
+      limitNanoUsd: nanoUsd(limitUsd),
+      window,
+    })),
     prices: { file: parsed.prices.file ?? null },
   });
 }

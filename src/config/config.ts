@@ -1,3 +1,4 @@
+import type { Budget } from "../domain/budget/budget.js";
 import type { BatchWay } from "../domain/batch/batch-rules.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import type { ProviderKind } from "../domain/route/route.js";
@@ -34,6 +35,7 @@ export interface Config extends DeepReadonly<
   readonly tenants: ByName<TenantConfig>;
   readonly providers: ByName<AccountConfig>;
   readonly models: ByName<ModelConfig>;
+  readonly budgets: readonly Budget[];
   readonly prices: { readonly file: string | null };
 }
 

@@ -13,6 +13,7 @@ export function brokenRules(config: Config, kinds: readonly KnownKind[]): readon
     ...accountRules(config, kinds),
     ...batchRules(config, kinds),
     ...modelRules(config),
+    ...budgetRules(config),
     ...retentionRules(config),
   ];
 }
@@ -195,6 +196,20 @@ function modelRules(config: Config): readonly BrokenRule[] {
       return [];
     }),
   );
+}
+
+/** One level and one window: two limits on the same money would both have to be held. */
+function budgetRules({ budgets, tenants }: Config): readonly BrokenRule[] {
+  return budgets.flatMap(({ tenant }, index) => {
+    const path = ["budgets", index, "tenant"];
+    if (!(tenant in tenants))
+      return [
+        { path, reads: [["tenants"]], message: `${tenant} is not a tenant; known: ${list(Object.keys(tenants))}` },
+      ];
+    const first = budgets.findIndex((other) => other.tenant === tenant);
+    if (first === index) return [];
+    return [{ path, reads: [], message: `${tenant} has a budget in budgets[${String(first)}] already; keep one` }];
+  });
 }
 
 function retentionRules(config: Config): readonly BrokenRule[] {

@@ -6,7 +6,6 @@ const KEYS = [
   "chains",
   "rules",
   "routing",
-  "budgets",
   "compression",
   "rollout",
   "events",

@@ -3,6 +3,7 @@ import type { BatchRules } from "../domain/batch/batch-rules.js";
 import { section, text } from "./fields.js";
 import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
+import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
@@ -39,6 +40,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     models: MODELS.prefault({}),
     prices: PRICES,
     batching: BATCHING,
+    budgets: BUDGETS,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

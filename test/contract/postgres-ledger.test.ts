@@ -5,10 +5,14 @@ import { openOperatorSession } from "../../src/adapters/postgres/operator/operat
 import { redeliverLetter } from "../../src/adapters/postgres/operator/redeliver-letter.js";
 import { replayLetter } from "../../src/adapters/postgres/operator/replay-letter.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
+import { resolveDoubt } from "../../src/adapters/postgres/operator/doubt-rows.js";
+import type { Budget } from "../../src/domain/budget/budget.js";
 import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
 import { migratedDatabase } from "../support/servers.js";
 import { batchLedgerSuite } from "./ledger-batch-cases.js";
+import { budgetLedgerSuite, type BudgetedLedger } from "./ledger-budget-cases.js";
+import { RENDER } from "../support/simulation/fixture.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
 const quiet = (): undefined => undefined;
@@ -16,16 +20,27 @@ const LOG: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
 const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null } as const;
 
-const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }> => {
+const nowMs = (): number => Date.now();
+
+/** An empty ledger of its own. */
+const openContext = async (budgets: readonly Budget[]) => {
   const database = await migratedDatabase();
   const pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     LOG,
   );
-  const nowMs = (): number => Date.now();
-  const context = new LedgerContext(pools, "sim", nowMs);
+  const context = new LedgerContext(pools, "sim", nowMs, { waitersMax: 500, compressAboveBytes: 2048, budgets });
+  const close = async (): Promise<void> => {
+    await pools.close();
+    await database.drop();
+  };
+  return { pools, context, ledger: new PostgresLedger(context, ["catalogue", "shop"]), nowMs, close };
+};
+
+const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }> => {
+  const { pools, context, ledger, close } = await openContext([]);
   return {
-    ledger: new PostgresLedger(context, ["catalogue", "shop"]),
+    ledger,
     operator: {
       openSession: () => openOperatorSession(context, "operator"),
       replay: async (request, render) => {
@@ -40,12 +55,38 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
       },
     },
     nowMs,
-    close: async () => {
-      await pools.close();
-      await database.drop();
+    close,
+  };
+};
+
+const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger> => {
+  const { pools, context, ledger, close } = await openContext(budgets);
+  const rows = async (text: string, values: readonly unknown[] = []) =>
+    (await pools.durable.query<Record<string, string>>(text, [...values])).rows;
+  return {
+    ledger,
+    nowMs,
+    close,
+    standing: async (tenant) => {
+      const [row] = await rows(
+        "SELECT settled_nano, reserved_nano FROM budgets b JOIN tenants t ON t.no = b.tenant_no WHERE t.name = $1",
+        [tenant],
+      );
+      return {
+        settledNanoUsd: BigInt(row?.["settled_nano"] ?? 0),
+        reservedNanoUsd: BigInt(row?.["reserved_nano"] ?? 0),
+      };
+    },
+    reservations: async () =>
+      (await rows("SELECT attempt_no FROM reservations ORDER BY 1")).map((row) => Number(row["attempt_no"])),
+    resolve: async (attempt, nanoUsd) => {
+      const session = await openOperatorSession(context, "operator");
+      const resolution = { attempt, nanoUsd, billed: true, byWhom: "ann@desk", session };
+      if ((await resolveDoubt(context, resolution, RENDER)) !== "resolved") throw new Error("expected a doubt");
     },
   };
 };
 
 ledgerSuite("the ledger on PostgreSQL", open);
+budgetLedgerSuite("budgets in the ledger on PostgreSQL", openBudgeted);
 batchLedgerSuite("batches in the ledger on PostgreSQL", open);

@@ -12,7 +12,15 @@ import {
 
 let gateway: Gateway;
 beforeAll(async () => {
-  gateway = await Gateway.open({ name: "identity" });
+  gateway = await Gateway.open({
+    name: "identity",
+    config: {
+      sections: {
+        tenants: { acme: {}, zenith: { tier: "free" }, poor: {} },
+        budgets: [{ tenant: "poor", limitUsd: ONE_CALL_USD }],
+      },
+    },
+  });
   await gateway.startRouter();
 });
 beforeEach(async () => {
@@ -23,6 +31,17 @@ afterAll(async () => {
 });
 
 const LATENCY_MS = 1500;
+
+const POOR_JOBS = Array.from({ length: 100 }, (_, index) => `poor-${String(index).padStart(2, "0")}`);
+/**
+ * The most that one of these calls may cost at 0.40 and 1.60 US dollars per million tokens: a token a byte and 128 that nobody sees, 64 in
+ * the answer. All bodies are of one length.
+ */
+const ONE_CALL_USD = (() => {
+  const { body } = JSON.parse(chatJob("poor-00", "poor-00")) as { readonly body: object };
+  const nanoUsd = (Buffer.byteLength(JSON.stringify(body)) + 128) * 400 + 64 * 1600;
+  return `0.${String(nanoUsd).padStart(9, "0")}`;
+})();
 
 /** Publishes a job that is in the air for a while, and waits until it is. */
 async function publishInFlight(jobId: string, prompt: string): Promise<void> {
@@ -132,4 +151,30 @@ test("[C21] serves one id in two tenants as two jobs, each with its own call", a
   ]);
   expect(new Set(results.map(({ resultId }) => resultId)).size).toBe(2);
   expect((await billedCalls()) - callsBefore).toBe(2);
+});
+
+test("[I1] [I2] of 100 jobs at once with money for one call one is served; the others wait for it, and fail once it is spent", async () => {
+  const billed = await billedCalls();
+  await gateway.simulator.setLatency(LATENCY_MS);
+  await gateway.topics.publish(POOR_JOBS.map((jobId) => ({ value: chatJob(jobId, jobId, { tenant: "poor" }) })));
+  await gateway.until("the jobs that wait", async () => {
+    const rows = await gateway.query<{ no: string }>("SELECT no FROM ready WHERE waits_for = 'budget'");
+    return rows.length === POOR_JOBS.length - 1;
+  });
+  const standing = (await gateway.cliJson("budgets", "ls")) as { readonly budgets: readonly object[] };
+  expect(standing.budgets).toMatchObject([{ tenant: "poor", settledNanoUsd: "0", leftNanoUsd: "0", reservations: 1 }]);
+  const [one] = await gateway.query<{ id: string }>(
+    "SELECT convert_from(j.job_id, 'UTF8') AS id FROM jobs j JOIN ready r ON r.no = j.execution_no LIMIT 1",
+  );
+  expect((await gateway.cli("jobs", "show", one?.id ?? "")).data[0]).toContain("waits for budget (budgets[0])");
+
+  const results = await Promise.all(POOR_JOBS.map((jobId) => gateway.result(jobId, "poor")));
+  const ends = results.map((record) => resultIn(record)).map(({ status, error }) => error?.code ?? status);
+  expect(ends.filter((end) => end === "succeeded")).toHaveLength(1);
+  expect(ends.filter((end) => end === "BUDGET_EXCEEDED")).toHaveLength(99);
+  expect(await billedCalls()).toBe(billed + 1);
+  const [served] = results.map((record) => resultIn(record)).filter(({ status }) => status === "succeeded");
+  expect(((await gateway.cliJson("budgets", "ls")) as typeof standing).budgets).toMatchObject([
+    { settledNanoUsd: served?.cost.nanoUsd, reservedNanoUsd: "0", reservations: 0, inDoubt: 0 },
+  ]);
 });

@@ -1,4 +1,6 @@
+import { UNTOUCHED, type Budget } from "../../src/domain/budget/budget.js";
 import { batchLedgerSuite } from "../contract/ledger-batch-cases.js";
+import { budgetLedgerSuite, type BudgetedLedger } from "../contract/ledger-budget-cases.js";
 import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
@@ -19,5 +21,21 @@ function open(): Promise<SuiteLedger & { readonly ledger: MemoryLedger }> {
   });
 }
 
+function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
+  const nowMs = (): number => START_MS;
+  const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
+  const database = new MemoryDatabase(nowMs, limits);
+  return Promise.resolve({
+    ledger: new MemoryLedger(database, wire),
+    nowMs,
+    close: () => Promise.resolve(),
+    standing: (tenant) =>
+      Promise.resolve([...database.budgets.committed.values()].find((row) => row.tenant === tenant) ?? UNTOUCHED),
+    reservations: () => Promise.resolve([...database.reservations.committed.keys()].map(Number)),
+    resolve: null,
+  });
+}
+
 ledgerSuite("the ledger in memory", open);
+budgetLedgerSuite("budgets in the ledger in memory", openBudgeted);
 batchLedgerSuite("batches in the ledger in memory", open);

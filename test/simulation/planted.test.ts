@@ -108,6 +108,26 @@ const PLANTED: Readonly<
     caughtBy: "suspects_are_deadly",
     near: 84,
   },
+  "what is left of a budget is read, and not held until the reservation is stored": {
+    bug: { rules: { locksBudgets: false } },
+    caughtBy: "budget_holds",
+    near: 137,
+  },
+  "a call that was never sent keeps its money": {
+    bug: { rules: { releasesUnsent: false } },
+    caughtBy: "reservations_are_true",
+    near: 17,
+  },
+  "a call in doubt gives its money back": {
+    bug: { rules: { settles: (calls) => calls } },
+    caughtBy: "reservations_are_true",
+    near: 17,
+  },
+  "only what was answered is settled": {
+    bug: { rules: { settles: (calls) => calls.filter(({ verdict }) => verdict.kind === "succeed") } },
+    caughtBy: "reservations_are_true",
+    near: 7,
+  },
   "a call that fails without time for its first job ends those that have more": {
     bug: { rules: { verdict: (verdict) => verdict } },
     caughtBy: "patience_is_its_own",

@@ -38,6 +38,8 @@ const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   adopted: 0.1,
   answersBrought: 0.01,
   unsentFound: 0.01,
+  waitedForMoney: 0.05,
+  overBudget: 0.03,
 };
 /** A bound for a run that hangs; a busy machine takes a minute. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 2000);

@@ -86,7 +86,12 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "limits.relay.bytesPerSend",
     "limits.relay.refusedRecordsMax",
   ],
-  "src/config/build-config.ts": ["batching.flushAfterMs", "providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd"],
+  "src/config/build-config.ts": [
+    "batching.flushAfterMs",
+    "providers.*.apiKey.[]",
+    "providers.*.inDoubt.retryMaxUsd",
+    "budgets.[].limitUsd",
+  ],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",
     "topics.jobs.[].name",
@@ -148,6 +153,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "models.*.candidates.[].provider",
     "models.*.candidates.[].model",
   ],
+  "src/domain/budget/budget.ts": ["budgets.[].window"],
+  "src/adapters/postgres/budget/postgres-budgets.ts": ["budgets.[].tenant"],
   "src/domain/job/build-job.ts": ["tenants.*.tier"],
   "src/domain/job/admit.ts": [
     "limits.intake.valueBytesMax",

@@ -56,6 +56,17 @@ describe("rules between keys", () => {
       { delivery: "{ backoffBaseMs: 2000, backoffMaxMs: 1000 }" },
       "delivery.backoffBaseMs: ",
     ],
+    "a budget of nobody": [
+      { budgets: "[{ tenant: shop, limitUsd: '1' }, { tenant: nobody, limitUsd: '1' }]" },
+      "budgets[1].tenant: nobody is not a tenant; known: acme, shop",
+    ],
+    "two budgets on the same money": [
+      {
+        budgets:
+          "[{ tenant: shop, limitUsd: '1' }, { tenant: acme, limitUsd: '1' }, { tenant: shop, limitUsd: '2', window: day }]",
+      },
+      "budgets[2].tenant: shop has a budget in budgets[0] already; keep one",
+    ],
     "one topic for two purposes": [
       { topics: "{ results: llm.costs.v1 }" },
       "topics.costs: llm.costs.v1 is already used by topics.results",

@@ -216,7 +216,11 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
   await accepted(planner, 3, { ...parts, ledger: acceptAs(fates) });
   expect(began).toEqual([]);
   expect(works).toMatchObject([{ decision: { mode: "direct", because: "a batch is half the price" } }]);
+  // It had a place and no money: that keeps nobody else from a place.
   await accepted(planner, 3, { ...parts, ledger: acceptAs(["pooled", "queued", "pooled"]) });
+  expect(began).toEqual([]);
+  const full = { ...parts, slots: new Slots(new Map([["alpha", 0]])) };
+  await accepted(planner, 3, { ...full, ledger: acceptAs(["pooled", "queued", "pooled"]) });
   expect(began).toEqual(["began"]);
 });
 

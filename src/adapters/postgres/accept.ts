@@ -17,12 +17,13 @@ import { placeKnownIds } from "./known-ids.js";
 import { sourceOf, type Placing } from "./placing.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
+import { holdMoney } from "./budget/hold-money.js";
 import { cancelRows } from "./cancel.js";
 
 /**
  * The intake transaction: positions, job keys, executions, jobs, first intents and the queue rows of one group.
  *
- * Order of locks, the same in every group: own session, positions, job keys, execution keys, executions, rows of our own. Rows
+ * Order of locks, the same in every group: own session, positions, job keys, execution keys, executions, budgets, rows of our own. Rows
  * within a table go in key order. After a kill anywhere before COMMIT nothing is there and the records come again; after it, the
  * positions say so.
  */
@@ -107,6 +108,7 @@ export async function acceptInTransaction(
   );
   const hurried = hurriedOpeners(fresh);
   for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
+  await holdMoney(client, context, fresh, { cancels: group.cancels.length > 0, nowMs });
   insertExecutions(client, context, group, { fresh, hurried, day, nowMs });
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));

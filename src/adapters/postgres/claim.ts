@@ -8,6 +8,8 @@ import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
+import { waitForBudget } from "../../domain/budget/budget.js";
+import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { INTENT_COLUMNS, insertAttempts, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
@@ -70,11 +72,10 @@ async function claimInTransaction(
   if (keys.length === 0) return NOTHING;
   const expired = await expireJobs(client, context, keys, request.nowMs);
   const waiting = await loadWaiting(client, context, keys);
-  const plan = sortVerdicts(context, request.nowMs, waiting, decide);
+  const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
+  const plan = sortVerdicts(context, request.nowMs, waiting, within);
   const outgoing: Outgoing[] = [];
   const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
-  startExecutions(client, request, plan.started);
-  insertReady(client, plan.waits);
   poolExecutions(client, plan.pooled);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
@@ -82,8 +83,14 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(client, context, render, [...plan.settled, ...dropped], request.nowMs)),
   );
+  await context.budgets.passOn(client, tookNoMoney(plan.failed), request.nowMs);
+  // From here on only rows of our own: the money of what starts is locked, and budgets come last.
+  const { started, refused } = await reserveStarts(client, context, plan.started);
+  startExecutions(client, request, started);
+  putOff(client, refused, request.nowMs);
+  insertReady(client, [...plan.waits, ...refused.map((item) => waitRow(item, waitForBudget(request.nowMs)))]);
   const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
-  return { fenced: false, taken: keys.length, started: plan.started, ended: written.ended, outbox };
+  return { fenced: false, taken: keys.length, started, ended: written.ended, outbox };
 }
 
 const DUE = {
@@ -207,7 +214,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
 }
 
 /** With the reason for a call of its own, where there was something to choose. */
-interface Started extends StartedExecution {
+interface Started extends StartedExecution, Pick<LoadedExecution, "priority" | "bytes"> {
   readonly decision?: RouteDecision;
 }
 
@@ -238,23 +245,67 @@ function sortVerdicts(
     const { execution, priority, bytes } = loaded;
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
-      plan.waits.push({
-        ...execution.key,
-        priority,
-        runAtMs: verdict.runAtMs,
-        expiresMs: execution.nearestDeadlineMs,
-        waitsFor: verdict.waitsFor,
-        bytes,
-      });
+      plan.waits.push(waitRow(loaded, verdict));
       continue;
     }
     if (execution.doubtful !== null)
       plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
-    if (verdict.kind === "start") plan.started.push({ execution, intent: verdict.intent, ...decisionOf(verdict) });
+    if (verdict.kind === "start")
+      plan.started.push({ execution, intent: verdict.intent, priority, bytes, ...decisionOf(verdict) });
     else if (verdict.kind === "pool") plan.pooled.push(pooledOf(context, loaded, verdict, nowMs));
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
+}
+
+function waitRow(
+  { execution, priority, bytes }: Pick<LoadedExecution, "execution" | "priority" | "bytes">,
+  { runAtMs, waitsFor }: { readonly runAtMs: number; readonly waitsFor: WaitReason },
+): ReadyRow {
+  return { ...execution.key, priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes };
+}
+
+/** Tenants of executions that ended when there was money at last. */
+function tookNoMoney(failed: Plan["failed"]): readonly string[] {
+  return failed.flatMap(({ execution: { tenant, waitedFor } }) => (waitedFor === "budget" ? [tenant] : []));
+}
+
+/** Which of them have the money for their calls. */
+async function reserveStarts(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  starts: readonly Started[],
+): Promise<{ readonly started: readonly Started[]; readonly refused: readonly Started[] }> {
+  const refused = await context.budgets.reserve(
+    client,
+    starts.map(({ execution: { tenant }, intent }) => ({
+      tenant,
+      attemptNo: intent.no,
+      maxNanoUsd: intent.maxNanoUsd,
+    })),
+  );
+  if (refused.size === 0) return { started: starts, refused: [] };
+  return {
+    started: starts.filter(({ intent }) => !refused.has(intent.no)),
+    refused: starts.filter(({ intent }) => refused.has(intent.no)),
+  };
+}
+
+/** Those of them that were in doubt are so no more: that was settled on their way. */
+function putOff(client: pg.PoolClient, refused: readonly Started[], nowMs: number): void {
+  const settled = refused.filter(({ execution }) => execution.doubtful !== null);
+  if (settled.length === 0) return;
+  send(
+    client,
+    "executions-put-off",
+    `UPDATE executions e SET state = 'ready', history = u.history FROM unnest($1::int8[], $2::int4[], $3::text[]) AS u(no, day, history)
+     WHERE e.no = u.no AND e.day = u.day`,
+    [
+      int8Array(settled.map(({ execution }) => execution.key.no)),
+      int4Array(settled.map(({ execution }) => execution.key.day)),
+      textArray(settled.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, nowMs)))),
+    ],
+  );
 }
 
 function decisionOf({ decision }: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {

@@ -12,7 +12,7 @@ import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { owesLateCost, writeLateCosts } from "./late-costs.js";
-import { historyOf, type NewCall } from "./new-call.js";
+import { historyOf, settledOf, type NewCall } from "./new-call.js";
 import { insertReady } from "./ready-rows.js";
 import { recordOutcomes } from "./record-outcomes.js";
 import { lockExecutions, waitersOf } from "./waiters.js";
@@ -90,6 +90,7 @@ export async function finishInTransaction(
   const doubts = news.filter((call) => call.verdict.kind === "doubt");
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
+  await context.budgets.settle(client, settledOf(news), group.nowMs);
   return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
 }
 

@@ -1,4 +1,6 @@
 import type pg from "pg";
+import type { Budget } from "../../domain/budget/budget.js";
+import { PostgresBudgets } from "./budget/postgres-budgets.js";
 import { run, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";
@@ -51,9 +53,11 @@ export interface LedgerSettings {
   readonly waitersMax: number;
   /** Bodies longer than this are stored compressed. */
   readonly compressAboveBytes: number;
+  /** At most one a tenant. */
+  readonly budgets: readonly Budget[];
 }
 
-const DEFAULT_LEDGER_SETTINGS: LedgerSettings = { waitersMax: 500, compressAboveBytes: 2048 };
+const DEFAULT_LEDGER_SETTINGS: LedgerSettings = { waitersMax: 500, compressAboveBytes: 2048, budgets: [] };
 
 /** What every operation of the ledger shares. */
 export class LedgerContext {
@@ -62,6 +66,7 @@ export class LedgerContext {
   readonly cluster: string;
   readonly tenants: TenantNumbers;
   readonly numbers: NumberBlock;
+  readonly budgets: PostgresBudgets;
   #databaseAheadMs = 0;
   readonly #nowMs: () => number;
 
@@ -72,6 +77,7 @@ export class LedgerContext {
     this.tenants = new TenantNumbers(pools.durable);
     this.numbers = new NumberBlock(pools.durable);
     this.#nowMs = nowMs;
+    this.budgets = new PostgresBudgets(settings.budgets, this.tenants, () => this.today());
   }
 
   /** Called with each database time that is read, so that `today` follows the database's clock. */

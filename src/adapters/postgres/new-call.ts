@@ -1,4 +1,5 @@
 import type { AttemptSummary, ServedAnswer } from "../../domain/execution/execution.js";
+import type { SettledAttempt } from "../../ports/budget-store.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 
 /** A call whose outcome was not known before. */
@@ -9,6 +10,13 @@ export interface NewCall extends FinishedCall {
 
 export function historyOf(call: NewCall): readonly AttemptSummary[] {
   return [...call.earlier, call.summary];
+}
+
+/** What ended attempts cost; one in doubt has not ended. */
+export function settledOf(calls: readonly NewCall[]): readonly SettledAttempt[] {
+  return calls.flatMap(({ attempt, nanoUsd, verdict }) =>
+    verdict.kind === "doubt" ? [] : [{ attemptNo: attempt.no, nanoUsd }],
+  );
 }
 
 /** What was billed; whether it serves anybody is another question. */

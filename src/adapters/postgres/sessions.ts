@@ -218,11 +218,11 @@ export async function giveBack(
   await transaction(
     context.pools.durable,
     async (client) => {
-      await run(
+      const notSent = await run(
         client,
         "attempts-not-sent",
         `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1 FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
-         WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending'`,
+         WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending' RETURNING a.no`,
         [
           nowMs,
           int8Array(ordered.map(({ attempt }) => attempt.no)),
@@ -257,6 +257,11 @@ export async function giveBack(
           waitsFor: "concurrency",
           bytes: null,
         })),
+      );
+      await context.budgets.release(
+        client,
+        notSent.map(([no]) => Number(no)),
+        nowMs,
       );
     },
     () => Promise.resolve(null),

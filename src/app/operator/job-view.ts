@@ -162,8 +162,19 @@ async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | n
   const { endedMs, waits } = job;
   const reason = endedMs !== null || waits === null ? null : seenWait(waits.forWhat);
   if (reason === null || waits === null) return null;
-  const limit = reason === "concurrency" ? await concurrencyLimit(operator, job) : null;
+  const limit =
+    reason === "concurrency"
+      ? await concurrencyLimit(operator, job)
+      : reason === "budget"
+        ? budgetOf(operator, job)
+        : null;
   return { reason, untilMs: waits.untilMs, limit, batchAt: waits.batchAt };
+}
+
+/** The tenant's budget, as the config names it; null when it has none any more. */
+function budgetOf({ config }: Operator, { tenant }: JobDetail): string | null {
+  const index = config.budgets.findIndex((budget) => budget.tenant === tenant);
+  return index < 0 ? null : `budgets[${String(index)}]`;
 }
 
 /** The limit of the account that a router calls next; null when no route is left. */

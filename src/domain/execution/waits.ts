@@ -1,5 +1,5 @@
 /** What an execution in the queue waits for, in the ledger's words. */
-export type WaitReason = "concurrency" | "batch_fill" | "retry_after" | "backoff" | "doubt" | "operator";
+export type WaitReason = "concurrency" | "batch_fill" | "retry_after" | "backoff" | "doubt" | "budget" | "operator";
 
 /** The same in the words that people see (contract.md, "What people see"); null: its state says it already. */
 const SEEN_WAITS = {
@@ -9,6 +9,7 @@ const SEEN_WAITS = {
   /** A wait between two tries is one thing to people, whoever set its length. */
   backoff: "retry_after",
   doubt: null,
+  budget: "budget",
   operator: "operator",
 } as const satisfies Record<WaitReason, string | null>;
 export type SeenWait = NonNullable<(typeof SEEN_WAITS)[WaitReason]>;

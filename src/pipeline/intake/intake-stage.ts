@@ -274,7 +274,8 @@ export class IntakeStage implements RecordSink {
       const fate = outcome.jobs[index]?.kind;
       if (fate === "started" && item.intent !== null) this.#parts.start(workOf(planned, item, outcome.day));
       else this.#giveBack(item);
-      if (fate === "queued") this.#parts.backlog.began();
+      // One that had a place and was queued all the same waits for money, and is in nobody's way.
+      if (fate === "queued" && item.intent === null) this.#parts.backlog.began();
     });
     for (const move of group.moves) this.#parts.inbox.accepted(move.topic, move.partition, move.upto);
     this.#parts.publish(outcome.outbox);

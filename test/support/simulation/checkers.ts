@@ -5,6 +5,7 @@ import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { RETRY_AFTER_MAX_MS, type ProviderBooks } from "./fake-provider.js";
 import type { BatchBooks } from "./batch-service.js";
+import { BudgetChecks } from "./check-budgets.js";
 import { BatchChecks } from "./check-batches.js";
 import { checkResults } from "./check-results.js";
 import { checkBill } from "./check-bill.js";
@@ -22,6 +23,9 @@ export const CHECKERS = [
   "every_result_published",
   "no_repeat_lost",
   "ledger_equals_bill",
+  "budget_holds",
+  "reservations_are_true",
+  "settled_is_true",
   "one_live_attempt",
   "one_execution_a_lane",
   "calls_only_with_intent",
@@ -94,10 +98,12 @@ export class Checkers {
   readonly #marked = new Set<string>();
   readonly #positions = new Map<string | number, number>();
   readonly #batches: BatchChecks;
+  readonly #budgets: BudgetChecks;
 
   constructor(parts: CheckedParts) {
     this.#parts = parts;
     this.#batches = new BatchChecks(parts, this.report.bind(this));
+    this.#budgets = new BudgetChecks(parts.database, this.report.bind(this));
     const { database, broker, books } = parts;
     database.onCommit = (transaction) => {
       this.#afterCommit(transaction);
@@ -112,6 +118,11 @@ export class Checkers {
 
   get inDoubt(): number {
     return this.#doubtful.size;
+  }
+
+  /** Executions that waited for money. */
+  get waitedForMoney(): number {
+    return this.#budgets.waited.size;
   }
 
   /** Executions that were opened beside a waiting one, for jobs in a hurry. */
@@ -154,6 +165,7 @@ export class Checkers {
     for (const key of transaction.touched(database.jobs)) this.#afterJob(Number(key));
     for (const key of transaction.touched(database.batches)) this.#batches.afterBatch(Number(key));
     for (const key of transaction.touched(database.positions)) this.#afterPosition(key);
+    this.#budgets.afterCommit(transaction);
   }
 
   #afterAttempt(no: number): void {

@@ -85,6 +85,7 @@ async function acceptInTransaction(
   );
   const hurried = hurriedOpeners(fresh);
   for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
+  await holdMoney(context, transaction, fresh, { cancels: group.cancels.length > 0, nowMs });
   await insertExecutions(context, transaction, group, { fresh, hurried, day, nowMs });
   await context.statement(transaction, "jobs-insert");
   for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
@@ -117,6 +118,27 @@ async function acceptInTransaction(
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
     outbox,
   };
+}
+
+/** The money for what a group begins, as the real ledger holds it: who finds none is queued. */
+async function holdMoney(
+  context: MemoryContext,
+  transaction: Transaction,
+  fresh: readonly Placing[],
+  { cancels, nowMs }: { readonly cancels: boolean; readonly nowMs: number },
+): Promise<void> {
+  const guarded = fresh.filter(({ job }) => context.budgets.guards(job.tenant));
+  const pooled = guarded.filter(({ fate }) => fate === "pooled");
+  const tenants = pooled.map(({ job }) => job.tenant);
+  const ask = await context.budgets.look(transaction, tenants, nowMs);
+  for (const placing of pooled)
+    if (ask(placing.job.tenant, placing.item.pooled?.line.maxNanoUsd ?? 0n).kind !== "fits") placing.fate = "queued";
+  const starting = guarded.filter(({ fate, item }) => fate === "started" && item.intent !== null);
+  const wishes = starting.flatMap(({ job: { tenant }, item: { intent } }) =>
+    intent === null ? [] : [{ tenant, attemptNo: intent.no, maxNanoUsd: intent.maxNanoUsd }],
+  );
+  const refused = cancels ? null : await context.budgets.reserve(transaction, wishes);
+  for (const placing of starting) if (refused?.has(placing.item.intent?.no ?? -1) !== false) placing.fate = "queued";
 }
 
 /** The jobs of a group that were not known, each with its fate. */

@@ -1,3 +1,4 @@
+import { waitForBudget } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent } from "../../../src/domain/execution/execution.js";
 import type { EpochMs, LedgerKey } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -16,12 +17,13 @@ export function bindLines(
   session: number,
   batchNo: number,
   lines: readonly LineBinding[],
+  nowMs: EpochMs,
 ): Promise<BoundLines> {
   if (lines.length === 0) return Promise.resolve({ attempts: [] });
   const ordered = [...lines].sort((a, b) => a.execution.no - b.execution.no);
   return context.transaction(
     "lines-bind",
-    (transaction) => bindInTransaction(context, transaction, session, batchNo, ordered),
+    (transaction) => bindInTransaction(context, transaction, { session, batchNo, nowMs }, ordered),
     () => boundBefore(context, batchNo, ordered),
   );
 }
@@ -34,17 +36,20 @@ function boundBefore(
 ): Promise<BoundLines | null> {
   return context.single("lines-bound", (transaction) => {
     const nos = lines.map(({ intent }) => intent.no).sort((a, b) => a - b);
-    const bound = nos.filter((no) => transaction.get(context.database.attempts, no)?.intent.batchNo === batchNo);
+    const bound = nos.filter((no) => isBound(transaction.get(context.database.attempts, no), batchNo));
     return { attempts: bound };
   });
 }
 
-/** Order of locks, as in intake: own session, executions in key order, rows of the pool, batch. */
+function isBound(row: AttemptRow | undefined, batchNo: number): boolean {
+  return row?.intent.batchNo === batchNo && row.state !== "not_sent";
+}
+
+/** Order of locks, as in intake: own session, executions in key order, rows of the pool, batch, budgets. */
 async function bindInTransaction(
   context: MemoryContext,
   transaction: Transaction,
-  session: number,
-  batchNo: number,
+  { session, batchNo, nowMs }: { readonly session: number; readonly batchNo: number; readonly nowMs: EpochMs },
   lines: readonly LineBinding[],
 ): Promise<BoundLines> {
   const { batches, executions } = context.database;
@@ -77,7 +82,40 @@ async function bindInTransaction(
   }
   if (bound.length > 0) await lowerDeadlines(context, transaction, new Map([[batchNo, nearestMs]]));
   if (bound.length < lines.length) await leaveUnwanted(context, transaction, lines);
-  return { attempts: bound.sort((a, b) => a - b) };
+  const refused = await reserveLines(
+    context,
+    transaction,
+    lines.filter(({ intent }) => bound.includes(intent.no)),
+    nowMs,
+  );
+  return { attempts: bound.filter((no) => !refused.has(no)).sort((a, b) => a - b) };
+}
+
+/** Lines without room in their budget wait for money among the calls. @returns their attempts. */
+async function reserveLines(
+  context: MemoryContext,
+  transaction: Transaction,
+  bound: readonly LineBinding[],
+  nowMs: EpochMs,
+): Promise<ReadonlySet<number>> {
+  const { attempts, executions } = context.database;
+  const refused = await context.budgets.reserve(
+    transaction,
+    bound.map(({ execution, intent: { no, maxNanoUsd } }) => ({
+      tenant: transaction.get(executions, execution.no)?.tenant ?? "",
+      attemptNo: no,
+      maxNanoUsd,
+    })),
+  );
+  for (const { execution, intent } of bound.filter((line) => refused.has(line.intent.no))) {
+    transaction.update(attempts, intent.no, { state: "not_sent", outcome: "cancelled" });
+    transaction.update(executions, execution.no, { state: "ready" });
+    const waiters = waitersOf(context, transaction, execution.no);
+    const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
+    const { runAtMs, waitsFor } = waitForBudget(nowMs);
+    insertReady(context, transaction, [{ key: execution, priority, runAtMs, expiresMs, waitsFor }]);
+  }
+  return refused;
 }
 
 /** @returns the nearest deadline of its jobs; null when the line is not there any more as it was, or nobody waits for it. */
@@ -185,6 +223,11 @@ export function returnLines(
         { key: execution, priority, runAtMs: nowMs, expiresMs, waitsFor: "concurrency" },
       ]);
     }
+    await context.budgets.release(
+      transaction,
+      returned.map(({ intent }) => intent.no),
+      nowMs,
+    );
     return returned.length;
   });
 }

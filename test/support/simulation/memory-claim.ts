@@ -1,4 +1,5 @@
 import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
+import { waitForBudget } from "../../../src/domain/budget/budget.js";
 import { doubtSettled, type DoubtFollowed } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { Failure } from "../../../src/domain/failure.js";
@@ -7,6 +8,7 @@ import { NO_USAGE } from "../../../src/domain/cost/usage.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { RouteDecision } from "../../../src/domain/route/route-decision.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../../src/ports/ledger.js";
+import { withinBudgets } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
   endJobs,
@@ -70,10 +72,10 @@ async function claimInTransaction(
   );
   await context.statement(transaction, "executions-load-waiting");
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row));
-  const plan = sortVerdicts(context, transaction, waiting, decide);
+  const within = await withinBudgets(context, transaction, waiting, request.nowMs, decide);
+  const plan = sortVerdicts(context, transaction, waiting, within);
   await context.statement(transaction, "executions-drop");
   const dropped = dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
-  startExecutions(context, transaction, request, plan.started);
   await context.statement(transaction, "ready-insert");
   insertReady(context, transaction, plan.waits);
   if (plan.pooled.length > 0) await poolExecutions(context, transaction, request, plan.pooled);
@@ -83,11 +85,29 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
+  const took = plan.failed.filter(({ execution }) => execution.waitedFor === "budget");
+  await context.budgets.passOn(
+    transaction,
+    took.map(({ execution }) => execution.tenant),
+    request.nowMs,
+  );
+  const refused = await context.budgets.reserve(
+    transaction,
+    plan.started.map(({ execution: { tenant }, intent: { no, maxNanoUsd } }) => ({
+      tenant,
+      attemptNo: no,
+      maxNanoUsd,
+    })),
+  );
+  const started = plan.started.filter(({ intent }) => !refused.has(intent.no));
+  startExecutions(context, transaction, request, started);
+  const unpaid = plan.started.filter(({ intent }) => refused.has(intent.no));
+  insertReady(context, transaction, putOff(context, transaction, unpaid, request.nowMs));
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return {
     fenced: false,
     taken: rows.length,
-    started: plan.started.map(({ execution, intent }) => ({ execution, intent })),
+    started: started.map(({ execution, intent }) => ({ execution, intent })),
     ended: written.ended,
     outbox,
   };
@@ -284,6 +304,27 @@ function startExecutions(
       nanoUsd: null,
     });
   }
+}
+
+/** Those without money for their calls; a doubt of theirs was settled on the way. */
+function putOff(
+  context: MemoryContext,
+  transaction: Transaction,
+  refused: Plan["started"],
+  nowMs: number,
+): readonly ReadyRow[] {
+  const { executions } = context.database;
+  return refused.map(({ execution }) => {
+    if (execution.doubtful !== null)
+      transaction.update(executions, execution.key.no, {
+        state: "ready",
+        history: historyWithDoubt(execution, nowMs),
+      });
+    const waiters = waitersOf(context, transaction, execution.key.no);
+    const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
+    const { runAtMs, waitsFor } = waitForBudget(nowMs);
+    return { key: execution.key, priority, runAtMs, expiresMs, waitsFor };
+  });
 }
 
 async function poolExecutions(

@@ -5,6 +5,7 @@ import type { ErrorCode } from "../../../src/domain/failure.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
+import { MemoryBudgets } from "./memory-budgets.js";
 import { CommitUnknown, Deadlock, LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
 import type { BatchRow, ExecutionRow, JobRow, PositionRow, ReadyRow } from "./memory-rows.js";
 
@@ -37,6 +38,12 @@ export interface LedgerRules {
   readonly knowsBatches: boolean;
   /** Whether a batch may still be changed by whoever read it as `batch`. */
   readonly mayChange: (row: BatchRow, session: number, batch: Batch) => boolean;
+  /** False: what is left of a budget is read, and not held until the reservation is stored. */
+  readonly locksBudgets: boolean;
+  /** False: an attempt that was never sent keeps its money. */
+  readonly releasesUnsent: boolean;
+  /** Attempts with an outcome, as far as their money is settled. */
+  readonly settles: (calls: readonly FinishedCall[]) => readonly FinishedCall[];
   readonly choose: typeof chooseExecution;
   readonly verdict: typeof verdictFor;
 }
@@ -64,6 +71,9 @@ export const LEDGER_RULES: LedgerRules = {
   keepsIntents: true,
   knowsBatches: true,
   mayChange: (row, session, batch) => row.session === session && row.batch.version === batch.version,
+  locksBudgets: true,
+  releasesUnsent: true,
+  settles: (calls) => calls.filter(({ verdict }) => verdict.kind !== "doubt"),
   choose: chooseExecution,
   verdict: verdictFor,
 };
@@ -76,6 +86,7 @@ export class MemoryContext {
   readonly database: MemoryDatabase;
   readonly wire: LedgerWire;
   readonly rules: LedgerRules;
+  readonly budgets: MemoryBudgets;
   #from = 0;
   #left = 0;
 
@@ -83,6 +94,7 @@ export class MemoryContext {
     this.database = database;
     this.wire = wire;
     this.rules = rules;
+    this.budgets = new MemoryBudgets(this);
   }
 
   nextNumber(): number {

@@ -1,4 +1,5 @@
 import { BATCH_TRANSITIONS } from "../../../src/domain/batch/batch.js";
+import type { Budget } from "../../../src/domain/budget/budget.js";
 import {
   ATTEMPT_TRANSITIONS,
   EXECUTION_TRANSITIONS,
@@ -58,6 +59,8 @@ export class MemoryDatabase {
   readonly batches = new Table<rows.BatchRow>("batches", batchTransitions);
   readonly batchCreates = new Table<rows.BatchCreateRow>("batch_creates");
   readonly batchAccounts = new Table<rows.BatchAccountRow>("batch_accounts");
+  readonly budgets = new Table<rows.BudgetRow>("budgets");
+  readonly reservations = new Table<rows.ReservationRow>("reservations");
   readonly costs = new Table<rows.CostRow>("costs");
   readonly outbox = new Table<rows.Outgoing>("outbox");
   readonly outboxReady = new Table<rows.OutboxReadyRow>("outbox_ready");
@@ -67,14 +70,17 @@ export class MemoryDatabase {
   readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters");
   readonly locks = new LockTable();
   readonly nowMs: () => number;
+  /** What the config says of money. */
+  readonly limits: readonly Budget[];
   /** After each commit, while nothing else has happened. */
   onCommit: (transaction: Transaction) => void = () => undefined;
   readonly #open = new Set<Transaction>();
   #block = 0;
   #sessions = 0;
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, limits: readonly Budget[] = []) {
     this.nowMs = nowMs;
+    this.limits = limits;
   }
 
   takeBlock(): { readonly from: number; readonly count: number } {

@@ -412,8 +412,8 @@ export class MemoryLedger implements Ledger, BatchLedger {
     return openBatch(this.#context, session, wanted, limits);
   }
 
-  bindLines(session: SessionNo, batchNo: number, lines: readonly LineBinding[]): Promise<BoundLines> {
-    return bindLines(this.#context, session, batchNo, lines);
+  bindLines(session: SessionNo, batchNo: number, lines: readonly LineBinding[], nowMs: number): Promise<BoundLines> {
+    return bindLines(this.#context, session, batchNo, lines, nowMs);
   }
 
   returnLines(

@@ -6,6 +6,7 @@ import type {
   JobState,
   ServedAnswer,
 } from "../../../src/domain/execution/execution.js";
+import type { BudgetStanding } from "../../../src/domain/budget/budget.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
@@ -143,6 +144,18 @@ export interface BatchCreateRow extends StoredCreate {
 export interface BatchAccountRow {
   readonly tokensMax: number | null;
   readonly holdUntilMs: number;
+}
+
+/** By tenant and first day of its window. */
+export interface BudgetRow extends BudgetStanding {
+  readonly tenant: string;
+}
+
+/** By its attempt. */
+export interface ReservationRow {
+  readonly attemptNo: number;
+  readonly budget: string;
+  readonly maxNanoUsd: bigint;
 }
 
 export interface OutboxReadyRow {

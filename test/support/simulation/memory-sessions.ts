@@ -100,9 +100,11 @@ export async function giveBack(
       ordered.map(({ attempt }) => attempt.no),
       "exclusive",
     );
+    const notSent: number[] = [];
     for (const { attempt } of ordered) {
-      if (transaction.get(attempts, attempt.no)?.state === "sending")
-        transaction.update(attempts, attempt.no, { state: "not_sent", outcome: "cancelled" });
+      if (transaction.get(attempts, attempt.no)?.state !== "sending") continue;
+      transaction.update(attempts, attempt.no, { state: "not_sent", outcome: "cancelled" });
+      notSent.push(attempt.no);
     }
     await context.statement(transaction, "executions-give-back");
     await transaction.lock(
@@ -125,5 +127,6 @@ export async function giveBack(
         },
       ]);
     }
+    await context.budgets.release(transaction, notSent, nowMs);
   });
 }

@@ -1,4 +1,5 @@
 import type { SessionSettings } from "../../../src/app/session/session-parts.js";
+import type { Budget } from "../../../src/domain/budget/budget.js";
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import {
   ACCOUNTS,
@@ -52,6 +53,8 @@ export interface Scenario {
   readonly journalLoss: number;
   /** Null: no account has batches. */
   readonly batches: BatchScenario | null;
+  /** Hard limits of money; none in most seeds. */
+  readonly budgets: readonly Budget[];
 }
 
 interface BatchScenario {
@@ -99,8 +102,12 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
+    budgets: budgetsOf(seed, kind),
     ...(kind === "direct" ? { batches: null } : ofMixed(seed, kind, gentle, faults)),
-    publications: [...publicationsOf(random, partitions, gentle, changeOf(seed, kind, hurried)), ...deadly],
+    publications: [
+      ...inBursts(publicationsOf(random, partitions, gentle, changeOf(seed, kind, hurried)), hasBudgets(seed, kind)),
+      ...deadly,
+    ],
     kills: gentle ? [] : times(random.between(0, 4), () => random.between(60, 3500)).sort((a, b) => a - b),
     freezes: gentle
       ? []
@@ -120,6 +127,37 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
     brokerTrouble: gentle ? 0 : random.pick([0, 0.1, 0.3]),
     consumerAhead: gentle ? 0 : random.pick([0, 0.2]),
   };
+}
+
+/**
+ * In every tenth seed both tenants have little money: for one usual call at a time, for a few, or for a long one; half of that is enough in a
+ * batch. A call that cost something leaves less.
+ */
+function budgetsOf(seed: number, kind: ScenarioKind): readonly Budget[] {
+  if (!hasBudgets(seed, kind)) return [];
+  const random = new SeededRandom(seed * 67_867_967 + 11);
+  const limits = [1_200_000n, 1_300_000n, 2_600_000n, 13_000_000n] as const;
+  return (["catalogue", "shop"] as const).map((tenant) => ({
+    tenant,
+    limitNanoUsd: random.pick(limits),
+    window: random.pick(["total", "total", "month"] as const),
+  }));
+}
+
+const BURST_EVERY_MS = 3000;
+
+/** All that come within some seconds come together, so that several routers want the same money at once. */
+function inBursts(publications: readonly Publication[], together: boolean): readonly Publication[] {
+  if (!together) return publications;
+  return publications.map((publication) => {
+    const sinceMs = publication.atMs - START_MS;
+    return { ...publication, atMs: START_MS + Math.ceil(sinceMs / BURST_EVERY_MS) * BURST_EVERY_MS };
+  });
+}
+
+/** Others than those that are known for what happens in them. */
+function hasBudgets(seed: number, kind: ScenarioKind): boolean {
+  return seed % 10 === (kind === "direct" ? 7 : 4);
 }
 
 function ofMixed(
@@ -147,7 +185,12 @@ type Change = (wish: JobWish, index: number) => JobWish;
 
 /** Drawn apart, so that the rest of what a seed publishes stays as it is. */
 function changeOf(seed: number, kind: ScenarioKind, hurried: boolean): Change {
-  if (kind === "direct") return (wish, index) => (hurried ? { ...wish, ...HURRIES[index % HURRIES.length] } : wish);
+  if (kind === "direct")
+    return (wish, index) => {
+      // Money in doubt is never free again here: whoever waits for it in vain has to be done within the run.
+      const inTime = hasBudgets(seed, kind) ? { ttlMs: 20_000 + ((index * 7919) % 50_000), ...wish } : wish;
+      return hurried ? { ...inTime, ...HURRIES[index % HURRIES.length] } : inTime;
+    };
   const random = new SeededRandom(seed * 49_979_687 + 5);
   return (wish) => {
     const { prompt } = wish;

@@ -131,6 +131,9 @@ export interface SimulationResult {
     readonly gaps: number;
     /** Jobs that came in the registry's framing. */
     readonly framed: number;
+    /** Executions that waited for money, and jobs that their tenant could not pay any more. */
+    readonly waitedForMoney: number;
+    readonly overBudget: number;
   };
 }
 
@@ -202,7 +205,7 @@ export class Simulation {
     this.#bug = bug;
     this.#scenario = scenarioOf(seed, kind);
     this.#world = new World(seed, START_MS);
-    this.#database = new MemoryDatabase(() => this.#world.nowMs);
+    this.#database = new MemoryDatabase(() => this.#world.nowMs, this.#scenario.budgets);
     this.#broker = new FakeBroker(this.#world, this.#scenario.partitions, {
       valueBytesMax: VALUE_BYTES_MAX,
       isMissing: (topic) => topic === SIDE_TOPIC && this.#world.nowMs < this.#scenario.sideTopicMissingUntilMs,
@@ -292,6 +295,8 @@ export class Simulation {
         otherTopic: this.#checkers.alertsOf("position.other_topic"),
         gaps: this.#checkers.alertsOf("position.gap"),
         framed: this.#broker.log.flat().filter(({ value }) => isRegistryFramed(value)).length,
+        waitedForMoney: this.#checkers.waitedForMoney,
+        overBudget: letters.filter(({ code }) => code === "BUDGET_EXCEEDED").length,
       },
     };
   }

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { EpochMs, LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { BoundLines, LineBinding } from "../../../ports/batch-ledger.js";
+import { reserveLines, type BoundAttempt } from "../budget/reserve-lines.js";
 import { int4Array, int8Array, textArray } from "../binary-array.js";
 import { run, send, transaction } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
@@ -9,7 +10,7 @@ import { lowerDeadlines } from "./line-batches.js";
 
 /**
  * The transaction that makes waiting executions the lines of a batch. Order of locks, as in intake: own session, executions in key order,
- * rows of the pool, batch. Two routers that bind the same line meet on its row in the pool, which only one of them deletes.
+ * rows of the pool, batch, budgets. Two routers that bind the same line meet on its row in the pool, which only one of them deletes.
  */
 export async function bindLines(
   context: LedgerContext,
@@ -49,7 +50,9 @@ async function bindInTransaction(
   const nearest = bound.reduce((least, { deadlineMs }) => Math.min(least, deadlineMs), Infinity);
   if (bound.length > 0) lowerDeadlines(client, [{ batchNo: binding.batchNo, deadlineMs: nearest }]);
   if (bound.length < lines.length) leaveUnwanted(client, context, keys);
-  return { attempts: bound.map(({ attemptNo }) => attemptNo).sort((a, b) => a - b) };
+  const refused = await reserveLines(client, context, bound, binding.nowMs);
+  const attempts = bound.map(({ attemptNo }) => attemptNo).filter((no) => !refused.has(no));
+  return { attempts: attempts.sort((a, b) => a - b) };
 }
 
 /** Both statements see it so: while the session lives nobody else may claim its batch. */
@@ -61,8 +64,7 @@ async function holdBuilding(client: pg.PoolClient, { session, batchNo }: Binding
   return rows.length === 1;
 }
 
-interface Bound {
-  readonly attemptNo: number;
+interface Bound extends BoundAttempt {
   /** The nearest of its jobs. */
   readonly deadlineMs: EpochMs;
 }
@@ -91,11 +93,11 @@ async function takeAndStart(
        RETURNING u.*, r.expires_ms),
      started AS (
        UPDATE executions e SET state = 'running', session_no = NULL, attempt_no = t.attempt, attempts = t.number
-       FROM taken t WHERE e.no = t.no AND e.day = t.day AND e.state = 'ready' RETURNING t.*),
+       FROM taken t WHERE e.no = t.no AND e.day = t.day AND e.state = 'ready' RETURNING t.*, e.tenant_no),
      bound AS (
        INSERT INTO attempts (day, no, execution_no, number, session_no, state, batch_no, account, provider, model, route_index, max_nano, started_ms)
        SELECT day, attempt, no, number, $1, 'batched', $2, account, provider, model, route, max_nano, started FROM started)
-     SELECT attempt, expires_ms FROM started`,
+     SELECT attempt, expires_ms, no, day, tenant_no, max_nano FROM started`,
     [
       session,
       batchNo,
@@ -112,7 +114,13 @@ async function takeAndStart(
       ...waiterDays(context, keys),
     ],
   );
-  return rows.map(([attemptNo, deadlineMs]) => ({ attemptNo: Number(attemptNo), deadlineMs: Number(deadlineMs) }));
+  return rows.map(([attemptNo, deadlineMs, no, day, tenantNo, maxNano]) => ({
+    attemptNo: Number(attemptNo),
+    deadlineMs: Number(deadlineMs),
+    execution: { no: Number(no), day: Number(day) },
+    tenantNo: Number(tenantNo),
+    maxNanoUsd: BigInt(maxNano ?? 0),
+  }));
 }
 
 /** Those that nobody waits for go with the next sweep to where they are dropped. */
@@ -137,7 +145,7 @@ async function boundBefore(
     context.pools.durable,
     "lines-bound",
     `SELECT a.no FROM unnest($1::int8[], $2::int4[]) AS u(no, day) JOIN attempts a ON a.no = u.no AND a.day = u.day
-     WHERE a.batch_no + 0 = $3 ORDER BY a.no + 0`,
+     WHERE a.batch_no + 0 = $3 AND a.state <> 'not_sent' ORDER BY a.no + 0`,
     [int8Array(lines.map(({ intent }) => intent.no)), int4Array(lines.map(({ execution }) => execution.day)), batchNo],
   );
   return rows.length === 0 ? null : { attempts: rows.map(([no]) => Number(no)) };

@@ -63,6 +63,11 @@ async function returnInTransaction(
       bytes: null,
     })),
   );
+  await context.budgets.release(
+    client,
+    notSent.map(({ attemptNo }) => attemptNo),
+    returned.nowMs,
+  );
   return notSent.length;
 }
 

@@ -116,6 +116,7 @@ async function resolveInTransaction(
   );
   outgoing.push(render.event(event, context.numbers.next(), attempt.execution.day));
   insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, outgoing);
+  await context.budgets.settle(client, [{ attemptNo: attempt.no, nanoUsd: resolution.nanoUsd }], attempt.nowMs);
   return "resolved";
 }
 

@@ -1,0 +1,76 @@
+import type pg from "pg";
+import { waitForBudget } from "../../../domain/budget/budget.js";
+import type { EpochMs, LedgerKey } from "../../../domain/ids.js";
+import { int4Array, int8Array } from "../binary-array.js";
+import { send } from "../connection.js";
+import type { LedgerContext } from "../ledger-context.js";
+import { insertReady } from "../ready-rows.js";
+import { waitersOf } from "../waiters.js";
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** A line that this transaction has bound. */
+export interface BoundAttempt {
+  readonly attemptNo: number;
+  readonly execution: LedgerKey;
+  readonly tenantNo: number;
+  /** At the batch's price. */
+  readonly maxNanoUsd: bigint;
+}
+
+/**
+ * Reserves the maximum of each line. Those without room in their budget are given back, as if they had never been bound, and wait for
+ * money among the calls: a claim decides anew about them.
+ * @returns their attempts.
+ */
+export async function reserveLines(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  bound: readonly BoundAttempt[],
+  nowMs: EpochMs,
+): Promise<ReadonlySet<number>> {
+  if (!context.budgets.any) return NONE;
+  const refused = await context.budgets.reserve(
+    client,
+    bound.map(({ attemptNo, tenantNo, maxNanoUsd }) => ({
+      tenant: context.tenants.nameOf(tenantNo),
+      attemptNo,
+      maxNanoUsd,
+    })),
+  );
+  if (refused.size === 0) return refused;
+  const lines = bound.filter(({ attemptNo }) => refused.has(attemptNo));
+  const keys = [
+    int8Array(lines.map(({ execution }) => execution.no)),
+    int4Array(lines.map(({ execution }) => execution.day)),
+  ];
+  send(
+    client,
+    "lines-refused",
+    `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1 FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
+     WHERE a.no = u.no AND a.day = u.day`,
+    [nowMs, int8Array(lines.map(({ attemptNo }) => attemptNo)), keys[1]],
+  );
+  send(
+    client,
+    "lines-put-off",
+    "UPDATE executions e SET state = 'ready' FROM unnest($1::int8[], $2::int4[]) AS u(no, day) WHERE e.no = u.no AND e.day = u.day",
+    keys,
+  );
+  const waiters = await waitersOf(
+    client,
+    context,
+    lines.map(({ execution }) => execution),
+  );
+  insertReady(
+    client,
+    lines.map(({ execution }) => ({
+      ...execution,
+      ...waitForBudget(nowMs),
+      priority: waiters.get(execution.no)?.priority ?? 5,
+      expiresMs: waiters.get(execution.no)?.nearestDeadlineMs ?? nowMs,
+      bytes: null,
+    })),
+  );
+  return refused;
+}
