@@ -34,6 +34,8 @@ export interface BudgetStore<Transaction> {
    * that what nobody can pay ends soon.
    */
   passOn(transaction: Transaction, tenants: readonly string[], nowMs: EpochMs): Promise<void>;
+  /** Attempts that go on under another number keep what they reserved. */
+  renumber(transaction: Transaction, attempts: readonly RenumberedAttempt[]): Promise<void>;
   /** Attempts that were never sent: the same at no cost. */
   release(transaction: Transaction, attemptNos: readonly number[], nowMs: EpochMs): Promise<void>;
 }
@@ -43,6 +45,11 @@ export type AskBudget = (tenant: string, maxNanoUsd: bigint) => BudgetAnswer;
 
 export interface AttemptWish extends ReservationWish {
   readonly tenant: string;
+}
+
+export interface RenumberedAttempt {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface SettledAttempt {

@@ -9,7 +9,13 @@ import {
   type BudgetStanding,
 } from "../../../src/domain/budget/budget.js";
 import type { WaitingExecution } from "../../../src/domain/execution/execution.js";
-import type { AskBudget, AttemptWish, BudgetStore, SettledAttempt } from "../../../src/ports/budget-store.js";
+import type {
+  AskBudget,
+  AttemptWish,
+  BudgetStore,
+  RenumberedAttempt,
+  SettledAttempt,
+} from "../../../src/ports/budget-store.js";
 import type { ClaimVerdict } from "../../../src/ports/ledger.js";
 import type { MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
@@ -107,6 +113,18 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
         reservedNanoUsd: row.reservedNanoUsd + by.reservedNanoUsd,
       });
       await this.#wake(transaction, row.tenant, ended.length, nowMs);
+    }
+  }
+
+  async renumber(transaction: Transaction, attempts: readonly RenumberedAttempt[]): Promise<void> {
+    const { limits, reservations } = this.#context.database;
+    if (limits.length === 0 || attempts.length === 0) return;
+    await this.#context.statement(transaction, "reservations-renumber");
+    for (const { from, to } of attempts) {
+      const row = transaction.get(reservations, from);
+      if (row === undefined) continue;
+      transaction.remove(reservations, from);
+      transaction.insert(reservations, to, { ...row, attemptNo: to });
     }
   }
 

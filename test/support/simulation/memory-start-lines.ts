@@ -43,6 +43,10 @@ export function startLines(
         transaction.update(executions, execution.no, { session, attemptNo: no });
         begun.add(no);
       }
+      await context.budgets.renumber(
+        transaction,
+        ordered.flatMap(({ lineNo, intent: { no } }) => (begun.has(no) ? [{ from: lineNo, to: no }] : [])),
+      );
       return begun;
     },
     () =>

@@ -21,7 +21,7 @@ export async function startLines(
   const ordered = [...starts].sort((a, b) => a.execution.no - b.execution.no);
   return transaction(
     context.pools.durable,
-    (client) => startInTransaction(client, session, batchNo, ordered),
+    (client) => startInTransaction(client, context, { session, batchNo, starts: ordered }),
     () => startedBefore(context, ordered),
   );
 }
@@ -30,11 +30,16 @@ export async function startLines(
 const HELD = `SELECT 1 FROM routers s JOIN batches b ON b.session_no = s.session_no
   WHERE s.session_no = $1 AND s.ended_at IS NULL AND b.no = $2 AND b.state = 'submitted' FOR KEY SHARE OF s`;
 
+interface LinesToStart {
+  readonly session: SessionNo;
+  readonly batchNo: number;
+  readonly starts: readonly LineStart[];
+}
+
 async function startInTransaction(
   client: pg.PoolClient,
-  session: SessionNo,
-  batchNo: number,
-  starts: readonly LineStart[],
+  context: LedgerContext,
+  { session, batchNo, starts }: LinesToStart,
 ): Promise<ReadonlySet<number>> {
   const held = await run(client, "group-hold", HELD, [session, batchNo]);
   if (held.length === 0) return new Set();
@@ -64,7 +69,12 @@ async function startInTransaction(
       int8Array(starts.map(({ intent }) => intent.startedAtMs)),
     ],
   );
-  return new Set(rows.map(([no]) => Number(no)));
+  const started = new Set(rows.map(([no]) => Number(no)));
+  await context.budgets.renumber(
+    client,
+    starts.flatMap(({ lineNo, intent: { no } }) => (started.has(no) ? [{ from: lineNo, to: no }] : [])),
+  );
+  return started;
 }
 
 /** After a COMMIT without an answer: the attempts are there under their new numbers exactly when it stands. Null: it does not. */

@@ -10,7 +10,13 @@ import {
   type BudgetStanding,
 } from "../../../domain/budget/budget.js";
 import type { EpochMs } from "../../../domain/ids.js";
-import type { AskBudget, AttemptWish, BudgetStore, SettledAttempt } from "../../../ports/budget-store.js";
+import type {
+  AskBudget,
+  AttemptWish,
+  BudgetStore,
+  RenumberedAttempt,
+  SettledAttempt,
+} from "../../../ports/budget-store.js";
 import { int4Array, int8Array } from "../binary-array.js";
 import { run, send } from "../connection.js";
 
@@ -115,6 +121,17 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
   passOn(client: pg.PoolClient, tenants: readonly string[], nowMs: EpochMs): Promise<void> {
     const tenantNos = this.#rowsOf(tenants).map(({ tenantNo }) => tenantNo);
     if (tenantNos.length > 0) wakeWaiting(client, tenantNos, tenants.length * BUDGET_PASSED_ON, nowMs);
+    return Promise.resolve();
+  }
+
+  renumber(client: pg.PoolClient, attempts: readonly RenumberedAttempt[]): Promise<void> {
+    if (this.any && attempts.length > 0)
+      send(
+        client,
+        "reservations-renumber",
+        "UPDATE reservations r SET attempt_no = u.new FROM unnest($1::int8[], $2::int8[]) AS u(old, new) WHERE r.attempt_no = u.old",
+        [int8Array(attempts.map(({ from }) => from)), int8Array(attempts.map(({ to }) => to))],
+      );
     return Promise.resolve();
   }
 
