@@ -28,6 +28,10 @@ export interface LedgerRules {
   readonly replaysOnce: boolean;
   /** False: a line stays in its pool when a batch has taken it. */
   readonly bindsOnce: boolean;
+  /** False: a line of a group stays open beside the call that it became. */
+  readonly startsOnce: boolean;
+  /** False: a line of a group that is called counts as ended. */
+  readonly countsCalls: boolean;
   /** False: what was read of a line's outcome is taken for new each time. */
   readonly firstOutcomeStands: boolean;
   /** False: a batch that ends is told that no line of it is open. */
@@ -66,6 +70,8 @@ export const LEDGER_RULES: LedgerRules = {
   waitersOnOldSnapshot: false,
   replaysOnce: true,
   bindsOnce: true,
+  startsOnce: true,
+  countsCalls: true,
   firstOutcomeStands: true,
   showsOpenLines: true,
   keepsIntents: true,

@@ -36,7 +36,7 @@ export function startLines(
         if (line?.state !== "batched" || line.intent.batchNo !== batchNo) continue;
         if (row?.state !== "running" || row.attemptNo !== lineNo) continue;
         // The row keeps what it was bound with, and gets another key.
-        transaction.remove(attempts, lineNo);
+        if (context.rules.startsOnce) transaction.remove(attempts, lineNo);
         const { no, startedAtMs } = intent;
         const started: AttemptRow = { ...line, intent: { ...line.intent, no, startedAtMs }, session, state: "sending" };
         transaction.insert(attempts, no, started);
@@ -63,7 +63,7 @@ export function lineCounts(context: MemoryContext, batchNo: number): Promise<Lin
     const outcomes: Record<string, number> = {};
     let open = 0;
     for (const { state, outcome } of lines) {
-      if (state === "batched" || state === "sending" || state === "in_doubt") open += 1;
+      if (state === "batched" || state === "in_doubt" || (state === "sending" && context.rules.countsCalls)) open += 1;
       else {
         const name = state === "not_sent" ? state : state === "settled" ? "in_doubt" : (outcome ?? "unclassified");
         outcomes[name] = (outcomes[name] ?? 0) + 1;

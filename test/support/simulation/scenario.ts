@@ -64,6 +64,8 @@ interface BatchScenario {
   readonly first: (typeof ACCOUNTS)[number];
   /** Accounts whose provider has no batch API: their lines are called in groups. */
   readonly grouped: readonly (typeof ACCOUNTS)[number][];
+  /** Times at which an operator asks for the end of a group that is open then. */
+  readonly cancels: readonly number[];
 }
 
 /**
@@ -174,6 +176,7 @@ function ofMixed(
       trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
       first: random.pick(ACCOUNTS),
       grouped: kind === "grouped" ? ofGroups : [],
+      cancels: kind === "grouped" && !gentle ? times(3, () => START_MS + random.between(2000, 20_000)) : [],
     },
     // A create is looked for by the time of its intent: clocks that differ by more than the grace allows for are out of the bargain.
     clockJumps: clockJumps.map((jump) => ({ ...jump, byMs: Math.sign(jump.byMs) * 1500 })),

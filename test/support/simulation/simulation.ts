@@ -254,6 +254,10 @@ export class Simulation {
       world.at(atMs - START_MS, "clock jump", null, () => {
         this.#setClockWrong(byMs, forMs);
       });
+    for (const atMs of this.#scenario.batches?.cancels ?? [])
+      world.at(atMs - START_MS, "cancel a group", null, () => {
+        this.#cancelGroup();
+      });
     for (const atMs of this.#scenario.replays) {
       this.#pending += 1;
       world.at(atMs - START_MS, "operator", null, () => {
@@ -681,6 +685,24 @@ export class Simulation {
       attempts.some((row) => row.state === "sending" && sessions.some((session) => session === row.session)),
     );
     return calling.length === 0 ? undefined : this.#world.random.pick(calling);
+  }
+
+  /** As an operator's command: the row is told, and whoever holds the group finds its version outdated. */
+  #cancelGroup(): void {
+    const { batches } = this.#database;
+    const open = [...batches.committed.values()].filter(({ batch }) => batch.way === "calls" && batch.state !== "done");
+    const chosen = open.find(({ batch }) => batch.state === "submitted") ?? open[0];
+    if (chosen === undefined || chosen.batch.state === "failed") return;
+    const transaction = this.#database.begin(this);
+    if (!transaction.tryLock(batches, chosen.batch.no, "exclusive")) {
+      this.#database.abort(transaction);
+      return;
+    }
+    const { nowMs } = this.#world;
+    const { version, nextAtMs } = chosen.batch;
+    const asked = { version: version + 1, cancelAskedAtMs: nowMs, nextAtMs: Math.min(nextAtMs ?? nowMs, nowMs) };
+    transaction.update(batches, chosen.batch.no, { batch: { ...chosen.batch, ...asked } });
+    this.#database.commit(transaction);
   }
 
   #terminate(): void {
