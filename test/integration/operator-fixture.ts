@@ -62,6 +62,7 @@ ${topics === undefined ? "" : `topics: { jobs: ['${topics.jobs}'], results: '${t
 postgres: { url: '\${DATABASE_URL}' }
 auth: { tenantFrom: body }
 tenants: { acme: { tier: standard }, shop: { tier: free } }
+budgets: [{ tenant: shop, limitUsd: "1" }, { tenant: acme, limitUsd: "25.00", window: month }]
 http: { port: 0 }
 providers:
   openai-main: { kind: openai, baseUrl: '${providerUrl}', apiKey: '\${KEY}', limits: { concurrency: 4 } }

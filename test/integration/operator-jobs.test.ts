@@ -54,7 +54,7 @@ describe("jobs", () => {
   test("show says what is waited for in the published words only, whatever the ledger calls it", async () => {
     await ledger.accept({ jobId: "a" });
     const shown: unknown[] = [];
-    for (const word of ["concurrency", "retry_after", "backoff", "operator"]) {
+    for (const word of ["concurrency", "retry_after", "backoff", "operator", "budget"]) {
       await ledger.rows(`UPDATE ready SET run_at_ms = 1796000000000, waits_for = '${word}'`);
       shown.push((await ledger.json<{ waitsFor: unknown }>("jobs", "show", "a")).waitsFor);
     }
@@ -64,6 +64,7 @@ describe("jobs", () => {
       { reason: "retry_after", until, limit: null },
       { reason: "retry_after", until, limit: null },
       { reason: "operator", until, limit: null },
+      { reason: "budget", until, limit: "budgets[1]" },
     ]);
   });
 

@@ -17,7 +17,7 @@ beforeAll(async () => {
     config: {
       sections: {
         tenants: { acme: {}, zenith: { tier: "free" }, poor: {} },
-        budgets: [{ tenant: "poor", limitUsd: ONE_CALL_USD }],
+        budgets: [{ tenant: "poor", limitUsd: `0.${String(ONE_CALL_NANO_USD).padStart(9, "0")}` }],
       },
     },
   });
@@ -37,10 +37,9 @@ const POOR_JOBS = Array.from({ length: 100 }, (_, index) => `poor-${String(index
  * The most that one of these calls may cost at 0.40 and 1.60 US dollars per million tokens: a token a byte and 128 that nobody sees, 64 in
  * the answer. All bodies are of one length.
  */
-const ONE_CALL_USD = (() => {
+const ONE_CALL_NANO_USD = (() => {
   const { body } = JSON.parse(chatJob("poor-00", "poor-00")) as { readonly body: object };
-  const nanoUsd = (Buffer.byteLength(JSON.stringify(body)) + 128) * 400 + 64 * 1600;
-  return `0.${String(nanoUsd).padStart(9, "0")}`;
+  return (Buffer.byteLength(JSON.stringify(body)) + 128) * 400 + 64 * 1600;
 })();
 
 /** Publishes a job that is in the air for a while, and waits until it is. */
@@ -161,12 +160,9 @@ test("[I1] [I2] of 100 jobs at once with money for one call one is served; the o
     const rows = await gateway.query<{ no: string }>("SELECT no FROM ready WHERE waits_for = 'budget'");
     return rows.length === POOR_JOBS.length - 1;
   });
-  const standing = (await gateway.cliJson("budgets", "ls")) as { readonly budgets: readonly object[] };
-  expect(standing.budgets).toMatchObject([{ tenant: "poor", settledNanoUsd: "0", leftNanoUsd: "0", reservations: 1 }]);
-  const [one] = await gateway.query<{ id: string }>(
-    "SELECT convert_from(j.job_id, 'UTF8') AS id FROM jobs j JOIN ready r ON r.no = j.execution_no LIMIT 1",
-  );
-  expect((await gateway.cli("jobs", "show", one?.id ?? "")).data[0]).toContain("waits for budget (budgets[0])");
+  const reserved =
+    "SELECT settled_nano, reserved_nano = $1::int8 AS all, (SELECT count(*) FROM reservations) FROM budgets";
+  expect(await gateway.query(reserved, [ONE_CALL_NANO_USD])).toEqual([{ settled_nano: "0", all: true, count: "1" }]);
 
   const results = await Promise.all(POOR_JOBS.map((jobId) => gateway.result(jobId, "poor")));
   const ends = results.map((record) => resultIn(record)).map(({ status, error }) => error?.code ?? status);
@@ -174,7 +170,18 @@ test("[I1] [I2] of 100 jobs at once with money for one call one is served; the o
   expect(ends.filter((end) => end === "BUDGET_EXCEEDED")).toHaveLength(99);
   expect(await billedCalls()).toBe(billed + 1);
   const [served] = results.map((record) => resultIn(record)).filter(({ status }) => status === "succeeded");
-  expect(((await gateway.cliJson("budgets", "ls")) as typeof standing).budgets).toMatchObject([
-    { settledNanoUsd: served?.cost.nanoUsd, reservedNanoUsd: "0", reservations: 0, inDoubt: 0 },
-  ]);
+  const settledNanoUsd = served?.cost.nanoUsd ?? "";
+  expect(await gateway.cliJson("budgets", "ls")).toMatchObject({
+    budgets: [
+      {
+        tenant: "poor",
+        limitNanoUsd: String(ONE_CALL_NANO_USD),
+        settledNanoUsd,
+        reservedNanoUsd: "0",
+        leftNanoUsd: String(ONE_CALL_NANO_USD - Number(settledNanoUsd)),
+        reservations: 0,
+        inDoubt: 0,
+      },
+    ],
+  });
 });

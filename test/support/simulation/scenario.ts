@@ -159,7 +159,7 @@ function inBursts(publications: readonly Publication[], together: boolean): read
 
 /** Others than those that are known for what happens in them. */
 function hasBudgets(seed: number, kind: ScenarioKind): boolean {
-  return seed % 10 === (kind === "direct" ? 7 : 4);
+  return seed % 10 === (kind === "direct" ? 7 : 8);
 }
 
 function ofMixed(
