@@ -24,6 +24,8 @@ export interface KillStage {
   readonly openBatches: () => Promise<number>;
   readonly ledger: () => Promise<LedgerState>;
   readonly stopRouter: () => void;
+  /** It goes on as if it had never been stopped. */
+  readonly resumeRouter: () => void;
   readonly killRouter: () => Promise<void>;
   readonly startRouter: () => void;
   readonly onKill: (tally: KillTally) => void;
@@ -35,6 +37,8 @@ const SESSION_WAIT_MS = 10_000;
 /** How long a kill waits for what it is aimed at. After that any work is enough, and after the same time again none is needed. */
 const CALLS_WAIT_MS = 3000;
 const STATE_WAIT_MS = 2000;
+/** A router that has begun to read moves on within milliseconds, on a busy machine within seconds. */
+const SUSPICION_WAIT_MS = 10_000;
 const LOOK_EVERY_MS = 25;
 /** States of a batch pass in some ten milliseconds. */
 const LOOK_AT_STATES_EVERY_MS = 4;
@@ -57,6 +61,9 @@ const NOTHING_MET: KillTally = {
 /**
  * Kills the router as planned and starts a new one each time. The router is stopped (SIGSTOP) before the calls are counted, so
  * the count is of that very moment; then it is killed without a chance to finish anything.
+ *
+ * One thing is not done: a third router in a row is not killed where two began to read and got no further. The gateway can't tell such a
+ * killer from a record that ends whoever reads it, and puts that aside as a dead letter: by design, and tested elsewhere.
  */
 export async function conductKills(plan: readonly KillRound[], stage: KillStage): Promise<KillTally> {
   const conductor = new Conductor(stage);
@@ -146,7 +153,7 @@ class Conductor {
   }
 
   async #killNow(): Promise<void> {
-    const { inAir, openBatches, ledger } = await this.#look();
+    const { inAir, openBatches, ledger } = await this.#meet();
     this.#stage.startRouter();
     const states = new Set(ledger.batches.map(({ state }) => state));
     for (const batch of ledger.batches) this.#met.add(keyOf(batch));
@@ -162,19 +169,42 @@ class Conductor {
     this.#stage.onKill(this.#tally);
   }
 
-  /** What is in flight at the very moment of the kill. */
-  async #look(): Promise<{ readonly inAir: number; readonly openBatches: number; readonly ledger: LedgerState }> {
-    const stage = this.#stage;
-    const stoppedMs = stage.nowMs();
-    stage.stopRouter();
+  async #meet(): Promise<Met> {
     try {
-      await stage.sleep(ARRIVAL_MS);
-      const inAir = await stage.callsInAir(ANSWERED_WITHIN_MS + (stage.nowMs() - stoppedMs));
-      return { inAir, openBatches: await stage.openBatches(), ledger: await stage.ledger() };
+      return await this.#stopUnsuspected();
     } finally {
-      await stage.killRouter();
+      await this.#stage.killRouter();
     }
   }
+
+  async #stopUnsuspected(): Promise<Met> {
+    const { nowMs, sleep, resumeRouter } = this.#stage;
+    const untilMs = nowMs() + SUSPICION_WAIT_MS;
+    for (;;) {
+      const met = await this.#stop();
+      if (!met.ledger.nearlySuspects || nowMs() >= untilMs) return met;
+      resumeRouter();
+      await sleep(LOOK_EVERY_MS);
+      await this.#until(CALLS_WAIT_MS, LOOK_EVERY_MS, () => this.#anyWork());
+    }
+  }
+
+  /** @returns what is in flight at the moment of the stop. */
+  async #stop(): Promise<Met> {
+    const { nowMs, sleep, stopRouter, callsInAir, openBatches, ledger } = this.#stage;
+    const stoppedMs = nowMs();
+    stopRouter();
+    await sleep(ARRIVAL_MS);
+    const inAir = await callsInAir(ANSWERED_WITHIN_MS + (nowMs() - stoppedMs));
+    return { inAir, openBatches: await openBatches(), ledger: await ledger() };
+  }
+}
+
+/** What a kill meets. */
+interface Met {
+  readonly inAir: number;
+  readonly openBatches: number;
+  readonly ledger: LedgerState;
 }
 
 function keyOf({ no, state }: { readonly no: number; readonly state: string }): string {

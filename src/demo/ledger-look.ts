@@ -13,6 +13,8 @@ export interface LedgerState {
   /** Records of the jobs topic that were taken in, over all partitions. */
   readonly recordsRead: number;
   readonly batches: readonly LiveBatch[];
+  /** Another death here would make the gateway take a record for one that ends its readers: two began at it, or it is marked. */
+  readonly nearlySuspects: boolean;
 }
 
 /** Looks into the gateway's database, to see what a kill meets. What a run came to is none of its business: that is the reader's. */
@@ -25,7 +27,16 @@ const TIMEOUT_MS = 5000;
 
 const LOOK = `SELECT (SELECT coalesce(max(session_no), 0) FROM routers) AS session,
   (SELECT coalesce(sum(next), 0) FROM inbox_position) AS "recordsRead",
-  (SELECT coalesce(json_agg(json_build_object('no', no, 'state', state)), '[]') FROM batches WHERE state NOT IN ('done', 'failed')) AS batches`;
+  (SELECT coalesce(json_agg(json_build_object('no', no, 'state', state)), '[]') FROM batches WHERE state NOT IN ('done', 'failed')) AS batches,
+  EXISTS (SELECT 1 FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
+    WHERE (t.next = p.next AND t.turns >= 2) OR t.marked >= p.next) AS "nearlySuspects"`;
+
+interface LookRow {
+  readonly session: string;
+  readonly recordsRead: string;
+  readonly batches: readonly LiveBatch[];
+  readonly nearlySuspects: boolean;
+}
 
 /** @throws Error when the database can't be reached; so does a look later on. */
 export async function openLedgerLook(databaseUrl: string): Promise<LedgerLook> {
@@ -39,12 +50,10 @@ export async function openLedgerLook(databaseUrl: string): Promise<LedgerLook> {
   await client.connect();
   return {
     now: async () => {
-      const { rows } = await client.query<{ session: string; recordsRead: string; batches: readonly LiveBatch[] }>(
-        LOOK,
-      );
+      const { rows } = await client.query<LookRow>(LOOK);
       const [row] = rows;
       if (row === undefined) throw new Error("expected a row from the ledger");
-      return { session: Number(row.session), recordsRead: Number(row.recordsRead), batches: row.batches };
+      return { ...row, session: Number(row.session), recordsRead: Number(row.recordsRead) };
     },
     close: () => client.end(),
   };

@@ -46,6 +46,11 @@ export class RouterProcess {
     this.#running().signal("SIGSTOP");
   }
 
+  /** SIGCONT: a paused one goes on. */
+  resume(): void {
+    this.#running().signal("SIGCONT");
+  }
+
   /** SIGKILL, also of a paused one; resolves once it has ended. */
   async kill(): Promise<void> {
     const child = this.#running();

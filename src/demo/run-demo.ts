@@ -399,6 +399,9 @@ async function killStage({
     stopRouter: () => {
       router.pause();
     },
+    resumeRouter: () => {
+      router.resume();
+    },
     killRouter: () => router.kill(),
     startRouter: () => {
       router.start();

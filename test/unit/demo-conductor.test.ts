@@ -12,10 +12,11 @@ interface Moment {
   readonly recordsRead: number;
   /** The state of batch number 1; null: there is none. */
   readonly batch: string | null;
+  readonly nearlySuspects: boolean;
 }
 
 /** A router that reads from the start, with nothing to do. */
-const IDLE: Moment = { openCalls: 0, openBatches: 0, session: 1, recordsRead: 0, batch: null };
+const IDLE: Moment = { openCalls: 0, openBatches: 0, session: 1, recordsRead: 0, batch: null, nearlySuspects: false };
 
 /**
  * A router and a provider on paper, with a clock that only `sleep` moves. Each look at `at` is told how many kills there were, and when the
@@ -38,8 +39,8 @@ function stageWith(at: (nowMs: number, kills: number, killedMs: number | null) =
     ...at(nowMs, kills, killedMs),
   });
   const ledger = (): LedgerState => {
-    const { session, recordsRead, batch } = moment();
-    return { session, recordsRead, batches: batch === null ? [] : [{ no: 1, state: batch }] };
+    const { session, recordsRead, batch, nearlySuspects } = moment();
+    return { session, recordsRead, nearlySuspects, batches: batch === null ? [] : [{ no: 1, state: batch }] };
   };
   const stage: KillStage = {
     nowMs: () => nowMs,
@@ -60,6 +61,9 @@ function stageWith(at: (nowMs: number, kills: number, killedMs: number | null) =
     ledger: () => Promise.resolve(ledger()),
     stopRouter: () => {
       say("stop");
+    },
+    resumeRouter: () => {
+      say("resume");
     },
     killRouter: () => {
       kills += 1;
@@ -133,6 +137,23 @@ describe("a kill at a router that reads", () => {
     const idle = stageWith(() => ({}));
     expect(await conductKills([ROUND], idle.stage)).toMatchObject({ killsWithWorkInFlight: 0, callsInAirAtKills: 0 });
     expect(killTimes(idle.log)).toEqual([8000]);
+  });
+
+  test("lets a router go on that began where two others had ended, until it has read further", async () => {
+    const { stage, log } = stageWith((nowMs) => ({ openCalls: 7, nearlySuspects: nowMs < 2100 }));
+    expect(await conductKills([ROUND], stage)).toMatchObject({ kills: 1, callsInAirAtKills: 7 });
+    // Stopped for 20 ms each time, and left alone for 25.
+    expect(log.filter((line) => /^(stop|resume|kill)/.test(line))).toEqual([
+      ...["stop 2000", "resume 2020", "stop 2045", "resume 2065", "stop 2090", "kill 2110"],
+    ]);
+  });
+
+  test("kills one that never reads further after a while", async () => {
+    const { stage, log } = stageWith(() => ({ openCalls: 7, nearlySuspects: true }));
+    expect(await conductKills([ROUND], stage)).toMatchObject({ kills: 1 });
+    const [killedMs] = log.flatMap((line) => (line.startsWith("kill ") ? [Number(line.slice("kill ".length))] : []));
+    expect(killedMs).toBeGreaterThanOrEqual(12_000);
+    expect(killedMs).toBeLessThan(12_100);
   });
 
   test("never leaves a stopped router behind when the count fails", async () => {
