@@ -4,6 +4,7 @@ import { BatchBench, HOUR_MS, POOL, promptOf, TO_BATCH, UNLIMITED, type WholeLed
 import { batchJoiningCases } from "./ledger-batch-joining-cases.js";
 import { batchLifeCases } from "./ledger-batch-life-cases.js";
 import { batchLineCases } from "./ledger-batch-line-cases.js";
+import { rescueCases } from "./ledger-rescue-cases.js";
 import { eventsIn, failureOf, LedgerBench, resultsIn, type OpenLedger } from "./ledger-bench.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -40,6 +41,7 @@ export function batchLedgerSuite(name: string, open: () => Promise<OpenWholeLedg
     batchLineCases(at);
     batchJoiningCases(at);
     batchLifeCases(at);
+    rescueCases(at);
   });
 }
 

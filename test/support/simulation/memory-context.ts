@@ -27,6 +27,10 @@ export interface LedgerRules {
   readonly replaysOnce: boolean;
   /** False: a line stays in its pool when a batch has taken it. */
   readonly bindsOnce: boolean;
+  /** False: an execution that was rescued is rescued again. */
+  readonly rescuedOnce: boolean;
+  /** What a second answer to an execution is booked as. */
+  readonly secondAnswer: "waste" | "charged";
   /** False: what was read of a line's outcome is taken for new each time. */
   readonly firstOutcomeStands: boolean;
   /** False: a batch that ends is told that no line of it is open. */
@@ -59,6 +63,8 @@ export const LEDGER_RULES: LedgerRules = {
   waitersOnOldSnapshot: false,
   replaysOnce: true,
   bindsOnce: true,
+  rescuedOnce: true,
+  secondAnswer: "waste",
   firstOutcomeStands: true,
   showsOpenLines: true,
   keepsIntents: true,
