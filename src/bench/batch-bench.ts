@@ -28,24 +28,29 @@ export async function batchBench(lines: number, note: (line: string) => void): P
   const place = await BenchPlace.open(note);
   let simulator: SimulatorProcess | null = null;
   try {
-    simulator = await startSimulator({
-      script: SIMULATOR,
-      billFile: join(place.folder, "bill.jsonl"),
-      pricingFile: PRICING,
-      latencyMs: 0,
-      jitterMs: 0,
-      seed: 1,
-      logFile: join(place.folder, "simulator.log"),
-      moreArgs: ["--batch-times", await place.file("batch-times.json", JSON.stringify(NO_TIME))],
-      onUnexpectedEnd: (error) => {
-        note(error.message);
-      },
-    });
+    simulator = await startBatchSimulator(place, note);
     return await measured(place, simulator, lines, note);
   } finally {
     await simulator?.stop();
     await place.close();
   }
+}
+
+/** A provider whose batches need no time but their work's. */
+export async function startBatchSimulator(place: BenchPlace, note: (line: string) => void): Promise<SimulatorProcess> {
+  return startSimulator({
+    script: SIMULATOR,
+    billFile: join(place.folder, "bill.jsonl"),
+    pricingFile: PRICING,
+    latencyMs: 0,
+    jitterMs: 0,
+    seed: 1,
+    logFile: join(place.folder, "simulator.log"),
+    moreArgs: ["--batch-times", await place.file("batch-times.json", JSON.stringify(NO_TIME))],
+    onUnexpectedEnd: (error) => {
+      note(error.message);
+    },
+  });
 }
 
 async function measured(

@@ -12,6 +12,7 @@ import { createOwnDatabase } from "../demo/own-database.js";
 
 const { Kafka: KafkaClient, logLevel } = kafkajs;
 const PARTITIONS = 12;
+const RECORDS_PER_SEND = 1000;
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 export interface Topics {
@@ -33,6 +34,9 @@ export interface RouterSetup {
     readonly batching: Readonly<Record<string, unknown>>;
   };
 }
+
+/** A job's request by its number; no two are alike. */
+export type PublishedBody = (number: number) => Readonly<Record<string, unknown>>;
 
 /** Real servers, topics and processes of one benchmark run; `close` ends all of it. */
 export class BenchPlace {
@@ -102,26 +106,13 @@ export class BenchPlace {
     return { port: (JSON.parse(line) as { port: number }).port, process: child }; // the edge: our own line
   }
 
-  /** Jobs that all differ, of about 0.4 KB. @param from number of the first, so that no two batches hold the same job. */
-  async publish(topic: string, from: number, count: number): Promise<void> {
-    for (let start = from; start < from + count; start += 1000) {
-      const messages = Array.from({ length: Math.min(1000, from + count - start) }, (_unused, index) => {
+  /** Jobs that all differ. @param from number of the first, so that no two batches hold the same job. @param bodyOf about 0.3 KB when left out. */
+  async publish(topic: string, from: number, count: number, bodyOf: PublishedBody = filmBody): Promise<void> {
+    for (let start = from; start < from + count; start += RECORDS_PER_SEND) {
+      const messages = Array.from({ length: Math.min(RECORDS_PER_SEND, from + count - start) }, (_unused, index) => {
         const number = start + index;
-        const body = {
-          model: "cheap",
-          messages: [
-            { role: "system", content: "You write short entries for a film catalogue. Answer in one sentence." },
-            {
-              role: "user",
-              content: `What is the style of the director of film number ${String(number)} in the list?`,
-            },
-          ],
-          temperature: 0,
-        };
-        return {
-          key: `film-${String(number)}`,
-          value: JSON.stringify({ jobId: `${topic}-${String(number)}`, tenant: "bench", body }),
-        };
+        const job = { jobId: `${topic}-${String(number)}`, tenant: "bench", body: bodyOf(number) };
+        return { key: `film-${String(number)}`, value: JSON.stringify(job) };
       });
       // Serial: batches of one producer, in order.
       await this.#producer.send({ topic, acks: -1, messages });
@@ -214,6 +205,15 @@ export class BenchPlace {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
+
+const filmBody: PublishedBody = (number) => ({
+  model: "cheap",
+  messages: [
+    { role: "system", content: "You write short entries for a film catalogue. Answer in one sentence." },
+    { role: "user", content: `What is the style of the director of film number ${String(number)} in the list?` },
+  ],
+  temperature: 0,
+});
 
 function routerConfig(setup: RouterSetup): unknown {
   const { topics } = setup;

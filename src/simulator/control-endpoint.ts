@@ -1,8 +1,8 @@
 /** The paths under /simulator/: the bill, what is in the air, latency and faults. For tests and operators, never for the gateway. */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { rowsWith, wantedRows } from "./engine/bill-filter.js";
 import type { BillFile } from "./engine/bill-file.js";
+import type { CallRequest, CallResponse } from "./engine/call-messages.js";
 import { integer, shape } from "./engine/field-checks.js";
 import type { EngineParts } from "./engine/operation.js";
 import { parseFaultRules } from "./engine/fault-rules.js";
@@ -97,7 +97,7 @@ export class ControlEndpoint {
     ]);
   }
 
-  handle(request: IncomingMessage, response: ServerResponse, path: string): void {
+  handle(request: CallRequest, response: CallResponse, path: string): void {
     const query = new URLSearchParams((request.url ?? "").slice(path.length + 1));
     if (request.method === "GET" && path === "/simulator/bill") {
       this.#sendBill(response, query);
@@ -138,7 +138,7 @@ export class ControlEndpoint {
     return { rules: this.#parts.faults.rules };
   }
 
-  #sendBill(response: ServerResponse, query: URLSearchParams): void {
+  #sendBill(response: CallResponse, query: URLSearchParams): void {
     let wanted: ReturnType<typeof wantedRows>;
     try {
       wanted = wantedRows(query);
@@ -163,7 +163,7 @@ function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function sendResult(response: ServerResponse, produce: () => unknown): void {
+function sendResult(response: CallResponse, produce: () => unknown): void {
   try {
     sendJson(response, 200, produce());
   } catch (error) {
@@ -171,7 +171,7 @@ function sendResult(response: ServerResponse, produce: () => unknown): void {
   }
 }
 
-function sendJson(response: ServerResponse, status: number, value: unknown): void {
+function sendJson(response: CallResponse, status: number, value: unknown): void {
   const body = JSON.stringify(value);
   response.writeHead(status, { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) });
   response.end(body);

@@ -7,7 +7,7 @@
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
-import type { Server } from "node:http";
+import type { Server as HttpServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,6 +18,7 @@ import { parseBatchTimes } from "./engine/batch-times.js";
 import type { BatchTimesOption } from "./engine/batch-times.js";
 import { BillFile } from "./engine/bill-file.js";
 import type { BillRow } from "./engine/bill-file.js";
+import { CallRequest, CallResponse, KEEP_ALIVE_MS } from "./engine/call-messages.js";
 import { ControlEndpoint, parseLatency, simulatorStats } from "./control-endpoint.js";
 import type { ControlParts, SimulatorStats } from "./control-endpoint.js";
 import { FaultBook, parseFaultRules } from "./engine/fault-rules.js";
@@ -103,8 +104,8 @@ const CLOSE_GRACE_MS = 1000;
 /** Connections that were opened and never used count as busy to node; with no call in the air nothing is lost by cutting them. */
 const CLOSE_CHECK_MS = 50;
 const CONTROL_PREFIX = "/simulator/";
-/** Longer than the idle time of common clients, so that it is the client who closes an idle connection. */
-const KEEP_ALIVE_MS = 75_000;
+
+type Server = HttpServer<typeof CallRequest, typeof CallResponse>;
 /** A day in less than a second; beyond, the simulated times between two calls say nothing any more. */
 const TIME_SCALE_MAX = 1_000_000;
 
@@ -193,7 +194,9 @@ function engineParts(
 
 function simulatorServer(parts: ControlParts): Server {
   const control = new ControlEndpoint(parts);
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
+  const messages = { IncomingMessage: CallRequest, ServerResponse: CallResponse };
+  const timeouts = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 };
+  const server = createServer({ ...messages, ...timeouts }, (request, response) => {
     const url = request.url ?? "/";
     const queryAt = url.indexOf("?");
     const path = queryAt < 0 ? url : url.slice(0, queryAt);

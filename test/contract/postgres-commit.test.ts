@@ -11,10 +11,9 @@ import {
   type Pools,
 } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
-import { freshDatabase, type FreshDatabase } from "../support/servers.js";
+import { migratedDatabase, type FreshDatabase } from "../support/servers.js";
 import { logInto } from "../support/work.js";
 import { LedgerBench } from "./ledger-bench.js";
 
@@ -27,8 +26,7 @@ let bench: LedgerBench;
 let other: pg.Client;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, { plan: false });
+  database = await migratedDatabase();
   pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: STATEMENT_TIMEOUT_MS },
     logInto([]),

@@ -1,6 +1,5 @@
 import { createPools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { loadLetter } from "../../src/adapters/postgres/operator/letter-rows.js";
 import { openOperatorSession } from "../../src/adapters/postgres/operator/operator-session.js";
 import { redeliverLetter } from "../../src/adapters/postgres/operator/redeliver-letter.js";
@@ -8,7 +7,7 @@ import { replayLetter } from "../../src/adapters/postgres/operator/replay-letter
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
-import { freshDatabase } from "../support/servers.js";
+import { migratedDatabase } from "../support/servers.js";
 import { batchLedgerSuite } from "./ledger-batch-cases.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
@@ -18,8 +17,7 @@ const LOG: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null } as const;
 
 const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }> => {
-  const database = await freshDatabase();
-  await migrate(database.url, { plan: false });
+  const database = await migratedDatabase();
   const pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     LOG,

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import type { OutboxGroup } from "../../src/ports/ledger.js";
-import { freshDatabase, type FreshDatabase } from "../support/servers.js";
+import { migratedDatabase, type FreshDatabase } from "../support/servers.js";
 import { logInto } from "../support/work.js";
 import { answerTo, costsIn, LedgerBench, resultsIn } from "./ledger-bench.js";
 import { finishStage } from "./ledger-dispatch-cases.js";
@@ -15,8 +14,7 @@ let pools: Pools;
 let bench: LedgerBench;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, { plan: false });
+  database = await migratedDatabase();
   pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     logInto([]),

@@ -6,7 +6,6 @@ import pg from "pg";
 import { buildAdmission, buildRenderSettings } from "../../src/app/build-domain.js";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { migrate } from "../../src/adapters/postgres/migrate.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { runCli } from "../../src/cli/run-cli.js";
 import type { Config } from "../../src/config/config.js";
@@ -19,7 +18,7 @@ import type { AdmittedJob } from "../../src/domain/job/job.js";
 import { createRenderer } from "../../src/domain/result/render.js";
 import { keptHeaders, renderRefused } from "../../src/domain/result/render-refused.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
-import { freshDatabase, type FreshDatabase, type FreshTopicNames } from "../support/servers.js";
+import { migratedDatabase, type FreshDatabase, type FreshTopicNames } from "../support/servers.js";
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -52,8 +51,7 @@ export class OperatorFixture {
     topics,
     providerUrl = "http://127.0.0.1:1",
   }: FixtureServers = {}): Promise<OperatorFixture> {
-    const database = await freshDatabase();
-    await migrate(database.url, { plan: false });
+    const database = await migratedDatabase();
     const folder = mkdtempSync(join(tmpdir(), "sluice-operator-"));
     writeFileSync(
       join(folder, "sluice.yaml"),

@@ -12,7 +12,7 @@ import { resultIn } from "./gateway-records.js";
 import { CLI, GatewayRouter } from "./gateway-router.js";
 import { GatewaySimulator } from "./gateway-simulator.js";
 import { GatewayTopics } from "./gateway-topics.js";
-import { freshTopicNames, servers } from "./servers.js";
+import { freshTopicNames, migratedDatabase, servers } from "./servers.js";
 
 export interface GatewayOptions {
   /** Says in logs and topic names which test it is. */
@@ -60,10 +60,11 @@ export class Gateway {
   /** Everything but a router: `startRouter` starts those. */
   static async open(options: GatewayOptions): Promise<Gateway> {
     const addresses = servers();
-    const database = await createOwnDatabase(
-      options.postgresUrl ?? addresses.databaseUrl,
-      `test_${randomBytes(6).toString("hex")}`,
-    );
+    const { postgresUrl } = options;
+    const database =
+      postgresUrl === undefined
+        ? await migratedDatabase()
+        : await createOwnDatabase(postgresUrl, `test_${randomBytes(6).toString("hex")}`);
     const folder = await mkdtemp(join(tmpdir(), `sluice-${options.name}-`));
     const names = freshTopicNames(options.name);
     const replyTopics = Object.entries(options.replyTopics ?? {});
@@ -90,9 +91,10 @@ export class Gateway {
       SCHEMA_REGISTRY_URL: options.registryUrl ?? addresses.registryUrl,
       OPENAI_API_KEY: "test-key",
     };
-    await GatewayRouter.command({ name: "migrate", configFile, env, logFile: join(folder, "migrate.log") }, [
-      "migrate",
-    ]);
+    if (postgresUrl !== undefined) {
+      const logFile = join(folder, "migrate.log");
+      await GatewayRouter.command({ name: "migrate", configFile, env, logFile }, ["migrate"]);
+    }
     const pool = new pg.Pool({ connectionString: database.url, max: 1 });
     pool.on("error", () => undefined); // tests kill the server
     const routersUrl = (await options.routersDatabaseUrl?.(database.url)) ?? database.url;

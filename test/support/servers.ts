@@ -5,17 +5,17 @@ import type { StackAddresses } from "../../src/stack/stack-types.js";
 /** The servers that the global setup of `jest.servers.config.mjs` started. @throws Error outside of such a run. */
 export function servers(): StackAddresses {
   return {
-    kafkaBrokers: addressIn("SLUICE_TEST_KAFKA_BROKERS"),
-    databaseUrl: addressIn("SLUICE_TEST_DATABASE_URL"),
-    registryUrl: addressIn("SLUICE_TEST_REGISTRY_URL"),
-    redisUrl: addressIn("SLUICE_TEST_REDIS_URL"),
+    kafkaBrokers: setting("SLUICE_TEST_KAFKA_BROKERS"),
+    databaseUrl: setting("SLUICE_TEST_DATABASE_URL"),
+    registryUrl: setting("SLUICE_TEST_REGISTRY_URL"),
+    redisUrl: setting("SLUICE_TEST_REDIS_URL"),
   };
 }
 
-function addressIn(variable: string): string {
-  const address = process.env[variable];
-  if (address === undefined) throw new Error(`${variable} is not set: run with --config jest.servers.config.mjs`);
-  return address;
+function setting(variable: string): string {
+  const value = process.env[variable];
+  if (value === undefined) throw new Error(`${variable} is not set: run with --config jest.servers.config.mjs`);
+  return value;
 }
 
 /** A database of one test's own. */
@@ -26,9 +26,18 @@ export interface FreshDatabase {
 }
 
 /** Creates an empty database with a name that no other test has. */
-export async function freshDatabase(): Promise<FreshDatabase> {
+export function freshDatabase(): Promise<FreshDatabase> {
+  return createdDatabase("");
+}
+
+/** The same with the ledger's tables in it, as `sluice migrate` makes them. */
+export function migratedDatabase(): Promise<FreshDatabase> {
+  return createdDatabase(` TEMPLATE ${setting("SLUICE_TEST_DATABASE_TEMPLATE")}`);
+}
+
+async function createdDatabase(from: string): Promise<FreshDatabase> {
   const name = `test_${suffix()}`;
-  await onServer(`CREATE DATABASE ${name}`);
+  await onServer(`CREATE DATABASE ${name}${from}`);
   const url = new URL(servers().databaseUrl);
   url.pathname = `/${name}`;
   return { url: url.href, drop: () => onServer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };

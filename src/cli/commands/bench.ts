@@ -4,6 +4,9 @@ import { wholeNumber } from "../option-values.js";
 
 const JOBS_MAX = 1_000_000;
 const BATCH_LINES_MAX = 50_000;
+/** A little more than one batch may hold, so that it must be split. */
+const LARGE_LINES = 50_100;
+const LARGE_LINES_MAX = 200_000;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
   const bench = program
@@ -43,6 +46,18 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       context.action(async ({ lines }: { readonly lines: number }) => {
         const { batchBench } = await import("../../bench/batch-bench.js");
         const figures = await batchBench(lines, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("large-batch")
+    .description("batches of full size, 200 MB in and 4 GB out: memory of the router (slow; 20 GB of disk)")
+    .option("--lines <number>", "lines, all different", wholeNumber(100, LARGE_LINES_MAX), LARGE_LINES)
+    .action(
+      context.action(async ({ lines }: { readonly lines: number }) => {
+        const { largeBatchBench } = await import("../../bench/large-batch-bench.js");
+        const figures = await largeBatchBench(lines, context.note);
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
         return EXIT.done;
       }),

@@ -1,11 +1,11 @@
 import { createReadStream } from "node:fs";
-import type { ServerResponse } from "node:http";
+import type { CallResponse } from "./call-messages.js";
 import type { Outcome, OutcomeBody } from "./faults.js";
 
 const TRICKLE_STEP_MS = 50;
 
 /** Sends the outcome's bytes in its manner. `idHeader` carries the id of the call, where there is one. */
-export function deliver(response: ServerResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
+export function deliver(response: CallResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
   const delivery = outcome.delivery;
   switch (delivery.kind) {
     case "whole":
@@ -27,13 +27,26 @@ export function deliver(response: ServerResponse, outcome: Outcome, idHeader: st
   }
 }
 
-/** On every call's way: a text that is ASCII goes out as such, without a second look at its characters. */
-function sendWhole(response: ServerResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
+/** On every call's way. */
+function sendWhole(response: CallResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
   const { body } = outcome;
   const bytes = lengthOf(body);
+  const isAscii = typeof body === "string" && bytes === body.length;
+  // The headers of what is billed are all the simulator's own.
+  if (isAscii && outcome.billed !== null && outcome.status === 200 && response.canEndAtOnce) {
+    response.endAtOnce(headLines(outcome, bytes, idHeader, requestId), body);
+    return;
+  }
   response.writeHead(outcome.status, headOf(outcome, bytes, idHeader, requestId));
   if (typeof body !== "string") pipeFile(response, body);
-  else response.end(body, bytes === body.length ? "latin1" : "utf8");
+  else response.end(body);
+}
+
+function headLines({ headers }: Outcome, bytes: number, idHeader: string | null, requestId: string): string {
+  let lines = idHeader === null ? "" : `${idHeader}: ${requestId}\r\n`;
+  lines += `content-length: ${String(bytes)}\r\n`;
+  for (let at = 0; at + 1 < headers.length; at += 2) lines += `${headers[at] ?? ""}: ${headers[at + 1] ?? ""}\r\n`;
+  return lines;
 }
 
 function lengthOf(body: OutcomeBody): number {
@@ -45,11 +58,11 @@ function headOf({ headers }: Outcome, bytes: number, idHeader: string | null, re
   return idHeader === null ? [...length, ...headers] : [idHeader, requestId, ...length, ...headers];
 }
 
-function writeHead(response: ServerResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
+function writeHead(response: CallResponse, outcome: Outcome, idHeader: string | null, requestId: string): void {
   response.writeHead(outcome.status, headOf(outcome, lengthOf(outcome.body), idHeader, requestId));
 }
 
-function pipeFile(response: ServerResponse, file: { readonly path: string; readonly bytes: number }): void {
+function pipeFile(response: CallResponse, file: { readonly path: string; readonly bytes: number }): void {
   if (file.bytes === 0) {
     response.end();
     return;
@@ -60,7 +73,7 @@ function pipeFile(response: ServerResponse, file: { readonly path: string; reado
   stream.pipe(response);
 }
 
-function sendHalf(response: ServerResponse, body: OutcomeBody): void {
+function sendHalf(response: CallResponse, body: OutcomeBody): void {
   const bytes = Math.floor(lengthOf(body) / 2);
   if (typeof body === "string") {
     response.write(Buffer.from(body).subarray(0, bytes), () => response.destroy());
@@ -74,7 +87,7 @@ function sendHalf(response: ServerResponse, body: OutcomeBody): void {
 }
 
 /** Steps of one size at one pace; a file is read step by step. */
-function trickle(response: ServerResponse, body: OutcomeBody, bytesPerS: number): void {
+function trickle(response: CallResponse, body: OutcomeBody, bytesPerS: number): void {
   const stepMs = Math.max(TRICKLE_STEP_MS, 1000 / bytesPerS);
   const stepBytes = Math.max(1, Math.round((bytesPerS * stepMs) / 1000));
   const steps = stepsOf(body, stepBytes);

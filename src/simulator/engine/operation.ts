@@ -1,6 +1,7 @@
 /** Every call that is not a direct one: files, batches, token counts. One `Operation` a method and path. */
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import type { BatchEngine } from "./batch-engine.js";
+import type { CallRequest } from "./call-messages.js";
 import type { FileStore } from "./file-store.js";
 import type { Limits } from "./limits.js";
 import type { PriceTable } from "./price-table.js";
@@ -19,7 +20,7 @@ export type OperationCall = {
   /** Parsed JSON when the operation's body is "json" (undefined when the call has none and may), else undefined. */
   readonly body: unknown;
   /** Unread when the operation's body is "stream". */
-  readonly request: IncomingMessage;
+  readonly request: CallRequest;
 };
 
 export type OperationAnswer =

@@ -3,10 +3,10 @@
  * Direct calls are the hot way and run without a promise; files and batches (operations) may take their time.
  */
 import { randomBytes } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Accounts } from "./accounts.js";
 import type { BillFile, BillRow } from "./bill-file.js";
 import { billedNanoUsd } from "./bill-price.js";
+import type { CallRequest, CallResponse } from "./call-messages.js";
 import { digestNumber, digestOf } from "./chat-answer.js";
 import { deliver } from "./deliver.js";
 import type { DirectAnswer, DirectCall, DirectOperation } from "./direct-operation.js";
@@ -39,8 +39,8 @@ export type ProviderEndpointParts = {
 /** One request with what is needed to answer it. */
 type Exchange = {
   readonly provider: ProviderApi;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: CallRequest;
+  readonly response: CallResponse;
   readonly open: OpenCall;
   readonly requestId: string;
   readonly path: string;
@@ -73,7 +73,7 @@ export class ProviderEndpoint {
   }
 
   /** @param path the request's path without its query. */
-  handle(request: IncomingMessage, response: ServerResponse, path: string): void {
+  handle(request: CallRequest, response: CallResponse, path: string): void {
     const found = this.#router.find(request.method ?? "", path);
     const provider =
       found.kind === "route"
@@ -100,14 +100,14 @@ export class ProviderEndpoint {
   }
 
   /** Whose a call to an unknown path is. */
-  #claimant(path: string, request: IncomingMessage): ProviderApi {
+  #claimant(path: string, request: CallRequest): ProviderApi {
     const { providers } = this.#parts;
     const provider = providers.find((one) => one.claims(path, request.headers)) ?? providers[0];
     if (provider === undefined) throw new Error("expected the simulator to play at least one provider");
     return provider;
   }
 
-  #begin(request: IncomingMessage, response: ServerResponse): OpenCall {
+  #begin(request: CallRequest, response: CallResponse): OpenCall {
     const attempt = request.headers["x-client-request-id"];
     const traffic = this.#parts.traffic;
     const open = traffic.begin(typeof attempt === "string" && attempt !== "" ? attempt : null);
@@ -333,7 +333,7 @@ function tooLong(provider: ProviderApi): Refusal {
   return provider.refusalFor(413, `The body is longer than ${String(BODY_BYTES_MAX)} bytes.`);
 }
 
-function otherMethod(provider: ProviderApi, request: IncomingMessage, methods: readonly string[]): Refusal {
+function otherMethod(provider: ProviderApi, request: CallRequest, methods: readonly string[]): Refusal {
   const refusal = provider.refusalFor(
     405,
     `${String(request.method)} is not allowed here; use ${methods.join(" or ")}.`,

@@ -1,32 +1,30 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
+import type { CallRequest } from "./call-messages.js";
 
 const JSON_TYPE = "application/json";
 export const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Reads a request's body, and hands over null when it is longer than allowed. Calls back at most once, never after an abort. */
-export function readBody(request: IncomingMessage, done: (body: Buffer | null) => void): void {
+export function readBody(request: CallRequest, done: (body: Buffer | null) => void): void {
   if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES_MAX) {
     done(null);
     return;
   }
-  const chunks: Buffer[] = [];
+  const pieces: Buffer[] = [];
   let bytes = 0;
-  const onData = (chunk: Buffer): void => {
-    chunks.push(chunk);
-    bytes += chunk.length;
+  request.takeBody((piece) => {
+    if (piece === null) {
+      const first = pieces[0];
+      done(pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces, bytes));
+      return;
+    }
+    pieces.push(piece);
+    bytes += piece.length;
     if (bytes <= BODY_BYTES_MAX) return;
-    request.off("data", onData);
-    request.off("end", onEnd);
-    request.resume();
+    request.dropRest();
     done(null);
-  };
-  const onEnd = (): void => {
-    const first = chunks[0];
-    done(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
-  };
-  request.on("data", onData);
-  request.on("end", onEnd);
+  });
 }
 
 /** What a JSON body says, or in words why it is none. */

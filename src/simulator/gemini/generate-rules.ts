@@ -112,7 +112,7 @@ const turnsRule: Rule = ({ request }) => {
   const contents = objectsAt(request, "contents");
   for (const [index, content] of contents.entries()) {
     const answered = countOf(content, "functionResponse");
-    const called = countOf(contents[index - 1], "functionCall");
+    const called = index === 0 ? 0 : countOf(contents[index - 1], "functionCall");
     if (answered > 0 && called === 0)
       return invalidArgument("Please ensure that function response turn comes immediately after a function call turn.");
     if (called > 0 && answered !== called) {
