@@ -11,6 +11,7 @@ import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
 import { LinePlanner } from "../../pipeline/batch/line-planner.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
+import { CallTimes } from "../../pipeline/dispatch/call-times.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
@@ -53,6 +54,7 @@ export class Stages {
   readonly #planRoutes: PlanRoutes;
   readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
   readonly #lines: LinePlanner;
+  readonly #callTimes: CallTimes;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
@@ -73,6 +75,7 @@ export class Stages {
       groupSizeMax: settings.groups.sizeMax,
       endSession,
     });
+    this.#callTimes = new CallTimes(settings.rescue.callPriorMs);
     this.caller = this.#wireCaller();
     this.outlook = this.#wireOutlook();
     this.batch = this.#wireBatch();
@@ -138,6 +141,9 @@ export class Stages {
       finished: (call) => {
         this.finish.add(call);
       },
+      answered: (route, ms) => {
+        this.#callTimes.answered(route, ms, ports.clock.nowMs());
+      },
       notSent: (work) => {
         this.giveBack.add(work);
       },
@@ -198,9 +204,11 @@ export class Stages {
   }
 
   #wireDispatch(): DispatchStage {
-    const { delivery } = this.#parts.settings;
+    const { delivery, rescue } = this.#parts.settings;
     return new DispatchStage({
       ...this.#common(),
+      rescue,
+      callTimes: this.#callTimes,
       claimSizeMax: delivery.claimSizeMax,
       idlePollMs: delivery.idlePollMs,
       planRoutes: this.#planRoutes,

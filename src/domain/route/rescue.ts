@@ -1,8 +1,10 @@
+import { batchId } from "../batch/batch.js";
 import type { WaitingExecution } from "../execution/execution.js";
 import type { EpochMs } from "../ids.js";
 import { withMargin } from "./choose-mode.js";
 import { routeMaxCostNanoUsd } from "./plan-routes.js";
 import type { RequestFacts } from "./request-facts.js";
+import type { RouteDecision } from "./route-decision.js";
 import type { Route, RoutePlan } from "./route.js";
 
 /**
@@ -75,4 +77,28 @@ export function chooseRescue(
     return isRescueDue(times) ? { route, index, maxNanoUsd } : null;
   }
   return null;
+}
+
+/** Why the call was made, for whoever gets its answer. */
+export function rescueDecision(
+  { line, nearestDeadlineMs }: Pick<WaitingExecution, "line" | "nearestDeadlineMs">,
+  { route, maxNanoUsd }: RescueCall,
+  nowMs: EpochMs,
+): RouteDecision {
+  const where = line === undefined ? "a batch" : batchId(line.batchNo);
+  return {
+    mode: "direct",
+    account: route.account,
+    model: route.model,
+    because: `a rescue: its line is still out in ${where}, and only a call of its own is counted on before the deadline`,
+    numbers: {
+      leftMs: nearestDeadlineMs - nowMs,
+      turnaroundP95Ms: null,
+      fillMs: null,
+      directMaxNanoUsd: maxNanoUsd.toString(),
+      batchMaxNanoUsd: null,
+      tokens: null,
+      headroomTokens: null,
+    },
+  };
 }
