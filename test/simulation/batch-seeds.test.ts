@@ -34,7 +34,7 @@ const AT_LEAST: BatchFaults = {
   linesFailed: 0.5,
   rescued: 0.1,
   rescuesServed: 0.05,
-  rescuesWasted: 0.05,
+  rescuesWasted: 0.01,
   rescuesFailed: 0.02,
   rescuesInDoubt: 0.02,
 };
