@@ -152,6 +152,8 @@ CREATE TABLE attempts (
   state text NOT NULL CHECK (state IN ('sending', 'batched', 'in_doubt', 'settled', 'answered', 'failed', 'not_sent')),
   -- The batch that it is a line of; null: a call of its own.
   batch_no bigint,
+  -- The line of a batch beside which it is made, to rescue a deadline; null: no rescue, or one that was never sent.
+  supersedes bigint,
   account text NOT NULL,
   provider text NOT NULL,
   model text NOT NULL,
@@ -171,6 +173,8 @@ CREATE TABLE attempts (
 ) PARTITION BY RANGE (day);
 
 CREATE INDEX attempts_batch ON attempts (batch_no, no) WHERE batch_no IS NOT NULL;
+-- An execution is rescued once.
+CREATE UNIQUE INDEX attempts_rescue ON attempts (execution_no, day) WHERE supersedes IS NOT NULL;
 
 -- What waits: taken by deleting the row. `expires_ms` is the nearest deadline of a waiting job, `bytes` the length of the request as
 -- stored: back-pressure adds it up every second, and asks no other table for it.

@@ -62,7 +62,7 @@ export function buildReuse({ dedupe, cache }: Config): ReuseSettings {
 
 /**
  * Changes with whatever decides about routes, so that jobs of two revisions never share a call. Secrets are no part of it, nor are
- * batches: they decide when a request is sent and at which price, never what is sent to whom, so an answer fits jobs from before and
+ * batches and rescues: they decide when a request is sent and at which price, never what is sent to whom, so an answer fits jobs from before and
  * after they were switched on.
  */
 function routesRevision(config: Config): string {
@@ -70,10 +70,10 @@ function routesRevision(config: Config): string {
     const { kind, baseUrl, maxOutputTokensDefault } = account;
     return { name, kind, baseUrl, maxOutputTokensDefault };
   });
-  return createHash("sha256")
-    .update(JSON.stringify({ accounts, models: config.models }))
-    .digest("hex")
-    .slice(0, 12);
+  const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates }]) => {
+    return { name, maxOutputTokensDefault, candidates };
+  });
+  return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }
 
 export function buildLedgerSettings({ limits, storage, budgets }: Config): LedgerSettings {

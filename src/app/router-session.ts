@@ -133,6 +133,7 @@ function settingsOf(config: Config): SessionSettings {
       }),
     ),
     batching: config.batching,
+    rescue: rescueSettings(config),
     delivery,
     groups: limits.groups,
     pending: limits.pending,
@@ -142,6 +143,14 @@ function settingsOf(config: Config): SessionSettings {
     shutdownGraceMs: config.shutdown.graceMs,
     jobsTopics: topics.jobs.map(({ name }) => name),
   };
+}
+
+function rescueSettings({ models, batching }: Config): SessionSettings["rescue"] {
+  const allowed = Object.entries(models).flatMap(([name, { rescueMaxNanoUsd }]) =>
+    rescueMaxNanoUsd === null ? [] : [[name, rescueMaxNanoUsd] as const],
+  );
+  const { rescueLookMs: lookEveryMs, callPriorMs } = batching;
+  return { maxNanoUsd: new Map(allowed), lookEveryMs, callPriorMs };
 }
 
 function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountSettings | null {

@@ -45,7 +45,11 @@ export function buildConfig(parsed: Parsed): Config {
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
     tenants: byName(parsed.tenants, (tenant) => tenant),
     providers: byName(parsed.providers, (account) => buildAccount(account, parsed.batching.flushAfterMs)),
-    models: byName(parsed.models, (model) => model),
+    models: byName(parsed.models, ({ maxOutputTokensDefault, candidates, rescue, rescueMaxUsd }) => ({
+      maxOutputTokensDefault,
+      rescueMaxNanoUsd: rescue === "never" ? null : nanoUsd(rescueMaxUsd),
+      candidates,
+    })),
     budgets: parsed.budgets.map(({ tenant, limitUsd, window }) => ({
       tenant,
       limitNanoUsd: nanoUsd(limitUsd),

@@ -157,6 +157,8 @@ export interface AccountBatchConfig {
 
 export interface ModelConfig {
   readonly maxOutputTokensDefault: number;
+  /** Most that a call beside a line of a batch may cost whose deadline is near; null: none is made. */
+  readonly rescueMaxNanoUsd: bigint | null;
   /** In the order they are tried; each names an account of `providers`. */
   readonly candidates: readonly { readonly provider: string; readonly model: string }[];
 }

@@ -214,6 +214,13 @@ export const MODELS = named(
       default: 1024,
       why: "Output cap sent when the job sets none; bounds what one call can cost.",
     }),
+    rescue: word(
+      ["never", "whenDue"],
+      "whenDue: a line that is still out in a batch when a job's deadline is so near that only a call of its own is counted on gets that call too, once. The first answer serves; both are paid.",
+    ).default("never"),
+    rescueMaxUsd: usd(
+      "With rescue: no such call that may cost more. Five cents is above most single answers, as with calls in doubt.",
+    ).default("0.05"),
     candidates: z
       .array(
         section({

@@ -42,6 +42,18 @@ export const BATCHING = optionalSection(
       default: 500,
       why: "Most ended batches that are looked at for it, the newest; enough for a steady 95th percentile of some models.",
     }),
+    rescueLookMs: integer({
+      min: 10,
+      max: MINUTE_MS,
+      default: 5 * SECOND_MS,
+      why: "Between two looks for lines whose deadlines only a call can make, where a model allows a rescue; they are rescued so much earlier. Batches with a deadline near are read in whole.",
+    }),
+    callPriorMs: integer({
+      min: 1,
+      max: HOUR_MS,
+      default: 30 * SECOND_MS,
+      why: "In this time 95 of 100 calls are believed to be answered until some have been; a rescue leaves so much before the deadline, and a minute. Long answers of large models take about as long.",
+    }),
     lookEveryMs: integer({
       min: 10,
       max: MINUTE_MS,

@@ -145,6 +145,19 @@ export interface ClaimRequest {
   readonly limit: number;
 }
 
+/** Which lines of batches may need a rescue. */
+export interface RescueLook {
+  readonly session: SessionNo;
+  readonly nowMs: EpochMs;
+  readonly limit: number;
+  /** Names of models, as jobs say them. */
+  readonly models: readonly string[];
+  /** A job whose deadline is no later waits for each. */
+  readonly deadlineMs: EpochMs;
+  /** Attempts up to this number are passed by. */
+  readonly after: number;
+}
+
 /** What to do with a claimed execution. */
 export type ClaimVerdict =
   | { readonly kind: "start"; readonly intent: AttemptIntent; readonly decision?: RouteDecision }
@@ -155,7 +168,9 @@ export type ClaimVerdict =
       readonly decision: RouteDecision;
     }
   | { readonly kind: "fail"; readonly failure: Failure }
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason };
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason }
+  /** It goes on with its line, which is out. */
+  | { readonly kind: "line" };
 
 export interface StartedExecution {
   readonly execution: WaitingExecution;
@@ -214,6 +229,16 @@ export interface Ledger {
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
   claim(
     request: ClaimRequest,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome>;
+  /**
+   * Claims executions whose lines are out in batches that providers have, for a call beside the line: not one that had a rescue, or for
+   * which no job waits. `start` needs an intent that supersedes the line, `line` changes nothing; no other verdict is taken. The line keeps
+   * its state, and its outcome is recorded when it comes: the first answer serves, the other is waste.
+   */
+  rescue(
+    look: RescueLook,
     decide: (waiting: WaitingExecution) => ClaimVerdict,
     render: Renderer,
   ): Promise<ClaimOutcome>;

@@ -33,6 +33,7 @@ export interface CounterLabels {
   readonly sluice_batches_total: { readonly account: string; readonly became: BatchBecame };
   readonly sluice_batch_lines_total: { readonly account: string; readonly outcome: string };
   readonly sluice_batch_quarantined_total: { readonly account: string; readonly because: QuarantineReason };
+  readonly sluice_rescues_total: { readonly account: string };
   readonly sluice_relay_failures_total: { readonly topic: string };
 }
 

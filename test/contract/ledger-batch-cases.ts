@@ -5,6 +5,7 @@ import { batchJoiningCases } from "./ledger-batch-joining-cases.js";
 import { batchLifeCases } from "./ledger-batch-life-cases.js";
 import { batchLineCases } from "./ledger-batch-line-cases.js";
 import { groupCases } from "./ledger-group-cases.js";
+import { rescueCases } from "./ledger-rescue-cases.js";
 import { eventsIn, failureOf, LedgerBench, resultsIn, type OpenLedger } from "./ledger-bench.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -42,6 +43,7 @@ export function batchLedgerSuite(name: string, open: () => Promise<OpenWholeLedg
     batchJoiningCases(at);
     batchLifeCases(at);
     groupCases(at);
+    rescueCases(at);
   });
 }
 

@@ -32,6 +32,11 @@ const AT_LEAST: BatchFaults = {
   linesReturned: 0.5,
   linesAnswered: 3,
   linesFailed: 0.5,
+  rescued: 0.1,
+  rescuesServed: 0.05,
+  rescuesWasted: 0.01,
+  rescuesFailed: 0.02,
+  rescuesInDoubt: 0.02,
 };
 /** A bound for a run that hangs. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 4000);

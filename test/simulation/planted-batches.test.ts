@@ -76,6 +76,14 @@ const PLANTED: Readonly<
     caughtBy: "adopts_its_own",
     near: 10,
   },
+  "a line whose rescue failed is rescued again": {
+    bug: { rules: { rescuedOnce: false } },
+    caughtBy: "rescued_once",
+  },
+  "the second of two answers counts as a cost like the first": {
+    bug: { rules: { secondAnswer: "charged" } },
+    caughtBy: "second_answer_is_waste",
+  },
   "what a provider keeps is not deleted": {
     bug: changed(() => ({ erase: () => Promise.resolve({ kind: "erased" }) })),
     caughtBy: "files_are_deleted",

@@ -66,6 +66,7 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
       noted.push(no);
       return state.noted;
     },
+    answered: () => undefined,
     finished: (call) => finished.push(call),
     notSent: (work) => notSent.push(work.intent.no),
   };

@@ -11,6 +11,7 @@ import type { LinePlan, ServiceWish } from "../../src/pipeline/batch/line-planne
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
 import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto, POLICY, workOf } from "../support/work.js";
+import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
 const DECISION: RouteDecision = {
@@ -91,7 +92,8 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan) {
     return Promise.resolve({ ...outcome, taken: 1, started });
   };
   const stage = new DispatchStage({
-    ledger: { claim, setAside: () => Promise.resolve(null) },
+    ledger: { ...NO_RESCUE, claim, setAside: () => Promise.resolve(null) },
+    ...NO_RESCUES,
     session: sessionNo(1),
     render: RENDER,
     planRoutes: PLAN_ROUTES,

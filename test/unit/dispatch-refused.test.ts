@@ -43,6 +43,7 @@ test("an execution whose jobs can't be ended is put off for a minute; the others
         claims.push(`${request.pick} ${String(request.limit)}`);
         return ledger.claim(request, decide, given);
       },
+      rescue: (look, decide, given) => ledger.rescue(look, decide, given),
       setAside: (request, untilMs) => ledger.setAside(request, untilMs),
     },
     render,

@@ -8,6 +8,7 @@ import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
 import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto, POLICY, workOf } from "../support/work.js";
+import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
 const RETRY_MAX_NANO_USD = 2_000_000n;
@@ -46,7 +47,8 @@ async function verdictOn(
     return Promise.resolve({ fenced: false, taken: 0, started: [], ended: [], outbox: [] });
   };
   const stage = new DispatchStage({
-    ledger: { claim, setAside: () => Promise.resolve(null) },
+    ledger: { ...NO_RESCUE, claim, setAside: () => Promise.resolve(null) },
+    ...NO_RESCUES,
     session: sessionNo(1),
     render: RENDER,
     planRoutes: PLAN_ROUTES,

@@ -104,6 +104,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["account", "because"],
     help: "Results of batches that were not used: of an id that nobody sent, given twice, or not to be read.",
   },
+  sluice_rescues_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Calls made beside lines of batches whose deadlines were near; each pays for its job a second time if the line answers too.",
+  },
   sluice_relay_failures_total: {
     kind: "counter",
     labels: ["topic"],

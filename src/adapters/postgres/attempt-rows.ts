@@ -16,8 +16,8 @@ export function insertAttempts(
   send(
     client,
     "attempts-insert",
-    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms)
-     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[])`,
+    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms, supersedes)
+     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[], $12::int8[])`,
     [
       day,
       session,
@@ -30,6 +30,7 @@ export function insertAttempts(
       int4Array(intents.map(({ intent }) => intent.routeIndex)),
       int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
       int8Array(intents.map(({ intent }) => intent.startedAtMs)),
+      int8Array(intents.map(({ intent }) => intent.supersedes ?? null)),
     ],
   );
 }

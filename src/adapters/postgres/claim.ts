@@ -7,7 +7,7 @@ import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.j
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
-import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
+import type { ClaimOutcome, ClaimRequest, ClaimVerdict, RescueLook, StartedExecution } from "../../ports/ledger.js";
 import { waitForBudget } from "../../domain/budget/budget.js";
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
@@ -19,6 +19,15 @@ import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
+import {
+  leaveToLines,
+  LINE_COLUMNS,
+  LINES_OUT,
+  readLineOut,
+  rescueEvents,
+  takeLines,
+  type LeftToLine,
+} from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
 import { fromStored } from "./stored-body.js";
 import { waiterDays } from "./waiters.js";
@@ -35,10 +44,42 @@ export async function claim(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
+  return claimFrom(context, request, { of: "rows", take: (client) => takeRows(client, request) }, decide, render);
+}
+
+/** The same of executions that are lines of batches. They have no row, and what is not started stays as it is. */
+export async function rescue(
+  context: LedgerContext,
+  look: RescueLook,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  const take = async (client: pg.PoolClient): Promise<TakenRow[]> => {
+    const keys = await takeLines(client, context, look);
+    return keys.map((key) => ({ ...key, runAtMs: look.nowMs, waitsFor: "batch_fill", bytes: 0 }));
+  };
+  return claimFrom(context, look, { of: "lines", take }, decide, render);
+}
+
+/** Where the executions of a claim come from. */
+interface Source {
+  readonly of: keyof typeof LINES_OUT;
+  readonly take: (client: pg.PoolClient) => Promise<TakenRow[]>;
+}
+
+type Claiming = Pick<ClaimRequest, "session" | "nowMs" | "limit">;
+
+async function claimFrom(
+  context: LedgerContext,
+  request: Claiming,
+  source: Source,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
   await context.numbers.reserve(request.limit * 3 + 64);
   return transaction(
     context.pools.durable,
-    (client) => claimInTransaction(client, context, request, decide, render),
+    (client) => claimInTransaction(client, context, request, source, decide, render),
     (outcome) => knownClaim(context, outcome),
   );
 }
@@ -57,7 +98,8 @@ async function knownClaim(context: LedgerContext, outcome: ClaimOutcome): Promis
 async function claimInTransaction(
   client: pg.PoolClient,
   context: LedgerContext,
-  request: ClaimRequest,
+  request: Claiming,
+  source: Source,
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
@@ -68,15 +110,16 @@ async function claimInTransaction(
     [request.session],
   );
   if (fence.length === 0) return { ...NOTHING, fenced: true };
-  const keys = await takeRows(client, request);
+  const keys = await source.take(client);
   if (keys.length === 0) return NOTHING;
   const expired = await expireJobs(client, context, keys, request.nowMs);
-  const waiting = await loadWaiting(client, context, keys);
+  const waiting = await loadWaiting(client, context, keys, source.of);
   const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
   const plan = sortVerdicts(context, request.nowMs, waiting, within);
   const outgoing: Outgoing[] = [];
   const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
   poolExecutions(client, plan.pooled);
+  leaveToLines(client, plan.left);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
   outgoing.push(
@@ -87,6 +130,7 @@ async function claimInTransaction(
   // From here on only rows of our own: the money of what starts is locked, and budgets come last.
   const { started, refused } = await reserveStarts(client, context, plan.started);
   startExecutions(client, request, started);
+  outgoing.push(...rescueEvents(context, render, started, request.nowMs));
   putOff(client, refused, request.nowMs);
   insertReady(client, [...plan.waits, ...refused.map((item) => waitRow(item, waitForBudget(request.nowMs)))]);
   const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
@@ -138,6 +182,9 @@ async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<T
     .sort((a, b) => a.no - b.no);
 }
 
+/** Those of `LINE_COLUMNS`, and when the batch is expected. */
+const LINE_COLUMN_COUNT = 6;
+
 interface LoadedExecution {
   readonly execution: WaitingExecution;
   readonly attempts: number;
@@ -150,18 +197,20 @@ async function loadWaiting(
   client: pg.PoolClient,
   context: LedgerContext,
   keys: readonly TakenRow[],
+  of: Source["of"],
 ): Promise<LoadedExecution[]> {
+  const lines = LINES_OUT[of];
   const rows = await run(
     client,
-    "executions-load-waiting",
+    `executions-load-waiting-${of}`,
     `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
-       w.latest, w.nearest, w.priority, ${INTENT_COLUMNS}
+       w.latest, w.nearest, w.priority, ${LINE_COLUMNS}, ${lines.expected}, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
      JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
                    WHERE j.execution_no = k.no AND j.day BETWEEN $3 AND $4 AND j.state = 'active') w ON w.latest IS NOT NULL
-     LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day
-     WHERE e.state IN ('ready', 'in_doubt') ORDER BY e.no + 0`,
+     LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day ${lines.join}
+     WHERE ${lines.where} ORDER BY e.no + 0`,
     [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day)), ...waiterDays(context, keys)],
   );
   const taken = new Map(keys.map((key) => [key.no, key]));
@@ -188,12 +237,14 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     mode,
     ...rest
   ] = row;
-  const [latest, nearest, priority, ...attempt] = rest;
+  const [latest, nearest, priority, ...others] = rest;
+  const [lineColumns, attempt] = [others.slice(0, LINE_COLUMN_COUNT), others.slice(LINE_COLUMN_COUNT)];
+  const line = readLineOut(lineColumns);
   return {
     execution: {
       key: { no: Number(no), day: Number(day) },
       tenant: context.tenants.nameOf(Number(tenantNo)),
-      state: state === "in_doubt" ? "in_doubt" : "ready",
+      state: state as WaitingExecution["state"], // the condition lets no other through
       format: format as RequestFormat, // written from an AdmittedJob
       policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
       bodyText: fromStored(request ?? "\\x", gzip === "t"),
@@ -206,6 +257,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
       nearestDeadlineMs: Number(nearest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
       mode: mode as JobMode, // written from an AdmittedJob
+      ...(line === null ? {} : { line }),
     },
     attempts: Number(attempts),
     priority: Number(priority),
@@ -224,6 +276,7 @@ interface Plan {
   readonly settled: Settled[];
   readonly waits: ReadyRow[];
   readonly pooled: Pooled[];
+  readonly left: LeftToLine[];
 }
 
 /** An execution that waits for a batch from now on. */
@@ -240,12 +293,16 @@ function sortVerdicts(
   waiting: readonly LoadedExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [] };
+  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [], left: [] };
   for (const loaded of waiting) {
     const { execution, priority, bytes } = loaded;
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
       plan.waits.push(waitRow(loaded, verdict));
+      continue;
+    }
+    if (verdict.kind === "line") {
+      plan.left.push(...leftOf(execution));
       continue;
     }
     if (execution.doubtful !== null)
@@ -270,7 +327,7 @@ function tookNoMoney(failed: Plan["failed"]): readonly string[] {
   return failed.flatMap(({ execution: { tenant, waitedFor } }) => (waitedFor === "budget" ? [tenant] : []));
 }
 
-/** Which of them have the money for their calls. */
+/** Which of them have the money for their calls. `refused` have to wait for it; a line without a rescue waits for nothing. */
 async function reserveStarts(
   client: pg.PoolClient,
   context: LedgerContext,
@@ -287,7 +344,7 @@ async function reserveStarts(
   if (refused.size === 0) return { started: starts, refused: [] };
   return {
     started: starts.filter(({ intent }) => !refused.has(intent.no)),
-    refused: starts.filter(({ intent }) => refused.has(intent.no)),
+    refused: starts.filter(({ execution: { line }, intent }) => refused.has(intent.no) && line === undefined),
   };
 }
 
@@ -308,8 +365,19 @@ function putOff(client: pg.PoolClient, refused: readonly Started[], nowMs: numbe
   );
 }
 
-function decisionOf({ decision }: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
-  return decision === undefined ? {} : { decision };
+/** What never left its line needs nothing. A doubt has to be settled first, and is not while the line is out. */
+function leftOf({ key, state, line, nearestDeadlineMs }: WaitingExecution): readonly LeftToLine[] {
+  if (line === undefined || state === "in_doubt")
+    throw new Error("InvariantError: an execution was left to a line that can't take it");
+  return state === "ready" ? [{ key, line, nearestDeadlineMs }] : [];
+}
+
+/** Why a line is rescued belongs to the call's answer: the line has its own reason to be one. */
+function decisionOf({
+  decision,
+  intent,
+}: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
+  return decision === undefined || intent.supersedes !== undefined ? {} : { decision };
 }
 
 function pooledOf(
@@ -384,7 +452,7 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
     : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
-function startExecutions(client: pg.PoolClient, request: ClaimRequest, started: readonly Started[]): void {
+function startExecutions(client: pg.PoolClient, request: Claiming, started: readonly Started[]): void {
   if (started.length === 0) return;
   send(
     client,

@@ -4,6 +4,7 @@ import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
+import { besideLines, rememberLines } from "./beside-line.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { endAnswered, endWaiters } from "./end-waiters.js";
@@ -67,7 +68,7 @@ export async function finishInTransaction(
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
   const answered = calls.filter((call) => call.verdict.kind === "succeed").map((call) => call.execution);
   // Out together: the later statements find by themselves what the first one changed.
-  const [recorded, rows, repeats] = await Promise.all([
+  const [outcomes, rows, repeats] = await Promise.all([
     recordOutcomes(client, context, { session: group.session, nowMs: group.nowMs, day: dayOf(calls), calls }),
     endAnswered(client, context, group.nowMs, answered),
     takeRepeats(
@@ -75,11 +76,13 @@ export async function finishInTransaction(
       answered.map(({ no }) => no),
     ),
   ]);
+  const recorded = await besideLines(client, group.nowMs, dayOf(calls), outcomes);
   const news = await inViewOfWaiters(client, context, recorded.news);
   const moved = new Set(recorded.succeeded);
   const failed = await failExecutions(client, group, news);
   for (const call of failed) moved.add(call);
   for (const call of await waitExecutions(client, context, group, news)) moved.add(call);
+  await rememberLines(client, dayOf(calls), news, moved);
   const endings = await endWaiters(client, context, group.nowMs, {
     answered: { calls: recorded.succeeded, rows },
     failed: failed.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : [])),

@@ -22,13 +22,14 @@ import type {
   LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
+  RescueLook,
 } from "../../ports/ledger.js";
 import type { EndedSession } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
 import { PostgresBatches } from "./batch/postgres-batches.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
-import { claim, setAside } from "./claim.js";
+import { claim, rescue, setAside } from "./claim.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { expire } from "./expire.js";
@@ -135,6 +136,14 @@ export class PostgresLedger extends PostgresBatches implements Ledger {
     render: Renderer,
   ): Promise<ClaimOutcome> {
     return claim(this.context, request, decide, render);
+  }
+
+  rescue(
+    look: RescueLook,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome> {
+    return rescue(this.context, look, decide, render);
   }
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {

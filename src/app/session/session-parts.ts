@@ -5,6 +5,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
+import type { RescueLimits } from "../../domain/route/rescue.js";
 import type { Journal } from "../../ports/journal.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
@@ -74,6 +75,7 @@ export interface SessionSettings {
   readonly beats: { readonly beatMs: number; readonly stopAfterMs: number; readonly deadAfterMs: number };
   readonly accounts: ReadonlyMap<string, AccountSettings>;
   readonly batching: BatchingSettings;
+  readonly rescue: RescueSettings;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;
   readonly pending: {
@@ -88,6 +90,11 @@ export interface SessionSettings {
   readonly shutdownGraceMs: number;
   /** For the log. */
   readonly jobsTopics: readonly string[];
+}
+
+interface RescueSettings extends RescueLimits {
+  /** The p95 of a call that is believed before enough have been answered. */
+  readonly callPriorMs: number;
 }
 
 interface AccountSettings {

@@ -14,6 +14,7 @@ import { groupLines } from "../../pipeline/batch/group-lines.js";
 import { LinePlanner, type LineAccount } from "../../pipeline/batch/line-planner.js";
 import { LineRoutes } from "../../pipeline/batch/line-routes.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
+import { CallTimes } from "../../pipeline/dispatch/call-times.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
@@ -58,6 +59,7 @@ export class Stages {
   readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
   readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
+  readonly #callTimes: CallTimes;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
@@ -79,6 +81,7 @@ export class Stages {
       groupSizeMax: settings.groups.sizeMax,
       endSession,
     });
+    this.#callTimes = new CallTimes(settings.rescue.callPriorMs);
     this.caller = this.#wireCaller();
     this.outlook = this.#wireOutlook();
     this.groupCalls = this.#wireGroupCalls();
@@ -153,6 +156,9 @@ export class Stages {
       judge: this.#judgeSettings(),
       finished: (call) => {
         this.finish.add(call);
+      },
+      answered: (route, ms) => {
+        this.#callTimes.answered(route, ms, ports.clock.nowMs());
       },
       notSent: (work) => {
         this.giveBack.add(work);
@@ -229,9 +235,11 @@ export class Stages {
   }
 
   #wireDispatch(): DispatchStage {
-    const { delivery } = this.#parts.settings;
+    const { delivery, rescue } = this.#parts.settings;
     return new DispatchStage({
       ...this.#common(),
+      rescue,
+      callTimes: this.#callTimes,
       claimSizeMax: delivery.claimSizeMax,
       idlePollMs: delivery.idlePollMs,
       planRoutes: this.#planRoutes,

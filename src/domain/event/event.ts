@@ -27,6 +27,8 @@ export const EVENT_KINDS = {
   "batch.stuck": "critical",
   /** A result that nobody asked for. */
   "batch.unknown_line": "critical",
+  /** Calls were made beside lines of it, for deadlines that it may miss. */
+  "batch.rescued": "warning",
   /** Lines whose results the provider has lost. */
   "batch.lines_lost": "critical",
   /** A batch whose creation was given up turned up all the same. */

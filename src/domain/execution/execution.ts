@@ -61,6 +61,20 @@ export interface AttemptIntent {
   readonly startedAtMs: EpochMs;
   /** Only there for a line of a batch. */
   readonly batchNo?: number;
+  /** Only there for a rescue: the attempt that is the line beside which it is made. */
+  readonly supersedes?: number;
+}
+
+/** A line of a batch without an outcome. */
+export interface LineOut {
+  readonly attemptNo: number;
+  /** Of the attempt. */
+  readonly number: number;
+  readonly batchNo: number;
+  readonly account: string;
+  readonly provider: ProviderKind;
+  /** When its batch is expected to have ended; null: not known. */
+  readonly expectedAtMs: EpochMs | null;
 }
 
 /** One finished try, as results and `jobs show` list it. */
@@ -110,7 +124,8 @@ export interface AnswerFacts {
 export interface WaitingExecution {
   readonly key: LedgerKey;
   readonly tenant: string;
-  readonly state: "ready" | "in_doubt";
+  /** `running`: its line is out, and a rescue may be made. */
+  readonly state: "ready" | "in_doubt" | "running";
   readonly format: RequestFormat;
   readonly policy: RoutePolicy;
   readonly bodyText: string;
@@ -129,6 +144,8 @@ export interface WaitingExecution {
   readonly maxCostNanoUsd: bigint | null;
   /** What the job that opened it asks for, or `direct` once one joined that must not wait. */
   readonly mode: JobMode;
+  /** Only there while a line of it is out beside which a call may be made, or was: until that line ends, nothing else begins. */
+  readonly line?: LineOut;
 }
 
 export interface TryAgain {
@@ -153,6 +170,12 @@ export type Verdict =
   | TryAgain
   | Fail
   | { readonly kind: "doubt"; readonly settleAtMs: EpochMs };
+
+/** The verdict about a rescue whose line is still out: an end without an answer leaves the jobs to that, which may answer. */
+export function verdictBesideLine(verdict: Verdict, routeIndex: number, nowMs: EpochMs): Verdict {
+  if (verdict.kind !== "fail" && verdict.kind !== "again") return verdict;
+  return { kind: "again", runAtMs: nowMs, routeIndex, waitsFor: "concurrency" };
+}
 
 /** The verdict in view of the jobs that wait by now. @param latestDeadlineMs of their deadlines; null: nobody waits. */
 export function verdictFor(verdict: Verdict, latestDeadlineMs: EpochMs | null): Verdict {

@@ -23,6 +23,8 @@ export interface CallerParts extends PatienceSettings {
   /** Notes that the first byte of an attempt leaves next. @returns false: it must not. */
   readonly sending: (attemptNo: number) => boolean;
   readonly finished: (call: FinishedCall) => void;
+  /** How long a call was out that was answered. */
+  readonly answered: (route: Work["route"], ms: number) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
 }
@@ -123,6 +125,7 @@ export class Caller {
   #ended(work: Work, outcome: ProviderAnswer | ProviderFailure, ms: number): void {
     this.#parts.slots.release(work.route.account, outcome.kind === "answered", work.batch !== undefined);
     this.#patience.done(work.execution.no);
+    if (outcome.kind === "answered") this.#parts.answered(work.route, ms);
     const call = this.#judge(work, outcome);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);

@@ -3,6 +3,7 @@ import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
+import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
@@ -13,18 +14,22 @@ import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
+import type { CallTimes } from "./call-times.js";
 import type { NumberSource } from "./number-source.js";
+import { RescueLooks } from "./rescue-looks.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
 export interface DispatchParts {
-  readonly ledger: Pick<Ledger, "claim" | "setAside">;
+  readonly ledger: Pick<Ledger, "claim" | "rescue" | "setAside">;
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly planRoutes: PlanRoutes;
   readonly lines: Pick<LinePlanner, "plan">;
   readonly numbers: NumberSource;
   readonly slots: Slots;
+  readonly rescue: RescueLimits;
+  readonly callTimes: Pick<CallTimes, "at">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -43,8 +48,13 @@ export interface DispatchParts {
 const EXPIRE_EVERY_MS = 1000;
 /** A claimed execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
+/** A doubt about a rescue is not settled before its line has ended, which is looked at so often. */
+const LINE_WAIT_MS = 2000;
 /** An execution whose claim the ledger refuses is looked at again after this. */
 const SET_ASIDE_MS = 60_000;
+
+/** What a claim is for: rows that are due, rows with a passed deadline, lines of batches. */
+type ClaimFor = ClaimRequest["pick"] | "rescue";
 
 /** Takes waiting executions off their rows when they are due and a slot is free; settles doubts and deadlines on the way. */
 export class DispatchStage {
@@ -54,12 +64,15 @@ export class DispatchStage {
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
   /** Most rows of a claim: fewer while one among them is refused. */
-  readonly #limits: Record<ClaimRequest["pick"], number>;
-  #last: Pick<ClaimRequest, "pick" | "limit"> = { pick: "run", limit: 1 };
+  readonly #limits: Record<ClaimFor, number>;
+  readonly #rescues: RescueLooks;
+  #last: { readonly pick: ClaimFor; readonly limit: number } = { pick: "run", limit: 1 };
 
   constructor(parts: DispatchParts) {
     this.#parts = parts;
-    this.#limits = { run: parts.claimSizeMax, expire: parts.claimSizeMax };
+    const { claimSizeMax, rescue, callTimes } = parts;
+    this.#limits = { run: claimSizeMax, expire: claimSizeMax, rescue: claimSizeMax };
+    this.#rescues = new RescueLooks(rescue, callTimes);
   }
 
   /** Whether due rows wait for a slot: then new jobs go behind them. */
@@ -102,6 +115,11 @@ export class DispatchStage {
       this.#limits[pick] = Math.floor(limit / 2);
       return true;
     }
+    if (pick === "rescue") {
+      log.error("dispatch.rescue_refused", { error });
+      this.#rescues.looked(true); // the next look goes on behind it
+      return false;
+    }
     const nowMs = clock.nowMs();
     const aside = await ledger.setAside({ pick, nowMs }, nowMs + SET_ASIDE_MS).catch(() => null);
     if (aside === null) return false;
@@ -118,6 +136,11 @@ export class DispatchStage {
       this.#nextExpiryMs = clock.monotonicMs() + EXPIRE_EVERY_MS;
       await this.#claim("expire", this.#limits.expire);
     }
+    if (slots.any() && this.#rescues.isDue(clock.monotonicMs())) {
+      const limit = Math.min(this.#limits.rescue, slots.free);
+      const { taken } = await this.#claim("rescue", limit);
+      this.#rescues.looked(taken === limit);
+    }
     if (!slots.any()) {
       await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
       return slots.any();
@@ -128,8 +151,8 @@ export class DispatchStage {
     return this.#backlog;
   }
 
-  async #claim(pick: "run" | "expire", limit: number): Promise<ClaimOutcome> {
-    const { ledger, session, render, numbers, slots, clock, metrics, claimSizeMax } = this.#parts;
+  async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {
+    const { session, numbers, slots, clock, metrics, claimSizeMax } = this.#parts;
     this.#last = { pick, limit };
     await numbers.reserve(limit);
     const nowMs = clock.nowMs();
@@ -138,19 +161,20 @@ export class DispatchStage {
     const decide = (waiting: WaitingExecution): ClaimVerdict => {
       const known = verdicts.get(waiting.key.no);
       if (known !== undefined) return known;
-      const verdict = pick === "expire" ? putBack(waiting) : this.#decide(waiting, nowMs);
+      const verdict = this.#verdict(pick, waiting, nowMs);
       verdicts.set(waiting.key.no, verdict);
       return verdict;
     };
     const startedMs = clock.monotonicMs();
     let started = new Set<number>();
     try {
-      const outcome = await ledger.claim({ session, nowMs, pick, limit }, decide, render);
+      const outcome = await this.#ask({ session, nowMs, limit }, pick, decide);
       this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
       for (const { execution, intent } of outcome.started)
         this.#parts.start(this.#workOf(execution, intent, verdicts.get(execution.key.no)));
+      if (pick === "rescue") this.#countRescues(outcome);
       if (outcome.taken > 0) {
         metrics.observe("sluice_group_size", { stage: "dispatch" }, outcome.taken);
         metrics.observe("sluice_group_seconds", { stage: "dispatch" }, (clock.monotonicMs() - startedMs) / 1000);
@@ -165,6 +189,42 @@ export class DispatchStage {
         numbers.close(verdict.intent.no);
       }
     }
+  }
+
+  #ask(
+    request: Pick<ClaimRequest, "session" | "nowMs" | "limit">,
+    pick: ClaimFor,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+  ): Promise<ClaimOutcome> {
+    const { ledger, render } = this.#parts;
+    const { session, limit, nowMs } = request;
+    return pick === "rescue"
+      ? ledger.rescue(this.#rescues.look(session, limit, nowMs), decide, render)
+      : ledger.claim({ ...request, pick }, decide, render);
+  }
+
+  #countRescues({ started }: ClaimOutcome): void {
+    for (const { intent } of started) this.#parts.metrics.count("sluice_rescues_total", { account: intent.account });
+  }
+
+  #verdict(pick: ClaimFor, waiting: WaitingExecution, nowMs: number): ClaimVerdict {
+    if (pick === "expire") return putBack(waiting);
+    if (pick === "rescue") return this.#rescue(waiting, nowMs);
+    if (waiting.line === undefined) return this.#decide(waiting, nowMs);
+    // Its rescue has ended, or is in doubt: while the line may answer, nothing else is begun.
+    if (waiting.doubtful === null) return { kind: "line" };
+    return { kind: "wait", runAtMs: nowMs + LINE_WAIT_MS, waitsFor: "doubt" };
+  }
+
+  /** A call beside the line; without a free place it is looked at again with the next round. */
+  #rescue(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
+    const { line } = waiting;
+    const { plan, facts } = this.#plan(waiting);
+    const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
+    if (line === undefined || call === null || !this.#parts.slots.take(call.route.account)) return { kind: "line" };
+    const fresh = this.#intent(waiting, call.route, call.index, facts, nowMs);
+    const intent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
+    return { kind: "start", intent, decision: rescueDecision(waiting, call, nowMs) };
   }
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {

@@ -58,6 +58,8 @@ export class BatchChecks {
     for (const call of this.#parts.batches.creates) {
       if (call === now) continue;
       const id = call.ids.find((other) => this.#attemptOf(other)?.execution.no === row.execution.no);
+      // The one call that may be made beside a line.
+      if (id !== undefined && parseAttemptId(id)?.no === row.intent.supersedes) continue;
       if (id === undefined || this.#isOver(call, id, parseAttemptId(id)?.no === row.intent.no)) continue;
       const age = String(Math.round(this.#parts.world.nowMs - call.leftMs));
       const message = `line ${id} of ${call.mark} is sent again, and its create ${age} ms ago is not proved to be absent`;
@@ -77,6 +79,41 @@ export class BatchChecks {
     }
     if (fileId !== null) return this.#parts.batches.files.get(fileId)?.deleted === true;
     return this.#parts.world.nowMs - call.leftMs >= INLINE_GRACE_MS;
+  }
+
+  /** After a commit that changed a rescue: allowed, and the only one of its execution. */
+  checkRescue({ execution, intent }: AttemptRow): void {
+    const { database, scenario } = this.#parts;
+    const all = [...database.attempts.committed.values()].filter(
+      (row) => row.execution.no === execution.no && row.intent.supersedes !== undefined && row.state !== "not_sent",
+    );
+    const job = this.#jobOf(execution.no);
+    if (all.length > 1) this.#report("rescued_once", `an execution was rescued ${String(all.length)} times`, job);
+    if (scenario.batches?.rescues !== true) this.#report("rescued_once", "a line was rescued without leave", job);
+    if (database.attempts.committed.get(intent.supersedes ?? -1)?.intent.batchNo === undefined)
+      this.#report("rescued_once", `attempt ${String(intent.no)} rescues what is no line`, job);
+  }
+
+  /** Of a rescue and its line, both answered, one serves at most, and what the other cost is waste. */
+  #checkRescued(): void {
+    const { attempts, costs, executions } = this.#parts.database;
+    for (const row of attempts.committed.values()) {
+      const line = attempts.committed.get(row.intent.supersedes ?? -1);
+      if (line?.state !== "answered" || row.state !== "answered") continue;
+      const servedBy = executions.committed.get(row.execution.no)?.answer?.facts.attempt.no;
+      for (const { intent } of [row, line]) {
+        const own = [...costs.committed.values()].filter(
+          ({ attemptNo, kind }) => attemptNo === intent.no && kind === "charge",
+        );
+        const isWaste = own.every(({ billing }) => billing === "waste" || billing === "in_doubt");
+        if (intent.no !== servedBy && !isWaste)
+          this.#report(
+            "second_answer_is_waste",
+            `attempt ${String(intent.no)} did not serve and is booked as ${own.map(({ billing }) => billing).join()}`,
+            this.#jobOf(row.execution.no),
+          );
+      }
+    }
   }
 
   /** After a commit that changed this batch. */
@@ -109,6 +146,7 @@ export class BatchChecks {
 
   atTheEnd(): void {
     const { database, batches } = this.#parts;
+    this.#checkRescued();
     for (const { batch } of database.batches.committed.values())
       if ((batch.state !== "done" && batch.state !== "failed") || batch.nextAtMs !== null)
         this.#report("every_line_ends", `b-${String(batch.no)} stays ${batch.state}`, null);

@@ -12,6 +12,7 @@ import { checkBill } from "./check-bill.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import { positionKey } from "./memory-accept.js";
 import { LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
+import type { AttemptRow } from "./memory-rows.js";
 import { isDeadly, type Scenario } from "./scenario.js";
 import type { World } from "./world.js";
 
@@ -32,6 +33,8 @@ export const CHECKERS = [
   "creates_only_with_intent",
   "no_line_submitted_twice",
   "adopts_its_own",
+  "rescued_once",
+  "second_answer_is_waste",
   "every_line_ends",
   "no_batch_is_lost",
   "line_outcome_is_true",
@@ -79,6 +82,13 @@ const BUGS: ReadonlySet<string> = new Set([
 
 /** An attempt in one of these may be billed still. */
 const OPEN: ReadonlySet<string> = new Set(["sending", "batched", "in_doubt"]);
+
+/** A line and the call beside it, which an alias may allow. */
+function isRescuedLine(open: readonly AttemptRow[]): boolean {
+  const [one, other] = open;
+  if (open.length !== 2 || one === undefined || other === undefined) return false;
+  return one.intent.supersedes === other.intent.no || other.intent.supersedes === one.intent.no;
+}
 
 /** What a job fails with when its tries are over. */
 const TRIED_AGAIN: ReadonlySet<string> = new Set(["PROVIDER_UNAVAILABLE", "PROVIDER_BAD_RESPONSE", "BAD_ANSWER"]);
@@ -176,7 +186,8 @@ export class Checkers {
     const open = [...database.attempts.committed.values()].filter(
       (other) => other.execution.no === row.execution.no && OPEN.has(other.state),
     );
-    if (open.length > 1) {
+    if (row.intent.supersedes !== undefined) this.#batches.checkRescue(row);
+    if (open.length > 1 && !isRescuedLine(open)) {
       const numbers = open.map(({ intent }) => String(intent.number)).join(" and ");
       this.report(
         "one_live_attempt",

@@ -190,6 +190,7 @@ export async function withinBudgets(
     if (verdict.kind !== "start" && verdict.kind !== "pool") return verdict;
     const maxNanoUsd = verdict.kind === "start" ? verdict.intent.maxNanoUsd : verdict.pooled.line.maxNanoUsd;
     const answer = ask(execution.tenant, maxNanoUsd);
-    return answer.kind === "fits" || (answer.kind === "wait" && verdict.kind === "start") ? verdict : answer;
+    if (answer.kind === "fits" || (answer.kind === "wait" && verdict.kind === "start")) return verdict;
+    return execution.line === undefined ? answer : { kind: "line" };
   };
 }

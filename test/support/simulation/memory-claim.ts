@@ -7,7 +7,13 @@ import type { LedgerKey } from "../../../src/domain/ids.js";
 import { NO_USAGE } from "../../../src/domain/cost/usage.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { RouteDecision } from "../../../src/domain/route/route-decision.js";
-import type { ClaimOutcome, ClaimRequest, ClaimVerdict, StartedExecution } from "../../../src/ports/ledger.js";
+import type {
+  ClaimOutcome,
+  ClaimRequest,
+  ClaimVerdict,
+  RescueLook,
+  StartedExecution,
+} from "../../../src/ports/ledger.js";
 import { withinBudgets } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
@@ -23,6 +29,14 @@ import {
 import { expireJobs } from "./memory-expire.js";
 import { forgetKey, payerOf } from "./memory-finish.js";
 import { insertPooled } from "./memory-pools.js";
+import {
+  leaveToLines,
+  lineBehind,
+  refuseSecondRescue,
+  rescueEvents,
+  takeLines,
+  type LeftToLine,
+} from "./memory-rescue.js";
 import type { ReadyRow } from "./memory-rows.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -34,9 +48,41 @@ export function claim(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
+  const take = async (transaction: Transaction): Promise<ReadyRow[]> => {
+    await context.statement(transaction, "ready-take");
+    return takeRows(context, transaction, request);
+  };
+  return claimFrom(context, request, { of: "rows", take }, decide, render);
+}
+
+/** The same of executions that are lines. */
+export function rescue(
+  context: MemoryContext,
+  look: RescueLook,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
+  const take = (transaction: Transaction): Promise<ReadyRow[]> => takeLines(context, transaction, look);
+  return claimFrom(context, look, { of: "lines", take }, decide, render);
+}
+
+interface Source {
+  readonly of: "rows" | "lines";
+  readonly take: (transaction: Transaction) => Promise<ReadyRow[]>;
+}
+
+type Claiming = Pick<ClaimRequest, "session" | "nowMs">;
+
+function claimFrom(
+  context: MemoryContext,
+  request: Claiming,
+  source: Source,
+  decide: (waiting: WaitingExecution) => ClaimVerdict,
+  render: Renderer,
+): Promise<ClaimOutcome> {
   return context.transaction(
     "claim",
-    (transaction) => claimInTransaction(context, transaction, request, decide, render),
+    (transaction) => claimInTransaction(context, transaction, request, source, decide, render),
     (outcome) => knownClaim(context, outcome),
   );
 }
@@ -53,7 +99,8 @@ function knownClaim(context: MemoryContext, outcome: ClaimOutcome): Promise<Clai
 async function claimInTransaction(
   context: MemoryContext,
   transaction: Transaction,
-  request: ClaimRequest,
+  request: Claiming,
+  source: Source,
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
@@ -61,8 +108,7 @@ async function claimInTransaction(
   await context.statement(transaction, "session-fence");
   await transaction.lock(routers, [request.session], "share");
   if (transaction.get(routers, request.session)?.endedMs !== null) return { ...NOTHING, fenced: true };
-  await context.statement(transaction, "ready-take");
-  const rows = takeRows(context, transaction, request);
+  const rows = await source.take(transaction);
   if (rows.length === 0) return NOTHING;
   const expired = await expireJobs(
     context,
@@ -71,7 +117,7 @@ async function claimInTransaction(
     request.nowMs,
   );
   await context.statement(transaction, "executions-load-waiting");
-  const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row));
+  const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row, source.of));
   const within = await withinBudgets(context, transaction, waiting, request.nowMs, decide);
   const plan = sortVerdicts(context, transaction, waiting, within);
   await context.statement(transaction, "executions-drop");
@@ -79,6 +125,7 @@ async function claimInTransaction(
   await context.statement(transaction, "ready-insert");
   insertReady(context, transaction, plan.waits);
   if (plan.pooled.length > 0) await poolExecutions(context, transaction, request, plan.pooled);
+  await leaveToLines(context, transaction, plan.left);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
   const outgoing = [
@@ -101,7 +148,9 @@ async function claimInTransaction(
   );
   const started = plan.started.filter(({ intent }) => !refused.has(intent.no));
   startExecutions(context, transaction, request, started);
-  const unpaid = plan.started.filter(({ intent }) => refused.has(intent.no));
+  outgoing.push(...rescueEvents(context, render, started, request.nowMs));
+  // A line without a rescue waits for nothing.
+  const unpaid = plan.started.filter(({ execution: { line }, intent }) => refused.has(intent.no) && line === undefined);
   insertReady(context, transaction, putOff(context, transaction, unpaid, request.nowMs));
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return {
@@ -158,22 +207,26 @@ function takeRows(context: MemoryContext, transaction: Transaction, request: Cla
   return taken.sort((a, b) => a.key.no - b.key.no);
 }
 
-function loadWaiting(context: MemoryContext, transaction: Transaction, row: ReadyRow): WaitingExecution[] {
+function loadWaiting(
+  context: MemoryContext,
+  transaction: Transaction,
+  row: ReadyRow,
+  of: Source["of"],
+): WaitingExecution[] {
   const { executions, attempts, jobs } = context.database;
   const execution = transaction.get(executions, row.key.no);
   const waiting = transaction.all(jobs).filter((job) => job.execution?.no === row.key.no && job.state === "active");
-  if (
-    execution === undefined ||
-    waiting.length === 0 ||
-    (execution.state !== "ready" && execution.state !== "in_doubt")
-  )
-    return [];
+  if (execution === undefined || waiting.length === 0) return [];
+  const { state } = execution;
+  const line = lineBehind(context, transaction, execution, of);
+  if (state !== "ready" && state !== "in_doubt" && state !== "running") return [];
+  if ((state === "running") !== (of === "lines") || (of === "lines" && line === null)) return [];
   const attempt = execution.state === "in_doubt" ? transaction.get(attempts, execution.attemptNo ?? -1) : undefined;
   return [
     {
       key: execution.key,
       tenant: execution.tenant,
-      state: execution.state,
+      state,
       format: execution.format,
       policy: execution.policy,
       bodyText: execution.bodyText,
@@ -186,6 +239,7 @@ function loadWaiting(context: MemoryContext, transaction: Transaction, row: Read
       nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,
       mode: execution.mode,
+      ...(line === null ? {} : { line }),
     },
   ];
 }
@@ -202,6 +256,7 @@ interface Plan {
     readonly followed: DoubtFollowed;
   }[];
   readonly waits: ReadyRow[];
+  readonly left: LeftToLine[];
 }
 
 function sortVerdicts(
@@ -210,7 +265,7 @@ function sortVerdicts(
   waiting: readonly WaitingExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [] };
+  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [], left: [] };
   for (const execution of waiting) {
     const verdict = decide(execution);
     if (verdict.kind === "wait") {
@@ -224,11 +279,21 @@ function sortVerdicts(
       });
       continue;
     }
+    if (verdict.kind === "line") {
+      const { key, state, line, nearestDeadlineMs } = execution;
+      if (line === undefined || state === "in_doubt") throw new Error("left to a line that can't take it");
+      if (state === "ready") plan.left.push({ key, line, nearestDeadlineMs });
+      continue;
+    }
     if (execution.doubtful !== null)
       plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
     if (verdict.kind === "pool") plan.pooled.push({ execution, verdict });
     else if (verdict.kind === "start")
-      plan.started.push({ execution, intent: verdict.intent, decision: verdict.decision ?? null });
+      plan.started.push({
+        execution,
+        intent: verdict.intent,
+        decision: verdict.intent.supersedes === undefined ? (verdict.decision ?? null) : null,
+      });
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
@@ -281,11 +346,12 @@ function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly 
 function startExecutions(
   context: MemoryContext,
   transaction: Transaction,
-  request: ClaimRequest,
+  request: Claiming,
   started: Plan["started"],
 ): void {
   const { executions, attempts } = context.database;
   for (const { execution, intent, decision } of started) {
+    refuseSecondRescue(context, transaction, execution.key.no, intent);
     transaction.update(executions, execution.key.no, {
       state: "running",
       session: request.session,
@@ -330,7 +396,7 @@ function putOff(
 async function poolExecutions(
   context: MemoryContext,
   transaction: Transaction,
-  { nowMs }: ClaimRequest,
+  { nowMs }: Claiming,
   pooled: Plan["pooled"],
 ): Promise<void> {
   const { executions } = context.database;

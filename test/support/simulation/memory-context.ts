@@ -32,6 +32,10 @@ export interface LedgerRules {
   readonly startsOnce: boolean;
   /** False: a line of a group that is called counts as ended. */
   readonly countsCalls: boolean;
+  /** False: an execution that was rescued is rescued again. */
+  readonly rescuedOnce: boolean;
+  /** What a second answer to an execution is booked as. */
+  readonly secondAnswer: "waste" | "charged";
   /** False: what was read of a line's outcome is taken for new each time. */
   readonly firstOutcomeStands: boolean;
   /** False: a batch that ends is told that no line of it is open. */
@@ -72,6 +76,8 @@ export const LEDGER_RULES: LedgerRules = {
   bindsOnce: true,
   startsOnce: true,
   countsCalls: true,
+  rescuedOnce: true,
+  secondAnswer: "waste",
   firstOutcomeStands: true,
   showsOpenLines: true,
   keepsIntents: true,

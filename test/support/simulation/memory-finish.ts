@@ -1,4 +1,9 @@
-import type { AttemptSummary, EndedState, ServedAnswer } from "../../../src/domain/execution/execution.js";
+import {
+  verdictBesideLine,
+  type AttemptSummary,
+  type EndedState,
+  type ServedAnswer,
+} from "../../../src/domain/execution/execution.js";
 import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
@@ -44,13 +49,16 @@ async function finishInTransaction(
   await context.statement(transaction, "session-fence");
   await transaction.lock(context.database.routers, [group.session], "share");
   const alive = transaction.get(context.database.routers, group.session)?.endedMs === null;
-  const recorded = await recordFacts(context, transaction, calls, alive);
+  const facts = await recordFacts(context, transaction, calls, alive);
   const snapshot = context.rules.waitersOnOldSnapshot ? activeJobs(context, transaction) : null;
-  const succeeded = await succeedExecutions(context, transaction, group, recorded);
+  const ended = await succeedExecutions(context, transaction, group, facts);
+  const recorded = await besideLines(context, transaction, group.nowMs, facts);
+  const succeeded = recorded.filter(({ attempt }) => ended.some((call) => call.attempt.no === attempt.no));
   const news = await inViewOfWaiters(context, transaction, recorded);
   const failed = await failExecutions(context, transaction, group, news);
   const waiting = await waitExecutions(context, transaction, group, news);
   const moved = new Set([...succeeded, ...failed, ...waiting]);
+  await rememberLines(context, transaction, news, moved);
   const reasons = [
     ...succeeded.map((call) => ({ call, failure: null })),
     ...failed.map((call) => ({ call, failure: call.verdict.kind === "fail" ? call.verdict.failure : null })),
@@ -120,6 +128,53 @@ async function lockExecutions(
     calls.map((call) => call.execution.no),
     "exclusive",
   );
+}
+
+/**
+ * Rescues, and lines that failed: with what the history of their execution says, which is locked; a rescue without an answer leaves its jobs
+ * to the line while that is out.
+ */
+async function besideLines(
+  context: MemoryContext,
+  transaction: Transaction,
+  nowMs: number,
+  calls: readonly NewCall[],
+): Promise<readonly NewCall[]> {
+  const { attempts, executions } = context.database;
+  const pairs = calls.filter((call) => call.attempt.supersedes !== undefined || isFailedLine(call));
+  if (pairs.length === 0) return calls;
+  await lockExecutions(context, transaction, "executions-lock", pairs);
+  await context.statement(transaction, "executions-beside-lines");
+  return calls.map((call) => {
+    if (!pairs.includes(call)) return call;
+    const { supersedes, routeIndex } = call.attempt;
+    const lineIsOut = transaction.get(attempts, supersedes ?? -1)?.state === "batched";
+    const verdict = lineIsOut ? verdictBesideLine(call.verdict, routeIndex, nowMs) : call.verdict;
+    return { ...call, earlier: transaction.get(executions, call.execution.no)?.history ?? [], verdict };
+  });
+}
+
+function isFailedLine({ attempt, verdict }: NewCall): boolean {
+  return attempt.batchNo !== undefined && verdict.kind !== "succeed";
+}
+
+/** Lines that failed while their executions were a rescue's. */
+async function rememberLines(
+  context: MemoryContext,
+  transaction: Transaction,
+  news: readonly NewCall[],
+  moved: ReadonlySet<NewCall>,
+): Promise<void> {
+  const { executions } = context.database;
+  const left = news.filter((call) => isFailedLine(call) && !moved.has(call));
+  if (left.length === 0) return;
+  await context.statement(transaction, "executions-remember-lines");
+  for (const call of left) {
+    const row = transaction.get(executions, call.execution.no);
+    if (row === undefined || row.attemptNo === call.attempt.no) continue;
+    if (row.state === "ready" || row.state === "running" || row.state === "in_doubt")
+      transaction.update(executions, row.key.no, { history: historyOf(call) });
+  }
 }
 
 /** A call that failed for want of time goes on for a job that joined with more of it. */
@@ -358,7 +413,7 @@ async function writeLateCosts(
       execution: call.execution,
       attempt: call.attempt,
       providerBatchId: call.summary.batch?.providerBatchId ?? null,
-      billing: moved.has(call) ? "charged" : "waste",
+      billing: moved.has(call) ? "charged" : context.rules.secondAnswer,
       nanoUsd: call.nanoUsd,
       usage: call.usage,
       modelVersion: call.modelVersion,

@@ -21,6 +21,7 @@ import type {
   LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
+  RescueLook,
 } from "../../../src/ports/ledger.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import type { LineCounts } from "../../../src/domain/batch/life-group.js";
@@ -53,7 +54,7 @@ import {
   turnarounds,
 } from "./memory-batches.js";
 import { cancelJobs } from "./memory-cancel.js";
-import { claim, setAside, stragglersOf } from "./memory-claim.js";
+import { claim, rescue, setAside, stragglersOf } from "./memory-claim.js";
 import {
   endJobs,
   insertOutbox,
@@ -209,6 +210,14 @@ export class MemoryLedger implements Ledger, BatchLedger {
     render: Renderer,
   ): Promise<ClaimOutcome> {
     return claim(this.#context, request, decide, render);
+  }
+
+  rescue(
+    look: RescueLook,
+    decide: (waiting: WaitingExecution) => ClaimVerdict,
+    render: Renderer,
+  ): Promise<ClaimOutcome> {
+    return rescue(this.#context, look, decide, render);
   }
 
   setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {

@@ -66,6 +66,8 @@ interface BatchScenario {
   readonly grouped: readonly (typeof ACCOUNTS)[number][];
   /** Times at which an operator asks for the end of a group that is open then. */
   readonly cancels: readonly number[];
+  /** Whether the alias allows rescues. */
+  readonly rescues: boolean;
 }
 
 /**
@@ -175,6 +177,7 @@ function ofMixed(
     batches: {
       trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
       first: random.pick(ACCOUNTS),
+      rescues: seed % 3 === 0,
       grouped: kind === "grouped" ? ofGroups : [],
       cancels: kind === "grouped" && !gentle ? times(3, () => START_MS + random.between(2000, 20_000)) : [],
     },

@@ -23,7 +23,7 @@ import type { MemoryLedger } from "./memory-ledger.js";
 import type { Life, World } from "./world.js";
 
 /** Small numbers, so that each bound is met within a few records. */
-const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching"> = {
+const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "rescue"> = {
   beats: { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 },
   delivery: {
     attemptsMax: 5,
@@ -87,6 +87,10 @@ const BATCHES: Omit<BatchAccountSettings, "createGraceMs"> = {
 };
 /** Lines of groups that are called at once. */
 const LINES_AT_ONCE = 3;
+/** A line that is out for some seconds is soon near enough to its deadline. */
+const RESCUE = { lookEveryMs: 700, callPriorMs: 1000 } as const;
+/** What most requests of a scenario may cost at most; the long ones more. */
+const RESCUE_MAX_NANO_USD = 2_000_000n;
 const ACCOUNT = { concurrency: 6, callTimeoutMs: 8000, connectTimeoutMs: 1000 } as const;
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
@@ -124,6 +128,8 @@ export interface RouterParts {
   readonly wasSecond: () => void;
   /** So long creates that nothing fences are waited for. */
   readonly createGraceMs: number;
+  /** Whether calls may be made beside lines whose deadlines are near. */
+  readonly rescues: boolean;
   /** Asked before records are read; true: the process dies of one of them. */
   readonly diesOf: (run: RecordRun) => boolean;
   /** What a planted bug makes of the ledger's words about partitions. */
@@ -198,6 +204,7 @@ export class SimulatedRouter {
         ...SETTINGS,
         // Without batches nothing is ever in a pool.
         batching: batchProviders.size + grouped.length === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
+        rescue: { ...RESCUE, maxNanoUsd: new Map(this.#parts.rescues ? [["sim", RESCUE_MAX_NANO_USD]] : []) },
         pending: marks,
         accounts: new Map(ACCOUNTS.map((name) => [name, account(name)])),
       },

@@ -88,6 +88,12 @@ export type BatchFaults = Readonly<Record<BatchFault, number>> & {
   readonly linesReturned: number;
   readonly linesAnswered: number;
   readonly linesFailed: number;
+  /** Calls beside lines, and what became of both. */
+  readonly rescued: number;
+  readonly rescuesServed: number;
+  readonly rescuesWasted: number;
+  readonly rescuesFailed: number;
+  readonly rescuesInDoubt: number;
 };
 
 /** What came of groups in a run. */
@@ -323,6 +329,23 @@ export class Simulation {
       linesReturned: countOf("not_sent"),
       linesAnswered: countOf("answered"),
       linesFailed: countOf("failed"),
+      ...this.#rescues(),
+    };
+  }
+
+  #rescues(): Pick<BatchFaults, "rescued" | "rescuesServed" | "rescuesWasted" | "rescuesFailed" | "rescuesInDoubt"> {
+    const { attempts, executions } = this.#database;
+    const rescues = [...attempts.committed.values()].filter(({ intent }) => intent.supersedes !== undefined);
+    const servedBy = ({ execution }: (typeof rescues)[number]): number | undefined =>
+      executions.committed.get(execution.no)?.answer?.facts.attempt.no;
+    const answered = rescues.filter(({ state }) => state === "answered");
+    const served = answered.filter((row) => servedBy(row) === row.intent.no);
+    return {
+      rescued: rescues.length,
+      rescuesServed: served.length,
+      rescuesWasted: answered.length - served.length,
+      rescuesFailed: rescues.filter(({ state }) => state === "failed").length,
+      rescuesInDoubt: rescues.filter(({ state }) => state === "settled").length,
     };
   }
 
@@ -436,6 +459,7 @@ export class Simulation {
       batchProviders: this.#batchProviders(life),
       grouped: this.#scenario.batches?.grouped ?? [],
       createGraceMs: this.#bug.createGraceMs ?? CREATE_GRACE_MS,
+      rescues: this.#scenario.batches?.rescues ?? false,
       wasSecond: () => {
         this.#savesSecond += 1;
       },

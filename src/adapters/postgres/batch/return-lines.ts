@@ -4,7 +4,7 @@ import { int4Array, int8Array } from "../binary-array.js";
 import { run, transaction } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertReady } from "../ready-rows.js";
-import { waitersOf } from "../waiters.js";
+import { lockExecutions, waitersOf } from "../waiters.js";
 
 /** What is given back, of which batch. */
 export interface LinesToReturn {
@@ -37,6 +37,11 @@ async function returnInTransaction(
 ): Promise<number> {
   const notSent = await endAttempts(client, returned);
   if (notSent.length === 0) return 0;
+  // Whoever leaves an execution to a line that it believes to be out has done so by then, or waits and sees that the line is not.
+  await lockExecutions(
+    client,
+    notSent.map(({ execution }) => execution),
+  );
   const rows = await run(
     client,
     "executions-from-batch",

@@ -7,7 +7,7 @@ import type { LedgerContext } from "../ledger-context.js";
 
 /**
  * `decide` in view of the money: what a tenant has spent ends an execution, what is reserved keeps one out of a batch. Whether a call of
- * its own fits is left to the reservation, which knows.
+ * its own fits is left to the reservation, which knows. A line that can't be rescued goes on as a line.
  */
 export async function withinBudgets(
   client: pg.PoolClient,
@@ -19,12 +19,12 @@ export async function withinBudgets(
   const tenants = waiting.map(({ execution }) => execution.tenant).filter((tenant) => budgets.guards(tenant));
   if (tenants.length === 0) return decide;
   const ask = await budgets.look(client, tenants, nowMs);
-  return (execution) => verdictWithin(decide(execution), execution.tenant, ask);
+  return (execution) => verdictWithin(decide(execution), execution, ask);
 }
 
-function verdictWithin(verdict: ClaimVerdict, tenant: string, ask: AskBudget): ClaimVerdict {
+function verdictWithin(verdict: ClaimVerdict, { tenant, line }: WaitingExecution, ask: AskBudget): ClaimVerdict {
   if (verdict.kind !== "start" && verdict.kind !== "pool") return verdict;
   const answer = ask(tenant, verdict.kind === "start" ? verdict.intent.maxNanoUsd : verdict.pooled.line.maxNanoUsd);
   if (answer.kind === "fits" || (answer.kind === "wait" && verdict.kind === "start")) return verdict;
-  return answer;
+  return line === undefined ? answer : { kind: "line" };
 }
