@@ -11,6 +11,7 @@ import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
 import { GroupCalls } from "../../pipeline/batch/group-calls.js";
 import { groupLines } from "../../pipeline/batch/group-lines.js";
+import { PoolReadings } from "../../pipeline/batch/pool-readings.js";
 import { LinePlanner, type LineAccount } from "../../pipeline/batch/line-planner.js";
 import { LineRoutes } from "../../pipeline/batch/line-routes.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
@@ -56,6 +57,7 @@ export class Stages {
   readonly outlook: BatchOutlook;
   readonly #parts: StagesParts;
   readonly #planRoutes: PlanRoutes;
+  readonly #pools: PoolReadings;
   readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
   readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
@@ -83,6 +85,7 @@ export class Stages {
     });
     this.#callTimes = new CallTimes(settings.rescue.callPriorMs);
     this.caller = this.#wireCaller();
+    this.#pools = new PoolReadings(ports.ledger, ports.clock);
     this.outlook = this.#wireOutlook();
     this.groupCalls = this.#wireGroupCalls();
     this.batch = this.#wireBatch();
@@ -188,16 +191,22 @@ export class Stages {
   #wireOutlook(): BatchOutlook {
     const { ports, settings } = this.#parts;
     const { ledger, clock, metrics } = ports;
+    const pools = this.#pools;
     const tokensMax = [...this.#batchAccounts, ...this.#groupAccounts].map(
       ([name, account]) => [name, account.settings.enqueuedTokensMax] as const,
     );
-    return new BatchOutlook({ ledger, settings: settings.batching, tokensMax: new Map(tokensMax), clock, metrics });
+    return new BatchOutlook({
+      ...{ ledger, pools, clock, metrics },
+      settings: settings.batching,
+      tokensMax: new Map(tokensMax),
+    });
   }
 
   #wireBatch(): BatchStage {
     const { reached } = this.#parts.ports;
     return new BatchStage({
       ...this.#common(),
+      pools: this.#pools,
       accounts: this.#batchAccounts,
       groups: this.#groupAccounts,
       groupCalls: this.groupCalls,
