@@ -69,6 +69,7 @@ function running(lines: readonly BatchLine[], more: Partial<GroupCallsParts> = {
       },
     },
     session: sessionNo(3),
+    groups: new Map([["alpha", {}]]),
     settings: { lookEveryMs: 100, groupSizeMax: 500, pollMinMs: 1000 },
     routes: new LineRoutes(PLAN_ROUTES),
     numbers,

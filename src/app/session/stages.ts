@@ -225,6 +225,7 @@ export class Stages {
   #wireGroupCalls(): GroupCalls {
     return new GroupCalls({
       ...this.#common(),
+      groups: this.#groupAccounts,
       settings: this.#parts.settings.batching,
       routes: new LineRoutes(this.#planRoutes),
       numbers: this.numbers,

@@ -11,6 +11,8 @@ import type { LineRoutes } from "./line-routes.js";
 export interface GroupCallsParts {
   readonly ledger: Pick<BatchLedger, "openLines" | "startLines" | "returnLines">;
   readonly session: SessionNo;
+  /** Accounts whose lines are called; without any there is nothing to do. */
+  readonly groups: ReadonlyMap<string, unknown>;
   readonly settings: Pick<BatchingSettings, "lookEveryMs" | "groupSizeMax" | "pollMinMs">;
   readonly routes: LineRoutes;
   readonly numbers: Pick<NumberSource, "reserve" | "open" | "close">;
@@ -63,8 +65,8 @@ export class GroupCalls {
 
   /** Runs until it is stopped; when it resolves nothing new is begun. */
   async run(): Promise<void> {
-    const { settings, log, mendable } = this.#parts;
-    while (!this.#stop.signal.aborted) {
+    const { settings, log, mendable, groups } = this.#parts;
+    while (groups.size > 0 && !this.#stop.signal.aborted) {
       try {
         if (this.#parts.mayStart()) await this.#round();
         await this.#wait(settings.lookEveryMs);
