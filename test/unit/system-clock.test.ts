@@ -9,6 +9,16 @@ describe("the system's clock", () => {
     expect(systemClock.monotonicMs() - start).toBeGreaterThanOrEqual(19);
   });
 
+  test("a sleep of nothing lets what waits have its turn, and takes no time of its own", async () => {
+    const turns: string[] = [];
+    setImmediate(() => turns.push("another's"));
+    const start = systemClock.monotonicMs();
+    for (let turn = 0; turn < 200; turn += 1) await systemClock.sleep(0);
+    turns.push("back");
+    expect(turns).toEqual(["another's", "back"]);
+    expect(systemClock.monotonicMs() - start).toBeLessThan(150); // a timer would need 200
+  });
+
   test("wakes at once when the sleep is called off, before or during it", async () => {
     const stopping = new AbortController();
     const sleeping = systemClock.sleep(600_000, stopping.signal);

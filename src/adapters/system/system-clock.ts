@@ -10,6 +10,11 @@ export const systemClock: Clock = {
         resolve();
         return;
       }
+      // A turn of the event loop, no more: a timer takes a millisecond at least, in which nothing may be left to do.
+      if (ms <= 0 && signal === undefined) {
+        setImmediate(resolve);
+        return;
+      }
       const end = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", end);
