@@ -5,6 +5,7 @@ import type { SessionNo } from "../../src/domain/ids.js";
 import type { JobState } from "../../src/domain/execution/execution.js";
 import type { BatchRules } from "../../src/domain/batch/batch-rules.js";
 import { BatchStage } from "../../src/pipeline/batch/batch-stage.js";
+import { PoolReadings } from "../../src/pipeline/batch/pool-readings.js";
 import type { BatchPoint, BatchStageParts } from "../../src/pipeline/batch/batch-parts.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../src/pipeline/batch/batch-settings.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
@@ -167,6 +168,7 @@ export class BatchBench {
     const book = { priorMs: settings.turnaroundPriorMs, windowMs: 1, perModelMax: 1 };
     return {
       ledger,
+      pools: new PoolReadings(ledger, world.clock(life)),
       session,
       render: RENDER,
       accounts: new Map([["alpha", { provider: this.#provider(), settings: { ...ACCOUNT, ...account } }]]),

@@ -2,7 +2,7 @@ import kafkajs, { type ICustomPartitioner, type IHeaders, type Kafka, type Messa
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { Publisher, PublishOutcome } from "../../ports/broker.js";
 import { publishRefusal } from "./publish-refusal.js";
-import { installRecordEncoding } from "./record-encoding.js";
+import { installEncoding } from "./install-encoding.js";
 
 const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
 
@@ -23,7 +23,7 @@ export class RecordPublisher implements Publisher {
   #closed = false;
 
   constructor(kafka: Kafka, settings: PublisherSettings) {
-    installRecordEncoding();
+    installEncoding();
     this.#kafka = kafka;
     this.#sendTimeoutMs = settings.sendTimeoutMs;
   }
@@ -109,17 +109,8 @@ export const createExistingPartitioner: ICustomPartitioner = () => {
 };
 
 function toMessage(record: Outgoing): Message {
-  const message: Message = { key: record.key, value: record.value, headers: toHeaders(record.headers) };
+  // Our encoder takes headers as they are, all values of a repeated name in their places; kafkajs itself never looks at them.
+  const headers = record.headers as unknown as IHeaders;
+  const message: Message = { key: record.key, value: record.value, headers };
   return record.partition === null ? message : { ...message, partition: record.partition };
-}
-
-/** A name that repeats keeps all its values, in order. */
-function toHeaders(headers: Outgoing["headers"]): IHeaders {
-  const result = Object.create(null) as IHeaders; // a caller may name a header `constructor`
-  for (const [name, value] of headers) {
-    const known = result[name];
-    if (known === undefined) result[name] = value;
-    else result[name] = Array.isArray(known) ? [...known, value] : [known, value];
-  }
-  return result;
 }

@@ -1,3 +1,5 @@
+import { SHORT_TEXT, writeAscii } from "../short-text.js";
+
 /**
  * Encodes arrays in PostgreSQL's binary array format. `pg` sends a Buffer parameter as binary, so a group of rows costs one
  * buffer a column instead of a quoted text literal (measured: several times less CPU, and no doubling of bytea by hex).
@@ -98,21 +100,27 @@ export function byteaArray(values: readonly (Buffer | null)[]): Buffer {
 /** Text without NUL: PostgreSQL's text type has none, so free text of callers is kept as bytea or inside JSON. */
 export function textArray(values: readonly (string | null)[]): Buffer {
   if (values.length === 0) return emptyArray(OID.text);
-  const lengths = values.map((value) => (value === null ? 0 : Buffer.byteLength(value)));
-  const buffer = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + length, HEADER_BYTES + values.length * 4));
+  const buffer = Buffer.allocUnsafe(values.reduce((sum, text) => sum + 4 + roomFor(text), HEADER_BYTES));
   let at = HEADER_BYTES;
   let hasNull = false;
-  values.forEach((value, index) => {
-    const length = lengths[index] ?? 0;
-    if (value === null) {
-      hasNull = true;
-      buffer.writeInt32BE(-1, at);
-    } else {
-      buffer.writeInt32BE(length, at);
-      buffer.write(value, at + 4, "utf8");
-    }
-    at += 4 + length;
-  });
+  for (const value of values) {
+    if (value === null) hasNull = true;
+    const bytes = value === null ? -1 : writeText(buffer, value, at + 4);
+    buffer.writeInt32BE(bytes, at);
+    at += 4 + Math.max(0, bytes);
+  }
   header(buffer, OID.text, values.length, hasNull);
-  return buffer;
+  return buffer.subarray(0, at);
+}
+
+/** Bytes that a text takes at most. */
+function roomFor(text: string | null): number {
+  if (text === null) return 0;
+  return text.length <= SHORT_TEXT ? 3 * text.length : Buffer.byteLength(text);
+}
+
+/** @returns how many bytes it took. */
+function writeText(buffer: Buffer, text: string, at: number): number {
+  if (text.length <= SHORT_TEXT && writeAscii(buffer, text, at)) return text.length;
+  return buffer.write(text, at, "utf8");
 }

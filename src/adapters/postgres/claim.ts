@@ -18,7 +18,7 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
-import { fromStored } from "./stored-body.js";
+import { REQUEST_COLUMNS, requestOf } from "./stored-body.js";
 import { waiterDays } from "./waiters.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -147,7 +147,7 @@ async function loadWaiting(
   const rows = await run(
     client,
     "executions-load-waiting",
-    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, e.request, e.request_gzip, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
+    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, ${REQUEST_COLUMNS}, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
        w.latest, w.nearest, w.priority, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
@@ -173,7 +173,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     format,
     policy,
     request,
-    gzip,
+    gzipped,
     history,
     routeIndex,
     attempts,
@@ -189,7 +189,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
       state: state === "in_doubt" ? "in_doubt" : "ready",
       format: format as RequestFormat, // written from an AdmittedJob
       policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
-      bodyText: fromStored(request ?? "\\x", gzip === "t"),
+      bodyText: requestOf(request, gzipped),
       history: JSON.parse(history ?? "[]") as AttemptSummary[], // the same
       nextRouteIndex: Number(routeIndex),
       dueAtMs: taken.runAtMs,

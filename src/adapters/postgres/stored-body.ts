@@ -14,6 +14,17 @@ export function toStored(text: string, { compressAboveBytes }: LedgerSettings): 
     : { bytes, gzip: false };
 }
 
+/**
+ * The request of an execution `e`, as two columns for `requestOf`. What is not compressed comes as text, as which it went in: as bytes it
+ * would be written and read as hex, twice as long.
+ */
+export const REQUEST_COLUMNS =
+  "CASE WHEN e.request_gzip THEN NULL ELSE convert_from(e.request, 'UTF8') END, CASE WHEN e.request_gzip THEN e.request END";
+
+export function requestOf(text: string | null | undefined, gzipHex: string | null | undefined): string {
+  return text ?? fromStored(gzipHex ?? "\\x", true);
+}
+
 /** @param hex a bytea column in PostgreSQL's text form, `\x…`. */
 export function fromStored(hex: string, gzip: boolean): string {
   const bytes = bytesOf(hex);

@@ -9,6 +9,7 @@ import type { OutboxGroup } from "../../ports/ledger.js";
 import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
 import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
+import { PoolReadings } from "../../pipeline/batch/pool-readings.js";
 import { LinePlanner } from "../../pipeline/batch/line-planner.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
@@ -51,6 +52,7 @@ export class Stages {
   readonly outlook: BatchOutlook;
   readonly #parts: StagesParts;
   readonly #planRoutes: PlanRoutes;
+  readonly #pools: PoolReadings;
   readonly #batchAccounts: ReadonlyMap<string, BatchAccount>;
   readonly #lines: LinePlanner;
   #givenUp = false;
@@ -74,6 +76,7 @@ export class Stages {
       endSession,
     });
     this.caller = this.#wireCaller();
+    this.#pools = new PoolReadings(ports.ledger, ports.clock);
     this.outlook = this.#wireOutlook();
     this.batch = this.#wireBatch();
     this.#lines = this.#wireLines();
@@ -166,16 +169,22 @@ export class Stages {
   #wireOutlook(): BatchOutlook {
     const { ports, settings } = this.#parts;
     const { ledger, clock, metrics } = ports;
+    const pools = this.#pools;
     const tokensMax = [...this.#batchAccounts].map(
       ([name, account]) => [name, account.settings.enqueuedTokensMax] as const,
     );
-    return new BatchOutlook({ ledger, settings: settings.batching, tokensMax: new Map(tokensMax), clock, metrics });
+    return new BatchOutlook({
+      ...{ ledger, pools, clock, metrics },
+      settings: settings.batching,
+      tokensMax: new Map(tokensMax),
+    });
   }
 
   #wireBatch(): BatchStage {
     const { reached } = this.#parts.ports;
     return new BatchStage({
       ...this.#common(),
+      pools: this.#pools,
       accounts: this.#batchAccounts,
       settings: this.#parts.settings.batching,
       planRoutes: this.#planRoutes,

@@ -84,6 +84,8 @@ export interface Batch {
   readonly creates: number;
   readonly createAtMs: EpochMs | null;
   readonly providerBatchId: string | null;
+  /** Only there when true: it was adopted by its size and time, and its results have yet to show a line of ours. */
+  readonly unproven?: true;
   /** What the provider said last. */
   readonly seen: SeenBatch | null;
   readonly parts: readonly ResultPart[];

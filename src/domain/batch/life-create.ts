@@ -94,7 +94,8 @@ export function adopted(
   random: number,
 ): LifeStep {
   const atMs = provided.createdAtMs ?? batch.createAtMs ?? nowMs;
-  return submitted(batch, provided, { expectedMs, atMs }, settings, nowMs, random, [
+  const found: Batch = settings.keepsMarks ? batch : { ...batch, unproven: true };
+  return submitted(found, provided, { expectedMs, atMs }, settings, nowMs, random, [
     event("batch.adopted", "found at the provider after its creation was not answered", {
       providerBatchId: provided.batchId,
       proof: settings.keepsMarks ? "mark" : "size and time; its results have to show our lines",

@@ -45,6 +45,8 @@ export class BatchBuilder {
   readonly #of: BuilderParts;
   /** What accounts were found to have room for; forgotten when one of their batches ends, and after a while. */
   readonly #rooms = new Map<string, { readonly room: AccountRoom; readonly untilMs: number }>();
+  /** Of the last round: lines that it bound are in it still, so it is good for one. */
+  #seen: readonly PoolLoad[] | null = null;
 
   constructor(of: BuilderParts) {
     this.#of = of;
@@ -57,8 +59,11 @@ export class BatchBuilder {
 
   /** @returns how many batches were made. */
   async round(): Promise<number> {
+    const loads = await this.#of.parts.pools.read();
+    if (loads === this.#seen) return 0;
+    this.#seen = loads;
     let made = 0;
-    for (const load of await this.#of.parts.ledger.pools()) {
+    for (const load of loads) {
       const pool = this.#poolOf(load);
       // Serial: pools of one account share its allowance.
       if (pool !== null) made += await this.#buildFrom(pool);
@@ -85,12 +90,9 @@ export class BatchBuilder {
     for (let made = 0; made < PER_ROUND_MAX; made += 1) {
       if (this.#isOver() || !this.#isDue({ ...pool, load })) return made;
       // Serial: each takes what the last one left.
-      const bound = await this.#build(pool);
-      if (bound === null) return made;
-      const left = await this.#of.parts.ledger.pools();
-      const now = left.find((one) => one.pool === load.pool);
-      if (now === undefined) return made + 1;
-      load = now;
+      const left = await this.#build(pool);
+      if (left === null) return made;
+      load = left;
     }
     return PER_ROUND_MAX;
   }
@@ -118,8 +120,8 @@ export class BatchBuilder {
     return NO_LIMIT;
   }
 
-  /** @returns the number of lines; null: none could be made. */
-  async #build(pool: Pool): Promise<number | null> {
+  /** @returns what it left in the pool; null: none could be made. */
+  async #build(pool: Pool): Promise<PoolLoad | null> {
     const { ledger, numbers, clock } = this.#of.parts;
     await numbers.reserve(1);
     const no = numbers.next();
@@ -133,10 +135,17 @@ export class BatchBuilder {
     this.#of.begin(no);
     try {
       const opened = await this.#open(pool, no, pack);
-      return opened === null ? null : await this.#fill(opened.batch, opened.packed, takenSizes);
+      if (opened === null || !(await this.#fill(opened.batch, opened.packed, takenSizes))) return null;
+      return waiting.length < limit ? loadWithout(pool.load.pool, waiting, opened.packed.lines) : this.#readAgain(pool);
     } finally {
       this.#of.end(no);
     }
+  }
+
+  /** There is more than was looked at. */
+  async #readAgain({ load: { pool } }: Pool): Promise<PoolLoad> {
+    const loads = await this.#of.parts.ledger.pools();
+    return loads.find((one) => one.pool === pool) ?? loadWithout(pool, [], []);
   }
 
   async #takenSizes({ name, account }: Pool): Promise<ReadonlySet<number>> {
@@ -200,7 +209,8 @@ export class BatchBuilder {
     this.#rooms.set(account, { room, untilMs });
   }
 
-  async #fill(opened: Batch, packed: Packed<WaitingLine>, takenSizes: ReadonlySet<number>): Promise<number | null> {
+  /** @returns false when somebody else has the batch. */
+  async #fill(opened: Batch, packed: Packed<WaitingLine>, takenSizes: ReadonlySet<number>): Promise<boolean> {
     const { saves, parts } = this.#of;
     await saves.reached("opened", opened);
     const bound = await this.#bind(opened, packed.lines);
@@ -212,11 +222,11 @@ export class BatchBuilder {
       tokens: lines.reduce((sum, { tokens }) => sum + tokens, 0),
     };
     const batch = await saves.save(sealed(opened, sums, parts.clock.nowMs()));
-    if (batch === null) return null;
+    if (batch === null) return false;
     const { account, pool } = batch;
     parts.log.info("batch.sealed", { batch: batchId(batch.no), account, pool, ...sums });
     await saves.reached("sealed", batch);
-    return lines.length;
+    return true;
   }
 
   async #bind(batch: Batch, lines: readonly WaitingLine[]): Promise<Bound[]> {
@@ -261,6 +271,21 @@ interface Bound {
 const NO_LIMIT: AccountRoom = { tokensLeft: null, linesLeft: null, batchesLeft: null, heldUntilMs: null };
 /** Numbers of the coming attempts are below so many times that of their batch: a digit more at most. */
 const NUMBERS_AHEAD = 32;
+
+/** The load of these lines without those that were taken. */
+function loadWithout(pool: string, waiting: readonly WaitingLine[], taken: readonly WaitingLine[]): PoolLoad {
+  const gone = new Set(taken);
+  let [lines, bytes, tokens, oldestAtMs, nearestLookAtMs] = [0, 0, 0, Infinity, Infinity];
+  for (const one of waiting) {
+    if (gone.has(one)) continue;
+    lines += 1;
+    bytes += one.line.bytes + 1;
+    tokens += one.line.tokens;
+    oldestAtMs = Math.min(oldestAtMs, one.addedAtMs);
+    nearestLookAtMs = Math.min(nearestLookAtMs, one.line.lookAtMs);
+  }
+  return { pool, lines, bytes, tokens, oldestAtMs, nearestLookAtMs };
+}
 
 function allowanceOf({ provider: { rules }, settings }: BatchAccount): AllowanceLimits {
   return {

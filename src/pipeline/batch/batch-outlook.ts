@@ -4,10 +4,12 @@ import { turnaroundBook, type TurnaroundBook } from "../../domain/batch/turnarou
 import type { BatchLedger, BatchLoad, PoolLoad } from "../../ports/batch-ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock } from "../../ports/system.js";
+import type { PoolReadings } from "./pool-readings.js";
 import type { BatchingSettings } from "./batch-settings.js";
 
 interface BatchOutlookParts {
-  readonly ledger: Pick<BatchLedger, "turnarounds" | "pools" | "batchLoads">;
+  readonly ledger: Pick<BatchLedger, "turnarounds" | "batchLoads">;
+  readonly pools: Pick<PoolReadings, "read">;
   readonly settings: Pick<BatchingSettings, "turnaroundPriorMs" | "turnaroundWindowMs" | "turnaroundsMax">;
   /** Enqueued tokens that each account with batches may have; null: not limited. */
   readonly tokensMax: ReadonlyMap<string, number | null>;
@@ -47,7 +49,7 @@ export class BatchOutlook {
     const sinceMs = clock.nowMs() - settings.turnaroundWindowMs;
     const [ended, pools, loads] = await Promise.all([
       ledger.turnarounds(sinceMs, settings.turnaroundsMax),
-      ledger.pools(),
+      this.#parts.pools.read(),
       ledger.batchLoads(),
     ]);
     this.#turnaround = this.#bookOf(ended);

@@ -12,6 +12,7 @@ import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { JudgeSettings } from "../dispatch/call-judge.js";
 import type { NumberSource } from "../dispatch/number-source.js";
+import type { PoolReadings } from "./pool-readings.js";
 import type { BatchAccountSettings, BatchingSettings } from "./batch-settings.js";
 
 /** An account whose config has a `batch` section. */
@@ -22,6 +23,7 @@ export interface BatchAccount {
 
 export interface BatchStageParts {
   readonly ledger: BatchLedger & Pick<Ledger, "finish" | "note">;
+  readonly pools: Pick<PoolReadings, "read">;
   readonly session: SessionNo;
   readonly render: Renderer;
   /** By name. Batches of an account that is no longer here stay as they are. */

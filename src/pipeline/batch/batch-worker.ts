@@ -120,7 +120,7 @@ export class BatchWorker {
   async #answered(at: At, provided: ProviderBatch): Promise<Batch | null> {
     const { batch, settings } = at;
     const hasEnded = PROVIDER_BATCH_STATES[provided.state].ended;
-    if (hasEnded && !settings.keepsMarks && provided.results.length > 0) {
+    if (hasEnded && batch.unproven === true && provided.results.length > 0) {
       const proof = await this.#prove(at, provided);
       if (proof.kind === "unread") return this.#tools.save(this.#tools.troubled(batch, proof, settings));
       if (proof.kind === "not_ours") return this.#notOurs(at);
@@ -138,7 +138,7 @@ export class BatchWorker {
     return saved;
   }
 
-  /** Whether a batch that may have been adopted by its size alone holds a line of ours. */
+  /** Whether a batch that was adopted by its size alone holds a line of ours. */
   async #prove(
     { batch, provider }: At,
     { batchId: providerBatchId, results: parts }: ProviderBatch,

@@ -7,9 +7,9 @@ import { INTENT_COLUMNS, readIntent } from "../attempt-rows.js";
 import { int4Array, int8Array } from "../binary-array.js";
 import { run } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
-import { fromStored } from "../stored-body.js";
+import { REQUEST_COLUMNS, requestOf } from "../stored-body.js";
 
-const LINE_COLUMNS = `e.no, e.day, e.format, e.policy, e.request, e.request_gzip, e.history, e.decision, e.max_cost_nano, w.latest, a.batch_no, a.state,
+const LINE_COLUMNS = `e.no, e.day, e.format, e.policy, ${REQUEST_COLUMNS}, e.history, e.decision, e.max_cost_nano, w.latest, a.batch_no, a.state,
   ${INTENT_COLUMNS}`;
 
 /** The execution of an attempt `a`, and the latest deadline of the jobs that wait for it; $1 is the last day of any. */
@@ -51,13 +51,13 @@ export async function linesByAttempt(
 }
 
 function readLine(row: readonly (string | null)[]): BatchLine {
-  const [no, day, format, policy, request, gzip, history, decision, maxCost, latest, batchNo, state, ...intent] = row;
+  const [no, day, format, policy, request, gzipped, history, decision, maxCost, latest, batchNo, state, ...intent] = row;
   return {
     execution: { no: Number(no), day: Number(day) },
     attempt: { ...readIntent(intent), batchNo: Number(batchNo) },
     format: format as RequestFormat, // written from an AdmittedJob
     policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
-    bodyText: fromStored(request ?? "\\x", gzip === "t"),
+    bodyText: requestOf(request, gzipped),
     history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish and claim
     decision: decision === null || decision === undefined ? null : (JSON.parse(decision) as RouteDecision), // written from one
     maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
