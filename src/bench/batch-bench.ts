@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
-import { BenchPlace, type Topics } from "./bench-place.js";
+import { BenchPlace } from "./bench-place.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 240_000;
@@ -108,12 +108,12 @@ async function measured(
 type CpuSeconds = Readonly<Record<"router" | "postgres" | "simulator" | "kafka" | "bench", number>>;
 
 function cpuSeconds(place: BenchPlace, routerPid: number, simulator: SimulatorProcess): CpuSeconds {
-  const of = (pid: number | null | undefined): number => (pid == null ? Number.NaN : cpuSecondsOfTree(pid));
+  const of = (pid: number | null): number => (pid === null ? Number.NaN : cpuSecondsOfTree(pid));
   const own = process.cpuUsage(); // all others run below this one
   return {
     router: of(routerPid),
     postgres: of(place.postgresPid),
-    simulator: of(simulator.child.pid),
+    simulator: of(simulator.child.pid ?? null),
     kafka: of(place.kafkaPid),
     bench: (own.user + own.system) / 1e6,
   };

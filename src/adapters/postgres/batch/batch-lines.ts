@@ -51,7 +51,8 @@ export async function linesByAttempt(
 }
 
 function readLine(row: readonly (string | null)[]): BatchLine {
-  const [no, day, format, policy, request, gzipped, history, decision, maxCost, latest, batchNo, state, ...intent] = row;
+  const [no, day, format, policy, request, gzipped, history, decision, maxCost, latest, batchNo, state, ...intent] =
+    row;
   return {
     execution: { no: Number(no), day: Number(day) },
     attempt: { ...readIntent(intent), batchNo: Number(batchNo) },
