@@ -113,7 +113,7 @@ function cpuSeconds(place: BenchPlace, routerPid: number, simulator: SimulatorPr
   return {
     router: of(routerPid),
     postgres: of(place.postgresPid),
-    simulator: of(simulator.child.pid ?? null),
+    simulator: of(simulator.child.pid),
     kafka: of(place.kafkaPid),
     bench: (own.user + own.system) / 1e6,
   };
