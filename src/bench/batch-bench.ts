@@ -108,7 +108,7 @@ async function measured(
 type CpuSeconds = Readonly<Record<"router" | "postgres" | "simulator" | "kafka" | "bench", number>>;
 
 function cpuSeconds(place: BenchPlace, routerPid: number, simulator: SimulatorProcess): CpuSeconds {
-  const of = (pid: number | null | undefined): number => (pid == null ? Number.NaN : cpuSecondsOfTree(pid));
+  const of = (pid: number | null): number => (pid === null ? Number.NaN : cpuSecondsOfTree(pid));
   const own = process.cpuUsage(); // all others run below this one
   return {
     router: of(routerPid),

@@ -9,7 +9,7 @@ import {
   uploaded,
 } from "../../src/domain/batch/life-create.js";
 import { afterLook, fenced, findCreated } from "../../src/domain/batch/life-doubt.js";
-import { afterRefusal, faultyLines } from "../../src/domain/batch/life-refusal.js";
+import { afterRefusal, faultyLines, linesReturned } from "../../src/domain/batch/life-refusal.js";
 import { afterRead, groupStored, readBroke } from "../../src/domain/batch/life-results.js";
 import { afterAbsent, afterAnswer, afterLostLook, notOurs } from "../../src/domain/batch/life-watch.js";
 import { backoffMs, nextTask, pollMs, type LifeSettings, type LifeStep } from "../../src/domain/batch/life.js";
@@ -477,4 +477,17 @@ test("no step leaves the table of transitions", () => {
       const batch = batchIn(state, { submittedAtMs: NOW_MS, tries: 9 });
       moves(batch, afterAnswer(batch, provided({ state: seen }), refusal("not_accepted"), SETTINGS, NOW_MS, 1));
     }
+});
+
+describe("Files of a batch whose lines have gone back are erased", () => {
+  const dueAt = (more: Partial<Batch>) => linesReturned(batchIn("failed", more), {}, NOW_MS).batch.nextAtMs;
+
+  test("at once when they are known", () => {
+    expect(dueAt({ fileId: "file-1", uploads: 2 })).toBe(NOW_MS);
+    expect(dueAt({ fileId: null, uploads: 0 })).toBe(NOW_MS);
+  });
+
+  test("a minute later when an upload's fate is unknown: it may not be listed yet", () => {
+    expect(dueAt({ fileId: null, uploads: 2 })).toBe(NOW_MS + 60_000);
+  });
 });

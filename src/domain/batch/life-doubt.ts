@@ -1,6 +1,6 @@
 import type { EpochMs } from "../ids.js";
 import type { Batch } from "./batch.js";
-import { backoffMs, event, goOn, troubled, type LifeSettings, type LifeStep } from "./life.js";
+import { backoffMs, event, goOn, LIST_LAG_MS, troubled, type LifeSettings, type LifeStep } from "./life.js";
 import { adopted, doubtBegan } from "./life-create.js";
 import type { ProviderBatch } from "./provider-batch.js";
 
@@ -10,8 +10,6 @@ import type { ProviderBatch } from "./provider-batch.js";
 const CLOCK_SKEW_MS = 60_000;
 /** What bears a mark or a name of ours is known however far a clock was off, so it is looked for beyond a wrong time zone, too. */
 const MARKED_SKEW_MS = 26 * 3_600_000;
-/** A batch that a provider took right before its input file was deleted shows in its list after this at the latest. */
-const LIST_LAG_MS = 60_000;
 
 /** From when on a provider is searched for something of ours. @param marked whether it can be told from others. */
 export function searchedSinceMs(ourTimeMs: EpochMs, marked: boolean): EpochMs {

@@ -1,6 +1,6 @@
 import type { EpochMs } from "../ids.js";
 import type { Batch } from "./batch.js";
-import { backoffMs, event, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
+import { backoffMs, event, LIST_LAG_MS, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
 import { bisectedLinesMax } from "./pack.js";
 import type { BatchRefusal, BatchRefusalReason, LineFault } from "./provider-batch.js";
 
@@ -100,7 +100,9 @@ export function givenUp(batch: Batch, refusal: BatchRefusal, nowMs: EpochMs): Li
   return { ...failedStep(batch, refusal, nowMs), effects: [event("batch.refused", refusal.message)] };
 }
 
-/** All its lines are back where they are decided anew. */
+/** All its lines are back where they are decided anew. Its files are erased at once, but for one that may not be listed yet. */
 export function linesReturned(batch: Batch, outcomes: Batch["outcomes"], nowMs: EpochMs): LifeStep {
-  return { batch: { ...batch, outcomes, doneAtMs: nowMs, tries: 0, nextAtMs: nowMs }, effects: [] };
+  const isUploadUnknown = batch.fileId === null && batch.uploads > 0;
+  const nextAtMs = nowMs + (isUploadUnknown ? LIST_LAG_MS : 0);
+  return { batch: { ...batch, outcomes, doneAtMs: nowMs, tries: 0, nextAtMs }, effects: [] };
 }

@@ -13,6 +13,9 @@ import type { BatchRefusal } from "./provider-batch.js";
  * is proved to be absent.
  */
 
+/** What a provider took at the last moment, a batch before its input file was deleted or a file, shows in its list after this at the latest. */
+export const LIST_LAG_MS = 60_000;
+
 /** What the steps go by: the config, the account's, and the rules of its provider. */
 export interface LifeSettings {
   readonly pollMinMs: number;

@@ -137,7 +137,8 @@ export class BatchBuilder {
     try {
       const opened = await this.#open(pool, no, pack);
       if (opened === null || !(await this.#fill(opened.batch, opened.packed, takenSizes))) return null;
-      return waiting.length < limit ? loadWithout(pool.load.pool, waiting, opened.packed.lines) : this.#readAgain(pool);
+      if (waiting.length >= limit) return await this.#readAgain(pool);
+      return loadWithout(pool.load.pool, waiting, opened.packed.lines);
     } finally {
       this.#of.end(no);
     }

@@ -225,9 +225,11 @@ export class BatchWorker {
     return this.#tools.save(erased(batch, this.#tools.nowMs()));
   }
 
+  /** The last one, too, when nobody knows what became of it: a fresh file may not have been listed when it was looked for. */
   async #eraseEarlier(batch: Batch, provider: BatchProvider): Promise<Parameters<typeof eraseFailed>[1] | null> {
     const from = Math.max(1, batch.uploads - ERASED_UPLOADS_MAX);
-    for (let upload = from; upload < batch.uploads; upload += 1) {
+    const last = batch.fileId === null ? batch.uploads : batch.uploads - 1;
+    for (let upload = from; upload <= last; upload += 1) {
       // Serial: hardly ever one.
       const failure = await this.#tools.deleteUpload(batch, upload, provider);
       if (failure !== null) return failure;
