@@ -41,6 +41,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.apiKey",
     "batching.resultLineBytesMax",
     "batching.stepsAtOnce",
+    "batching.rescueLookMs",
+    "batching.callPriorMs",
   ],
   "src/pipeline/batch/batch-outlook.ts": [
     "batching.turnaroundPriorMs",
@@ -85,7 +87,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "limits.relay.bytesPerSend",
     "limits.relay.refusedRecordsMax",
   ],
-  "src/config/build-config.ts": ["batching.flushAfterMs", "providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd"],
+  "src/config/build-config.ts": ["batching.flushAfterMs", "providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd", "models.*.rescue", "models.*.rescueMaxUsd"],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",
     "topics.jobs.[].name",
