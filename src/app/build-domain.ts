@@ -73,10 +73,7 @@ function routesRevision(config: Config): string {
   const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates }]) => {
     return { name, maxOutputTokensDefault, candidates };
   });
-  return createHash("sha256")
-    .update(JSON.stringify({ accounts, models }))
-    .digest("hex")
-    .slice(0, 12);
+  return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }
 
 export function buildLedgerSettings({ limits, storage }: Config): LedgerSettings {

@@ -78,7 +78,10 @@ async function submitted(
 ): Promise<{ readonly batch: Batch; readonly lines: readonly BatchLine[] }> {
   const { batch, lines } = await at.batches.batchOf(...wishes);
   const expectedAtMs = at.batches.bench.nowMs() + HOUR_MS;
-  return { batch: await at.batches.bring(batch, "submitted", { providerBatchId: `batch_${String(batch.no)}`, expectedAtMs }), lines };
+  return {
+    batch: await at.batches.bring(batch, "submitted", { providerBatchId: `batch_${String(batch.no)}`, expectedAtMs }),
+    lines,
+  };
 }
 
 async function pairOf(at: { readonly batches: BatchBench }, ...wishes: readonly JobWish[]): Promise<Pair> {
@@ -216,7 +219,11 @@ function answerCases(at: { readonly batches: BatchBench }): void {
     ]);
     const outbox = both.flatMap((finished) => finished.outbox);
     expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
-    expect(costsIn(outbox).map(({ billing }) => billing).sort()).toEqual(["charged", "waste"]);
+    expect(
+      costsIn(outbox)
+        .map(({ billing }) => billing)
+        .sort(),
+    ).toEqual(["charged", "waste"]);
   });
 
   test("serves a job that joined while it was out", async () => {
@@ -270,9 +277,7 @@ function failureCases(at: { readonly batches: BatchBench }): void {
 
   test("goes on when its line fails: then it decides", async () => {
     const { batch, line, call } = await pairOf(at);
-    const lost = await at.batches.bench.finish([
-      at.batches.ended(batch, line, failureOf("refused", "answered", 400)),
-    ]);
+    const lost = await at.batches.bench.finish([at.batches.ended(batch, line, failureOf("refused", "answered", 400))]);
     expect([resultsIn(lost.outbox), await at.batches.lines(batch)]).toEqual([[], []]);
     const { outbox } = await at.batches.bench.finish([at.batches.bench.ended(call, answerTo("why"))]);
     expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
@@ -318,14 +323,15 @@ function failureCases(at: { readonly batches: BatchBench }): void {
       await Promise.all([
         bench.finish([failed]),
         bench.claim(({ line: out }) =>
-          out === undefined
-            ? { kind: "wait", runAtMs: bench.nowMs() - 1, waitsFor: "backoff" }
-            : { kind: "line" },
+          out === undefined ? { kind: "wait", runAtMs: bench.nowMs() - 1, waitsFor: "backoff" } : { kind: "line" },
         ),
       ]);
       const again: unknown[] = [];
       await bench.claim((waiting) => {
-        again.push(waiting.line, waiting.history.map(({ number }) => number));
+        again.push(
+          waiting.line,
+          waiting.history.map(({ number }) => number),
+        );
         return { kind: "wait", runAtMs: bench.nowMs() + HOUR_MS, waitsFor: "backoff" };
       });
       expect(again).toEqual([undefined, [1]]);

@@ -87,7 +87,13 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "limits.relay.bytesPerSend",
     "limits.relay.refusedRecordsMax",
   ],
-  "src/config/build-config.ts": ["batching.flushAfterMs", "providers.*.apiKey.[]", "providers.*.inDoubt.retryMaxUsd", "models.*.rescue", "models.*.rescueMaxUsd"],
+  "src/config/build-config.ts": [
+    "batching.flushAfterMs",
+    "providers.*.apiKey.[]",
+    "providers.*.inDoubt.retryMaxUsd",
+    "models.*.rescue",
+    "models.*.rescueMaxUsd",
+  ],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",
     "topics.jobs.[].name",

@@ -321,7 +321,10 @@ function leftOf({ key, state, line, nearestDeadlineMs }: WaitingExecution): read
 }
 
 /** Why a line is rescued belongs to the call's answer: the line has its own reason to be one. */
-function decisionOf({ decision, intent }: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
+function decisionOf({
+  decision,
+  intent,
+}: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
   return decision === undefined || intent.supersedes !== undefined ? {} : { decision };
 }
 

@@ -204,8 +204,7 @@ export class DispatchStage {
   }
 
   #countRescues({ started }: ClaimOutcome): void {
-    for (const { intent } of started)
-      this.#parts.metrics.count("sluice_rescues_total", { account: intent.account });
+    for (const { intent } of started) this.#parts.metrics.count("sluice_rescues_total", { account: intent.account });
   }
 
   #verdict(pick: ClaimFor, waiting: WaitingExecution, nowMs: number): ClaimVerdict {

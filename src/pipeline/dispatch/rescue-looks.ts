@@ -1,6 +1,12 @@
 import type { WaitingExecution } from "../../domain/execution/execution.js";
 import type { EpochMs, SessionNo } from "../../domain/ids.js";
-import { chooseRescue, rescueAheadMs, type RescueCall, type RescueFacts, type RescueLimits } from "../../domain/route/rescue.js";
+import {
+  chooseRescue,
+  rescueAheadMs,
+  type RescueCall,
+  type RescueFacts,
+  type RescueLimits,
+} from "../../domain/route/rescue.js";
 import type { RescueLook } from "../../ports/ledger.js";
 import type { CallTimes, CallTimesBook } from "./call-times.js";
 

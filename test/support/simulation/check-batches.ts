@@ -102,7 +102,9 @@ export class BatchChecks {
       if (line?.state !== "answered" || row.state !== "answered") continue;
       const servedBy = executions.committed.get(row.execution.no)?.answer?.facts.attempt.no;
       for (const { intent } of [row, line]) {
-        const own = [...costs.committed.values()].filter(({ attemptNo, kind }) => attemptNo === intent.no && kind === "charge");
+        const own = [...costs.committed.values()].filter(
+          ({ attemptNo, kind }) => attemptNo === intent.no && kind === "charge",
+        );
         const isWaste = own.every(({ billing }) => billing === "waste" || billing === "in_doubt");
         if (intent.no !== servedBy && !isWaste)
           this.#report(

@@ -122,7 +122,11 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
 function ofMixed(seed: number, gentle: boolean, { clockJumps }: MoreFaults): Pick<Scenario, "batches" | "clockJumps"> {
   const random = new SeededRandom(seed * 32_452_843 + 3);
   return {
-    batches: { trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]), first: random.pick(ACCOUNTS), rescues: [0, 4].includes(seed % 5) },
+    batches: {
+      trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
+      first: random.pick(ACCOUNTS),
+      rescues: [0, 4].includes(seed % 5),
+    },
     // A create is looked for by the time of its intent: clocks that differ by more than the grace allows for are out of the bargain.
     clockJumps: clockJumps.map((jump) => ({ ...jump, byMs: Math.sign(jump.byMs) * 1500 })),
   };

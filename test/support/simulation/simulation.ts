@@ -308,10 +308,7 @@ export class Simulation {
     };
   }
 
-  #rescues(): Pick<
-    BatchFaults,
-    "rescued" | "rescuesServed" | "rescuesWasted" | "rescuesFailed" | "rescuesInDoubt"
-  > {
+  #rescues(): Pick<BatchFaults, "rescued" | "rescuesServed" | "rescuesWasted" | "rescuesFailed" | "rescuesInDoubt"> {
     const { attempts, executions } = this.#database;
     const rescues = [...attempts.committed.values()].filter(({ intent }) => intent.supersedes !== undefined);
     const servedBy = ({ execution }: (typeof rescues)[number]): number | undefined =>
