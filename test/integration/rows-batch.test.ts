@@ -131,6 +131,33 @@ test("[H2] a batch that stays in progress to the end of its window gives its lin
   await ledgerEqualsBill(gateway);
 });
 
+test("a line that is out when its deadline is near is rescued by a call where the alias allows it; its own answer is waste", async () => {
+  await open("rescue", {
+    alias: { rescue: "whenDue" },
+    // The batch is overdue at once, and takes seven seconds; a call is given 70 before the deadline.
+    batching: { turnaroundPriorMs: 1, callPriorMs: 10_000, rescueLookMs: 200 },
+    times: { turnaroundMs: 70_000_000 },
+  });
+  const jobIds = idsOf("rescue", 3);
+  await publishJobs(gateway, jobIds, { ttlMs: 70_000 });
+  const results = await ownAnswers(gateway, jobIds);
+  expect(results.map(({ mode, attempts }) => [mode, attempts.length])).toEqual(jobIds.map(() => ["direct", 1]));
+  await gateway.until("the event", () => eventKinds(gateway).has("batch.rescued"));
+  await ledgerEqualsBill(gateway);
+  expect((await gateway.simulator.bill()).map(({ mode }) => mode).sort()).toEqual([
+    ...jobIds.map(() => "batch"),
+    ...jobIds.map(() => "direct"),
+  ]);
+  const billings = await gateway.query<{ billing: string; rescue: boolean }>(
+    "SELECT c.billing, a.supersedes IS NOT NULL AS rescue FROM costs c JOIN attempts a ON a.no = c.attempt_no ORDER BY 1",
+  );
+  expect(billings).toEqual([
+    ...jobIds.map(() => ({ billing: "charged", rescue: true })),
+    ...jobIds.map(() => ({ billing: "waste", rescue: false })),
+  ]);
+  for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
+});
+
 test.each(["batch_expires", "batch_cancelled"])(
   "[H3] of a batch that ends by %s what was done is delivered and paid, the rest goes on",
   async (kind) => {

@@ -22,6 +22,8 @@ export interface BatchGatewayOptions {
   /** Merged into the account's section `batch`. */
   readonly batch?: Readonly<Record<string, unknown>>;
   readonly batching?: Readonly<Record<string, unknown>>;
+  /** Merged into the alias of the jobs. */
+  readonly alias?: Readonly<Record<string, unknown>>;
   /** Of the simulated provider, in its own milliseconds. */
   readonly times?: Readonly<Record<string, unknown>>;
   readonly createGraceMs?: number;
@@ -69,6 +71,7 @@ export async function openBatchGateway(name: string, options: BatchGatewayOption
       sections: { batching: { ...BATCHING, ...options.batching } },
       providers: (simulatorUrl) => ({ main: account(simulatorUrl) }),
       candidates: [{ provider: "main", model }],
+      alias: options.alias ?? {},
     },
   });
   await gateway.simulator.setBatchTimes({ ...QUICK_TIMES, ...options.times });

@@ -21,6 +21,8 @@ export interface ConfigChanges {
   readonly providers?: (simulatorUrl: string) => Readonly<Record<string, unknown>>;
   /** Of the alias `cheap`, with accounts of one's own. */
   readonly candidates?: readonly { readonly provider: string; readonly model: string }[];
+  /** Merged into the alias. */
+  readonly alias?: Readonly<Record<string, unknown>>;
   /** Merged into the account. */
   readonly account?: Readonly<Record<string, unknown>>;
 }
@@ -60,6 +62,7 @@ export function gatewayConfig(
       cheap: {
         maxOutputTokensDefault: 512,
         candidates: changes.candidates ?? [{ provider: "openai-main", model: "gpt-4.1-mini" }],
+        ...changes.alias,
       },
     },
     limits: changes.limits ?? {},

@@ -42,6 +42,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.apiKey",
     "batching.resultLineBytesMax",
     "batching.stepsAtOnce",
+    "batching.rescueLookMs",
+    "batching.callPriorMs",
   ],
   "src/pipeline/batch/batch-outlook.ts": [
     "batching.turnaroundPriorMs",
@@ -91,6 +93,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.apiKey.[]",
     "providers.*.inDoubt.retryMaxUsd",
     "budgets.[].limitUsd",
+    "models.*.rescue",
+    "models.*.rescueMaxUsd",
   ],
   "src/config/topic-list.ts": [
     "topics.jobs.[]",

@@ -79,6 +79,7 @@ const BATCH_KINDS = [
   "batch.held",
   "batch.stuck",
   "batch.unknown_line",
+  "batch.rescued",
   "batch.lines_lost",
   "batch.orphan_found",
   "result.conflict",

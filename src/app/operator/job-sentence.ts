@@ -3,7 +3,7 @@ import type { JobView } from "./job-view.js";
 /** The one sentence that `jobs show` begins with: the state, why, and what happens next. */
 export function jobSentence(job: JobView, nowMs: number): string {
   const deadline = `deadline ${clock(job.deadlineMs)}`;
-  const last = job.attempts.at(-1);
+  const last = job.attempts.find(({ number }) => number === job.servedBy) ?? job.attempts.at(-1);
   const at = last === undefined ? "" : `attempt ${String(last.number)} at ${last.account}/${last.model}`;
   switch (job.state) {
     case "waiting":

@@ -47,12 +47,14 @@ export interface JobBatch extends Pick<
 }
 
 /** A try, with how it was made. */
-export interface JobAttempt extends Omit<AttemptLine, "batch"> {
+export interface JobAttempt extends Omit<AttemptLine, "batch" | "supersedes"> {
   readonly attemptId: string;
   readonly mode: "direct" | "batch";
   readonly batchId: string | null;
   readonly line: number | null;
   readonly providerBatchId: string | null;
+  /** The line beside which the call was made, since its deadline was near; null: it is no rescue. */
+  readonly rescueOf: { readonly batchId: string; readonly line: number } | null;
 }
 
 /** A job as `jobs show` tells it: the newest generation of its id. */
@@ -74,6 +76,8 @@ export interface JobView {
   /** Only in state `batched`. */
   readonly batch: JobBatch | null;
   readonly attempts: readonly JobAttempt[];
+  /** Number of the attempt whose answer serves it; null: none does, or it was served without. */
+  readonly servedBy: number | null;
   /** Why it was given to a batch or to a call of its own, with the numbers; null where there was nothing to choose. */
   readonly decision: RouteDecision | null;
   readonly costs: readonly CostLine[];
@@ -117,7 +121,8 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     source: job.source,
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     batch: job.state === "batched" ? await batchOf(operator, current?.batch ?? null) : null,
-    attempts: attempts.map(jobAttempt),
+    attempts: attempts.map((attempt) => jobAttempt(attempt, attempts)),
+    servedBy: job.answer?.attempt.number ?? null,
     decision: job.decision,
     costs,
     letter: letter === null ? null : { no: letter.no, state: letter.state },
@@ -126,7 +131,8 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
   };
 }
 
-function jobAttempt({ batch, ...attempt }: AttemptLine): JobAttempt {
+function jobAttempt({ batch, supersedes, ...attempt }: AttemptLine, all: readonly AttemptLine[]): JobAttempt {
+  const rescued = supersedes === null ? null : (all.find(({ key }) => key.no === supersedes)?.batch ?? null);
   return {
     ...attempt,
     attemptId: attemptId(attempt.key.day, attempt.key.no),
@@ -134,6 +140,7 @@ function jobAttempt({ batch, ...attempt }: AttemptLine): JobAttempt {
     batchId: batch === null ? null : batchId(batch.no),
     line: batch?.line ?? null,
     providerBatchId: batch?.providerBatchId ?? null,
+    rescueOf: rescued === null ? null : { batchId: batchId(rescued.no), line: rescued.line },
   };
 }
 

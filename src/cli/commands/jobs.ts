@@ -175,13 +175,18 @@ function attemptCells(attempt: JobAttempt): readonly string[] {
     String(attempt.number),
     attempt.attemptId,
     `${attempt.account}/${attempt.model}`,
-    attempt.batchId === null ? attempt.mode : `${attempt.mode} ${attempt.batchId} line ${String(attempt.line ?? 0)}`,
+    modeText(attempt),
     attempt.state,
     attempt.outcome ?? "-",
     timeText(attempt.startedMs),
     attempt.endedMs === null ? "-" : spanOfCall(attempt.endedMs - attempt.startedMs, attempt.mode),
     attempt.requestId === null ? "-" : safeText(attempt.requestId),
   ];
+}
+
+function modeText({ mode, batchId, line, rescueOf }: JobAttempt): string {
+  if (rescueOf !== null) return `${mode}, rescue of line ${String(rescueOf.line)} of ${rescueOf.batchId}`;
+  return batchId === null ? mode : `${mode} ${batchId} line ${String(line ?? 0)}`;
 }
 
 /** A call takes milliseconds, a line of a batch hours. */

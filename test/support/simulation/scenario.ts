@@ -177,7 +177,7 @@ function ofMixed(
     batches: {
       trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
       first: random.pick(ACCOUNTS),
-      rescues: seed % 3 === 0,
+      rescues: [0, 4].includes(seed % 5),
       grouped: kind === "grouped" ? ofGroups : [],
       cancels: kind === "grouped" && !gentle ? times(3, () => START_MS + random.between(2000, 20_000)) : [],
     },

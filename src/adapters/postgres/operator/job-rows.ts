@@ -170,6 +170,8 @@ export interface AttemptLine {
   readonly nanoUsd: string | null;
   /** The batch that it is a line of; null: a call of its own. */
   readonly batch: AttemptBatch | null;
+  /** The line that it rescues, by its attempt's number in the ledger; null: it is no rescue. */
+  readonly supersedes: number | null;
 }
 
 export interface AttemptBatch {
@@ -179,7 +181,7 @@ export interface AttemptBatch {
   readonly providerBatchId: string | null;
 }
 
-/** The attempts of an execution by their numbers, which its row and its history name. */
+/** The attempts of an execution by their numbers, which its row and its history name; and the lines that they rescue. */
 export async function loadAttempts(
   pool: pg.Pool,
   day: number,
@@ -190,8 +192,11 @@ export async function loadAttempts(
     "attempts-load",
     `SELECT a.no, a.day, a.number, a.state, a.account, a.provider, a.model, a.outcome, a.started_ms, a.ended_ms, a.request_id, a.max_nano,
        a.nano_usd, a.batch_no, b.provider_batch_id,
-       CASE WHEN a.batch_no IS NOT NULL THEN (SELECT count(*) FROM attempts o WHERE o.batch_no = a.batch_no AND o.no <= a.no) END
-     FROM attempts a LEFT JOIN batches b ON b.no = a.batch_no WHERE a.no = ANY($1::int8[]) AND a.day = $2 ORDER BY a.number, a.no`,
+       CASE WHEN a.batch_no IS NOT NULL THEN (SELECT count(*) FROM attempts o WHERE o.batch_no = a.batch_no AND o.no <= a.no) END,
+       a.supersedes
+     FROM attempts a LEFT JOIN batches b ON b.no = a.batch_no
+     WHERE a.day = $2 AND (a.no = ANY($1::int8[]) OR a.no IN (SELECT r.supersedes FROM attempts r WHERE r.no = ANY($1::int8[]) AND r.day = $2))
+     ORDER BY a.number, a.no`,
     [nos, day],
   );
   return rows.map(
@@ -212,6 +217,7 @@ export async function loadAttempts(
       batchNo,
       providerBatchId,
       line,
+      supersedes,
     ]) => ({
       key: { no: Number(no), day: Number(attemptDay) },
       number: Number(number),
@@ -229,6 +235,7 @@ export async function loadAttempts(
         numberOrNull(batchNo) === null
           ? null
           : { no: Number(batchNo), line: Number(line), providerBatchId: providerBatchId ?? null },
+      supersedes: numberOrNull(supersedes),
     }),
   );
 }
