@@ -392,6 +392,37 @@ function lineCases(at: At): void {
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "failed", code: "BUDGET_EXCEEDED" }]);
     });
 
+    test("does not pay for a call beside one: that needs its own, and without it the line goes on", async () => {
+      await at.open(CALL + ANSWER_NANO_USD - 1n);
+      const { batch, lines } = await at.batches.batchOf({ ...A, ttlMs: 100_000 });
+      await at.batches.bring(batch, "submitted");
+      const [line] = lines;
+      if (line === undefined) throw new Error("expected a line");
+      const rescue = async () => {
+        const intent = { ...(await at.bench.intent(2)), supersedes: line.attempt.no };
+        const nowMs = at.bench.nowMs();
+        const look = { nowMs, limit: 10, models: ["sim"], deadlineMs: nowMs + 120_000, after: 0 };
+        return at.opened.ledger.rescue(
+          { ...look, session: at.bench.session },
+          () => ({ kind: "start", intent }),
+          RENDER,
+        );
+      };
+      const item = await at.bench.job(B, true);
+      const intent = costing(item.intent, CALL - LINE) ?? fail();
+      const { day } = await at.bench.accept([{ ...item, intent }]);
+      const other = { execution: { day, no: item.no }, intent, wish: B };
+      expect(await rescue()).toMatchObject({ started: [], ended: [] });
+      expect(await at.standing()).toEqual([0n, CALL]);
+      // What the other one cost leaves too little for ever: also that is no reason to fail while the line is out.
+      await at.bench.finish([at.bench.ended(other, answerTo("how"))]);
+      expect(await rescue()).toMatchObject({ started: [], ended: [] });
+      expect((await at.bench.claim(() => fail(), "run", BUDGET_LOOK_AGAIN_MS + 1000)).taken).toBe(0);
+      const { outbox } = await at.bench.finish([at.batches.ended(batch, line, answerTo("why"))]);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+      expect(await at.standing()).toEqual([2n * ANSWER_NANO_USD, 0n]);
+    });
+
     test("keeps one that could pay later out of a batch until then", async () => {
       await at.open(CALL);
       await at.bench.start(A);
