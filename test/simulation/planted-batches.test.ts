@@ -74,7 +74,7 @@ const PLANTED: Readonly<
   "a batch of its size is taken, whoever's it is": {
     bug: { rules: { knowsBatches: false } },
     caughtBy: "adopts_its_own",
-    near: 10,
+    near: 12,
   },
   "a line whose rescue failed is rescued again": {
     bug: { rules: { rescuedOnce: false } },
