@@ -48,6 +48,7 @@ const PLANTED: Readonly<
   "results are matched by their place": {
     bug: changed((real) => ({ results: (request, limits, signal) => byPlace(real.results(request, limits, signal)) })),
     caughtBy: "right_answer",
+    near: 3,
   },
   "a line whose time ran out counts as answered": {
     bug: changed((real) => ({

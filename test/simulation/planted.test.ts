@@ -53,12 +53,12 @@ const PLANTED: Readonly<
   "finish decides without looking at session and attempt": {
     bug: { rules: { holds: (execution) => execution.state === "running" } },
     caughtBy: "one_live_attempt",
-    near: 1175,
+    near: 1203,
   },
   "finish reads the waiting jobs in the statement that ends the execution": {
     bug: { rules: { waitersOnOldSnapshot: true } },
     caughtBy: "no_job_lost",
-    near: 181,
+    near: 252,
   },
   "the position is moved without its guard": {
     bug: {
@@ -83,7 +83,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "position_never_goes_back",
-    near: 1199,
+    near: 1459,
   },
   "a job in a hurry takes the express lane from a call that is out": {
     bug: {
@@ -96,7 +96,7 @@ const PLANTED: Readonly<
       },
     },
     caughtBy: "one_execution_a_lane",
-    near: 155,
+    near: 181,
   },
   "the record before the position is not compared": {
     bug: { hears: { position: ({ next }) => ({ next, witness: null }) } },
@@ -106,7 +106,7 @@ const PLANTED: Readonly<
   "every mark is taken for that of a dead session": {
     bug: { hears: { mark: (mark) => (mark === null ? null : { ...mark, fate: "died" }) } },
     caughtBy: "suspects_are_deadly",
-    near: 84,
+    near: 299,
   },
   "what is left of a budget is read, and not held until the reservation is stored": {
     bug: { rules: { locksBudgets: false } },
@@ -131,7 +131,7 @@ const PLANTED: Readonly<
   "a call that fails without time for its first job ends those that have more": {
     bug: { rules: { verdict: (verdict) => verdict } },
     caughtBy: "patience_is_its_own",
-    near: 201,
+    near: 340,
   },
 };
 
