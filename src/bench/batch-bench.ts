@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
-import { BenchPlace, type Topics } from "./bench-place.js";
+import { BenchPlace } from "./bench-place.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 240_000;

@@ -5,7 +5,7 @@ import type { PublishingPhase } from "./publishing-pace.js";
 /** What the kills met. `callsInAirAtKills` bounds the attempts that may stay in doubt. */
 export interface KillTally {
   readonly kills: number;
-  /** Kills with calls in the air, with batches that the provider works on, or with batches that were being made. */
+  /** Kills with calls in the air or batches that the provider works on, both by the provider's own word. */
   readonly killsWithWorkInFlight: number;
   readonly callsInAirAtKills: number;
   /** By state of a batch: kills at whose instant the ledger held one in it. */
@@ -159,7 +159,7 @@ class Conductor {
     for (const batch of ledger.batches) this.#met.add(keyOf(batch));
     this.#lastSession = ledger.session;
     const { kills, killsWithWorkInFlight, callsInAirAtKills, killsByBatchState } = this.#tally;
-    const metWork = inAir + openBatches > 0 || areInTheMaking(ledger);
+    const metWork = inAir + openBatches > 0;
     this.#tally = {
       kills: kills + 1,
       killsWithWorkInFlight: killsWithWorkInFlight + (metWork ? 1 : 0),
