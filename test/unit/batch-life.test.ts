@@ -483,11 +483,12 @@ describe("Files of a batch whose lines have gone back are erased", () => {
   const dueAt = (more: Partial<Batch>) => linesReturned(batchIn("failed", more), {}, NOW_MS).batch.nextAtMs;
 
   test("at once when they are known", () => {
-    expect(dueAt({ fileId: "file-1", uploads: 2 })).toBe(NOW_MS);
+    expect(dueAt({ fileId: "file-1", uploads: 1 })).toBe(NOW_MS);
     expect(dueAt({ fileId: null, uploads: 0 })).toBe(NOW_MS);
   });
 
   test("a minute later when an upload's fate is unknown: it may not be listed yet", () => {
     expect(dueAt({ fileId: null, uploads: 2 })).toBe(NOW_MS + 60_000);
+    expect(dueAt({ fileId: "file-2", uploads: 2 })).toBe(NOW_MS + 60_000);
   });
 });

@@ -100,9 +100,9 @@ export function givenUp(batch: Batch, refusal: BatchRefusal, nowMs: EpochMs): Li
   return { ...failedStep(batch, refusal, nowMs), effects: [event("batch.refused", refusal.message)] };
 }
 
-/** All its lines are back where they are decided anew. Its files are erased at once, but for one that may not be listed yet. */
+/** All its lines are back where they are decided anew. Its files are erased at once, unless one of an earlier upload may not be listed yet. */
 export function linesReturned(batch: Batch, outcomes: Batch["outcomes"], nowMs: EpochMs): LifeStep {
-  const isUploadUnknown = batch.fileId === null && batch.uploads > 0;
+  const isUploadUnknown = batch.uploads > (batch.fileId === null ? 0 : 1);
   const nextAtMs = nowMs + (isUploadUnknown ? LIST_LAG_MS : 0);
   return { batch: { ...batch, outcomes, doneAtMs: nowMs, tries: 0, nextAtMs }, effects: [] };
 }
