@@ -81,6 +81,29 @@ describe("a creation that is not answered", () => {
     expect(bench.events()).toEqual(["batch.doubt", "batch.adopted", "batch.ended"]);
   });
 
+  test.each([
+    ["one stray line, which proves nothing: its own is missing", ["nobody-knows"], "line_missing"],
+    ["several stray lines: it is another's, and nothing of ours ran", ["nobody-knows", "nor-this"], "not_sent"],
+  ])("and was found by its size, with results of %s", async (_what, strays, outcome) => {
+    const wrap = (provider: BatchProvider) =>
+      but(provider, {
+        create: async (...given) => {
+          await provider.create(...given);
+          return UNCLEAR;
+        },
+        results: (...given) =>
+          edited(provider.results(...given), (item) =>
+            item.kind === "line" ? strays.map((customId) => ({ ...item, customId })) : [item],
+          ),
+      });
+    const bench = new BatchBench({ rules: INLINE_RULES, wrap });
+    await bench.accept(["one"]);
+    bench.start();
+    await bench.world.run(() => bench.outcomes().some((one) => one !== "batched"), bench.world.nowMs + 120_000);
+    expect(bench.outcomes()[0]).toBe(outcome);
+    expect(bench.books.batches.size).toBe(1);
+  });
+
   test("and was not made is fenced by deleting its file, then made anew from another", async () => {
     let lost = true;
     const steps: string[] = [];

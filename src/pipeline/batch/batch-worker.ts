@@ -157,8 +157,8 @@ export class BatchWorker {
       if (id !== null && ids.length === 1 && (await this.#isLine(batch, ids))) return { kind: "ours" };
       if (ids.length >= PROOF_LINES_MAX) break;
     }
-    if (ids.length === 0) return { kind: "ours" }; // nothing to read proves nothing; its lines come out as missing
-    return { kind: (await this.#isLine(batch, ids)) ? "ours" : "not_ours" };
+    if (await this.#isLine(batch, ids)) return { kind: "ours" };
+    return { kind: provesAnother(ids) ? "not_ours" : "ours" };
   }
 
   async #isLine(batch: Batch, ids: readonly string[]): Promise<boolean> {
@@ -255,4 +255,12 @@ export class BatchWorker {
 
 function customIdOf(item: ResultItem): string | null {
   return item.kind === "line" || item.kind === "malformed" ? item.customId : null;
+}
+
+/**
+ * Whether results without a line of ours are those of another batch: they have the line of another batch of the gateway, or more than one line
+ * that nobody sent. Nothing to read, or one stray line, is what a provider may make of a batch of ours: its lines come out as missing then.
+ */
+function provesAnother(ids: readonly string[]): boolean {
+  return ids.length > 1 || ids.some((id) => parseAttemptId(id) !== null);
 }
