@@ -1,6 +1,6 @@
 /**
  * Points P10 to P13 of the design, and rows A4 to A8: routers that kill themselves at a named place in the life of a batch. Whatever the place,
- * each job has one result, each line ran once, and the ledger equals the bill.
+ * each job has one result (perhaps twice, byte for byte), each line ran once, and the ledger equals the bill.
  */
 import { afterEach, expect, test } from "@jest/globals";
 import type { Gateway } from "../support/gateway.js";
@@ -8,7 +8,7 @@ import {
   idsOf,
   ledgerEqualsBill,
   openBatchGateway,
-  ownAnswers,
+  ownAnswersBehindKill,
   publishJobs,
   type BatchGatewayOptions,
   type BatchKind,
@@ -36,7 +36,7 @@ async function diesAt(point: string, kind: BatchKind, options: BatchGatewayOptio
   await publishJobs(gateway, jobIds);
   await gateway.until(`the router's end at ${point}`, () => !first.running);
   await gateway.startRouter("router-2");
-  await ownAnswers(gateway, jobIds);
+  await ownAnswersBehindKill(gateway, jobIds);
   await ledgerEqualsBill(gateway);
   expect(await gateway.simulator.bill()).toHaveLength(JOBS);
 }
