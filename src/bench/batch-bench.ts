@@ -1,12 +1,11 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
-import { BenchPlace } from "./bench-place.js";
+import type { OwnProcess } from "../demo/child-process.js";
+import { BenchPlace, type Topics } from "./bench-place.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 240_000;
-/** Before the measured ones, as in the bench of direct calls: what compilers and first plans take is paid once in a router's life. */
-const WARM_UP_LINES = 5000;
 const SIMULATOR = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
 const PRICING = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
 const NO_TIME = { validatingMs: 0, turnaroundMs: 0, jitterMs: 0, finalizingMs: 0, cancellingMs: 0 };
@@ -25,8 +24,8 @@ export interface BatchFigures {
 }
 
 /**
- * Lines through a provider's batch API that is done at once, from the first publish to the last result in its topic, behind a
- * warm-up. Each line is billed once, by the simulated provider's own count.
+ * Lines through a provider's batch API that is done at once, from the first publish to the last result in its topic. Each line is
+ * billed once, by the simulated provider's own count.
  */
 export async function batchBench(lines: number, note: (line: string) => void): Promise<BatchFigures> {
   const place = await BenchPlace.open(note);
@@ -57,6 +56,37 @@ export async function startBatchSimulator(place: BenchPlace, note: (line: string
   });
 }
 
+/** A router whose one account has batches at that provider; warnings of its log are noted. */
+export async function startBatchRouter(
+  place: BenchPlace,
+  simulator: SimulatorProcess,
+  { topics, lines, flushAfterMs }: { readonly topics: Topics; readonly lines: number; readonly flushAfterMs: number },
+  note: (line: string) => void,
+): Promise<OwnProcess> {
+  const router = await place.startRouter({
+    topics,
+    mockPort: Number(new URL(simulator.url).port),
+    concurrency: 64,
+    callTimeoutMs: 60_000,
+    pendingJobsMax: lines * 2,
+    batches: {
+      account: { flushAfterMs },
+      batching: { lookEveryMs: 100, pollMinMs: 200, turnaroundPriorMs: 3_600_000 },
+    },
+  });
+  router.onStdoutLine((line) => {
+    if (/"level":"(?:warn|error)"/.test(line)) note(line);
+  });
+  return router;
+}
+
+/** @throws Error unless the provider counts as many billed lines as there were jobs. */
+export async function expectBilledOnce(simulator: SimulatorProcess, lines: number): Promise<void> {
+  const billed = await simulator.calls();
+  if (billed !== lines)
+    throw new Error(`expected ${String(lines)} billed lines for as many jobs, found ${String(billed)}`);
+}
+
 async function measured(
   place: BenchPlace,
   simulator: SimulatorProcess,
@@ -64,36 +94,18 @@ async function measured(
   note: (line: string) => void,
 ): Promise<BatchFigures> {
   const topics = await place.freshTopics();
-  const router = await place.startRouter({
-    topics,
-    mockPort: Number(new URL(simulator.url).port),
-    concurrency: 64,
-    callTimeoutMs: 60_000,
-    pendingJobsMax: (WARM_UP_LINES + lines) * 2,
-    batches: {
-      account: { flushAfterMs: 2000 },
-      batching: { lookEveryMs: 100, pollMinMs: 200, turnaroundPriorMs: 3_600_000 },
-    },
-  });
-  router.onStdoutLine((line) => {
-    if (/"level":"(?:warn|error)"/.test(line)) note(line);
-  });
-  await place.publish(topics.jobs, 0, WARM_UP_LINES);
-  await place.waitForRecords(topics.results, WARM_UP_LINES, RUN_TIMEOUT_MS);
-  const warmUpBatches = await batchesAt(simulator.url);
+  const router = await startBatchRouter(place, simulator, { topics, lines, flushAfterMs: 2000 }, note);
   const before = cpuSeconds(place, router.pid, simulator);
   const startMs = Date.now();
-  await place.publish(topics.jobs, WARM_UP_LINES, lines);
+  await place.publish(topics.jobs, 0, lines);
   note(`${String(lines)} jobs published in ${String(Date.now() - startMs)} ms`);
-  const endMs = await place.waitForRecords(topics.results, WARM_UP_LINES + lines, RUN_TIMEOUT_MS);
+  const endMs = await place.waitForRecords(topics.results, lines, RUN_TIMEOUT_MS);
   const after = cpuSeconds(place, router.pid, simulator);
-  const billed = (await simulator.calls()) - WARM_UP_LINES;
-  if (billed !== lines)
-    throw new Error(`expected ${String(lines)} billed lines for as many jobs, found ${String(billed)}`);
+  await expectBilledOnce(simulator, lines);
   const per1k = (of: keyof CpuSeconds): number => Number((((after[of] - before[of]) * 1000) / lines).toFixed(3));
   return {
     lines,
-    batches: (await batchesAt(simulator.url)) - warmUpBatches,
+    batches: await batchesAt(simulator.url),
     linesPerS: Math.round((lines * 1000) / (endMs - startMs)),
     routerCpuSPer1k: per1k("router"),
     postgresCpuSPer1k: per1k("postgres"),

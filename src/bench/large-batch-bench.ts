@@ -3,7 +3,7 @@
  * says whether the split was exact, the operating system what the router held.
  */
 import { statfs } from "node:fs/promises";
-import { startBatchSimulator } from "./batch-bench.js";
+import { expectBilledOnce, startBatchRouter, startBatchSimulator } from "./batch-bench.js";
 import { BenchPlace, type PublishedBody } from "./bench-place.js";
 import { peakRssMb } from "./process-usage.js";
 
@@ -72,20 +72,7 @@ async function measured(
   note: (line: string) => void,
 ): Promise<LargeBatchFigures> {
   const topics = await place.freshTopics();
-  const router = await place.startRouter({
-    topics,
-    mockPort: Number(new URL(simulator.url).port),
-    concurrency: 64,
-    callTimeoutMs: 60_000,
-    pendingJobsMax: lines * 2,
-    batches: {
-      account: { flushAfterMs: 120_000 },
-      batching: { lookEveryMs: 100, pollMinMs: 200, turnaroundPriorMs: 3_600_000 },
-    },
-  });
-  router.onStdoutLine((line) => {
-    if (/"level":"(?:warn|error)"/.test(line)) note(line);
-  });
+  const router = await startBatchRouter(place, simulator, { topics, lines, flushAfterMs: 120_000 }, note);
   const startMs = Date.now();
   await place.publish(topics.jobs, 0, lines, longBody);
   note(`${String(lines)} jobs published in ${String(Date.now() - startMs)} ms`);
@@ -99,9 +86,7 @@ async function measured(
   }, PROGRESS_MS);
   try {
     const endMs = await place.waitForRecords(topics.results, lines, RUN_TIMEOUT_MS);
-    const billed = await simulator.calls();
-    if (billed !== lines)
-      throw new Error(`expected ${String(lines)} billed lines for as many jobs, found ${String(billed)}`);
+    await expectBilledOnce(simulator, lines);
     return {
       lines,
       ...(await provedBatches(simulator.url, lines)),

@@ -3,6 +3,7 @@ import type { JobEnd } from "../../src/domain/result/outgoing.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import { HOUR_MS, POOL, promptOf, UNLIMITED, type BatchBench } from "./batch-bench.js";
 import { ANSWER_NANO_USD, answerTo, costsIn, failureOf, resultsIn } from "./ledger-bench.js";
+import { DECIDED_AGAIN } from "../support/batch-rows.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const B = { jobId: "b", tenant: "catalogue", prompt: "how" } as const;
@@ -107,7 +108,7 @@ function bindingCases(at: { readonly batches: BatchBench }): void {
       await bench.claim(() => ({
         kind: "pool",
         pooled: { pool: POOL, line: at.batches.line(bench.nowMs() + HOUR_MS) },
-        decision: { ...DIRECTED },
+        decision: { ...DECIDED_AGAIN },
       }));
       expect((await bind()).attempts).toEqual([]);
       expect((await at.batches.lines(batch)).map(promptOf)).toEqual(["how"]);
@@ -155,22 +156,6 @@ function bindingCases(at: { readonly batches: BatchBench }): void {
   });
 }
 
-const DIRECTED = {
-  mode: "batch",
-  account: "alpha",
-  model: "sim-alpha",
-  because: "again",
-  numbers: {
-    leftMs: 1,
-    turnaroundP95Ms: null,
-    fillMs: null,
-    directMaxNanoUsd: null,
-    batchMaxNanoUsd: null,
-    tokens: null,
-    headroomTokens: null,
-  },
-} as const;
-
 function returningCases(at: { readonly batches: BatchBench }): void {
   const claimed = async (): Promise<readonly string[]> => {
     const seen: string[] = [];
@@ -203,7 +188,7 @@ function returningCases(at: { readonly batches: BatchBench }): void {
       await bench.claim((waiting) => {
         expect(waiting.history).toEqual([]);
         const pooled = { pool: POOL, line: at.batches.line(bench.nowMs() + HOUR_MS) };
-        return { kind: "pool", pooled, decision: DIRECTED };
+        return { kind: "pool", pooled, decision: DECIDED_AGAIN };
       });
       const [again] = await at.batches.bind(await at.batches.open());
       expect([again?.attempt.number, again?.execution]).toEqual([1, lines[0]?.execution]);
@@ -374,7 +359,7 @@ function outcomeCases(at: { readonly batches: BatchBench }): void {
       const held = await bench.start({ ...A, ttlMs: 24 * HOUR_MS });
       await bench.finish([bench.ended(held, failureOf("connection_failed", "perhaps", null))]);
       const pooled = { pool: POOL, line: at.batches.line(bench.nowMs() + HOUR_MS) };
-      await bench.claim(() => ({ kind: "pool", pooled, decision: DIRECTED }));
+      await bench.claim(() => ({ kind: "pool", pooled, decision: DECIDED_AGAIN }));
       return held;
     };
 

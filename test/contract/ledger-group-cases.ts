@@ -6,6 +6,7 @@ import type { ProviderAnswer, ProviderFailure } from "../../src/ports/provider.j
 import { RENDER, type JobWish } from "../support/simulation/fixture.js";
 import { HOUR_MS, POOL, promptOf, type BatchBench } from "./batch-bench.js";
 import { ANSWER_NANO_USD, answerTo, costsIn, failureOf, recordsOf, resultsIn } from "./ledger-bench.js";
+import { DECIDED_AGAIN } from "../support/batch-rows.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const B = { jobId: "b", tenant: "catalogue", prompt: "how" } as const;
@@ -97,7 +98,7 @@ export function groupCases(at: { readonly batches: BatchBench }): void {
       await bench.finish([bench.ended(held, failureOf("connection_failed", "perhaps", null))]);
       await bench.claim((waiting) => {
         const pooled = { pool: POOL, line: at.batches.line(bench.nowMs() + HOUR_MS) };
-        return { kind: "pool", pooled, decision: { ...DECIDED, because: waiting.state } };
+        return { kind: "pool", pooled, decision: { ...DECIDED_AGAIN, because: waiting.state } };
       });
       const { group, lines } = await openGroup();
       await bench.finish([bench.ended(held, answerTo("why"))]);
@@ -182,19 +183,3 @@ export function groupCases(at: { readonly batches: BatchBench }): void {
 const neverAsked = (): never => {
   throw new Error("expected no row");
 };
-
-const DECIDED = {
-  mode: "batch",
-  account: "alpha",
-  model: "sim-alpha",
-  because: "again",
-  numbers: {
-    leftMs: 1,
-    turnaroundP95Ms: null,
-    fillMs: null,
-    directMaxNanoUsd: null,
-    batchMaxNanoUsd: null,
-    tokens: null,
-    headroomTokens: null,
-  },
-} as const;

@@ -17,3 +17,20 @@ const FRESH = newBatch({
 export function batchOf(change: Partial<Batch>): Batch {
   return { ...FRESH, version: 3, state: "submitted", linesBytes: 81_234, nextAtMs: null, ...change };
 }
+
+/** Why a line waits for a batch, with nothing measured. */
+export const DECIDED_AGAIN = {
+  mode: "batch",
+  account: "alpha",
+  model: "sim-alpha",
+  because: "again",
+  numbers: {
+    leftMs: 1,
+    turnaroundP95Ms: null,
+    fillMs: null,
+    directMaxNanoUsd: null,
+    batchMaxNanoUsd: null,
+    tokens: null,
+    headroomTokens: null,
+  },
+} as const;

@@ -42,4 +42,12 @@ describe("a record for Kafka", () => {
     // length 12; attributes; 64 = 80 01; 1 = 02; no key = 01; value 02 76; one header 02: name 02 68, value 02 78.
     expect(buffer.toString("hex")).toBe("1800800102010276020268" + "0278");
   });
+
+  test("that can't be encoded leaves nothing behind for the next one", () => {
+    const fields = { key: "k", value: Buffer.from("v"), headers: { h: "x" } };
+    const before = encodeRecord(fields).buffer.toString("hex");
+    const broken = { value: Buffer.from("v"), headers: { h: "x", broken: 1 } } as unknown as RecordFields;
+    expect(() => encodeRecord(broken)).toThrow();
+    expect(encodeRecord(fields).buffer.toString("hex")).toBe(before);
+  });
 });

@@ -27,6 +27,7 @@ export interface EncodedRecord {
 
 export function encodeRecord(record: RecordFields): EncodedRecord {
   const { offsetDelta = 0, timestampDelta = 0, key = null, value } = record;
+  WRITER.begin();
   WRITER.byte(0); // attributes: none are defined
   WRITER.varint(timestampDelta);
   WRITER.varint(offsetDelta);
@@ -93,6 +94,11 @@ class Writer {
   #buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #at = 0;
 
+  /** Whatever an earlier record left that could not be written counts for nothing. */
+  begin(): void {
+    this.#at = 0;
+  }
+
   byte(value: number): void {
     this.#room(1);
     this.#buffer[this.#at] = value;
@@ -121,7 +127,6 @@ class Writer {
     const bytes = this.#at;
     const record = Buffer.allocUnsafe(varintBytes(bytes) + bytes);
     record.set(this.#buffer.subarray(0, bytes), writeVarint(record, bytes, 0));
-    this.#at = 0;
     if (this.#buffer.length > SCRATCH_BYTES) this.#buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
     return record;
   }

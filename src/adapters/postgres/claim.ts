@@ -3,7 +3,6 @@ import type { AttemptSummary, WaitingExecution } from "../../domain/execution/ex
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { WaitReason } from "../../domain/execution/waits.js";
-import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
@@ -11,7 +10,7 @@ import type { ClaimOutcome, ClaimRequest, ClaimVerdict, RescueLook, StartedExecu
 import { waitForBudget } from "../../domain/budget/budget.js";
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
-import { INTENT_COLUMNS, insertAttempts, readIntent } from "./attempt-rows.js";
+import { insertAttempts } from "./attempt-rows.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
@@ -19,17 +18,9 @@ import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
-import {
-  leaveToLines,
-  LINE_COLUMNS,
-  LINES_OUT,
-  readLineOut,
-  rescueEvents,
-  takeLines,
-  type LeftToLine,
-} from "./rescue.js";
+import { loadWaiting, type LoadedExecution, type TakenRow } from "./load-waiting.js";
+import { leaveToLines, rescueEvents, takeLines, type LeftToLine, type LINES_OUT } from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
-import { REQUEST_COLUMNS, requestOf } from "./stored-body.js";
 import { waiterDays } from "./waiters.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -158,12 +149,6 @@ export async function setAside(
   return row === undefined ? null : { no: Number(row[0]), day: Number(row[1]) };
 }
 
-interface TakenRow extends LedgerKey {
-  readonly runAtMs: number;
-  readonly waitsFor: WaitReason;
-  readonly bytes: number;
-}
-
 async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
   const rows = await run(
     client,
@@ -180,89 +165,6 @@ async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<T
       bytes: Number(bytes),
     }))
     .sort((a, b) => a.no - b.no);
-}
-
-/** Those of `LINE_COLUMNS`, and when the batch is expected. */
-const LINE_COLUMN_COUNT = 6;
-
-interface LoadedExecution {
-  readonly execution: WaitingExecution;
-  readonly attempts: number;
-  readonly priority: number;
-  readonly bytes: number;
-}
-
-/** Those that some job still waits for. */
-async function loadWaiting(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  keys: readonly TakenRow[],
-  of: Source["of"],
-): Promise<LoadedExecution[]> {
-  const lines = LINES_OUT[of];
-  const rows = await run(
-    client,
-    `executions-load-waiting-${of}`,
-    `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, ${REQUEST_COLUMNS}, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
-       w.latest, w.nearest, w.priority, ${LINE_COLUMNS}, ${lines.expected}, ${INTENT_COLUMNS}
-     FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
-     JOIN executions e ON e.no = k.no AND e.day = k.day
-     JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
-                   WHERE j.execution_no = k.no AND j.day BETWEEN $3 AND $4 AND j.state = 'active') w ON w.latest IS NOT NULL
-     LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day ${lines.join}
-     WHERE ${lines.where} ORDER BY e.no + 0`,
-    [int8Array(keys.map((key) => key.no)), int4Array(keys.map((key) => key.day)), ...waiterDays(context, keys)],
-  );
-  const taken = new Map(keys.map((key) => [key.no, key]));
-  return rows.flatMap((row) => {
-    const own = taken.get(Number(row[0]));
-    return own === undefined ? [] : [readWaiting(context, row, own)];
-  });
-}
-
-function readWaiting(context: LedgerContext, row: readonly (string | null)[], taken: TakenRow): LoadedExecution {
-  const [
-    no,
-    day,
-    tenantNo,
-    state,
-    format,
-    policy,
-    request,
-    gzipped,
-    history,
-    routeIndex,
-    attempts,
-    maxCost,
-    mode,
-    ...rest
-  ] = row;
-  const [latest, nearest, priority, ...others] = rest;
-  const [lineColumns, attempt] = [others.slice(0, LINE_COLUMN_COUNT), others.slice(LINE_COLUMN_COUNT)];
-  const line = readLineOut(lineColumns);
-  return {
-    execution: {
-      key: { no: Number(no), day: Number(day) },
-      tenant: context.tenants.nameOf(Number(tenantNo)),
-      state: state as WaitingExecution["state"], // the condition lets no other through
-      format: format as RequestFormat, // written from an AdmittedJob
-      policy: JSON.parse(policy ?? "{}") as RoutePolicy, // the same
-      bodyText: requestOf(request, gzipped),
-      history: JSON.parse(history ?? "[]") as AttemptSummary[], // the same
-      nextRouteIndex: Number(routeIndex),
-      dueAtMs: taken.runAtMs,
-      waitedFor: taken.waitsFor,
-      doubtful: state === "in_doubt" ? readIntent(attempt) : null,
-      latestDeadlineMs: Number(latest),
-      nearestDeadlineMs: Number(nearest),
-      maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
-      mode: mode as JobMode, // written from an AdmittedJob
-      ...(line === null ? {} : { line }),
-    },
-    attempts: Number(attempts),
-    priority: Number(priority),
-    bytes: taken.bytes,
-  };
 }
 
 /** With the reason for a call of its own, where there was something to choose. */
