@@ -1,3 +1,6 @@
+import { CallGate } from "../../src/pipeline/dispatch/call-gate.js";
+import { RouteChooser } from "../../src/pipeline/dispatch/route-chooser.js";
+import type { Slots } from "../../src/pipeline/dispatch/slots.js";
 import { kindFacts } from "../../src/adapters/providers/registry.js";
 import type { RoutePolicy } from "../../src/domain/job/job.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -75,4 +78,9 @@ export function metricsInto(counted: Map<string, number>): Metrics {
     set: () => undefined,
     observe: () => undefined,
   };
+}
+
+/** Calls that need nothing but a free place, by routes in their written order. */
+export function placesOf(slots: Slots) {
+  return { slots, gate: new CallGate(slots), chooser: new RouteChooser() };
 }

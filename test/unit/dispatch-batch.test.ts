@@ -10,7 +10,7 @@ import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { LinePlan, ServiceWish } from "../../src/pipeline/batch/line-planner.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
 import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto, POLICY, workOf } from "../support/work.js";
+import { logInto, metricsInto, placesOf, POLICY, workOf } from "../support/work.js";
 import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
@@ -104,7 +104,7 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan) {
       },
     },
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
-    slots,
+    ...placesOf(slots),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0 },
     log: logInto([]),

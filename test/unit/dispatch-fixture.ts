@@ -6,7 +6,7 @@ import type { DispatchParts } from "../../src/pipeline/dispatch/dispatch-stage.j
 import type { Ledger } from "../../src/ports/ledger.js";
 import type { LedgerBench } from "../contract/ledger-bench.js";
 import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto } from "../support/work.js";
+import { logInto, metricsInto, placesOf } from "../support/work.js";
 
 /** No alias allows one. */
 export const NO_RESCUES = {
@@ -28,7 +28,7 @@ export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchPa
     planRoutes: PLAN_ROUTES,
     lines: DIRECT_ONLY,
     numbers: new NumberSource(() => ledger.takeNumbers()),
-    slots: new Slots(new Map([["alpha", 8]])),
+    ...placesOf(new Slots(new Map([["alpha", 8]]))),
     ...NO_RESCUES,
     random: { next: () => 0 },
     log: logInto([]),

@@ -7,7 +7,7 @@ import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
 import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto, POLICY, workOf } from "../support/work.js";
+import { logInto, metricsInto, placesOf, POLICY, workOf } from "../support/work.js";
 import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
@@ -54,11 +54,13 @@ async function verdictOn(
     planRoutes: PLAN_ROUTES,
     lines: DIRECT_ONLY,
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
-    slots: new Slots(
-      new Map([
-        ["alpha", 4],
-        ["beta", 4],
-      ]),
+    ...placesOf(
+      new Slots(
+        new Map([
+          ["alpha", 4],
+          ["beta", 4],
+        ]),
+      ),
     ),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0 },

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "@jest/globals";
 import { createRoutePlanner } from "../../src/domain/route/plan-routes.js";
 import { DIRECT_ONLY, type LinePlanner, type ServiceWish } from "../../src/pipeline/batch/line-planner.js";
+import { RouteChooser } from "../../src/pipeline/dispatch/route-chooser.js";
 import { IntakePlanner } from "../../src/pipeline/intake/intake-planner.js";
 import { CATALOG, createSimulatedAdmission, recordAt } from "../support/simulation/fixture.js";
 
 const NOW_MS = 1_796_126_400_000;
 
 function planned(fields: object, lines: Pick<LinePlanner, "plan"> = DIRECT_ONLY) {
-  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), lines);
+  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), new RouteChooser(), lines);
   const job = { jobId: "a", tenant: "catalogue", body: { model: "sim", messages: [] }, ...fields };
   return planner.plan(recordAt(0, 0, NOW_MS, Buffer.from(JSON.stringify(job))), undefined, NOW_MS);
 }

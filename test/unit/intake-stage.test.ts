@@ -3,6 +3,7 @@ import { createRoutePlanner } from "../../src/domain/route/plan-routes.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import { DIRECT_ONLY, type LinePlan } from "../../src/pipeline/batch/line-planner.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
+import { RouteChooser } from "../../src/pipeline/dispatch/route-chooser.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import { IntakePlanner } from "../../src/pipeline/intake/intake-planner.js";
 import { IntakeStage, type IntakeParts } from "../../src/pipeline/intake/intake-stage.js";
@@ -17,6 +18,7 @@ import {
   RENDER,
   RENDER_SETTINGS,
 } from "../support/simulation/fixture.js";
+import { placesOf } from "../support/work.js";
 import { settled } from "./relay-fixture.js";
 
 const NOW_MS = 1_000_000_000;
@@ -44,7 +46,7 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
     renderSettings: RENDER_SETTINGS,
     planner,
     numbers: new NumberSource(() => Promise.resolve({ from: 1, count: 1000 })),
-    slots: new Slots(new Map()),
+    ...placesOf(new Slots(new Map())),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0.5 },
     log: { debug: quiet, info: quiet, warn: quiet, error: (event) => errors.push(event) },
@@ -67,7 +69,12 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
   return { stage, groups, errors };
 }
 
-const PLANNER = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), DIRECT_ONLY);
+const PLANNER = new IntakePlanner(
+  createSimulatedAdmission(),
+  createRoutePlanner(CATALOG),
+  new RouteChooser(),
+  DIRECT_ONLY,
+);
 const runOf = (count: number) => {
   const valueOf = (no: number) => jobValue({ jobId: `job-${String(no)}`, tenant: "catalogue", prompt: "why" });
   const records = Array.from({ length: count }, (_unused, offset) => recordAt(0, offset, NOW_MS, valueOf(offset)));
@@ -183,7 +190,11 @@ async function accepted(planner: IntakeParts["planner"], count: number, more: Pa
 test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {
   const slots = new Slots(new Map([["alpha", 8]]));
   const planner = plannerWithBatches((offset) => offset !== 1);
-  const [group] = await accepted(planner, 3, { slots, backlog: { here: () => false, began: quiet }, groupWaitMs: 1 });
+  const [group] = await accepted(planner, 3, {
+    ...placesOf(slots),
+    backlog: { here: () => false, began: quiet },
+    groupWaitMs: 1,
+  });
   expect(group?.jobs).toMatchObject([
     { intent: null, pooled: POOLED.pooled, decision: { mode: "batch" } },
     { intent: { account: "alpha" }, decision: { mode: "direct" } },
@@ -207,7 +218,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
       }),
   });
   const parts = {
-    slots: new Slots(new Map([["alpha", 8]])),
+    ...placesOf(new Slots(new Map([["alpha", 8]]))),
     backlog: { here: () => false, began: () => began.push("began") },
     groupWaitMs: 1,
     start: (work: Work) => works.push(work),
@@ -219,7 +230,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
   // It had a place and no money: that keeps nobody else from a place.
   await accepted(planner, 3, { ...parts, ledger: acceptAs(["pooled", "queued", "pooled"]) });
   expect(began).toEqual([]);
-  const full = { ...parts, slots: new Slots(new Map([["alpha", 0]])) };
+  const full = { ...parts, ...placesOf(new Slots(new Map([["alpha", 0]]))) };
   await accepted(planner, 3, { ...full, ledger: acceptAs(["pooled", "queued", "pooled"]) });
   expect(began).toEqual(["began"]);
 });
@@ -227,7 +238,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
 test("groups are as large as the slots allow those that need one: jobs for batches are not held up by them", async () => {
   const sizesOf = async (isPooled: (offset: number) => boolean) => {
     const groups = await accepted(plannerWithBatches(isPooled), 20, {
-      slots: new Slots(new Map([["alpha", 2]])),
+      ...placesOf(new Slots(new Map([["alpha", 2]]))),
       backlog: { here: () => false, began: quiet },
     });
     return groups.map(({ jobs }) => jobs.length);

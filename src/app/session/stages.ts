@@ -16,10 +16,12 @@ import { LinePlanner, type LineAccount } from "../../pipeline/batch/line-planner
 import { LineRoutes } from "../../pipeline/batch/line-routes.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
 import { CallTimes } from "../../pipeline/dispatch/call-times.js";
+import { CallGate } from "../../pipeline/dispatch/call-gate.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
 import { NumberSource } from "../../pipeline/dispatch/number-source.js";
+import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
 import { Slots } from "../../pipeline/dispatch/slots.js";
 import type { Work } from "../../pipeline/dispatch/work.js";
 import { FinishStage } from "../../pipeline/finish/finish-stage.js";
@@ -62,6 +64,8 @@ export class Stages {
   readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
   readonly #callTimes: CallTimes;
+  readonly #chooser = new RouteChooser();
+  readonly #gate: CallGate;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
@@ -73,6 +77,7 @@ export class Stages {
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
+    this.#gate = new CallGate(this.slots);
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
@@ -253,6 +258,8 @@ export class Stages {
       claimSizeMax: delivery.claimSizeMax,
       idlePollMs: delivery.idlePollMs,
       planRoutes: this.#planRoutes,
+      chooser: this.#chooser,
+      gate: this.#gate,
       lines: this.#lines,
       numbers: this.numbers,
       slots: this.slots,
@@ -272,9 +279,10 @@ export class Stages {
       ...this.#common(),
       ...this.#groups(),
       renderSettings: rules.renderSettings,
-      planner: new IntakePlanner(rules.admission, this.#planRoutes, this.#lines),
+      planner: new IntakePlanner(rules.admission, this.#planRoutes, this.#chooser, this.#lines),
       numbers: this.numbers,
       slots: this.slots,
+      gate: this.#gate,
       inbox,
       queuedGroupsMax: queuedMax,
       queuedBytesMax,

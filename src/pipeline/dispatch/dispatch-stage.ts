@@ -1,6 +1,7 @@
 import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
+import type { ErrorCode } from "../../domain/failure.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js";
@@ -15,8 +16,10 @@ import type { Clock, Log, Random } from "../../ports/system.js";
 import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import type { CallTimes } from "./call-times.js";
+import type { CallGate } from "./call-gate.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
+import { routeAt, type RouteChooser } from "./route-chooser.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
@@ -25,6 +28,8 @@ export interface DispatchParts {
   readonly session: SessionNo;
   readonly render: Renderer;
   readonly planRoutes: PlanRoutes;
+  readonly chooser: Pick<RouteChooser, "choose">;
+  readonly gate: CallGate;
   readonly lines: Pick<LinePlanner, "plan">;
   readonly numbers: NumberSource;
   readonly slots: Slots;
@@ -46,8 +51,6 @@ export interface DispatchParts {
 }
 
 const EXPIRE_EVERY_MS = 1000;
-/** A claimed execution whose account has no free place waits this long before it is looked at again. */
-const NO_PLACE_WAIT_MS = 200;
 /** A doubt about a rescue is not settled before its line has ended, which is looked at so often. */
 const LINE_WAIT_MS = 2000;
 /** An execution whose claim the ledger refuses is looked at again after this. */
@@ -152,7 +155,7 @@ export class DispatchStage {
   }
 
   async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {
-    const { session, numbers, slots, clock, metrics, claimSizeMax } = this.#parts;
+    const { session, numbers, gate, clock, metrics, claimSizeMax } = this.#parts;
     this.#last = { pick, limit };
     await numbers.reserve(limit);
     const nowMs = clock.nowMs();
@@ -185,7 +188,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        slots.release(verdict.intent.account, false);
+        gate.giveBack(verdict.intent.account);
         numbers.close(verdict.intent.no);
       }
     }
@@ -221,7 +224,9 @@ export class DispatchStage {
     const { line } = waiting;
     const { plan, facts } = this.#plan(waiting);
     const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
-    if (line === undefined || call === null || !this.#parts.slots.take(call.route.account)) return { kind: "line" };
+    if (line === undefined || call === null) return { kind: "line" };
+    const { route } = call;
+    if (this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs }).kind !== "go") return { kind: "line" };
     const fresh = this.#intent(waiting, call.route, call.index, facts, nowMs);
     const intent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
     return { kind: "start", intent, decision: rescueDecision(waiting, call, nowMs) };
@@ -229,39 +234,26 @@ export class DispatchStage {
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
     const { plan, facts } = this.#plan(waiting);
-    const { first } = plan;
-    if (first === null) {
-      const message = plan.failure?.message ?? "no candidate can serve this job any more";
-      return {
-        kind: "fail",
-        failure: { code: plan.failure?.code ?? "NO_ROUTE", message, provider: null, retryAtMs: null },
-      };
-    }
     const next =
-      waiting.doubtful === null
+      waiting.doubtful === null || plan.first === null
         ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs }
         : this.#settle(waiting, plan, nowMs);
-    if (next === null) {
-      return {
-        kind: "fail",
-        failure: {
-          code: "IN_DOUBT",
-          message: "the call was cut off and may have been billed; a replay is the consent to pay again",
-          provider: null,
-          retryAtMs: null,
-        },
-      };
-    }
-    const { route, index } = routeAt(plan, first, next.routeIndex);
+    if (next === null)
+      return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
+    const chosen = this.#parts.chooser.choose({
+      ...{ plan, facts, nowMs, policy: waiting.policy, tenant: waiting.tenant, tried: waiting.history },
+      deadlineMs: waiting.nearestDeadlineMs,
+      routeIndex: next.routeIndex,
+    });
+    if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
-    const line = this.#line(waiting, nowMs);
+    const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
-    if (line.kind === "refused") {
-      const { code, message } = line;
-      return { kind: "fail", failure: { code, message, provider: null, retryAtMs: null } };
-    }
-    if (!this.#parts.slots.take(route.account))
-      return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
+    if (line.kind === "refused") return fail(line.code, line.message);
+    const { route, index } = chosen;
+    const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
+    if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
+    if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
     return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
   }
@@ -271,9 +263,9 @@ export class DispatchStage {
    * them all. Where batches are insisted on, the last of them counts: nothing but a batch serves any. After a doubt a call follows: it
    * has waited.
    */
-  #line(waiting: WaitingExecution, nowMs: number): LinePlan {
+  #line(waiting: WaitingExecution, routeIndex: number, nowMs: number): LinePlan {
     if (waiting.doubtful !== null) return { kind: "direct" };
-    const { mode, nextRouteIndex: routeIndex } = waiting;
+    const { mode } = waiting;
     const deadlineMs = mode === "batch" ? waiting.latestDeadlineMs : waiting.nearestDeadlineMs;
     const { plan, facts } = this.#plan(waiting);
     return this.#parts.lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: true });
@@ -365,12 +357,6 @@ export class DispatchStage {
   }
 }
 
-/** The first route stands for one that is no longer there; only others than the first need the whole plan. */
-function routeAt(plan: RoutePlan, first: Route, index: number): { readonly route: Route; readonly index: number } {
-  const route = index === 0 ? first : plan.routes[index];
-  return route === undefined ? { route: first, index: 0 } : { route, index };
-}
-
 interface Planned {
   readonly plan: RoutePlan;
   readonly facts: RequestFacts;
@@ -379,4 +365,8 @@ interface Planned {
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
+}
+
+function fail(code: ErrorCode, message: string): ClaimVerdict {
+  return { kind: "fail", failure: { code, message, provider: null, retryAtMs: null } };
 }

@@ -1,15 +1,19 @@
 import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
-import { readRequestFacts } from "../../domain/route/request-facts.js";
+import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { DecodedValue } from "../../ports/broker.js";
 import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
+import type { RouteChooser } from "../dispatch/route-chooser.js";
 
-/** An admitted job with the routes that can serve it, the first one and the bound of its call, and whether it waits for a batch instead. */
+/** An admitted job with the routes that can serve it, the one it takes and the bound of its call, and whether it waits for a batch instead. */
 export interface PlannedJob {
   readonly job: AdmittedJob;
   readonly route: Route;
+  /** Its place in the plan. */
+  readonly routeIndex: number;
+  readonly facts: RequestFacts;
   readonly plan: RoutePlan;
   readonly maxNanoUsd: bigint;
   readonly line: Exclude<LinePlan, { readonly kind: "refused" }>;
@@ -24,11 +28,18 @@ export type Planned =
 export class IntakePlanner {
   readonly #admission: JobAdmission;
   readonly #planRoutes: PlanRoutes;
+  readonly #chooser: Pick<RouteChooser, "choose">;
   readonly #lines: Pick<LinePlanner, "plan">;
 
-  constructor(admission: JobAdmission, planRoutes: PlanRoutes, lines: Pick<LinePlanner, "plan">) {
+  constructor(
+    admission: JobAdmission,
+    planRoutes: PlanRoutes,
+    chooser: Pick<RouteChooser, "choose">,
+    lines: Pick<LinePlanner, "plan">,
+  ) {
     this.#admission = admission;
     this.#planRoutes = planRoutes;
+    this.#chooser = chooser;
     this.#lines = lines;
   }
 
@@ -54,13 +65,14 @@ export class IntakePlanner {
       job.requirements.maxCostNanoUsd,
     );
     const plan = this.#planRoutes(job.policy, facts);
-    const route = plan.first;
-    if (route === null)
-      return refused(job, plan.failure?.code ?? "NO_ROUTE", plan.failure?.message ?? "no candidate can serve this job");
-    const { mode, deadlineMs } = job;
-    const line = this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex: 0, again: false });
+    const { mode, deadlineMs, policy, tenant } = job;
+    const chosen = this.#chooser.choose({ plan, facts, policy, tenant, deadlineMs, nowMs, routeIndex: 0, tried: [] });
+    if (chosen.kind === "none") return refused(job, chosen.failure.code, chosen.failure.message);
+    const { route, index: routeIndex } = chosen;
+    const line = this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: false });
     if (line.kind === "refused") return refused(job, line.code, line.message);
-    return { kind: "job", planned: { job, route, plan, maxNanoUsd: routeMaxCostNanoUsd(route, facts), line } };
+    const maxNanoUsd = routeMaxCostNanoUsd(route, facts);
+    return { kind: "job", planned: { job, route, routeIndex, facts, plan, maxNanoUsd, line } };
   }
 }
 

@@ -15,6 +15,7 @@ import type {
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
+import type { CallGate } from "../dispatch/call-gate.js";
 import type { Work } from "../dispatch/work.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import type { Slots } from "../dispatch/slots.js";
@@ -31,7 +32,8 @@ export interface IntakeParts {
   readonly renderSettings: RenderSettings;
   readonly planner: Pick<IntakePlanner, "plan">;
   readonly numbers: NumberSource;
-  readonly slots: Slots;
+  readonly slots: Pick<Slots, "free" | "released">;
+  readonly gate: CallGate;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -176,7 +178,7 @@ export class IntakeStage implements RecordSink {
   }
 
   async #prepare(records: readonly QueuedRecord[]): Promise<Prepared> {
-    const { numbers, clock, slots, renderSettings } = this.#parts;
+    const { numbers, clock, renderSettings } = this.#parts;
     const nowMs = clock.nowMs();
     const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
     let turnEndsMs = clock.monotonicMs() + TURN_MS;
@@ -199,7 +201,7 @@ export class IntakeStage implements RecordSink {
             nowMs,
           }),
         );
-      } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs, slots) });
+      } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs) });
     }
     const { jobs } = prepared;
     if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => item.pooled === undefined).length / jobs.length;
@@ -220,11 +222,12 @@ export class IntakeStage implements RecordSink {
     }
   }
 
-  #item(record: IncomingRecord, planned: PlannedJob, nowMs: number, slots: Slots): IntakeJob {
-    const { numbers, backlog } = this.#parts;
-    const { job, route, line } = planned;
+  #item(record: IncomingRecord, planned: PlannedJob, nowMs: number): IntakeJob {
+    const { numbers, backlog, gate } = this.#parts;
+    const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
-    const starts = !isPooled && !backlog.here() && job.deadlineMs > nowMs && slots.take(route.account);
+    const mayStart = !isPooled && !backlog.here() && job.deadlineMs > nowMs;
+    const starts = mayStart && gate.take({ route, facts, tenant: job.tenant, nowMs }).kind === "go";
     return {
       no: numbers.next(),
       job,
@@ -236,7 +239,7 @@ export class IntakeStage implements RecordSink {
             account: route.account,
             provider: route.kind,
             model: route.model,
-            routeIndex: 0,
+            routeIndex: planned.routeIndex,
             maxNanoUsd: planned.maxNanoUsd,
             startedAtMs: nowMs,
           }
@@ -252,7 +255,7 @@ export class IntakeStage implements RecordSink {
 
   #giveBack(item: IntakeJob): void {
     if (item.intent === null) return;
-    this.#parts.slots.release(item.intent.account, false);
+    this.#parts.gate.giveBack(item.intent.account);
     this.#parts.numbers.close(item.intent.no);
   }
 
@@ -334,7 +337,7 @@ function workOf(planned: PlannedJob, item: IntakeJob, day: number): Work {
     get routes() {
       return plan.routes;
     },
-    firstPrice: planned.route.price,
+    firstPrice: plan.first?.price ?? planned.route.price,
     history: [],
     latestDeadlineMs: job.deadlineMs,
     ...(item.decision === undefined ? {} : { decision: item.decision }),

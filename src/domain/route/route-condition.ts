@@ -1,0 +1,53 @@
+import type { WaitReason } from "../execution/waits.js";
+import type { EpochMs } from "../ids.js";
+import type { Route } from "./route.js";
+
+/**
+ * What is known right now of a route beyond the catalog: whether its provider is well, how fast and how reliable it was of late, whether a
+ * limit leaves room, what its account has spent. Looked up in memory for every choice, so nothing here waits or fails; what is unknown is
+ * said to be unknown.
+ */
+export interface RouteConditions {
+  health(account: string, model: string, nowMs: EpochMs): RouteHealth;
+  /** Null: too few calls of late to say anything. */
+  statistics(account: string, model: string, nowMs: EpochMs): RouteStatistics | null;
+  /** @param tokens what the call counts for: estimated prompt and longest answer. Takes nothing. */
+  headroom(route: Route, tokens: number, nowMs: EpochMs): Headroom;
+  /** Why the account should be left alone for what it has spent, in words; null: it need not be. */
+  spent(account: string, nowMs: EpochMs): string | null;
+}
+
+export interface RouteHealth {
+  /** `degraded`: behind those that are well; `open`: not called; `half_open`: called for a trial, by what the gate lets through. */
+  readonly state: "closed" | "degraded" | "open" | "half_open";
+  /** When an open one is tried again; null unless it is open. */
+  readonly untilMs: EpochMs | null;
+  /** In words, for people; null when it is closed. */
+  readonly because: string | null;
+}
+
+export interface RouteStatistics {
+  /** Share of recent calls that failed in a way that says something of the provider, 0 to 1. */
+  readonly failureRate: number;
+  /** How long answered calls took. */
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  /** Calls these figures come from. */
+  readonly calls: number;
+}
+
+export type Headroom =
+  | { readonly kind: "go" }
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason; readonly limit: string }
+  /** More than the limit ever allows at once; in words. */
+  | { readonly kind: "never"; readonly because: string };
+
+const WELL: RouteHealth = { state: "closed", untilMs: null, because: null };
+
+/** Nothing is known of any route. */
+export const UNKNOWN_CONDITIONS: RouteConditions = {
+  health: () => WELL,
+  statistics: () => null,
+  headroom: () => ({ kind: "go" }),
+  spent: () => null,
+};
