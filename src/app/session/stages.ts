@@ -3,6 +3,7 @@ import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import { answeredBy } from "../../domain/route/catalog.js";
 import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import { UNKNOWN_CONDITIONS } from "../../domain/route/route-condition.js";
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
@@ -64,7 +65,7 @@ export class Stages {
   readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
   readonly #callTimes: CallTimes;
-  readonly #chooser = new RouteChooser();
+  readonly #chooser: RouteChooser;
   readonly #gate: CallGate;
   #givenUp = false;
 
@@ -78,6 +79,11 @@ export class Stages {
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
     this.#gate = new CallGate(this.slots);
+    this.#chooser = new RouteChooser({
+      routing: rules.routing,
+      conditions: UNKNOWN_CONDITIONS,
+      likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
+    });
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();

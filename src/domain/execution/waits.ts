@@ -1,5 +1,6 @@
 /** What an execution in the queue waits for, in the ledger's words. */
-export type WaitReason = "concurrency" | "batch_fill" | "retry_after" | "backoff" | "doubt" | "budget" | "operator";
+export type WaitReason =
+  "concurrency" | "batch_fill" | "retry_after" | "backoff" | "doubt" | "budget" | "breaker" | "operator";
 
 /** The same in the words that people see (contract.md, "What people see"); null: its state says it already. */
 const SEEN_WAITS = {
@@ -10,6 +11,7 @@ const SEEN_WAITS = {
   backoff: "retry_after",
   doubt: null,
   budget: "budget",
+  breaker: "breaker",
   operator: "operator",
 } as const satisfies Record<WaitReason, string | null>;
 export type SeenWait = NonNullable<(typeof SEEN_WAITS)[WaitReason]>;
