@@ -134,6 +134,7 @@ function settingsOf(config: Config): SessionSettings {
     ),
     batching: config.batching,
     rescue: rescueSettings(config),
+    health: config.health,
     delivery,
     groups: limits.groups,
     pending: limits.pending,

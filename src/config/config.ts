@@ -14,6 +14,7 @@ export interface Config extends DeepReadonly<
     ParsedConfig,
     | "environment"
     | "batching"
+    | "health"
     | "limits"
     | "dedupe"
     | "cache"

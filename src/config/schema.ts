@@ -5,6 +5,7 @@ import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
+import { HEALTH } from "./schema-health.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
 /** What the config has to know of a kind of provider; the list comes from outside. */
@@ -41,6 +42,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     prices: PRICES,
     batching: BATCHING,
     budgets: BUDGETS,
+    health: HEALTH,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

@@ -188,7 +188,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent.account);
+        gate.giveBack(verdict.intent);
         numbers.close(verdict.intent.no);
       }
     }
@@ -250,6 +250,7 @@ export class DispatchStage {
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
+    if (chosen.kind === "wait") return { kind: "wait", runAtMs: chosen.runAtMs, waitsFor: chosen.waitsFor };
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
@@ -304,7 +305,7 @@ export class DispatchStage {
         attemptNumber: doubtful.number,
         routes,
         routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
-        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model, outcome: "in_doubt" }],
         nowMs,
         latestDeadlineMs: waiting.latestDeadlineMs,
         limits: this.#parts.retry,
