@@ -208,7 +208,7 @@ function play(
   next = nextBreaker,
 ): Seen {
   const wrong: string[] = [];
-  let breaker: Breaker = CLOSED;
+  let breaker = CLOSED as Breaker; // not only what it is now: `go` changes it
   let nowMs = NOW;
   let openings = 0;
   /** Starts of calls that are out; of these, those that began as trials. */

@@ -59,9 +59,6 @@ export class HealthWatch {
 
   async run(stop: AbortSignal): Promise<void> {
     const { log } = this.#parts;
-    stop.addEventListener("abort", () => {
-      this.#wake();
-    });
     while (!stop.aborted) {
       this.#isWanted = false;
       try {
@@ -76,12 +73,11 @@ export class HealthWatch {
 
   async #pause(stop: AbortSignal): Promise<void> {
     if (this.#isWanted || stop.aborted) return;
-    const timer = new AbortController();
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    await Promise.race([woken, this.#parts.clock.sleep(this.#parts.lookEveryMs, timer.signal)]);
-    timer.abort();
+    const woken = new AbortController();
+    this.#wake = () => {
+      woken.abort();
+    };
+    await this.#parts.clock.sleep(this.#parts.lookEveryMs, AbortSignal.any([stop, woken.signal]));
   }
 
   /** One round. @throws what the ledger says against it. */
