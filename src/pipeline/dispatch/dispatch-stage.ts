@@ -104,9 +104,8 @@ export class DispatchStage {
     const { clock, log, idlePollMs } = this.#parts;
     while (!this.#stop.signal.aborted) {
       try {
-        this.#woken = false;
         const more = await this.#step();
-        if (!more && !this.#woken) await this.#sleep(idlePollMs);
+        if (!more) await this.#sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
@@ -115,11 +114,14 @@ export class DispatchStage {
     }
   }
 
-  /** Ends sooner when somebody wakes it. */
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
   async #sleep(ms: number): Promise<void> {
-    this.#nap = new AbortController();
-    await this.#parts.clock.sleep(ms, this.#nap.signal);
-    this.#nap = null;
+    if (!this.#woken) {
+      this.#nap = new AbortController();
+      await this.#parts.clock.sleep(ms, this.#nap.signal);
+      this.#nap = null;
+    }
+    this.#woken = false;
   }
 
   /**

@@ -1,7 +1,6 @@
 import {
   askBudgets,
   BUDGET_PASSED_ON,
-  grantWithin,
   settlementOf,
   UNTOUCHED,
   type BudgetPlace,
