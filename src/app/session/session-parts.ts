@@ -19,6 +19,7 @@ import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -72,6 +73,7 @@ export interface ConsumerEars {
 export interface SessionRules {
   readonly admission: JobAdmission;
   readonly catalog: Catalog;
+  readonly routing: RoutingSettings;
   readonly renderSettings: RenderSettings;
 }
 

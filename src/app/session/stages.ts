@@ -83,8 +83,13 @@ export class Stages {
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
     this.#health = this.#wireHealth();
-    this.#chooser = new RouteChooser(this.#conditions(), this.#trialMs);
     this.#gate = new CallGate(this.slots, this.#health);
+    this.#chooser = new RouteChooser({
+      routing: rules.routing,
+      conditions: this.#conditions(),
+      trialMs: this.#trialMs,
+      likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
+    });
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
