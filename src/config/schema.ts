@@ -5,6 +5,7 @@ import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
+import { HEALTH } from "./schema-health.js";
 import { CHAINS, ROUTING, RULES } from "./schema-routing.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
@@ -45,6 +46,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     routing: ROUTING,
     batching: BATCHING,
     budgets: BUDGETS,
+    health: HEALTH,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

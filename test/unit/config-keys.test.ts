@@ -93,6 +93,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.apiKey.[]",
     "providers.*.inDoubt.retryMaxUsd",
     "budgets.[].limitUsd",
+    "providers.*.dailySpendUsd",
     "tenants.*.providers.[]",
     "rules.[].name",
     ...["tenants", "tiers", "models"].map((list) => `rules.[].match.${list}.[]`),
@@ -164,6 +165,14 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "models.*.candidates.[].provider",
     "models.*.candidates.[].model",
   ],
+  "src/domain/budget/budget.ts": ["budgets.[].kind"],
+  "src/domain/budget/budget-levels.ts": [
+    "budgets.[].tenant",
+    "budgets.[].department",
+    "budgets.[].application",
+    "budgets.[].window",
+    "budgets.[].timeZone",
+  ],
   "src/app/build-routing.ts": ["models.*.order", "routing.latencyBudgetMs"],
   "src/domain/route/week-hours.ts": ["routing.businessHours", "rules.[].match.time"].flatMap((hours) =>
     ["timeZone", "days.[]", "from", "to"].map((key) => `${hours}.${key}`),
@@ -171,8 +180,6 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   "src/domain/route/score-weights.ts": ["chains.*", "routing.tiers.premium", "routing.tiers.free"].flatMap((weights) =>
     ["cost", "latency", "reliability"].map((key) => `${weights}.${key}`),
   ),
-  "src/domain/budget/budget.ts": ["budgets.[].window"],
-  "src/adapters/postgres/budget/postgres-budgets.ts": ["budgets.[].tenant"],
   "src/domain/job/build-job.ts": ["tenants.*.tier"],
   "src/domain/job/admit.ts": [
     "limits.intake.valueBytesMax",
@@ -186,12 +193,25 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "delivery.backoffBaseMs",
     "delivery.backoffMaxMs",
     "delivery.retryAfterMaxMs",
+    "delivery.onContentRefused",
   ],
   "src/pipeline/dispatch/dispatch-stage.ts": [
     "delivery.claimSizeMax",
     "delivery.idlePollMs",
     "providers.*.inDoubt.policy",
   ],
+  "src/domain/health/breaker.ts": [
+    "health.degradedAfter",
+    "health.openAfter",
+    "health.failureRate",
+    "health.rateCallsMin",
+    "health.cooldownMs",
+    "health.accountCooldownMs",
+    "health.cooldownMaxMs",
+    "health.rampMs",
+  ],
+  "src/pipeline/dispatch/route-health.ts": ["health.rateWindowMs"],
+  "src/pipeline/dispatch/health-watch.ts": ["health.lookEveryMs"],
   "src/domain/cost/account-price.ts": [
     "providers.*.prices.zero",
     "providers.*.prices.factor",

@@ -20,7 +20,7 @@ import type { ScoreWeights } from "./score-weights.js";
  *
  * A route is rejected while its circuit is open, its account has spent enough, a limit can never hold the call, or its latency is above
  * what the job allows. Behind all others come, from the last: those that an estimate says are too short for the prompt (no proof, so
- * they are better than nothing), those that were tried before, and those whose last calls failed (degraded).
+ * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is, and those whose last calls failed (degraded).
  */
 
 export interface RouteQuestion {
@@ -73,6 +73,8 @@ const FAILURE_RATE_MAX = 0.95;
 const NEUTRAL = 0.5;
 /** A steady latency is worth a fifth of reliability: timeouts are set by the slowest. */
 const STEADINESS_SHARE = 0.2;
+/** A trial is anybody's when so much of its time is left at most. */
+const TRIAL_LEFT_SHARE = 0.9;
 /** When it is looked at again whether an account may spend: the next window, or a raised limit. */
 const SPENT_LOOK_MS = 60_000;
 /** Of a condition that should be over by now. */
@@ -81,6 +83,8 @@ const STALE_LOOK_MS = 1_000;
 /** Candidates are grouped: a higher group is only taken when no lower one is left, and within one the order or the score decides. */
 const DEGRADED = 1;
 const TRIED = 2;
+/** On trial, for a job that has no time for one in vain. */
+const IN_HASTE = 3;
 const TOO_LONG = 4;
 const WAITS = 8;
 const REJECTED = 100;
@@ -91,6 +95,7 @@ const AGAIN = -1;
 export class RouteScorer {
   readonly #conditions: RouteConditions;
   readonly #likelyBatch: LikelyBatch;
+  readonly #trialMs: (account: string) => number;
   #routes: readonly Route[] = [];
   #groups = new Int32Array(0);
   #expected = new Float64Array(0);
@@ -105,9 +110,11 @@ export class RouteScorer {
   #waitUntilMs = Number.POSITIVE_INFINITY;
   #waitsFor: WaitReason = "breaker";
 
-  constructor(conditions: RouteConditions, likelyBatch: LikelyBatch) {
+  /** @param trialMs how long a trial of an account that was not well may take. */
+  constructor(conditions: RouteConditions, likelyBatch: LikelyBatch, trialMs: (account: string) => number = () => 0) {
     this.#conditions = conditions;
     this.#likelyBatch = likelyBatch;
+    this.#trialMs = trialMs;
   }
 
   choose(question: RouteQuestion): RouteAnswer {
@@ -202,6 +209,9 @@ export class RouteScorer {
     if (health.state === "degraded") {
       group = DEGRADED;
       because = health.because ?? "its last calls failed";
+    } else if (health.state === "half_open" && this.#hasNoTime(question, account, health.untilMs)) {
+      group = IN_HASTE;
+      because = "it is on trial, and a trial in vain would take the time that is left";
     }
     if (wasTried(question.tried, account, model)) {
       if (place !== question.turn) {
@@ -234,6 +244,12 @@ export class RouteScorer {
     this.#latencies[place] =
       statistics === null ? NEUTRAL : Math.max(0, 1 - statistics.p95Ms / question.latencyBudgetMs);
     this.#reliabilities[place] = statistics === null ? NEUTRAL : reliabilityOf(statistics);
+  }
+
+  /** @param untilMs when the trial is over; one that nobody with the time for it has taken up for a while is anybody's. */
+  #hasNoTime({ leftMs, nowMs }: RouteQuestion, account: string, untilMs: EpochMs | null): boolean {
+    const neededMs = this.#trialMs(account);
+    return leftMs < neededMs && (untilMs === null || untilMs - nowMs >= neededMs * TRIAL_LEFT_SHARE);
   }
 
   #reject(place: number, because: string): void {

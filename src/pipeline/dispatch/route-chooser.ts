@@ -53,6 +53,8 @@ export interface RoutingSettings {
 export interface ChooserParts {
   readonly routing: RoutingSettings;
   readonly conditions: RouteConditions;
+  /** How long a trial of an account that was not well may take; no time when left out. */
+  readonly trialMs?: (account: string) => number;
   readonly likelyBatch: LikelyBatch;
 }
 
@@ -84,7 +86,7 @@ export class RouteChooser {
 
   constructor(parts: ChooserParts = PLAIN) {
     this.#parts = parts;
-    this.#scorer = new RouteScorer(parts.conditions, parts.likelyBatch);
+    this.#scorer = new RouteScorer(parts.conditions, parts.likelyBatch, parts.trialMs);
   }
 
   choose(wish: RouteWish): RouteChoice {
@@ -113,7 +115,7 @@ export class RouteChooser {
       return false;
     if (conditions === UNKNOWN_CONDITIONS) return true;
     const { state } = conditions.health(account, model, nowMs);
-    if (state === "open" || state === "degraded" || conditions.spent(account, nowMs) !== null) return false;
+    if (state !== "closed" || conditions.spent(account, nowMs) !== null) return false;
     if (likelyBatch(route, mode, deadlineMs - nowMs)) return true;
     const promptTokens = estimatePromptTokens(facts, route.unseen.imageTokensMax) + route.unseen.overheadTokens;
     return conditions.headroom(route, promptTokens + outputTokens, nowMs).kind !== "never";

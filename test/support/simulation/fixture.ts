@@ -115,6 +115,7 @@ export interface JobWish {
   readonly onDoubt?: "retry" | "fail";
   readonly mode?: JobMode;
   readonly replyTo?: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** A prompt that holds this is refused, and with it a whole batch. */
@@ -131,7 +132,7 @@ function bodyOf({ prompt }: JobWish): object {
 }
 
 function membersOf(wish: JobWish): object {
-  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode } = wish;
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode, labels } = wish;
   return {
     jobId,
     tenant,
@@ -143,6 +144,7 @@ function membersOf(wish: JobWish): object {
     ...(onDoubt === undefined ? {} : { onDoubt }),
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(mode === undefined ? {} : { mode }),
+    ...(labels === undefined ? {} : { labels }),
   };
 }
 
