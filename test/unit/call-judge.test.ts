@@ -5,6 +5,7 @@ import { verdictFor } from "../../src/domain/execution/execution.js";
 import type { ExpectedAnswer, RequestFormat } from "../../src/domain/job/job.js";
 import type { BillingRule } from "../../src/domain/cost/billing-rule.js";
 import { judgeCall, unjudgedCall, type JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { ProviderAnswer, ProviderFailure } from "../../src/ports/provider.js";
 import { JUDGED_BY, POLICY, workOf } from "../support/work.js";
 
@@ -180,7 +181,8 @@ describe("a schema that the body asks for, in each format", () => {
 });
 
 describe("a call that fails when no time is left for the job that began it", () => {
-  const failAt = (leftMs: number, failure: Partial<ProviderFailure>, attemptsMax = 5) =>
+  const ONE_ROUTE: Partial<Work> = { routes: workOf(1, NOW_MS).routes.slice(0, 1) };
+  const failAt = (leftMs: number, failure: Partial<ProviderFailure>, attemptsMax = 5, more: Partial<Work> = {}) =>
     judgeCall(
       {
         retry: { attemptsMax, backoffBaseMs: 100, backoffMaxMs: 1000, retryAfterMaxMs: 60_000 },
@@ -188,7 +190,7 @@ describe("a call that fails when no time is left for the job that began it", () 
         resultBytesMax: 1_000_000,
         ...JUDGED_BY,
       },
-      workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + leftMs }),
+      workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + leftMs, ...more }),
       {
         kind: "failed",
         outcome: "overloaded",
@@ -208,7 +210,7 @@ describe("a call that fails when no time is left for the job that began it", () 
       failure: { code: "PROVIDER_UNAVAILABLE" },
       givenTime: { kind: "again", routeIndex: 1, runAtMs: NOW_MS, waitsFor: "concurrency" },
     });
-    expect(failAt(0, { outcome: "rate_limited", retryAfterMs: 20_000 })).toMatchObject({
+    expect(failAt(0, { outcome: "rate_limited", retryAfterMs: 20_000 }, 5, ONE_ROUTE)).toMatchObject({
       givenTime: { kind: "again", routeIndex: 0, runAtMs: NOW_MS + 20_050, waitsFor: "retry_after" },
     });
   });
