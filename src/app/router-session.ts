@@ -21,6 +21,7 @@ import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
+import { SpentAccounts } from "../pipeline/budget/spent-accounts.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
@@ -87,7 +88,9 @@ export class RouterSession {
 
 function partsOf(options: SessionOptions, publisher: RecordPublisher, providers: OpenProviders): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
+  const spending = new SpentAccounts();
+  const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
+  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
@@ -99,6 +102,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
+      spending,
       providers: providers.direct,
       batchProviders: providers.batch,
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
@@ -135,6 +139,7 @@ function settingsOf(config: Config): SessionSettings {
     batching: config.batching,
     rescue: rescueSettings(config),
     health: config.health,
+    watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
     delivery,
     groups: limits.groups,
     pending: limits.pending,

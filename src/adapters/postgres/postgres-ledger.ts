@@ -4,6 +4,7 @@ import type { GatewayEvent } from "../../domain/event/event.js";
 import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
+import type { LevelStanding } from "../../domain/budget/budget.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
@@ -308,6 +309,10 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
       `SELECT create_day_partitions(floor(extract(epoch FROM now()) / 86400)::integer, floor(extract(epoch FROM now()) / 86400)::integer + 14)`,
       [],
     );
+  }
+
+  standings(): Promise<readonly LevelStanding[]> {
+    return this.context.budgets.standings(this.context.pools.durable);
   }
 
   /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */

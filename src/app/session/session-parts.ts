@@ -5,6 +5,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
+import type { RouteConditions } from "../../domain/route/route-condition.js";
 import type { RescueLimits } from "../../domain/route/rescue.js";
 import type { BreakerSettings } from "../../domain/health/breaker.js";
 import type { Journal } from "../../ports/journal.js";
@@ -44,6 +45,8 @@ export interface SessionPorts {
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Which accounts have spent their day; left out: nobody knows. */
+  readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** For answers that have to keep to a schema. */
@@ -79,6 +82,8 @@ export interface SessionSettings {
   readonly batching: BatchingSettings;
   readonly rescue: RescueSettings;
   readonly health: HealthSettings;
+  /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day. */
+  readonly watchesSpending: boolean;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;
   readonly pending: {

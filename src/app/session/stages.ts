@@ -187,6 +187,9 @@ export class Stages {
       numbers: this.numbers,
       journal: this.#parts.journal,
       publish: this.#publish,
+      woken: () => {
+        this.dispatch.wake();
+      },
       givenUp: () => this.#givenUp,
       graceMs: this.#graceMs,
       endSession: this.#parts.endSession,

@@ -66,6 +66,8 @@ export class DispatchStage {
   readonly #plans = new WeakMap<WaitingExecution, Planned>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
+  #woken = false;
+  #nap: AbortController | null = null;
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
@@ -89,6 +91,13 @@ export class DispatchStage {
 
   stop(): void {
     this.#stop.abort();
+    this.wake();
+  }
+
+  /** There may be something due: the next look is now. */
+  wake(): void {
+    this.#woken = true;
+    this.#nap?.abort();
   }
 
   async run(): Promise<void> {
@@ -96,13 +105,23 @@ export class DispatchStage {
     while (!this.#stop.signal.aborted) {
       try {
         const more = await this.#step();
-        if (!more) await clock.sleep(idlePollMs, this.#stop.signal);
+        if (!more) await this.#sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
+  }
+
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
+  async #sleep(ms: number): Promise<void> {
+    if (!this.#woken) {
+      this.#nap = new AbortController();
+      await this.#parts.clock.sleep(ms, this.#nap.signal);
+      this.#nap = null;
+    }
+    this.#woken = false;
   }
 
   /**
@@ -151,7 +170,7 @@ export class DispatchStage {
     const limit = Math.min(this.#limits.run, slots.free);
     const outcome = await this.#claim("run", limit);
     this.#backlog = outcome.taken === limit;
-    return this.#backlog;
+    return this.#backlog || (outcome.woken ?? 0) > 0;
   }
 
   async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {

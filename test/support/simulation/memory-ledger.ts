@@ -1,3 +1,4 @@
+import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
 import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
@@ -103,6 +104,10 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
 
   takeNumbers(): Promise<{ readonly from: number; readonly count: number }> {
     return this.#context.single("number-block", () => this.#database.takeBlock());
+  }
+
+  standings(): Promise<readonly LevelStanding[]> {
+    return this.#context.single("budgets-look", (transaction) => this.#context.budgets.standings(transaction));
   }
 
   openSession(name: string): Promise<SessionNo> {

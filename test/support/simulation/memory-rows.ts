@@ -117,6 +117,8 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: WaitReason;
+  /** Only there where money is the reason: the key of the budget that keeps it out. */
+  readonly level?: string;
 }
 
 /** What waits for a batch. */
@@ -147,14 +149,16 @@ export interface BatchAccountRow {
   readonly holdUntilMs: number;
 }
 
-/** By tenant and first day of its window. */
+/** By its key and the beginning of its window. */
 export interface BudgetRow extends BudgetStanding {
-  readonly tenant: string;
+  readonly key: string;
+  readonly sinceMs: number;
 }
 
-/** By its attempt. */
+/** By its attempt and its budget. */
 export interface ReservationRow {
   readonly attemptNo: number;
+  /** The key of its row. */
   readonly budget: string;
   readonly maxNanoUsd: bigint;
 }

@@ -39,6 +39,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "res
     undeliverableAfterMs: 10_000,
   },
   groups: { sizeMax: 5, waitMs: 5, queuedMax: 6, queuedBytesMax: 16_777_216, slotWaitMs: 250, writesAtOnce: 2 },
+  watchesSpending: false,
   relay: {
     recordsMax: 50,
     refusedRecordsMax: 50,
