@@ -3,6 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import avro from "avsc";
 import type { Schema } from "avsc";
+import { breakerClosed, breakerOpened } from "../../src/domain/event/breaker-event.js";
 import { doubtBegan, doubtSettled } from "../../src/domain/event/doubt-event.js";
 import { createAvroEncoder } from "../../src/adapters/registry/avro-encoder.js";
 import { EVENT_KINDS, NO_SUBJECT, type GatewayEvent } from "../../src/domain/event/event.js";
@@ -85,6 +86,8 @@ const BATCH_KINDS = [
   "result.conflict",
 ] as const satisfies readonly GatewayEvent["kind"][];
 const EVENTS: readonly GatewayEvent[] = [
+  breakerOpened({ account: "openai-main", model: "gpt-x" }, "its last call ended as overloaded", AT_MS + 5000, AT_MS),
+  breakerClosed({ account: "openai-main", model: null }, 61_000, AT_MS),
   doubtBegan(DOUBT, "its router's session ended"),
   doubtSettled(DOUBT, "IN_DOUBT"),
   doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"),

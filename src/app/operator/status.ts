@@ -1,6 +1,8 @@
+import { breakers } from "../../adapters/postgres/health/breaker-rows.js";
 import { readStatus, type LedgerStatus } from "../../adapters/postgres/operator/status-rows.js";
 import type { Config } from "../../config/config.js";
 import { heldAccounts, openBatches } from "../../adapters/postgres/operator/batch-rows.js";
+import type { StoredBreaker } from "../../ports/health-store.js";
 import { batchesStanding, type BatchesStanding, type StandingTerms } from "./batches-standing.js";
 import type { Operator } from "./open-operator.js";
 
@@ -11,22 +13,38 @@ const OUTBOX_AGE_MS = 300_000;
 /** More are not looked at: accounts' caps on open batches keep them far below. */
 const OPEN_BATCHES_MAX = 10_000;
 const STEP_MARGIN_MS = 300_000;
+/** Shorter outages are ended by a trial. */
+const BREAKER_AGE_MS = 300_000;
 
 export interface OperatorStatus extends LedgerStatus {
   readonly batches: BatchesStanding;
+  /** Those that are not closed. */
+  readonly breakers: readonly StoredBreaker[];
   /** What needs a person, in words; empty when nothing does. */
   readonly needs: readonly string[];
 }
 
 export async function statusOf(operator: Operator): Promise<OperatorStatus> {
   const pool = operator.pools.durable;
-  const [status, open, held] = await Promise.all([
+  const [status, open, held, known] = await Promise.all([
     readStatus(pool, operator.config.postgres.session.deadAfterMs),
     openBatches(pool, OPEN_BATCHES_MAX),
     heldAccounts(pool),
+    breakers(pool),
   ]);
+  const notClosed = known.filter(({ state }) => state !== "closed");
   const batches = batchesStanding(open, held, status.nowMs, termsOf(operator.config));
-  return { ...status, batches, needs: [...needsOf(status, batches), ...batches.needs] };
+  const needs = [...needsOf(status, batches), ...batches.needs, ...needsOfBreakers(notClosed)];
+  return { ...status, batches, breakers: notClosed, needs };
+}
+
+function needsOfBreakers(open: readonly StoredBreaker[]): readonly string[] {
+  return open
+    .filter(({ openMs }) => openMs > BREAKER_AGE_MS)
+    .map(({ account, model, because }) => {
+      const name = model === null ? `account ${account}` : `${account}/${model}`;
+      return `no calls have gone to ${name} for over five minutes, since ${because}: ask the provider, or look at its key and credit`;
+    });
 }
 
 function termsOf({ providers, batching }: Config): StandingTerms {
