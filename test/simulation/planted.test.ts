@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { grantWithin, type PlacedWish } from "../../src/domain/budget/budget.js";
 import { LANE } from "../../src/domain/dedupe/choose-execution.js";
 import { LEDGER_RULES } from "../support/simulation/memory-context.js";
 import { simulate, type PlantedBug } from "../support/simulation/simulation.js";
@@ -113,6 +114,28 @@ const PLANTED: Readonly<
     caughtBy: "budget_holds",
     near: 137,
   },
+  "only the tenant is asked whether there is money": {
+    bug: {
+      rules: {
+        grants: (wishes, standings) => {
+          const { refused } = grantWithin(wishes.map(ofTenantAlone), standings);
+          return { granted: wishes.filter(({ attemptNo }) => !refused.has(attemptNo)), refused };
+        },
+      },
+    },
+    caughtBy: "budget_holds",
+    near: 7,
+  },
+  "a call counts in its tenant's budget alone": {
+    bug: { rules: { reservesIn: (places) => ofTenantAlone({ places }).places } },
+    caughtBy: "reservations_are_true",
+    near: 7,
+  },
+  "the money of a call is settled in one of its budgets": {
+    bug: { rules: { settlesIn: (held) => held.slice(0, 1) } },
+    caughtBy: "reservations_are_true",
+    near: 7,
+  },
   "a call that was never sent keeps its money": {
     bug: { rules: { releasesUnsent: false } },
     caughtBy: "reservations_are_true",
@@ -134,6 +157,14 @@ const PLANTED: Readonly<
     near: 340,
   },
 };
+
+/** Without departments, applications and accounts. */
+function ofTenantAlone<Wish extends Pick<PlacedWish, "places">>(wish: Wish): Wish {
+  const places = wish.places.filter(
+    ({ budget: { level } }) => level.of === "tenant" && level.department === null && level.application === null,
+  );
+  return { ...wish, places };
+}
 
 const SEEDS_MAX = 2000;
 const TIMEOUT_MS = 600_000;

@@ -2,7 +2,7 @@ import type pg from "pg";
 import { payerOf, type Payer } from "../../../domain/budget/budget-levels.js";
 import type { Failure } from "../../../domain/failure.js";
 import type { LedgerKey } from "../../../domain/ids.js";
-import { int8Array, textArray } from "../binary-array.js";
+import { int8Array } from "../binary-array.js";
 import { run } from "../connection.js";
 import { ENDING_COLUMNS, readEndingJob } from "../ending.js";
 import type { EndingJob } from "../../../domain/result/outgoing.js";
