@@ -14,6 +14,7 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
+import type { TokenEstimates } from "../../ports/token-estimates.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
 import type { AtPoint } from "../crash-point.js";
@@ -44,6 +45,8 @@ export interface SessionPorts {
   readonly providers: ReadonlyMap<string, Provider>;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Left out: a request is held against context windows by its bytes alone. */
+  readonly tokenEstimates?: TokenEstimates;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;

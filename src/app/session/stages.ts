@@ -71,7 +71,7 @@ export class Stages {
   constructor(parts: StagesParts) {
     const { ports, rules, settings, endSession } = parts;
     this.#parts = parts;
-    this.#planRoutes = createRoutePlanner(rules.catalog);
+    this.#planRoutes = createRoutePlanner(rules.catalog, ports.tokenEstimates?.atLeast);
     this.#batchAccounts = batchAccounts(parts);
     this.#groupAccounts = groupAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
@@ -168,6 +168,7 @@ export class Stages {
       answered: (route, ms) => {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
       },
+      ...(ports.tokenEstimates === undefined ? {} : { counted: ports.tokenEstimates.learn }),
       notSent: (work) => {
         this.giveBack.add(work);
       },
