@@ -21,6 +21,7 @@ import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
+import { SpentAccounts } from "../pipeline/budget/spent-accounts.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
@@ -28,6 +29,7 @@ import { systemRandom } from "../adapters/system/system-random.js";
 import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
 import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
@@ -89,7 +91,9 @@ export class RouterSession {
 
 function partsOf(options: SessionOptions, publisher: RecordPublisher, providers: OpenProviders): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
+  const spending = new SpentAccounts();
+  const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
+  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
@@ -101,6 +105,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
+      spending,
       providers: providers.direct,
       batchProviders: providers.batch,
       tokenEstimates: new LearnedTokenEstimates(lazyTokenizer()),
@@ -118,6 +123,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
     rules: {
       admission: buildAdmission(config, cluster.id),
       catalog: buildCatalog(config),
+      routing: buildRouting(config),
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),
@@ -137,6 +143,8 @@ function settingsOf(config: Config): SessionSettings {
     ),
     batching: config.batching,
     rescue: rescueSettings(config),
+    health: config.health,
+    watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
     delivery,
     groups: limits.groups,
     pending: limits.pending,

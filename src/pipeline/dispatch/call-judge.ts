@@ -273,7 +273,7 @@ function followUp(
     attemptNumber: work.intent.number,
     routes: work.routes,
     routeIndex: work.intent.routeIndex,
-    tried: [...work.history, { account: work.route.account, model: work.route.model }],
+    tried: [...work.history, { account: work.route.account, model: work.route.model, outcome: failure.outcome }],
     nowMs,
     latestDeadlineMs: work.latestDeadlineMs,
     limits: settings.retry,

@@ -8,6 +8,7 @@ import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js"
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
+import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
@@ -19,7 +20,7 @@ import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
-import { routeAt, type RouteChooser } from "./route-chooser.js";
+import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
@@ -66,6 +67,8 @@ export class DispatchStage {
   readonly #plans = new WeakMap<WaitingExecution, Planned>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
+  #woken = false;
+  #nap: AbortController | null = null;
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
@@ -89,6 +92,13 @@ export class DispatchStage {
 
   stop(): void {
     this.#stop.abort();
+    this.wake();
+  }
+
+  /** There may be something due: the next look is now. */
+  wake(): void {
+    this.#woken = true;
+    this.#nap?.abort();
   }
 
   async run(): Promise<void> {
@@ -96,13 +106,23 @@ export class DispatchStage {
     while (!this.#stop.signal.aborted) {
       try {
         const more = await this.#step();
-        if (!more) await clock.sleep(idlePollMs, this.#stop.signal);
+        if (!more) await this.#sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
+  }
+
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
+  async #sleep(ms: number): Promise<void> {
+    if (!this.#woken) {
+      this.#nap = new AbortController();
+      await this.#parts.clock.sleep(ms, this.#nap.signal);
+      this.#nap = null;
+    }
+    this.#woken = false;
   }
 
   /**
@@ -151,7 +171,7 @@ export class DispatchStage {
     const limit = Math.min(this.#limits.run, slots.free);
     const outcome = await this.#claim("run", limit);
     this.#backlog = outcome.taken === limit;
-    return this.#backlog;
+    return this.#backlog || (outcome.woken ?? 0) > 0;
   }
 
   async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {
@@ -188,7 +208,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent.account);
+        gate.giveBack(verdict.intent);
         numbers.close(verdict.intent.no);
       }
     }
@@ -241,21 +261,27 @@ export class DispatchStage {
     if (next === null)
       return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
     const chosen = this.#parts.chooser.choose({
-      ...{ plan, facts, nowMs, policy: waiting.policy, tenant: waiting.tenant, tried: waiting.history },
+      ...{ plan, facts, nowMs, policy: waiting.policy, mode: waiting.mode, tried: waiting.history },
       deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
+      explain: false,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    // A batch takes hours, and what keeps a call back now may be over by then.
+    if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
+    if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
-    return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
+    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 
   /**
@@ -304,7 +330,7 @@ export class DispatchStage {
         attemptNumber: doubtful.number,
         routes,
         routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
-        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model, outcome: "in_doubt" }],
         nowMs,
         latestDeadlineMs: waiting.latestDeadlineMs,
         limits: this.#parts.retry,
@@ -365,6 +391,10 @@ interface Planned {
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
+}
+
+function waitOf({ runAtMs, waitsFor }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
+  return { kind: "wait", runAtMs, waitsFor };
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {
