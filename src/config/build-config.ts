@@ -3,6 +3,7 @@ import type {
   AccountBatchConfig,
   AccountConfig,
   AccountPrices,
+  AlertsConfig,
   ByName,
   Config,
   DeepReadonly,
@@ -56,7 +57,17 @@ export function buildConfig(parsed: Parsed): Config {
       window,
     })),
     prices: { file: parsed.prices.file ?? null },
+    alerts: buildAlerts(parsed.alerts),
   });
+}
+
+function buildAlerts({ latencyP95Ms, spendMinUsd, webhook, ...same }: Parsed["alerts"]): AlertsConfig {
+  return {
+    ...same,
+    latencyP95Ms: latencyP95Ms ?? null,
+    spendMinNanoUsd: nanoUsd(spendMinUsd),
+    webhook: webhook ?? null,
+  };
 }
 
 function buildKafka({ kafka, environment }: Parsed): KafkaConfig {

@@ -37,6 +37,17 @@ export interface Config extends DeepReadonly<
   readonly models: ByName<ModelConfig>;
   readonly budgets: readonly Budget[];
   readonly prices: { readonly file: string | null };
+  readonly alerts: AlertsConfig;
+}
+
+type ParsedAlerts = DeepReadonly<ParsedConfig["alerts"]>;
+
+export interface AlertsConfig extends Omit<ParsedAlerts, "latencyP95Ms" | "spendMinUsd" | "webhook"> {
+  /** Null: no target. */
+  readonly latencyP95Ms: number | null;
+  readonly spendMinNanoUsd: bigint;
+  /** Null: nobody is told over HTTP. The secret is never to be logged. */
+  readonly webhook: NonNullable<ParsedAlerts["webhook"]> | null;
 }
 
 export type ByName<Value> = Readonly<Record<string, Value>>;

@@ -9,7 +9,6 @@ const KEYS = [
   "compression",
   "rollout",
   "events",
-  "alerts",
   "telemetry",
   "auth.signature",
   "auth.signatures",

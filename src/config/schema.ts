@@ -3,6 +3,7 @@ import type { BatchRules } from "../domain/batch/batch-rules.js";
 import { section, text } from "./fields.js";
 import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
+import { ALERTS } from "./schema-alerts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
@@ -41,6 +42,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     prices: PRICES,
     batching: BATCHING,
     budgets: BUDGETS,
+    alerts: ALERTS,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

@@ -104,8 +104,16 @@ export interface FinishGroup {
   readonly calls: readonly FinishedCall[];
 }
 
+/** A job that ended, in a few words. */
+export interface EndedJob {
+  readonly status: EndedState;
+  readonly code: ErrorCode | null;
+  /** Left out where nobody asks how long it took. */
+  readonly acceptedAtMs?: EpochMs;
+}
+
 export interface FinishOutcome {
-  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: readonly EndedJob[];
   readonly outbox: readonly OutboxGroup[];
   /** Calls whose outcome came after their execution had ended otherwise: paid for nothing. */
   readonly waste: number;
@@ -182,7 +190,7 @@ export interface ClaimOutcome {
   /** Rows taken from the queue, started or not; as many as the limit means that there may be more. */
   readonly taken: number;
   readonly started: readonly StartedExecution[];
-  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: readonly EndedJob[];
   readonly outbox: readonly OutboxGroup[];
 }
 

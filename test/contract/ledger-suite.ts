@@ -12,6 +12,8 @@ import {
   resultsIn,
   type OpenLedger,
 } from "./ledger-bench.js";
+import type { AlertLedger } from "../../src/ports/alert-ledger.js";
+import { alertCases } from "./ledger-alert-cases.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
 import { joiningCases } from "./ledger-joining-cases.js";
@@ -30,6 +32,7 @@ const BROKEN: Renderer = {
 /** A ledger under test, and what operators' commands do in it. */
 export interface SuiteLedger extends OpenLedger {
   readonly operator: OperatorSide;
+  readonly alerts: AlertLedger;
 }
 
 /** One suite of cases for every ledger: what the simulation's says is worth as much as these cases. */
@@ -44,6 +47,9 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
       },
       get operator(): OperatorSide {
         return opened.operator;
+      },
+      get alerts(): AlertLedger {
+        return opened.alerts;
       },
     };
 
@@ -274,6 +280,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
     joiningCases(at);
     turnCases(at);
     replayCases(at);
+    alertCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

@@ -1,6 +1,8 @@
 import { readStatus, type LedgerStatus } from "../../adapters/postgres/operator/status-rows.js";
 import type { Config } from "../../config/config.js";
 import { heldAccounts, openBatches } from "../../adapters/postgres/operator/batch-rows.js";
+import { readAlerts } from "../../adapters/postgres/alert/alert-rows.js";
+import { ALERT_RULES, alertName, type Alert } from "../../domain/alert/alert.js";
 import { batchesStanding, type BatchesStanding, type StandingTerms } from "./batches-standing.js";
 import type { Operator } from "./open-operator.js";
 
@@ -14,19 +16,31 @@ const STEP_MARGIN_MS = 300_000;
 
 export interface OperatorStatus extends LedgerStatus {
   readonly batches: BatchesStanding;
+  /** Those that are raised. */
+  readonly alerts: readonly Alert[];
   /** What needs a person, in words; empty when nothing does. */
   readonly needs: readonly string[];
 }
 
 export async function statusOf(operator: Operator): Promise<OperatorStatus> {
   const pool = operator.pools.durable;
-  const [status, open, held] = await Promise.all([
+  const [status, open, held, known] = await Promise.all([
     readStatus(pool, operator.config.postgres.session.deadAfterMs),
     openBatches(pool, OPEN_BATCHES_MAX),
     heldAccounts(pool),
+    readAlerts(pool),
   ]);
+  const alerts = known.filter(({ state }) => state === "raised");
   const batches = batchesStanding(open, held, status.nowMs, termsOf(operator.config));
-  return { ...status, batches, needs: [...needsOf(status, batches), ...batches.needs] };
+  const needs = [...needsOf(status, batches), ...batches.needs, ...alertNeeds(alerts)];
+  return { ...status, batches, alerts, needs };
+}
+
+/** The loud ones; the others are shown and can wait for the day. */
+function alertNeeds(alerts: readonly Alert[]): readonly string[] {
+  return alerts
+    .filter(({ rule }) => ALERT_RULES[rule] === "critical")
+    .map((alert) => `alert ${alertName(alert)}: ${alert.text.message}`);
 }
 
 function termsOf({ providers, batching }: Config): StandingTerms {
