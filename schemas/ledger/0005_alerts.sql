@@ -2,7 +2,7 @@
 
 -- One row: who updates it looks for all. `memory`: what is remembered from one look to the next, as JSON.
 CREATE TABLE alert_watch (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  no smallint PRIMARY KEY DEFAULT 1 CHECK (no = 1),
   looked_at_ms bigint NOT NULL,
   memory text
 ) WITH (fillfactor = 50);

@@ -158,9 +158,9 @@ async function takeTurn(
     client,
     "alert-turn",
     `UPDATE alert_watch w SET looked_at_ms = d.now_ms
-     FROM (SELECT only, t.now_ms FROM alert_watch, (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms) t
+     FROM (SELECT no, t.now_ms FROM alert_watch, (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms) t
            WHERE looked_at_ms <= t.now_ms - $1::int8 OR looked_at_ms > t.now_ms FOR UPDATE OF alert_watch SKIP LOCKED) d
-     WHERE w.only = d.only RETURNING d.now_ms, w.memory`,
+     WHERE w.no = d.no RETURNING d.now_ms, w.memory`,
     [everyMs],
   );
   if (row === undefined) return null;
