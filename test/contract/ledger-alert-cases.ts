@@ -55,12 +55,13 @@ export function alertCases(at: At): void {
     at.alerts.look({ session: at.bench.session, everyMs, notify, readings: {} }, judge, RENDER);
   /** What a look sees. */
   const seen = async (): Promise<AlertSight> => {
-    let sight: AlertSight | null = null;
+    const sights: AlertSight[] = [];
     await look((its) => {
-      sight = its;
+      sights.push(its);
       return { memory: its.memory ?? memoryAt(its.nowMs), changes: [] };
     });
-    if (sight === null) throw new Error("expected to look");
+    const [sight] = sights;
+    if (sight === undefined) throw new Error("expected to look");
     return sight;
   };
 

@@ -42,7 +42,7 @@ export class NoticeStage {
       },
       { once: true },
     );
-    while (!over.aborted) {
+    for (;;) {
       // Serial: one round after another.
       await this.#parts.clock.sleep(this.#parts.everyMs, this.#wake.signal);
       if (over.aborted) return;

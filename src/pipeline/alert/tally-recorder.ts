@@ -1,6 +1,6 @@
 import { bucketOf, isEmpty, isFault, type CallCounts, type Tally } from "../../domain/alert/tally.js";
 import type { FinishedCall, FinishOutcome } from "../../ports/ledger.js";
-import type { CounterLabels, Metrics } from "../../ports/metrics.js";
+import type { Metrics } from "../../ports/metrics.js";
 
 interface Counts {
   calls: number;
@@ -44,7 +44,7 @@ export class TallyRecorder implements FinishListener {
       count: (name, labels, by) => {
         if (name === "sluice_jobs_ended_total") this.#ended += by ?? 1;
         else if (name === "sluice_dead_letters_total") this.#deadLetters += by ?? 1;
-        metrics.count(name, labels as CounterLabels[typeof name], by);
+        metrics.count(name, labels, by);
       },
       set: (name, labels, value) => {
         metrics.set(name, labels, value);
