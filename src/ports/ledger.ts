@@ -108,7 +108,7 @@ export interface FinishGroup {
 export interface EndedJob {
   readonly status: EndedState;
   readonly code: ErrorCode | null;
-  /** Left out where nobody asks how long it took. */
+  /** Only there when it succeeded: how long it took is asked of those. */
   readonly acceptedAtMs?: EpochMs;
 }
 

@@ -267,7 +267,8 @@ export async function writeEnds(
 }
 
 function endedJob({ job, end }: EndingWithReason): EndedJob {
-  return { status: job.status, code: end.failure?.code ?? null, acceptedAtMs: job.acceptedAtMs };
+  const { status, acceptedAtMs } = job;
+  return status === "succeeded" ? { status, code: null, acceptedAtMs } : { status, code: end.failure?.code ?? null };
 }
 
 function repeatResults(
