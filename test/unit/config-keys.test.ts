@@ -210,11 +210,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "alerts.webhook.backoffBaseMs",
     "alerts.webhook.backoffMaxMs",
   ],
-  "src/adapters/webhook/signed-webhook.ts": [
-    "alerts.webhook.url",
-    "alerts.webhook.secret",
-    "alerts.webhook.timeoutMs",
-  ],
+  "src/adapters/webhook/signed-webhook.ts": ["alerts.webhook.url", "alerts.webhook.secret", "alerts.webhook.timeoutMs"],
   "src/adapters/json-schema/check-schema.ts": [
     "limits.answerSchemas.bytesMax",
     "limits.answerSchemas.rememberedMax",
