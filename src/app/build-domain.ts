@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { AccountPrices, Config } from "../config/config.js";
+import type { Budget } from "../domain/budget/budget.js";
 import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
@@ -76,8 +77,23 @@ function routesRevision(config: Config): string {
   return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }
 
-export function buildLedgerSettings({ limits, storage, budgets }: Config): LedgerSettings {
-  return { waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes, budgets };
+export function buildLedgerSettings(config: Config): LedgerSettings {
+  const { limits, storage } = config;
+  const { compressAboveBytes } = storage;
+  return { waitersMax: limits.groups.waitersMax, compressAboveBytes, budgets: allBudgets(config) };
+}
+
+/** An account takes no more once it has spent this part of its day. */
+const SPENT_AT_PERCENT = 95n;
+
+/** Those of tenants in the config's order, then what accounts may spend a day. */
+export function allBudgets({ budgets, providers }: Pick<Config, "budgets" | "providers">): readonly Budget[] {
+  const ofAccounts = Object.entries(providers).flatMap(([account, { dailySpendNanoUsd }]): Budget[] => {
+    if (dailySpendNanoUsd === null) return [];
+    const limit = { limitNanoUsd: dailySpendNanoUsd, stopsAtNanoUsd: (dailySpendNanoUsd * SPENT_AT_PERCENT) / 100n };
+    return [{ level: { of: "account", account }, ...limit, window: "day", timeZone: "UTC", kind: "hard" }];
+  });
+  return [...budgets, ...ofAccounts];
 }
 
 export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {

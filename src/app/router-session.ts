@@ -23,6 +23,7 @@ import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresAlerts } from "../adapters/postgres/alert/postgres-alerts.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
+import { SpentAccounts } from "../pipeline/budget/spent-accounts.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { openWebhook } from "../adapters/webhook/signed-webhook.js";
@@ -105,7 +106,9 @@ function partsOf(
   webhook: Webhook | null,
 ): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
+  const spending = new SpentAccounts();
+  const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
+  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
@@ -117,6 +120,7 @@ function partsOf(
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
+      spending,
       providers: providers.direct,
       batchProviders: providers.batch,
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
@@ -177,6 +181,8 @@ function settingsOf(config: Config): SessionSettings {
     ),
     batching: config.batching,
     rescue: rescueSettings(config),
+    health: config.health,
+    watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
     delivery,
     groups: limits.groups,
     pending: limits.pending,

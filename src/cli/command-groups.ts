@@ -4,6 +4,7 @@ import { addBatchesCommands } from "./commands/batches.js";
 import { addBenchCommand } from "./commands/bench.js";
 import { addBudgetsCommands } from "./commands/budgets.js";
 import { addConfigCommands } from "./commands/config.js";
+import { addCostsCommands } from "./commands/costs.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addDlqCommands } from "./commands/dlq.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
@@ -31,6 +32,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addBatchesCommands,
   addBudgetsCommands,
   addAlertsCommands,
+  addCostsCommands,
   addInDoubtCommands,
   addDlqCommands,
   addConfigCommands,

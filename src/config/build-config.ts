@@ -51,10 +51,10 @@ export function buildConfig(parsed: Parsed): Config {
       rescueMaxNanoUsd: rescue === "never" ? null : nanoUsd(rescueMaxUsd),
       candidates,
     })),
-    budgets: parsed.budgets.map(({ tenant, limitUsd, window }) => ({
-      tenant,
+    budgets: parsed.budgets.map(({ tenant, department, application, limitUsd, ...rest }) => ({
+      level: { of: "tenant", tenant, department: department ?? null, application: application ?? null },
       limitNanoUsd: nanoUsd(limitUsd),
-      window,
+      ...rest,
     })),
     prices: { file: parsed.prices.file ?? null },
     alerts: buildAlerts(parsed.alerts),
@@ -110,10 +110,11 @@ function topicSettings(settings: {
   };
 }
 
-function buildAccount(account: ParsedAccount, flushAfterMs: number): AccountConfig {
+function buildAccount({ dailySpendUsd, ...account }: ParsedAccount, flushAfterMs: number): AccountConfig {
   const key = typeof account.apiKey === "string" ? account.apiKey : account.apiKey?.[0];
   return {
     ...account,
+    dailySpendNanoUsd: dailySpendUsd === undefined ? null : nanoUsd(dailySpendUsd),
     baseUrl: account.baseUrl?.replace(/\/+$/, "") ?? null,
     apiKey: key ?? null,
     // A silence that outlasts the call is cut with it; so that a short call limit need not be said twice.

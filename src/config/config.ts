@@ -14,6 +14,7 @@ export interface Config extends DeepReadonly<
     ParsedConfig,
     | "environment"
     | "batching"
+    | "health"
     | "limits"
     | "dedupe"
     | "cache"
@@ -130,13 +131,15 @@ export type AccountPrices = Exclude<OwnPrices, { readonly table: unknown }> | { 
 /** An entry of `providers`: an account. */
 export interface AccountConfig extends Omit<
   ParsedAccount,
-  "baseUrl" | "apiKey" | "inDoubt" | "batch" | "prices" | "kind" | "regions" | "capabilities"
+  "baseUrl" | "apiKey" | "inDoubt" | "batch" | "prices" | "kind" | "regions" | "capabilities" | "dailySpendUsd"
 > {
   readonly kind: ProviderKind;
   /** Without a slash at the end; null: the provider's own address. */
   readonly baseUrl: string | null;
   /** The key for new work; null when the account needs none. Never to be logged. */
   readonly apiKey: string | null;
+  /** Null: no limit. */
+  readonly dailySpendNanoUsd: bigint | null;
   readonly inDoubt: DoubtConfig;
   /** Null: no batches of this account. */
   readonly batch: AccountBatchConfig | null;

@@ -1,4 +1,6 @@
 import { batchRules } from "./batch-rules.js";
+import { budgetKey, levelText, PERIODS } from "../domain/budget/budget.js";
+import { isTimeZone } from "../domain/budget/budget-window.js";
 import type { BrokenRule } from "./broken-rule.js";
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
@@ -200,15 +202,27 @@ function modelRules(config: Config): readonly BrokenRule[] {
 
 /** One level and one window: two limits on the same money would both have to be held. */
 function budgetRules({ budgets, tenants }: Config): readonly BrokenRule[] {
-  return budgets.flatMap(({ tenant }, index) => {
+  const keys = budgets.map(budgetKey);
+  return budgets.flatMap((budget, index): BrokenRule[] => {
+    const { level, window, timeZone } = budget;
+    if (level.of !== "tenant") return [];
     const path = ["budgets", index, "tenant"];
-    if (!(tenant in tenants))
+    if (!(level.tenant in tenants))
       return [
-        { path, reads: [["tenants"]], message: `${tenant} is not a tenant; known: ${list(Object.keys(tenants))}` },
+        {
+          path,
+          reads: [["tenants"]],
+          message: `${level.tenant} is not a tenant; known: ${list(Object.keys(tenants))}`,
+        },
       ];
-    const first = budgets.findIndex((other) => other.tenant === tenant);
+    if (!isTimeZone(timeZone)) {
+      const message = `${timeZone} is no time zone that this machine knows; expected a name such as Europe/Berlin`;
+      return [{ path: ["budgets", index, "timeZone"], reads: [], message }];
+    }
+    const first = keys.indexOf(budgetKey(budget));
     if (first === index) return [];
-    return [{ path, reads: [], message: `${tenant} has a budget in budgets[${String(first)}] already; keep one` }];
+    const message = `${levelText(level).replace(/^tenant /, "")} has a budget (${PERIODS[window]}) in budgets[${String(first)}] already; keep one`;
+    return [{ path, reads: [], message }];
   });
 }
 

@@ -12,7 +12,6 @@ const KEYS = [
   "telemetry",
   "auth.signature",
   "auth.signatures",
-  "providers.*.dailySpendUsd",
   "models.*.candidates.*.weight",
   "cache.semantic",
 ];

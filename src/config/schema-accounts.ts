@@ -103,6 +103,9 @@ export const providersSection = (kinds: readonly [string, ...string[]]) =>
         },
         "What the account can bear.",
       ),
+      dailySpendUsd: usd(
+        "What its calls may cost at most in a day (UTC), over all tenants and routers. At 95 % of it the account is routed around, and jobs without another route wait.",
+      ).optional(),
       callTimeoutMs: integer({
         min: 50,
         max: 24 * HOUR_MS,

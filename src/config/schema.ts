@@ -6,6 +6,7 @@ import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accoun
 import { ALERTS } from "./schema-alerts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
+import { HEALTH } from "./schema-health.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
 /** What the config has to know of a kind of provider; the list comes from outside. */
@@ -43,6 +44,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     batching: BATCHING,
     budgets: BUDGETS,
     alerts: ALERTS,
+    health: HEALTH,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

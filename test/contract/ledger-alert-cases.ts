@@ -3,12 +3,14 @@ import type { Alert } from "../../src/domain/alert/alert.js";
 import type { AlertChange, AlertMemory, AlertSight, AlertVerdict } from "../../src/domain/alert/judge.js";
 import { EMPTY_TALLY, type Tally } from "../../src/domain/alert/tally.js";
 import type { AlertLedger, AlertLook } from "../../src/ports/alert-ledger.js";
+import type { HealthStore } from "../../src/ports/health-store.js";
 import { RENDER } from "../support/simulation/fixture.js";
 import { answerTo, eventsIn, recordsOf, type LedgerBench } from "./ledger-bench.js";
 
 interface At {
   readonly bench: LedgerBench;
   readonly alerts: AlertLedger;
+  readonly health: HealthStore;
 }
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -168,7 +170,7 @@ export function alertCases(at: At): void {
         batches: [],
         budgets: [],
         limits: null,
-        breakers: null,
+        breakers: [],
       });
     });
 
@@ -197,6 +199,26 @@ export function alertCases(at: At): void {
       expect((await seen()).readings.doubts).toBe(1);
       await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
       expect((await seen()).readings.doubts).toBe(0);
+    });
+
+    test("are breakers, as they stand", async () => {
+      const save = {
+        account: "alpha",
+        version: 0,
+        openings: 1,
+        because: "its key was refused",
+        openMs: 0,
+        leftMs: 5000,
+      };
+      await at.health.saveBreaker(at.bench.session, { ...save, model: null, state: "open" }, null, RENDER);
+      await at.health.saveBreaker(at.bench.session, { ...save, model: "m", state: "half_open" }, null, RENDER);
+      await at.health.saveBreaker(at.bench.session, { ...save, model: "n", state: "closed" }, null, RENDER);
+      const { breakers } = (await seen()).readings;
+      expect(breakers).toHaveLength(3);
+      const read = { account: "alpha", reason: "its key was refused" };
+      expect(breakers).toContainEqual({ ...read, model: null, open: true });
+      expect(breakers).toContainEqual({ ...read, model: "m", open: true });
+      expect(breakers).toContainEqual({ ...read, model: "n", open: false });
     });
 
     test("leaves to the router what the ledger has not", async () => {

@@ -33,9 +33,11 @@ const READINGS: fc.Arbitrary<Partial<AlertReadings>> = fc.record(
     budgets: fc.option(
       fc.array(
         fc.record({
-          tenant: fc.constant("acme"),
-          window: fc.constantFrom("day" as const, "total" as const),
-          limitNanoUsd: fc.constant(100n),
+          budget: fc.record({
+            level: fc.constant({ of: "tenant" as const, tenant: "acme", department: null, application: null }),
+            window: fc.constantFrom("day" as const, "total" as const),
+            limitNanoUsd: fc.constant(100n),
+          }),
           settledNanoUsd: fc.bigInt({ min: 0n, max: 120n }),
           reservedNanoUsd: fc.bigInt({ min: 0n, max: 20n }),
         }),

@@ -24,8 +24,12 @@ interface RuleCase {
 const calls = (failed: number, all: number, account = "a"): Partial<Tally> => ({
   accounts: { [account]: { calls: all, failed, ms: {} } },
 });
+const ACME = {
+  level: { of: "tenant", tenant: "acme", department: null, application: null },
+  window: "day",
+} as const;
 const budget = (settled: bigint, reserved = 0n): Partial<AlertReadings> => ({
-  budgets: [{ tenant: "acme", limitNanoUsd: 1000n, window: "day", settledNanoUsd: settled, reservedNanoUsd: reserved }],
+  budgets: [{ budget: { ...ACME, limitNanoUsd: 1000n }, settledNanoUsd: settled, reservedNanoUsd: reserved }],
 });
 const batch = (changes: Partial<BatchReading> = {}): BatchReading => ({
   no: 17,
@@ -41,13 +45,13 @@ const WINDOW_MS = 5 * MINUTE_MS;
 
 const CASES: readonly RuleCase[] = [
   {
-    alert: "budget:acme/day/50",
+    alert: "budget:tenant acme/day/50",
     bad: () => ({ readings: budget(500n) }),
     between: () => ({ readings: budget(450n) }),
     good: () => ({ readings: budget(449n) }),
   },
   {
-    alert: "budget:acme/day/100",
+    alert: "budget:tenant acme/day/100",
     bad: () => ({ readings: budget(10n, 980n) }),
     between: () => ({ readings: budget(10n, 930n) }),
     good: () => ({ readings: budget(10n, 920n) }),
@@ -168,19 +172,20 @@ describe("a rule", () => {
 
   test("says all four levels of a budget, each once, and takes them back in the next window", () => {
     const watch = new Watch();
-    const raised = (levels: readonly number[]) => levels.map((level) => `raised budget:acme/day/${String(level)}`);
+    const raised = (levels: readonly number[]) =>
+      levels.map((level) => `raised budget:tenant acme/day/${String(level)}`);
     expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(600n) }))).toEqual(raised([50]));
     expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(960n) }))).toEqual(raised([80, 95]));
     expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(1000n) }))).toEqual(raised([100]));
     const over = lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(0n) }));
-    expect(over).toEqual([50, 80, 95, 100].map((level) => `recovered budget:acme/day/${String(level)}`));
+    expect(over).toEqual([50, 80, 95, 100].map((level) => `recovered budget:tenant acme/day/${String(level)}`));
   });
 
   test("takes a budget back that the config no longer has", () => {
     const watch = new Watch();
     lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(600n) }));
     expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: { budgets: [] } }))).toEqual([
-      "recovered budget:acme/day/50",
+      "recovered budget:tenant acme/day/50",
     ]);
   });
 
@@ -188,17 +193,30 @@ describe("a rule", () => {
     const watch = new Watch();
     const limitNanoUsd = 9_000_000_000_000_000_000n;
     const big = (settledNanoUsd: bigint): readonly BudgetReading[] => [
-      { tenant: "acme", limitNanoUsd, window: "total", settledNanoUsd, reservedNanoUsd: 0n },
+      { budget: { ...ACME, window: "total", limitNanoUsd }, settledNanoUsd, reservedNanoUsd: 0n },
     ];
     expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: { budgets: big(limitNanoUsd / 2n - 1n) } }))).toEqual([]);
     const half = lookFor(watch, 5 * MINUTE_MS, () => ({ readings: { budgets: big(limitNanoUsd / 2n) } }));
-    expect(half).toEqual(["raised budget:acme/total/50"]);
+    expect(half).toEqual(["raised budget:tenant acme/total/50"]);
   });
 
   test("calls an account down only when nothing of it goes well", () => {
     const watch = new Watch();
     lookFor(watch, 20 * MINUTE_MS, () => ({ tally: calls(50, 51) }));
     expect(watch.raised).toEqual(["error_rate:a"]);
+  });
+
+  test("calls an account down whose breakers keep its calls from failing, unless another model of it answers", () => {
+    const broken = {
+      breakers: [{ account: "a", model: "m", open: true, reason: "its last call ended as overloaded" }],
+    };
+    const watch = new Watch();
+    expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings: broken, tally: calls(0, 1) }))).toEqual([]);
+    expect(lookFor(watch, 20 * MINUTE_MS, () => ({ readings: broken }))).toEqual(["raised provider_down:a"]);
+    const closed = { breakers: [{ account: "a", model: "m", open: false, reason: "" }] };
+    expect(lookFor(watch, 20 * MINUTE_MS, () => ({ readings: closed }))).toEqual([]);
+    const answers = lookFor(watch, 5 * MINUTE_MS, () => ({ readings: closed, tally: calls(0, 1) }));
+    expect(answers).toEqual(["recovered provider_down:a"]);
   });
 
   test("lets an account stay down while nobody calls it, and forgets one that is gone from the config", () => {

@@ -119,6 +119,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["outcome"],
     help: "Tries to tell the webhook of an alert: delivered, failed and tried again, or given_up.",
   },
+  sluice_breaker_openings_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Times that this router found a provider not worth calling, for one model or the whole account.",
+  },
 };
 
 const GAUGES: Facts<GaugeLabels, "gauge"> = {
@@ -164,6 +169,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     kind: "gauge",
     labels: ["rule"],
     help: "Alerts of this rule that are raised, of the whole gateway: every router says the same.",
+  },
+  sluice_breaker_state: {
+    kind: "gauge",
+    labels: ["account", "model"],
+    help: "Of a model at an account, or * for the whole account: 0 called, 1 called behind others, 2 on trial, 3 not called.",
   },
   sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
 };

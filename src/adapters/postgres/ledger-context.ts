@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { Budget } from "../../domain/budget/budget.js";
-import { PostgresBudgets } from "./budget/postgres-budgets.js";
+import { PostgresBudgets, type SeenStanding } from "./budget/postgres-budgets.js";
 import { run, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";
@@ -53,8 +53,10 @@ export interface LedgerSettings {
   readonly waitersMax: number;
   /** Bodies longer than this are stored compressed. */
   readonly compressAboveBytes: number;
-  /** At most one a tenant. */
+  /** At most one a level and window. */
   readonly budgets: readonly Budget[];
+  /** Told where budgets stand whenever they are read; left out: nobody. */
+  readonly seenBudget?: SeenStanding;
 }
 
 const DEFAULT_LEDGER_SETTINGS: LedgerSettings = { waitersMax: 500, compressAboveBytes: 2048, budgets: [] };
@@ -77,15 +79,20 @@ export class LedgerContext {
     this.tenants = new TenantNumbers(pools.durable);
     this.numbers = new NumberBlock(pools.durable);
     this.#nowMs = nowMs;
-    this.budgets = new PostgresBudgets(settings.budgets, this.tenants, () => this.today());
+    this.budgets = new PostgresBudgets(settings.budgets, () => this.databaseMs(), settings.seenBudget);
   }
 
-  /** Called with each database time that is read, so that `today` follows the database's clock. */
+  /** Called with each database time that is read, so that `databaseMs` and `today` follow the database's clock. */
   sawDatabaseTime(databaseMs: number): void {
     this.#databaseAheadMs = databaseMs - this.#nowMs();
   }
 
+  /** The time on the database's clock, as far as is known. */
+  databaseMs(): number {
+    return this.#nowMs() + this.#databaseAheadMs;
+  }
+
   today(): number {
-    return Math.floor((this.#nowMs() + this.#databaseAheadMs) / DAY_MS);
+    return Math.floor(this.databaseMs() / DAY_MS);
   }
 }

@@ -15,6 +15,8 @@ import { waiterDays } from "./waiters.js";
 export interface TakenRow extends LedgerKey {
   readonly runAtMs: number;
   readonly waitsFor: WaitReason;
+  /** The budget that kept it out, by its key; null: none did. */
+  readonly level: string | null;
   readonly bytes: number;
 }
 
@@ -26,6 +28,8 @@ export interface LoadedExecution {
   readonly attempts: number;
   readonly priority: number;
   readonly bytes: number;
+  /** As in its row. */
+  readonly level: string | null;
 }
 
 /** Those that some job still waits for. */
@@ -98,5 +102,6 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     attempts: Number(attempts),
     priority: Number(priority),
     bytes: taken.bytes,
+    level: taken.level,
   };
 }

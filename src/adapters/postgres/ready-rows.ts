@@ -10,21 +10,27 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: string;
+  /** Only there where money is the reason: the key of the budget that keeps it out. */
+  readonly level?: string;
   /** Length of the execution's request as stored; null: looked up. */
   readonly bytes: number | null;
 }
 
+/** Rows that wait for money are rare: the column that says whose is only written for them. */
 export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): void {
   if (rows.length === 0) return;
+  const levels = rows.some(({ level }) => level !== undefined) ? rows.map(({ level }) => level ?? null) : null;
+  const [column, value, type, name] =
+    levels === null ? ["", "", "", ""] : [", waits_level", ", u.level", ", $8::text[]", ", level"];
   send(
     client,
-    "ready-insert",
+    levels === null ? "ready-insert" : "ready-insert-level",
     // The length of a stored value is read without the value.
-    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for, bytes)
+    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for, bytes${column})
      SELECT u.no, u.day, u.priority, u.run_at, u.expires, u.waits_for,
-       coalesce(u.bytes, (SELECT octet_length(e.request) FROM executions e WHERE e.no = u.no AND e.day = u.day), 0)
-     FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[], $7::int4[])
-       AS u(no, day, priority, run_at, expires, waits_for, bytes)`,
+       coalesce(u.bytes, (SELECT octet_length(e.request) FROM executions e WHERE e.no = u.no AND e.day = u.day), 0)${value}
+     FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[], $7::int4[]${type})
+       AS u(no, day, priority, run_at, expires, waits_for, bytes${name})`,
     [
       int8Array(rows.map((row) => row.no)),
       int4Array(rows.map((row) => row.day)),
@@ -33,6 +39,7 @@ export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): v
       int8Array(rows.map((row) => row.expiresMs)),
       textArray(rows.map((row) => row.waitsFor)),
       int4Array(rows.map((row) => row.bytes)),
+      ...(levels === null ? [] : [textArray(levels)]),
     ],
   );
 }

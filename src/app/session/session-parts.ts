@@ -8,11 +8,14 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
+import type { RouteConditions } from "../../domain/route/route-condition.js";
 import type { RescueLimits } from "../../domain/route/rescue.js";
+import type { BreakerSettings } from "../../domain/health/breaker.js";
 import type { Journal } from "../../ports/journal.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
+import type { HealthStore } from "../../ports/health-store.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
@@ -47,7 +50,7 @@ export interface Alerting {
 }
 
 export interface SessionPorts {
-  readonly ledger: Ledger & BatchLedger;
+  readonly ledger: Ledger & BatchLedger & HealthStore;
   /** Whether a failure of the ledger is trouble that waiting mends. */
   readonly mendable: (error: unknown) => boolean;
   /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
@@ -62,6 +65,8 @@ export interface SessionPorts {
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Which accounts have spent their day; left out: nobody knows. */
+  readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** For answers that have to keep to a schema. */
@@ -96,6 +101,9 @@ export interface SessionSettings {
   readonly accounts: ReadonlyMap<string, AccountSettings>;
   readonly batching: BatchingSettings;
   readonly rescue: RescueSettings;
+  readonly health: HealthSettings;
+  /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day. */
+  readonly watchesSpending: boolean;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;
   readonly pending: {
@@ -115,6 +123,10 @@ export interface SessionSettings {
 interface RescueSettings extends RescueLimits {
   /** The p95 of a call that is believed before enough have been answered. */
   readonly callPriorMs: number;
+}
+
+interface HealthSettings extends BreakerSettings {
+  readonly lookEveryMs: number;
 }
 
 interface AccountSettings {

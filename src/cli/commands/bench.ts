@@ -51,6 +51,19 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       }),
     );
   bench
+    .command("budget")
+    .description("jobs of one tenant from three routers against a hard budget, beside the same without one")
+    .option("--jobs <number>", "jobs of one run", wholeNumber(1000, JOBS_MAX), 20_000)
+    .option("--pairs <number>", "runs with and without, in turn; the median ratio counts", wholeNumber(1, 9), 3)
+    .action(
+      context.action(async (asked: { readonly jobs: number; readonly pairs: number }) => {
+        const { budgetBench } = await import("../../bench/budget-bench.js");
+        const figures = await budgetBench(asked, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
     .command("large-batch")
     .description("batches of full size, 200 MB in and 4 GB out: memory of the router (slow; 20 GB of disk)")
     .option("--lines <number>", "lines, all different", wholeNumber(100, LARGE_LINES_MAX), LARGE_LINES)

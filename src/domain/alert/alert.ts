@@ -3,7 +3,7 @@ import type { EpochMs } from "../ids.js";
 
 /** What an alert can be about, and how loud it is. Critical ones need a person now: `sluice status` ends with 6 while one is raised. */
 export const ALERT_RULES = {
-  /** A tenant's budget: what was spent passed 50, 80 or 95 % of it, or nothing of note fits any more (100). */
+  /** A budget: what was spent passed 50, 80 or 95 % of it, or nothing of note fits any more (100). */
   budget: "warning",
   /** An hour costs far more than the same hour on earlier days. */
   spend: "warning",

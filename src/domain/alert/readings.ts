@@ -19,7 +19,7 @@ export interface AlertReadings {
   readonly spend: SpendReading | null;
   /** How much of a limit is used. */
   readonly limits: readonly LimitReading[] | null;
-  /** Accounts, or models of one, that are not called since they fail. */
+  /** What is known of accounts, or models of one, that failed lately. */
   readonly breakers: readonly BreakerReading[] | null;
 }
 
@@ -49,7 +49,9 @@ export interface BatchReading {
   readonly nearestDeadlineMs: EpochMs | null;
 }
 
-export interface BudgetReading extends Budget, BudgetStanding {}
+export interface BudgetReading extends BudgetStanding {
+  readonly budget: Pick<Budget, "level" | "limitNanoUsd" | "window">;
+}
 
 export interface LimitReading {
   readonly account: string;
@@ -63,6 +65,7 @@ export interface BreakerReading {
   readonly account: string;
   /** Null: all of the account. */
   readonly model: string | null;
+  /** It is not called, or on trial. */
   readonly open: boolean;
   readonly reason: string;
 }

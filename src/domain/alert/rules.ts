@@ -1,5 +1,6 @@
 import { batchId } from "../batch/batch.js";
 import { expectedTurnaround, type TurnaroundBook } from "../batch/turnaround.js";
+import { levelText } from "../budget/budget.js";
 import type { EpochMs } from "../ids.js";
 import { iso } from "../result/rendering.js";
 import type { AlertRule } from "./alert.js";
@@ -192,21 +193,22 @@ export const RULES: Readonly<Record<AlertRule, Rule>> = {
   batch_slow: (scene) => scene.readings.batches?.map((batch) => slowMeasure(scene, batch)) ?? null,
 };
 
-function budgetMeasures(budget: BudgetReading): readonly Measure[] {
-  const { tenant, window, limitNanoUsd, settledNanoUsd, reservedNanoUsd } = budget;
+function budgetMeasures({ budget, settledNanoUsd, reservedNanoUsd }: BudgetReading): readonly Measure[] {
+  const { level: whose, window, limitNanoUsd } = budget;
+  const who = levelText(whose);
   const spent = percentOf(settledNanoUsd, limitNanoUsd);
   const committed = percentOf(settledNanoUsd + reservedNanoUsd, limitNanoUsd);
-  const measure = (level: number, value: number, raiseAt: number, what: string): Measure => ({
-    subject: `${tenant}/${window}/${String(level)}`,
+  const measure = (percent: number, value: number, raiseAt: number, what: string): Measure => ({
+    subject: `${who}/${window}/${String(percent)}`,
     value,
     raiseAt,
     clearBelow: raiseAt - PERCENT_BACK,
     text: {
-      message: `tenant ${tenant} ${what} its budget of ${dollars(limitNanoUsd)} (${window})`,
-      tenant,
+      message: `${who} ${what} its budget of ${dollars(limitNanoUsd)} (${window})`,
+      ...(whose.of === "tenant" ? { tenant: whose.tenant } : { account: whose.account }),
       details: {
         window,
-        level: String(level),
+        percent: String(percent),
         limitNanoUsd: limitNanoUsd.toString(),
         settledNanoUsd: settledNanoUsd.toString(),
         reservedNanoUsd: reservedNanoUsd.toString(),
@@ -214,7 +216,9 @@ function budgetMeasures(budget: BudgetReading): readonly Measure[] {
     },
   });
   return [
-    ...SPENT_PERCENTS.map((level) => measure(level, spent, level, `has spent ${percentText(spent / PERCENT)} of`)),
+    ...SPENT_PERCENTS.map((percent) =>
+      measure(percent, spent, percent, `has spent ${percentText(spent / PERCENT)} of`),
+    ),
     // What calls may cost that are out counts here: it is what keeps new ones waiting.
     measure(PERCENT, committed, USED_UP_PERCENT, "has used up"),
   ];
@@ -225,20 +229,24 @@ function percentOf(part: bigint, whole: bigint): number {
   return whole <= 0n ? PERCENT : Number((part * 10_000n) / whole) / PERCENT;
 }
 
+/**
+ * Down: nothing of the account went well in the window, and enough failed or a breaker of it is open, which keeps others from failing; or
+ * the breaker of all of it is open.
+ */
 function downMeasure({ window, settings, readings, countedMs }: AlertScene, account: string): Measure {
-  const open = readings.breakers?.find(
-    (breaker) => breaker.account === account && breaker.model === null && breaker.open,
-  );
+  const open = readings.breakers?.filter((breaker) => breaker.account === account && breaker.open) ?? [];
+  const whole = open.find(({ model }) => model === null);
   const { calls, failed } = callsOf(window, account);
-  const known = calls - failed > 0 || failed >= settings.downCallsMin;
-  const value = open !== undefined || (calls === failed && known) ? 1 : known ? 0 : null;
+  const well = calls - failed > 0;
+  const down = whole !== undefined || (!well && (failed >= settings.downCallsMin || open.length > 0));
+  const shown = whole ?? open[0];
   const message =
-    open === undefined
+    shown === undefined
       ? `all ${String(calls)} calls of ${account} failed in the last ${minutes(countedMs)}`
-      : `${account} is not called: ${open.reason}`;
+      : `${shown.model === null ? account : `${account}/${shown.model}`} is not called for now: ${shown.reason}`;
   return {
     subject: account,
-    value,
+    value: down ? 1 : well ? 0 : null,
     raiseAt: 1,
     clearBelow: 1,
     text: { message, account, details: { calls: String(calls), failed: String(failed) } },

@@ -20,7 +20,7 @@ export interface RouteConditions {
 export interface RouteHealth {
   /** `degraded`: behind those that are well; `open`: not called; `half_open`: called for a trial, by what the gate lets through. */
   readonly state: "closed" | "degraded" | "open" | "half_open";
-  /** When an open one is tried again; null unless it is open. */
+  /** When an open one is tried again, or the chance of a trial is over; null: neither. */
   readonly untilMs: EpochMs | null;
   /** In words, for people; null when it is closed. */
   readonly because: string | null;

@@ -66,6 +66,8 @@ export class DispatchStage {
   readonly #plans = new WeakMap<WaitingExecution, Planned>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
+  #woken = false;
+  #nap: AbortController | null = null;
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
@@ -89,6 +91,13 @@ export class DispatchStage {
 
   stop(): void {
     this.#stop.abort();
+    this.wake();
+  }
+
+  /** There may be something due: the next look is now. */
+  wake(): void {
+    this.#woken = true;
+    this.#nap?.abort();
   }
 
   async run(): Promise<void> {
@@ -96,13 +105,23 @@ export class DispatchStage {
     while (!this.#stop.signal.aborted) {
       try {
         const more = await this.#step();
-        if (!more) await clock.sleep(idlePollMs, this.#stop.signal);
+        if (!more) await this.#sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
+  }
+
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
+  async #sleep(ms: number): Promise<void> {
+    if (!this.#woken) {
+      this.#nap = new AbortController();
+      await this.#parts.clock.sleep(ms, this.#nap.signal);
+      this.#nap = null;
+    }
+    this.#woken = false;
   }
 
   /**
@@ -151,7 +170,7 @@ export class DispatchStage {
     const limit = Math.min(this.#limits.run, slots.free);
     const outcome = await this.#claim("run", limit);
     this.#backlog = outcome.taken === limit;
-    return this.#backlog;
+    return this.#backlog || (outcome.woken ?? 0) > 0;
   }
 
   async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {
@@ -188,7 +207,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent.account);
+        gate.giveBack(verdict.intent);
         numbers.close(verdict.intent.no);
       }
     }
@@ -250,6 +269,7 @@ export class DispatchStage {
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
+    if (chosen.kind === "wait") return { kind: "wait", runAtMs: chosen.runAtMs, waitsFor: chosen.waitsFor };
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
@@ -304,7 +324,7 @@ export class DispatchStage {
         attemptNumber: doubtful.number,
         routes,
         routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
-        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model, outcome: "in_doubt" }],
         nowMs,
         latestDeadlineMs: waiting.latestDeadlineMs,
         limits: this.#parts.retry,

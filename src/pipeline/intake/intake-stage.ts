@@ -255,7 +255,7 @@ export class IntakeStage implements RecordSink {
 
   #giveBack(item: IntakeJob): void {
     if (item.intent === null) return;
-    this.#parts.gate.giveBack(item.intent.account);
+    this.#parts.gate.giveBack(item.intent);
     this.#parts.numbers.close(item.intent.no);
   }
 

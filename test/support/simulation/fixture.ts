@@ -110,6 +110,7 @@ export interface JobWish {
   readonly onDoubt?: "retry" | "fail";
   readonly mode?: JobMode;
   readonly replyTo?: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** A prompt that holds this is refused, and with it a whole batch. */
@@ -126,7 +127,7 @@ function bodyOf({ prompt }: JobWish): object {
 }
 
 function membersOf(wish: JobWish): object {
-  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode } = wish;
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode, labels } = wish;
   return {
     jobId,
     tenant,
@@ -138,6 +139,7 @@ function membersOf(wish: JobWish): object {
     ...(onDoubt === undefined ? {} : { onDoubt }),
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(mode === undefined ? {} : { mode }),
+    ...(labels === undefined ? {} : { labels }),
   };
 }
 

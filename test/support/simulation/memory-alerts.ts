@@ -11,7 +11,6 @@ import {
 } from "../../../src/domain/alert/readings.js";
 import { quarterOf, quartersOfInterest, QUARTERS_KEPT } from "../../../src/domain/alert/spend-pattern.js";
 import { sumOf, type Tally } from "../../../src/domain/alert/tally.js";
-import { UNTOUCHED } from "../../../src/domain/budget/budget.js";
 import { alertEvent } from "../../../src/domain/event/alert-event.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -130,10 +129,10 @@ export class MemoryAlerts implements AlertLedger {
       doubts:
         Math.min(DOUBTS_MAX, ready.filter(({ waitsFor }) => waitsFor === "doubt").length) + Math.min(DOUBTS_MAX, open),
       batches: this.#batches(transaction),
-      budgets: database.limits.map((budget) => {
-        const row = transaction.all(database.budgets).find(({ tenant }) => tenant === budget.tenant);
-        return { ...budget, ...(row ?? UNTOUCHED) };
-      }),
+      budgets: this.#context.budgets.standings(transaction),
+      breakers: transaction
+        .all(database.breakers)
+        .map(({ account, model, state, because }) => ({ account, model, open: state !== "closed", reason: because })),
       spend: {
         firstQuarter: spend.length === 0 ? null : Math.min(...spend.map(({ quarter }) => quarter)),
         nanoUsd: new Map(

@@ -11,6 +11,7 @@ import type { BudgetStanding } from "../../../src/domain/budget/budget.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
+import type { StoredBreaker } from "../../../src/ports/health-store.js";
 import type { WaitReason } from "../../../src/domain/execution/waits.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import type { QueuedLine } from "../../../src/domain/batch/queued-line.js";
@@ -143,6 +144,8 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: WaitReason;
+  /** Only there where money is the reason: the key of the budget that keeps it out. */
+  readonly level?: string;
 }
 
 /** What waits for a batch. */
@@ -173,14 +176,16 @@ export interface BatchAccountRow {
   readonly holdUntilMs: number;
 }
 
-/** By tenant and first day of its window. */
+/** By its key and the beginning of its window. */
 export interface BudgetRow extends BudgetStanding {
-  readonly tenant: string;
+  readonly key: string;
+  readonly sinceMs: number;
 }
 
-/** By its attempt. */
+/** By its attempt and its budget. */
 export interface ReservationRow {
   readonly attemptNo: number;
+  /** The key of its row. */
   readonly budget: string;
   readonly maxNanoUsd: bigint;
 }
@@ -220,3 +225,10 @@ export interface ReplayRow {
 }
 
 export type { CostRow, Outgoing };
+
+/** As `StoredBreaker`, with times of the database's clock. */
+export interface BreakerRow extends Omit<StoredBreaker, "openMs" | "leftMs" | "changedAgoMs"> {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly changedMs: number;
+}

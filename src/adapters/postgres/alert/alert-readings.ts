@@ -5,23 +5,21 @@ import {
   NEAREST_DEADLINES_MAX,
   type AlertReadings,
   type BatchReading,
-  type BudgetReading,
 } from "../../../domain/alert/readings.js";
 import { quarterOf, quartersOfInterest, QUARTERS_KEPT } from "../../../domain/alert/spend-pattern.js";
-import { UNTOUCHED, windowSince } from "../../../domain/budget/budget.js";
 import type { EpochMs } from "../../../domain/ids.js";
-import { int4Array, int8Array } from "../binary-array.js";
+import { int8Array } from "../binary-array.js";
 import { run, send } from "../connection.js";
+import { breakers } from "../health/breaker-rows.js";
 import type { LedgerContext } from "../ledger-context.js";
 
 type Source = (client: pg.PoolClient, context: LedgerContext, nowMs: EpochMs) => Promise<Partial<AlertReadings>>;
 
-const DAY_MS = 86_400_000;
 /** Rows of the queue among which the oldest due one is looked for, highest priority first. */
 const RUNNABLE_LOOK = 1000;
 
 /** One bounded statement a source, each by an index or on a small table. */
-const SOURCES: readonly Source[] = [queue, doubts, batches, budgets, spend];
+const SOURCES: readonly Source[] = [queue, doubts, batches, budgets, breakerStates, spend];
 
 export async function readSources(
   client: pg.PoolClient,
@@ -100,30 +98,18 @@ async function batches(client: pg.PoolClient): Promise<Partial<AlertReadings>> {
   };
 }
 
-/** One that nothing was spent of yet stands at zero. */
-async function budgets(client: pg.PoolClient, context: LedgerContext, nowMs: EpochMs): Promise<Partial<AlertReadings>> {
-  const wanted = context.settings.budgets;
-  if (wanted.length === 0) return { budgets: [] };
-  const rows = await run(
-    client,
-    "alert-budgets",
-    `SELECT b.tenant_no, b.settled_nano, b.reserved_nano
-     FROM unnest($1::int4[], $2::int4[]) AS k(tenant_no, since_day) JOIN budgets b ON b.tenant_no = k.tenant_no AND b.since_day = k.since_day`,
-    [
-      int4Array(wanted.map(({ tenant }) => context.tenants.noOf(tenant))),
-      int4Array(wanted.map(({ window }) => windowSince(window, Math.floor(nowMs / DAY_MS)))),
-    ],
-  );
-  const standings = new Map(
-    rows.map(([tenant, settled, reserved]) => [
-      Number(tenant),
-      { settledNanoUsd: BigInt(settled ?? 0), reservedNanoUsd: BigInt(reserved ?? 0) },
-    ]),
-  );
+async function budgets(client: pg.PoolClient, context: LedgerContext): Promise<Partial<AlertReadings>> {
+  return { budgets: await context.budgets.standings(client) };
+}
+
+async function breakerStates(client: pg.PoolClient): Promise<Partial<AlertReadings>> {
+  const rows = await breakers(client);
   return {
-    budgets: wanted.map((budget): BudgetReading => ({
-      ...budget,
-      ...(standings.get(context.tenants.noOf(budget.tenant)) ?? UNTOUCHED),
+    breakers: rows.map(({ account, model, state, because }) => ({
+      account,
+      model,
+      open: state !== "closed",
+      reason: because,
     })),
   };
 }

@@ -48,9 +48,8 @@ export class PostgresAlerts implements AlertLedger {
     judge: (sight: AlertSight) => AlertVerdict,
     render: Renderer,
   ): Promise<AlertLook | null> {
-    const { numbers, pools, tenants, settings } = this.#context;
+    const { numbers, pools } = this.#context;
     await numbers.reserve(TURNS_MAX + OUTBOX_NUMBERS);
-    await tenants.ensure(settings.budgets.map(({ tenant }) => tenant));
     return transaction(
       pools.durable,
       (client) => this.#lookIn(client, request, judge, render),
