@@ -29,7 +29,10 @@ import { openBatchProvider, openProvider } from "../adapters/providers/registry.
 import { openWebhook } from "../adapters/webhook/signed-webhook.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
+import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
+import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
@@ -123,6 +126,7 @@ function partsOf(
       spending,
       providers: providers.direct,
       batchProviders: providers.batch,
+      tokenEstimates: new LearnedTokenEstimates(lazyTokenizer()),
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -137,6 +141,7 @@ function partsOf(
     rules: {
       admission: buildAdmission(config, cluster.id),
       catalog: buildCatalog(config),
+      routing: buildRouting(config),
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),

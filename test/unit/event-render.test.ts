@@ -5,6 +5,7 @@ import avro from "avsc";
 import type { Schema } from "avsc";
 import type { Alert } from "../../src/domain/alert/alert.js";
 import { alertEvent } from "../../src/domain/event/alert-event.js";
+import { breakerClosed, breakerOpened } from "../../src/domain/event/breaker-event.js";
 import { doubtBegan, doubtSettled } from "../../src/domain/event/doubt-event.js";
 import { createAvroEncoder } from "../../src/adapters/registry/avro-encoder.js";
 import { EVENT_KINDS, NO_SUBJECT, type GatewayEvent } from "../../src/domain/event/event.js";
@@ -104,6 +105,8 @@ const EVENTS: readonly GatewayEvent[] = [
     AT_MS - 90_000,
     AT_MS,
   ),
+  breakerOpened({ account: "openai-main", model: "gpt-x" }, "its last call ended as overloaded", AT_MS + 5000, AT_MS),
+  breakerClosed({ account: "openai-main", model: null }, 61_000, AT_MS),
   doubtBegan(DOUBT, "its router's session ended"),
   doubtSettled(DOUBT, "IN_DOUBT"),
   doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"),

@@ -20,8 +20,10 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
+import type { TokenEstimates } from "../../ports/token-estimates.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { AlertLedger } from "../../ports/alert-ledger.js";
 import type { Webhook } from "../../ports/webhook.js";
@@ -69,6 +71,8 @@ export interface SessionPorts {
   readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Left out: a request is held against context windows by its bytes alone. */
+  readonly tokenEstimates?: TokenEstimates;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
@@ -92,6 +96,7 @@ export interface ConsumerEars {
 export interface SessionRules {
   readonly admission: JobAdmission;
   readonly catalog: Catalog;
+  readonly routing: RoutingSettings;
   readonly renderSettings: RenderSettings;
 }
 
