@@ -5,6 +5,7 @@ import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import { parsePriceTable, type PriceTable } from "../domain/cost/price-table.js";
+import { scopesOf } from "../domain/limit/limits.js";
 import type { Catalog } from "../domain/route/catalog.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
@@ -76,8 +77,13 @@ function routesRevision(config: Config): string {
   return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }
 
-export function buildLedgerSettings({ limits, storage, budgets }: Config): LedgerSettings {
-  return { waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes, budgets };
+export function buildLedgerSettings({ limits, storage, budgets, tenants, providers }: Config): LedgerSettings {
+  const scopes = Object.entries(providers).flatMap(([name, account]) => scopesOf(name, account.limits));
+  return {
+    ...{ waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes, budgets },
+    weights: new Map(Object.entries(tenants).map(([name, { weight }]) => [name, weight])),
+    limits: scopes.map(({ name }) => name),
+  };
 }
 
 export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {

@@ -9,6 +9,11 @@ import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { scopesOf } from "../domain/limit/limits.js";
+import type { LimitStore } from "../ports/limit-store.js";
+import { RedisLimitStore } from "../adapters/redis/redis-limit-store.js";
+import type { RateLimitReading } from "../adapters/providers/rate-limit-reading.js";
+import { LimitEars } from "./limit-ears.js";
 import { groupConcurrency } from "../domain/batch/group-rules.js";
 import type { BatchProvider } from "../ports/batch-provider.js";
 import type { Metrics } from "../ports/metrics.js";
@@ -59,16 +64,27 @@ export class RouterSession {
   readonly #session: Session;
   readonly #publisher: RecordPublisher;
   readonly #providers: OpenProviders;
+  readonly #limitStore: LimitStore | null;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, kafka } = options;
     const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
-    const providers = { direct: await openProviders(config), batch: await openBatchProviders(config) };
-    const session = await Session.open(partsOf(options, publisher, providers), options.name);
-    return new RouterSession(options, session, publisher, providers);
+    const limitEars = new LimitEars();
+    const providers = { direct: await openProviders(config, limitEars), batch: await openBatchProviders(config) };
+    const limitStore = await openLimitStore(options);
+    const parts = partsOf(options, publisher, providers, { limitStore, limitEars });
+    const session = await Session.open(parts, options.name);
+    return new RouterSession(options, session, publisher, providers, limitStore);
   }
 
-  private constructor(options: SessionOptions, session: Session, publisher: RecordPublisher, providers: OpenProviders) {
+  private constructor(
+    options: SessionOptions,
+    session: Session,
+    publisher: RecordPublisher,
+    providers: OpenProviders,
+    limitStore: LimitStore | null,
+  ) {
+    this.#limitStore = limitStore;
     this.#options = options;
     this.#session = session;
     this.#publisher = publisher;
@@ -79,13 +95,19 @@ export class RouterSession {
   async run(signal: AbortSignal): Promise<void> {
     await this.#session.run(signal);
     await this.#publisher.close().catch(() => undefined);
+    await this.#limitStore?.close();
     const { direct, batch } = this.#providers;
     await Promise.all([...direct.values(), ...batch.values()].map((provider) => provider.close()));
     this.#options.log.info("session.ended", { session: this.#session.no });
   }
 }
 
-function partsOf(options: SessionOptions, publisher: RecordPublisher, providers: OpenProviders): SessionParts {
+function partsOf(
+  options: SessionOptions,
+  publisher: RecordPublisher,
+  providers: OpenProviders,
+  limits: { readonly limitStore: LimitStore | null; readonly limitEars: LimitEars },
+): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
   const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
@@ -101,6 +123,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       publisher,
       providers: providers.direct,
       batchProviders: providers.batch,
+      ...limits,
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -128,8 +151,9 @@ function settingsOf(config: Config): SessionSettings {
     accounts: new Map(
       Object.entries(config.providers).map(([name, account]) => {
         const { callTimeoutMs, connectTimeoutMs, inDoubt } = account;
-        const { concurrency } = account.limits;
-        return [name, { concurrency, callTimeoutMs, connectTimeoutMs, inDoubt, batch: batchSettings(account) }];
+        const { limits } = account;
+        const { concurrency } = limits;
+        return [name, { concurrency, limits, callTimeoutMs, connectTimeoutMs, inDoubt, batch: batchSettings(account) }];
       }),
     ),
     batching: config.batching,
@@ -204,7 +228,22 @@ async function openJournal(
   return FileJournal.open({ folder: join(folder, encodeURIComponent(name)), session, stamp, bytesMax, log });
 }
 
-async function openProviders(config: Config): Promise<ReadonlyMap<string, Provider>> {
+/** Redis is asked only where there is a rate limit to share. */
+async function openLimitStore({ config, log }: SessionOptions): Promise<LimitStore | null> {
+  const { url, timeoutMs } = config.redis;
+  const isLimited = Object.entries(config.providers).some(([name, { limits }]) => scopesOf(name, limits).length > 0);
+  if (url === null || !isLimited) return null;
+  const store = new RedisLimitStore({
+    ...{ url, timeoutMs, environment: config.environment },
+    onTrouble: (message) => {
+      log.debug("redis.trouble", { message });
+    },
+  });
+  await store.connect();
+  return store;
+}
+
+async function openProviders(config: Config, limitEars: LimitEars): Promise<ReadonlyMap<string, Provider>> {
   const opened = Object.entries(config.providers).map(async ([account, settings]) => {
     const provider = await openProvider(settings.kind, {
       account,
@@ -215,6 +254,13 @@ async function openProviders(config: Config): Promise<ReadonlyMap<string, Provid
       idleTimeoutMs: settings.idleTimeoutMs,
       responseBytesMax: settings.responseBytesMax,
       nowMs: () => systemClock.nowMs(),
+      ...(scopesOf(account, settings.limits).length === 0
+        ? {}
+        : {
+            onRateLimits: (readings: readonly RateLimitReading[], model: string) => {
+              limitEars.heard(account, model, readings);
+            },
+          }),
     });
     return [account, provider] as const;
   });

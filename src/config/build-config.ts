@@ -2,6 +2,7 @@ import { nanoUsdFromText } from "../domain/cost/decimal-money.js";
 import type {
   AccountBatchConfig,
   AccountConfig,
+  AccountLimitsConfig,
   AccountPrices,
   ByName,
   Config,
@@ -12,6 +13,7 @@ import type {
   TopicsConfig,
   WrittenTopic,
 } from "./config.js";
+import type { StatedLimits } from "../domain/limit/limits.js";
 import type { ParsedConfig } from "./schema.js";
 
 type Parsed = DeepReadonly<ParsedConfig>;
@@ -41,7 +43,7 @@ export function buildConfig(parsed: Parsed): Config {
       ...parsed.storage,
       journal: { folder: parsed.storage.journal.folder ?? null, bytesMax: parsed.storage.journal.bytesMax },
     },
-    redis: { url: parsed.redis.url ?? null },
+    redis: { url: parsed.redis.url ?? null, timeoutMs: parsed.redis.timeoutMs },
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
     tenants: byName(parsed.tenants, (tenant) => tenant),
     providers: byName(parsed.providers, (account) => buildAccount(account, parsed.batching.flushAfterMs)),
@@ -110,6 +112,7 @@ function buildAccount(account: ParsedAccount, flushAfterMs: number): AccountConf
     connectTimeoutMs: Math.min(account.connectTimeoutMs, account.callTimeoutMs),
     regions: account.regions ?? null,
     capabilities: account.capabilities ?? null,
+    limits: buildLimits(account.limits),
     inDoubt: {
       policy: account.inDoubt.policy,
       retryMaxNanoUsd: nanoUsd(account.inDoubt.retryMaxUsd),
@@ -118,6 +121,20 @@ function buildAccount(account: ParsedAccount, flushAfterMs: number): AccountConf
     },
     batch: account.batch === undefined ? null : buildBatch(account.batch, flushAfterMs),
     prices: buildPrices(account.prices),
+  };
+}
+
+function buildLimits(limits: ParsedAccount["limits"]): AccountLimitsConfig {
+  return { ...statedLimits(limits), models: byName(limits.models, statedLimits), concurrency: limits.concurrency };
+}
+
+function statedLimits(stated: { readonly [Name in keyof StatedLimits]?: number | undefined }): StatedLimits {
+  const { requestsPerMinute, tokensPerMinute, requestsPerDay, tokensPerDay } = stated;
+  return {
+    requestsPerMinute: requestsPerMinute ?? null,
+    tokensPerMinute: tokensPerMinute ?? null,
+    requestsPerDay: requestsPerDay ?? null,
+    tokensPerDay: tokensPerDay ?? null,
   };
 }
 

@@ -49,6 +49,7 @@ export interface GaugeLabels {
   readonly sluice_batches: { readonly account: string; readonly state: string };
   readonly sluice_batch_waiting_lines: { readonly account: string };
   readonly sluice_live_routers: NoLabels;
+  readonly sluice_limits_shared: NoLabels;
   readonly sluice_build_info: { readonly version: string };
 }
 

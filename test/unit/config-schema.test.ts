@@ -54,7 +54,8 @@ function nodes(node: Node, path = ""): readonly (readonly [string, Node])[] {
 }
 
 /** Numbers without a default here: brokers, the provider or another key set them. */
-const SET_ELSEWHERE = /\.(?:replication|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs))$/;
+const SET_ELSEWHERE =
+  /\.(?:replication|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs)|(?:requests|tokens)Per(?:Minute|Day))$/;
 
 describe("the published schema", () => {
   test("is the one that the gateway checks with", () => {

@@ -155,6 +155,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     help: "Executions that wait for a batch of the account, in the whole ledger.",
   },
   sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
+  sluice_limits_shared: {
+    kind: "gauge",
+    labels: [],
+    help: "1 while this router shares rate limits in Redis, 0 while it keeps to its share by itself; without Redis not there.",
+  },
   sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
 };
 

@@ -1,4 +1,5 @@
 import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
+import type { AccountLimits } from "../../domain/limit/limits.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
@@ -11,11 +12,13 @@ import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
 import type { Ledger } from "../../ports/ledger.js";
+import type { LimitStore } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { LimitEars } from "../limit-ears.js";
 import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -44,6 +47,10 @@ export interface SessionPorts {
   readonly providers: ReadonlyMap<string, Provider>;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Rate limits that all routers share; null or left out: each keeps to its share by itself. */
+  readonly limitStore?: LimitStore | null;
+  /** What providers say of their limits; left out: nothing is heard. */
+  readonly limitEars?: LimitEars;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
@@ -99,6 +106,8 @@ interface RescueSettings extends RescueLimits {
 
 interface AccountSettings {
   readonly concurrency: number;
+  /** Left out: none but places. */
+  readonly limits?: AccountLimits;
   readonly callTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };

@@ -20,6 +20,7 @@ import { CallGate } from "../../pipeline/dispatch/call-gate.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
+import { RateLimits } from "../../pipeline/dispatch/rate-limits.js";
 import { NumberSource } from "../../pipeline/dispatch/number-source.js";
 import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
 import { Slots } from "../../pipeline/dispatch/slots.js";
@@ -66,6 +67,7 @@ export class Stages {
   readonly #callTimes: CallTimes;
   readonly #chooser = new RouteChooser();
   readonly #gate: CallGate;
+  readonly limits: RateLimits;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
@@ -77,7 +79,8 @@ export class Stages {
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
-    this.#gate = new CallGate(this.slots);
+    this.limits = this.#wireLimits();
+    this.#gate = new CallGate(this.slots, this.limits.any ? this.limits : null);
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
@@ -111,6 +114,24 @@ export class Stages {
       places: new Map(places),
       monotonicMs: () => ports.clock.monotonicMs(),
     });
+  }
+
+  #wireLimits(): RateLimits {
+    const { ports, settings } = this.#parts;
+    const accounts = [...settings.accounts].flatMap(([name, { limits }]) =>
+      limits === undefined ? [] : [[name, limits] as const],
+    );
+    const limits = new RateLimits({
+      ...this.#common(),
+      accounts: new Map(accounts),
+      shared: ports.limitStore ?? null,
+      slots: this.slots,
+    });
+    if (limits.any)
+      ports.limitEars?.listen((account, model, said) => {
+        limits.learn(account, model, said);
+      });
+    return limits;
   }
 
   #wireKeeper(): SessionKeeper {
@@ -167,6 +188,9 @@ export class Stages {
       },
       answered: (route, ms) => {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
+      },
+      rateLimited: (route) => {
+        this.limits.refused(route);
       },
       notSent: (work) => {
         this.giveBack.add(work);
@@ -235,6 +259,7 @@ export class Stages {
       routes: new LineRoutes(this.#planRoutes),
       numbers: this.numbers,
       slots: this.slots,
+      ...(this.limits.any ? { limits: this.limits } : {}),
       backlog: () => this.dispatch.backlog,
       mayStart: this.#mayStart,
       start: this.#start,

@@ -1,7 +1,10 @@
 import type { WaitReason } from "../../domain/execution/waits.js";
 import type { EpochMs } from "../../domain/ids.js";
+import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Route } from "../../domain/route/route.js";
+import type { LimitPass } from "./limit-scope.js";
+import type { RateLimits } from "./rate-limits.js";
 import type { Slots } from "./slots.js";
 
 /** A call that is about to be stored as an intent. */
@@ -10,32 +13,84 @@ export interface CallWish {
   readonly facts: RequestFacts;
   readonly tenant: string;
   readonly nowMs: EpochMs;
+  /** Whether rows that wait for the same limit go first; left out: they do not. */
+  readonly behind?: boolean;
 }
 
 export type Admission =
-  | { readonly kind: "go" }
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason }
+  /** `pass`: what it took of a rate limit, to be given back with the place. */
+  | { readonly kind: "go"; readonly pass?: LimitPass }
+  /** `limit`: the name that its row waits by, so that it is taken up when there is a grant for it, whatever `runAtMs` says. */
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason; readonly limit?: string }
   /** No waiting helps; in words. */
   | { readonly kind: "never"; readonly because: string };
 
+/** What the gate asks of rate limits. */
+export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken" | "granted">;
+
 /** An execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
+const NO_ROOM: ReadonlyMap<string, number> = new Map();
 
 /** What every call passes before its intent is stored: all that it needs is taken together, or nothing. What was taken and not used goes back. */
 export class CallGate {
   readonly #slots: Slots;
+  readonly #limits: GateLimits | null;
 
-  constructor(slots: Slots) {
+  constructor(slots: Slots, limits: GateLimits | null = null) {
     this.#slots = slots;
+    this.#limits = limits;
   }
 
-  take({ route, nowMs }: CallWish): Admission {
-    if (this.#slots.take(route.account)) return { kind: "go" };
-    return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
+  take({ route, facts, nowMs, behind = false }: CallWish): Admission {
+    if (this.#limits === null) return this.#slots.take(route.account) ? { kind: "go" } : noPlace(nowMs);
+    const answer = this.#limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
+    if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
+    if (answer.kind === "go") return answer.pass === null ? { kind: "go" } : { kind: "go", pass: answer.pass };
+    return answer.kind === "wait" ? { ...answer, waitsFor: "rate_limit" } : answer;
   }
 
   /** The intent was not stored, so no call follows. */
-  giveBack(account: string): void {
+  giveBack(account: string, pass?: LimitPass): void {
     this.#slots.release(account, false);
+    if (pass !== undefined) this.#limits?.giveBack(pass);
   }
+
+  /** The limit by whose name the row of such a call waits; null: none. */
+  limitOf(route: Route): string | null {
+    return this.#limits?.nameOf(route) ?? null;
+  }
+
+  /** How many of the rows that wait for each limit could start now. */
+  room(): ReadonlyMap<string, number> {
+    return this.#limits?.room() ?? NO_ROOM;
+  }
+
+  /** Rows were stored that wait for a limit. */
+  queued(limit: string, rows: number): void {
+    this.#limits?.queued(limit, rows);
+  }
+
+  /** @param asked by limit, for how many rows. @param taken what came of it. */
+  taken(asked: ReadonlyMap<string, number>, taken: ReadonlyMap<string, TakenOfLimit> | undefined): void {
+    for (const limit of asked.keys()) this.#limits?.taken(limit, taken?.get(limit) ?? { rows: 0, more: false });
+  }
+
+  /** Aborted when rows that wait for a limit may start; null: there are no limits. */
+  get granted(): AbortSignal | null {
+    return this.#limits?.granted ?? null;
+  }
+
+  #limitOf(route: Route): { readonly limit?: string } {
+    const limit = this.limitOf(route);
+    return limit === null ? {} : { limit };
+  }
+}
+
+function noPlace(nowMs: EpochMs): {
+  readonly kind: "wait";
+  readonly runAtMs: EpochMs;
+  readonly waitsFor: "concurrency";
+} {
+  return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
 }

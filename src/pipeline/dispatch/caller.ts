@@ -25,6 +25,8 @@ export interface CallerParts extends PatienceSettings {
   readonly finished: (call: FinishedCall) => void;
   /** How long a call was out that was answered. */
   readonly answered: (route: Work["route"], ms: number) => void;
+  /** A call that the provider refused for a rate limit. */
+  readonly rateLimited?: (route: Work["route"]) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
 }
@@ -126,6 +128,7 @@ export class Caller {
     this.#parts.slots.release(work.route.account, outcome.kind === "answered", work.batch !== undefined);
     this.#patience.done(work.execution.no);
     if (outcome.kind === "answered") this.#parts.answered(work.route, ms);
+    else if (outcome.outcome === "rate_limited") this.#parts.rateLimited?.(work.route);
     const call = this.#judge(work, outcome);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);

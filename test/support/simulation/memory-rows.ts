@@ -116,6 +116,8 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: WaitReason;
+  /** What it waits for until there is a grant; left out: it waits until it is due. */
+  readonly limit?: string;
 }
 
 /** What waits for a batch. */
