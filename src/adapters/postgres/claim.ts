@@ -19,9 +19,10 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { dueMs } from "./ready-take.js";
-import { loadWaiting, type LoadedExecution, type TakenRow } from "./load-waiting.js";
+import { loadWaiting, type LoadedExecution } from "./load-waiting.js";
 import { leaveToLines, rescueEvents, takeLines, type LeftToLine, type LINES_OUT } from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
+import type { TakenRow } from "./taken-row.js";
 import { waiterDays } from "./waiters.js";
 
 const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };

@@ -11,7 +11,7 @@ import {
 } from "../../domain/limit/queue-turns.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
-import type { TakenRow } from "./load-waiting.js";
+import type { TakenRow } from "./taken-row.js";
 
 /** Parts of the queue that one look finds; the next goes on behind them. */
 const PARTS_A_LOOK = 256;

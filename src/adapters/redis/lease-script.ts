@@ -36,7 +36,7 @@ local function span(b) return math.ceil((b.window + ${String(MARGIN_MS)}) / b.sl
 local function counted(b) return span(b) * b.slot end
 local function per_ms(b) return limit_of(b) / counted(b) end
 local function cap(b) return math.max(1, per_ms(b) * ${String(LEVEL_MS)}) end
-local function used(b) return b.sum + b.before * math.max(0, 1 - (b.at - b.born) / counted(b)) end
+local function used(b) return b.sum + b.before * limit_of(b) * math.max(0, 1 - (b.at - b.born) / counted(b)) end
 local function due(b, amount) return math.min(amount, cap(b)) end
 local function saved_for(b)
   if b.saver == '' or b.saver == asker or b.at >= b.saveduntil then return 0 end
@@ -55,7 +55,7 @@ for i, key in ipairs(KEYS) do
     b.born, b.at, b.level, b.sum, b.tightened = now, now, 0, 0, 0
     b.factor = tonumber(found[5] or 1)
     b.learned = tonumber(found[7] or -1)
-    b.before, b.saver, b.saved, b.saveduntil = b.stated, '', 0, 0
+    b.before, b.saver, b.saved, b.saveduntil = 1, '', 0, 0
     b.first = math.floor(now / b.slot)
   else
     b.born, b.at, b.level, b.sum = tonumber(found[1]), tonumber(found[2]), tonumber(found[3]), tonumber(found[4])

@@ -100,7 +100,7 @@ export class RedisLimitStore implements LimitStore {
 function ruleArguments(rule: LimitRule, { notes, share }: StoreAsk): readonly (string | number)[] {
   const { windowMs, slotMs, paced } = bucketRules(rule);
   const note = notes.get(rule.key);
-  const learned = note?.learned == null ? -1 : note.learned * share;
+  const learned = (note?.learned ?? null) === null ? -1 : (note?.learned ?? 0) * share;
   const unit = rule.unit === "requests" ? "r" : "t";
   return [unit, rule.limit * share, learned, note?.tighten === true ? 1 : 0, windowMs, slotMs, paced ? 1 : 0];
 }

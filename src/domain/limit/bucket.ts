@@ -59,7 +59,7 @@ export class LimitBucket {
   #saver: string | null = null;
   #saved = 0;
   #savedUntilMs = -Infinity;
-  /** What counts as granted before its birth. */
+  /** Share of the limit that counts as granted before its birth. */
   readonly #before: number;
 
   /** @param before share of the limit that counts as granted within the window before, evenly. */
@@ -68,7 +68,7 @@ export class LimitBucket {
     this.#stated = limit;
     this.#atMs = nowMs;
     this.bornMs = nowMs;
-    this.#before = before * limit;
+    this.#before = before;
   }
 
   /** What holds now: what is stated, or what the provider says where that is less, tightened after refusals. */
@@ -204,6 +204,6 @@ export class LimitBucket {
   }
 
   #usedBefore(): number {
-    return this.#before * Math.max(0, 1 - (this.#atMs - this.bornMs) / this.#countedMs());
+    return this.#before * this.limit * Math.max(0, 1 - (this.#atMs - this.bornMs) / this.#countedMs());
   }
 }

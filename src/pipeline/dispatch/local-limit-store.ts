@@ -34,7 +34,7 @@ export class LocalLimitStore implements LimitStore {
     const bucket = known ?? new LimitBucket(bucketRules(rule), stated, nowMs);
     if (known === undefined) this.#buckets.set(rule.key, bucket);
     const note = notes.get(rule.key);
-    bucket.learn(stated, note?.learned == null ? null : note.learned * share);
+    bucket.learn(stated, (note?.learned ?? null) === null ? null : (note?.learned ?? 0) * share);
     if (note?.tighten === true) bucket.tighten(nowMs);
     return bucket;
   }
