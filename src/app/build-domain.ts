@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { AccountPrices, Config } from "../config/config.js";
+import type { Budget } from "../domain/budget/budget.js";
 import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
@@ -9,6 +10,7 @@ import { scopesOf } from "../domain/limit/limits.js";
 import type { Catalog } from "../domain/route/catalog.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
+import { buildRoutingTerms } from "./build-routing.js";
 import { kindFacts } from "../adapters/providers/registry.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
@@ -53,6 +55,7 @@ export function buildAdmission(config: Config, cluster: string): JobAdmission {
     reuse: buildReuse(config),
     resultsTopic: config.topics.results.name,
     configRevision: routesRevision(config),
+    routing: buildRoutingTerms(config),
     checkShape: compileJobShapeCheck(),
   });
 }
@@ -71,19 +74,35 @@ function routesRevision(config: Config): string {
     const { kind, baseUrl, maxOutputTokensDefault } = account;
     return { name, kind, baseUrl, maxOutputTokensDefault };
   });
-  const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates }]) => {
-    return { name, maxOutputTokensDefault, candidates };
+  const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates, order }]) => {
+    // A written order is what all aliases had before there was another: their jobs keep their keys.
+    return { name, maxOutputTokensDefault, candidates, ...(order === "score" ? { order } : {}) };
   });
   return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }
 
-export function buildLedgerSettings({ limits, storage, budgets, tenants, providers }: Config): LedgerSettings {
+export function buildLedgerSettings(config: Config): LedgerSettings {
+  const { limits, storage, tenants, providers } = config;
+  const { compressAboveBytes } = storage;
   const scopes = Object.entries(providers).flatMap(([name, account]) => scopesOf(name, account.limits));
   return {
-    ...{ waitersMax: limits.groups.waitersMax, compressAboveBytes: storage.compressAboveBytes, budgets },
+    ...{ waitersMax: limits.groups.waitersMax, compressAboveBytes, budgets: allBudgets(config) },
     weights: new Map(Object.entries(tenants).map(([name, { weight }]) => [name, weight])),
     limits: scopes.map(({ name }) => name),
   };
+}
+
+/** An account takes no more once it has spent this part of its day. */
+const SPENT_AT_PERCENT = 95n;
+
+/** Those of tenants in the config's order, then what accounts may spend a day. */
+export function allBudgets({ budgets, providers }: Pick<Config, "budgets" | "providers">): readonly Budget[] {
+  const ofAccounts = Object.entries(providers).flatMap(([account, { dailySpendNanoUsd }]): Budget[] => {
+    if (dailySpendNanoUsd === null) return [];
+    const limit = { limitNanoUsd: dailySpendNanoUsd, stopsAtNanoUsd: (dailySpendNanoUsd * SPENT_AT_PERCENT) / 100n };
+    return [{ level: { of: "account", account }, ...limit, window: "day", timeZone: "UTC", kind: "hard" }];
+  });
+  return [...budgets, ...ofAccounts];
 }
 
 export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {

@@ -26,11 +26,13 @@ import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
+import { SpentAccounts } from "../pipeline/budget/spent-accounts.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
@@ -109,7 +111,9 @@ function partsOf(
   limits: { readonly limitStore: LimitStore | null; readonly limitEars: LimitEars },
 ): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), buildLedgerSettings(config));
+  const spending = new SpentAccounts();
+  const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
+  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
@@ -121,6 +125,7 @@ function partsOf(
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
       publisher,
+      spending,
       providers: providers.direct,
       batchProviders: providers.batch,
       ...limits,
@@ -138,6 +143,7 @@ function partsOf(
     rules: {
       admission: buildAdmission(config, cluster.id),
       catalog: buildCatalog(config),
+      routing: buildRouting(config),
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),
@@ -158,6 +164,8 @@ function settingsOf(config: Config): SessionSettings {
     ),
     batching: config.batching,
     rescue: rescueSettings(config),
+    health: config.health,
+    watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
     delivery,
     groups: limits.groups,
     pending: limits.pending,

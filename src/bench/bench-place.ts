@@ -35,6 +35,8 @@ export interface RouterSetup {
     readonly account: Readonly<Record<string, unknown>>;
     readonly batching: Readonly<Record<string, unknown>>;
   };
+  /** The config's section `budgets`; none when left out. */
+  readonly budgets?: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** A job's request by its number; no two are alike. */
@@ -248,6 +250,7 @@ function routerConfig(setup: RouterSetup): unknown {
     models: { cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "mock", model: "gpt-4.1-mini" }] } },
     limits: { pending: { jobsMax: setup.pendingJobsMax } },
     ...(setup.batches === undefined ? {} : { batching: setup.batches.batching }),
+    ...(setup.budgets === undefined ? {} : { budgets: setup.budgets }),
     http: { port: 0 },
   };
 }

@@ -3,6 +3,8 @@ import type { BatchWay } from "../domain/batch/batch-rules.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import type { AccountLimits } from "../domain/limit/limits.js";
 import type { ProviderKind } from "../domain/route/route.js";
+import type { RouteRule } from "../domain/route/route-rules.js";
+import type { ScoreWeights, WeightFactors } from "../domain/route/score-weights.js";
 import type { ParsedConfig } from "./schema.js";
 
 /**
@@ -15,6 +17,7 @@ export interface Config extends DeepReadonly<
     ParsedConfig,
     | "environment"
     | "batching"
+    | "health"
     | "limits"
     | "dedupe"
     | "cache"
@@ -38,6 +41,15 @@ export interface Config extends DeepReadonly<
   readonly models: ByName<ModelConfig>;
   readonly budgets: readonly Budget[];
   readonly prices: { readonly file: string | null };
+  /** Besides the built-in ones. */
+  readonly chains: ByName<ScoreWeights>;
+  readonly rules: readonly RouteRule[];
+  readonly routing: RoutingConfig;
+}
+
+export interface RoutingConfig {
+  readonly latencyBudgetMs: number;
+  readonly factors: WeightFactors;
 }
 
 export type ByName<Value> = Readonly<Record<string, Value>>;
@@ -112,6 +124,8 @@ export interface TenantConfig {
   /** Turns in the queue, against those of the others. */
   readonly weight: number;
   readonly replyTopics: readonly string[];
+  /** Accounts, or `account/model`; left out: all. Sorted. */
+  readonly providers?: readonly string[];
 }
 
 type ParsedAccount = DeepReadonly<ParsedConfig["providers"][string]>;
@@ -122,7 +136,16 @@ export type AccountPrices = Exclude<OwnPrices, { readonly table: unknown }> | { 
 /** An entry of `providers`: an account. */
 export interface AccountConfig extends Omit<
   ParsedAccount,
-  "baseUrl" | "apiKey" | "inDoubt" | "batch" | "prices" | "kind" | "regions" | "capabilities" | "limits"
+  | "baseUrl"
+  | "apiKey"
+  | "inDoubt"
+  | "batch"
+  | "prices"
+  | "kind"
+  | "regions"
+  | "capabilities"
+  | "dailySpendUsd"
+  | "limits"
 > {
   readonly kind: ProviderKind;
   /** Without a slash at the end; null: the provider's own address. */
@@ -130,6 +153,8 @@ export interface AccountConfig extends Omit<
   /** The key for new work; null when the account needs none. Never to be logged. */
   readonly apiKey: string | null;
   readonly limits: AccountLimitsConfig;
+  /** Null: no limit. */
+  readonly dailySpendNanoUsd: bigint | null;
   readonly inDoubt: DoubtConfig;
   /** Null: no batches of this account. */
   readonly batch: AccountBatchConfig | null;
@@ -165,6 +190,7 @@ export interface AccountBatchConfig {
 
 export interface ModelConfig {
   readonly maxOutputTokensDefault: number;
+  readonly order: "listed" | "score";
   /** Most that a call beside a line of a batch may cost whose deadline is near; null: none is made. */
   readonly rescueMaxNanoUsd: bigint | null;
   /** In the order they are tried; each names an account of `providers`. */

@@ -1,7 +1,10 @@
 import { batchRules } from "./batch-rules.js";
+import { budgetKey, levelText, PERIODS } from "../domain/budget/budget.js";
+import { isTimeZone } from "../domain/budget/budget-window.js";
 import type { BrokenRule } from "./broken-rule.js";
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
+import { routingRules } from "./routing-rules.js";
 import type { KnownKind } from "./schema.js";
 
 /** Rules that relate keys to each other, which the schema can't say. Pure; order is the order of the file's sections in the contract. */
@@ -13,6 +16,7 @@ export function brokenRules(config: Config, kinds: readonly KnownKind[]): readon
     ...accountRules(config, kinds),
     ...batchRules(config, kinds),
     ...modelRules(config),
+    ...routingRules(config),
     ...budgetRules(config),
     ...retentionRules(config),
   ];
@@ -200,15 +204,27 @@ function modelRules(config: Config): readonly BrokenRule[] {
 
 /** One level and one window: two limits on the same money would both have to be held. */
 function budgetRules({ budgets, tenants }: Config): readonly BrokenRule[] {
-  return budgets.flatMap(({ tenant }, index) => {
+  const keys = budgets.map(budgetKey);
+  return budgets.flatMap((budget, index): BrokenRule[] => {
+    const { level, window, timeZone } = budget;
+    if (level.of !== "tenant") return [];
     const path = ["budgets", index, "tenant"];
-    if (!(tenant in tenants))
+    if (!(level.tenant in tenants))
       return [
-        { path, reads: [["tenants"]], message: `${tenant} is not a tenant; known: ${list(Object.keys(tenants))}` },
+        {
+          path,
+          reads: [["tenants"]],
+          message: `${level.tenant} is not a tenant; known: ${list(Object.keys(tenants))}`,
+        },
       ];
-    const first = budgets.findIndex((other) => other.tenant === tenant);
+    if (!isTimeZone(timeZone)) {
+      const message = `${timeZone} is no time zone that this machine knows; expected a name such as Europe/Berlin`;
+      return [{ path: ["budgets", index, "timeZone"], reads: [], message }];
+    }
+    const first = keys.indexOf(budgetKey(budget));
     if (first === index) return [];
-    return [{ path, reads: [], message: `${tenant} has a budget in budgets[${String(first)}] already; keep one` }];
+    const message = `${levelText(level).replace(/^tenant /, "")} has a budget (${PERIODS[window]}) in budgets[${String(first)}] already; keep one`;
+    return [{ path, reads: [], message }];
   });
 }
 

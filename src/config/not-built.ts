@@ -3,9 +3,6 @@ import type { KnownKind } from "./schema.js";
 
 /** Keys of the contract whose part of the gateway does not exist yet: refused by name, so that nobody believes they work. */
 const KEYS = [
-  "chains",
-  "rules",
-  "routing",
   "compression",
   "rollout",
   "events",
@@ -13,7 +10,6 @@ const KEYS = [
   "telemetry",
   "auth.signature",
   "auth.signatures",
-  "providers.*.dailySpendUsd",
   "models.*.candidates.*.weight",
   "cache.semantic",
 ];

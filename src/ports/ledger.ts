@@ -10,6 +10,7 @@ import type {
 import type { PooledLine } from "../domain/batch/queued-line.js";
 import type { RouteDecision } from "../domain/route/route-decision.js";
 import type { WaitReason } from "../domain/execution/waits.js";
+import type { LevelStanding } from "../domain/budget/budget.js";
 import type { Usage } from "../domain/cost/usage.js";
 import type { PositionTurn, RecordMark } from "../domain/dedupe/crash-suspect.js";
 import type { QueueWish, TakenOfLimit } from "../domain/limit/queue-turns.js";
@@ -110,6 +111,8 @@ export interface FinishOutcome {
   readonly outbox: readonly OutboxGroup[];
   /** Calls whose outcome came after their execution had ended otherwise: paid for nothing. */
   readonly waste: number;
+  /** Executions that waited for money and are due now; left out: none. */
+  readonly woken?: number;
 }
 
 /** Records of one topic that one transaction wrote; dropped together when all are published. */
@@ -178,8 +181,17 @@ export type ClaimVerdict =
       readonly decision: RouteDecision;
     }
   | { readonly kind: "fail"; readonly failure: Failure }
-  /** `limit`: it is taken by that name when there are grants for it; left out: it is taken when it is due. */
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason; readonly limit?: string }
+  /**
+   * `level`: only there where money is the reason, the key of the budget that keeps it out. `limit`: it is taken by that name when there
+   * are grants for it; left out: it is taken when it is due.
+   */
+  | {
+      readonly kind: "wait";
+      readonly runAtMs: EpochMs;
+      readonly waitsFor: WaitReason;
+      readonly level?: string;
+      readonly limit?: string;
+    }
   /** It goes on with its line, which is out. */
   | { readonly kind: "line" };
 
@@ -199,6 +211,8 @@ export interface ClaimOutcome {
   readonly started: readonly StartedExecution[];
   readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
   readonly outbox: readonly OutboxGroup[];
+  /** Executions that waited for money and are due now; left out: none. */
+  readonly woken?: number;
 }
 
 /** A session whose process is proved to be over, with every attempt of which a byte may have left. */
@@ -329,6 +343,8 @@ export interface Ledger {
   giveUpOutgoing(session: SessionNo, refused: readonly RefusedOutgoing[], render: Renderer): Promise<GivenUp>;
   /** Makes sure that the tables for the coming days are there; called at start and hourly. */
   prepareDays(): Promise<void>;
+  /** Where all budgets of the config stand in the windows that are: what accounts have spent, thresholds, and what operators see. */
+  standings(): Promise<readonly LevelStanding[]>;
   /** @param refusing topics that take nothing at present. */
   load(limits: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad>;
 }

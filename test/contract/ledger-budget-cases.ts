@@ -1,50 +1,29 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { BUDGET_LOOK_AGAIN_MS, type Budget, type BudgetStanding } from "../../src/domain/budget/budget.js";
+import { BUDGET_LOOK_AGAIN_MS, budgetKey } from "../../src/domain/budget/budget.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { ClaimVerdict } from "../../src/ports/ledger.js";
+import { tenantBudget } from "../support/budgets.js";
 import { RENDER } from "../support/simulation/fixture.js";
-import { BatchBench, POOL, TO_BATCH, UNLIMITED, type WholeLedger } from "./batch-bench.js";
+import { levelCases } from "./ledger-budget-level-cases.js";
+import { BatchBench, POOL, TO_BATCH, UNLIMITED } from "./batch-bench.js";
 import {
-  ANSWER_NANO_USD,
-  answerTo,
-  codesIn,
-  failureOf,
-  LedgerBench,
-  resultsIn,
-  type Held,
-  type OpenLedger,
-} from "./ledger-bench.js";
-
-/** A ledger with budgets under test. */
-export interface BudgetedLedger extends OpenLedger {
-  readonly ledger: WholeLedger;
-  /** Where the budget of a tenant stands. */
-  readonly standing: (tenant: string) => Promise<BudgetStanding>;
-  /** Attempts that hold money, by number. */
-  readonly reservations: () => Promise<readonly number[]>;
-  /** As `sluice in-doubt resolve` does it; null: the ledger has no such command. */
-  readonly resolve: ((attempt: { readonly no: number; readonly day: number }, nanoUsd: bigint) => Promise<void>) | null;
-}
-
-type OpenBudgeted = (budgets: readonly Budget[]) => Promise<BudgetedLedger>;
-
-/** What the bench's calls and lines may cost at most. */
-const CALL = 2_000_000n;
-const LINE = 1_000_000n;
-const TENANT = "catalogue";
-const A = { jobId: "a", tenant: TENANT, prompt: "why" } as const;
-const B = { jobId: "b", tenant: TENANT, prompt: "how" } as const;
-const ELSEWHERE = { jobId: "c", tenant: "shop", prompt: "who" } as const;
-
-/** The bench of the case that runs, with money for so many nano-dollars. */
-interface At {
-  readonly opened: BudgetedLedger;
-  readonly bench: LedgerBench;
-  readonly batches: BatchBench;
-  open(limitNanoUsd: bigint): Promise<void>;
-  /** Settled, reserved. */
-  standing(): Promise<readonly [bigint, bigint]>;
-}
+  A,
+  again,
+  B,
+  CALL,
+  costing,
+  ELSEWHERE,
+  errorIn,
+  fail,
+  LINE,
+  startOne,
+  TENANT,
+  wishNo,
+  type At,
+  type BudgetedLedger,
+  type OpenBudgeted,
+} from "./budget-bench.js";
+import { ANSWER_NANO_USD, answerTo, codesIn, failureOf, LedgerBench, resultsIn } from "./ledger-bench.js";
 
 /** One suite of cases about money for every ledger. */
 export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
@@ -64,11 +43,14 @@ export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
         return new BatchBench(at.bench, at.opened.ledger);
       },
       open: async (limitNanoUsd) => {
-        opened = await open([{ tenant: TENANT, limitNanoUsd, window: "total" }]);
+        await at.openWith([tenantBudget(TENANT, limitNanoUsd)]);
+      },
+      openWith: async (budgets) => {
+        opened = await open(budgets);
         bench = await LedgerBench.start(opened);
       },
-      standing: async () => {
-        const { settledNanoUsd, reservedNanoUsd } = await at.opened.standing(TENANT);
+      standing: async (budget = tenantBudget(TENANT, 0n)) => {
+        const { settledNanoUsd, reservedNanoUsd } = await at.opened.standing(budgetKey(budget));
         return [settledNanoUsd, reservedNanoUsd];
       },
     };
@@ -85,6 +67,7 @@ export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
     doubtCases(at);
     lineCases(at);
     raceCases(at);
+    levelCases(at);
   });
 }
 
@@ -509,35 +492,4 @@ function raceCases(at: At): void {
       expect(await at.opened.reservations()).toHaveLength(begun);
     });
   });
-}
-
-function wishNo(no: number) {
-  return { jobId: `j${String(no)}`, tenant: TENANT, prompt: `p${String(no)}` };
-}
-
-function fail(): never {
-  throw new Error("the process dies here");
-}
-
-/** Claims what is due, with an intent for one execution. */
-async function startOne(at: At, aheadMs = 0, number = 1) {
-  const intent = await at.bench.intent(number);
-  return at.bench.claim(() => ({ kind: "start", intent }), "run", aheadMs);
-}
-
-function again(
-  started: { readonly execution: { readonly key: Held["execution"] }; readonly intent: Held["intent"] } | undefined,
-  wish: Held["wish"],
-): Held {
-  if (started === undefined) throw new Error("expected a second try");
-  return { execution: started.execution.key, intent: started.intent, wish };
-}
-
-function costing<Intent extends Held["intent"] | null>(intent: Intent, maxNanoUsd: bigint): Intent {
-  return intent === null ? intent : { ...intent, maxNanoUsd };
-}
-
-function errorIn(outbox: Awaited<ReturnType<LedgerBench["claim"]>>["outbox"]): unknown {
-  const [result] = outbox.flatMap(({ records }) => records.filter(({ kind }) => kind === "result"));
-  return (JSON.parse(result?.value?.toString("utf8") ?? "{}") as { readonly error?: unknown }).error; // our own
 }

@@ -51,6 +51,7 @@ export function finishStage(bench: LedgerBench, published: OutboxGroup[], render
     writesAtOnce: 2,
     mendable: () => false,
     publish: (groups) => published.push(...groups),
+    woken: () => undefined,
     givenUp: () => false,
     graceMs: () => 0,
     endSession: (reason) => {

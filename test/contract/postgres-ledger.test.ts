@@ -11,7 +11,8 @@ import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
 import { migratedDatabase } from "../support/servers.js";
 import { batchLedgerSuite } from "./ledger-batch-cases.js";
-import { budgetLedgerSuite, type BudgetedLedger } from "./ledger-budget-cases.js";
+import type { BudgetedLedger } from "./budget-bench.js";
+import { budgetLedgerSuite } from "./ledger-budget-cases.js";
 import { RENDER } from "../support/simulation/fixture.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
@@ -67,11 +68,8 @@ const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger>
     ledger,
     nowMs,
     close,
-    standing: async (tenant) => {
-      const [row] = await rows(
-        "SELECT settled_nano, reserved_nano FROM budgets b JOIN tenants t ON t.no = b.tenant_no WHERE t.name = $1",
-        [tenant],
-      );
+    standing: async (key) => {
+      const [row] = await rows("SELECT settled_nano, reserved_nano FROM budgets WHERE level = $1", [key]);
       return {
         settledNanoUsd: BigInt(row?.["settled_nano"] ?? 0),
         reservedNanoUsd: BigInt(row?.["reserved_nano"] ?? 0),

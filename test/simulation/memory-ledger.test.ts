@@ -1,6 +1,7 @@
 import { UNTOUCHED, type Budget } from "../../src/domain/budget/budget.js";
 import { batchLedgerSuite } from "../contract/ledger-batch-cases.js";
-import { budgetLedgerSuite, type BudgetedLedger } from "../contract/ledger-budget-cases.js";
+import type { BudgetedLedger } from "../contract/budget-bench.js";
+import { budgetLedgerSuite } from "../contract/ledger-budget-cases.js";
 import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
@@ -29,9 +30,10 @@ function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
     ledger: new MemoryLedger(database, wire),
     nowMs,
     close: () => Promise.resolve(),
-    standing: (tenant) =>
-      Promise.resolve([...database.budgets.committed.values()].find((row) => row.tenant === tenant) ?? UNTOUCHED),
-    reservations: () => Promise.resolve([...database.reservations.committed.keys()].map(Number)),
+    standing: (key) =>
+      Promise.resolve([...database.budgets.committed.values()].find((row) => row.key === key) ?? UNTOUCHED),
+    reservations: () =>
+      Promise.resolve([...database.reservations.committed.values()].map(({ attemptNo }) => attemptNo)),
     resolve: null,
   });
 }

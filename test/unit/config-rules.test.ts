@@ -63,9 +63,20 @@ describe("rules between keys", () => {
     "two budgets on the same money": [
       {
         budgets:
-          "[{ tenant: shop, limitUsd: '1' }, { tenant: acme, limitUsd: '1' }, { tenant: shop, limitUsd: '2', window: day }]",
+          "[{ tenant: shop, limitUsd: '1' }, { tenant: acme, limitUsd: '1' }, { tenant: shop, limitUsd: '2', kind: soft }]",
       },
-      "budgets[2].tenant: shop has a budget in budgets[0] already; keep one",
+      "budgets[2].tenant: shop has a budget (in all) in budgets[0] already; keep one",
+    ],
+    "two budgets of one department in one window": [
+      {
+        budgets:
+          "[{ tenant: shop, department: risk, limitUsd: '1', window: day }, { tenant: shop, limitUsd: '1', window: day }, { tenant: shop, department: risk, limitUsd: '2', window: day }]",
+      },
+      "budgets[2].tenant: shop, department risk has a budget (a day) in budgets[0] already; keep one",
+    ],
+    "a budget in a time zone that nobody knows": [
+      { budgets: "[{ tenant: shop, limitUsd: '1', window: day, timeZone: Europe/Atlantis }]" },
+      "budgets[0].timeZone: Europe/Atlantis is no time zone that this machine knows; expected a name such as Europe/Berlin",
     ],
     "one topic for two purposes": [
       { topics: "{ results: llm.costs.v1 }" },

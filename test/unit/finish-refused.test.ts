@@ -52,6 +52,7 @@ async function write(calls: readonly FinishedCall[], refuse: (call: FinishedCall
     writesAtOnce: 2,
     mendable: (error) => error instanceof Away,
     publish: () => undefined,
+    woken: () => undefined,
     givenUp: () => false,
     graceMs: () => 30_000,
     endSession: (reason) => told.ended.push(reason),

@@ -14,7 +14,7 @@ import { workOf, logInto, metricsInto } from "../support/work.js";
 const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
 const BODY = '{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}';
 const FACTS = readRequestFacts("openai.chat", BODY, BODY.length, null);
-const { route: ROUTE } = workOf(1, 0);
+const { route: ROUTE, intent: CALL } = workOf(1, 0);
 
 interface World {
   readonly limits: RateLimits;
@@ -69,7 +69,7 @@ function world(stated: Partial<AccountLimits>, own: { shared?: boolean; concurre
     log: logInto([]),
     metrics: metricsInto(new Map()),
   });
-  const gate = new CallGate(slots, limits);
+  const gate = new CallGate(slots, undefined, limits);
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
   };
@@ -147,7 +147,7 @@ describe("a call of an account with limits", () => {
     const taken = it.gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: 5 });
     if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
     expect(it.take()).toBe("wait");
-    it.gate.giveBack(ROUTE.account, taken.pass);
+    it.gate.giveBack(CALL, taken.pass);
     expect(it.take()).toBe("go");
     await it.stop();
   });
@@ -231,7 +231,7 @@ describe("without the common store", () => {
     for (let passed = 0; passed < ms; passed += 10) {
       while (it.take() === "go") {
         count += 1;
-        it.gate.giveBack(ROUTE.account);
+        it.gate.giveBack(CALL);
       }
       await it.pass(10);
     }

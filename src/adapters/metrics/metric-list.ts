@@ -114,6 +114,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["topic"],
     help: "Sends of outgoing records that the brokers did not take: sent again, halved, or given up.",
   },
+  sluice_breaker_openings_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Times that this router found a provider not worth calling, for one model or the whole account.",
+  },
 };
 
 const GAUGES: Facts<GaugeLabels, "gauge"> = {
@@ -159,6 +164,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     kind: "gauge",
     labels: [],
     help: "1 while this router shares rate limits in Redis, 0 while it keeps to its share by itself; without Redis not there.",
+  },
+  sluice_breaker_state: {
+    kind: "gauge",
+    labels: ["account", "model"],
+    help: "Of a model at an account, or * for the whole account: 0 called, 1 called behind others, 2 on trial, 3 not called.",
   },
   sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
 };

@@ -8,6 +8,8 @@ import type { Failure } from "../../domain/failure.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, RescueLook, StartedExecution } from "../../ports/ledger.js";
 import { waitForBudget } from "../../domain/budget/budget.js";
+import type { Payer } from "../../domain/budget/budget-levels.js";
+import type { Woken } from "../../ports/budget-store.js";
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { insertAttempts } from "./attempt-rows.js";
@@ -25,7 +27,7 @@ import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
 import type { TakenRow } from "./taken-row.js";
 import { waiterDays } from "./waiters.js";
 
-const NOTHING: ClaimOutcome = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
+const NOTHING: Claimed = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
 
 /**
  * Takes waiting executions off their rows and, in the same transaction, starts them (the intent is durable before bytes leave),
@@ -59,7 +61,9 @@ export async function rescue(
 ): Promise<ClaimOutcome> {
   const take = async (client: pg.PoolClient): Promise<TakenRows> => {
     const keys = await takeLines(client, context, look);
-    return { rows: keys.map((key) => ({ ...key, runAtMs: look.nowMs, waitsFor: "batch_fill", bytes: 0 })) };
+    return {
+      rows: keys.map((key) => ({ ...key, runAtMs: look.nowMs, waitsFor: "batch_fill", level: null, bytes: 0 })),
+    };
   };
   return claimFrom(context, look, { of: "lines", take }, decide, render);
 }
@@ -82,15 +86,22 @@ async function claimFrom(
   render: Renderer,
 ): Promise<ClaimOutcome> {
   await context.numbers.reserve(rowsMax(request) * 3 + 64);
-  return transaction(
+  const { woken, ...outcome } = await transaction(
     context.pools.durable,
     (client) => claimInTransaction(client, context, request, source, decide, render),
-    (outcome) => knownClaim(context, outcome),
+    (result) => knownClaim(context, result),
   );
+  const executions = (await woken?.executions) ?? 0;
+  return executions === 0 ? outcome : { ...outcome, woken: executions };
+}
+
+/** As known before its transaction has ended. */
+interface Claimed extends Omit<ClaimOutcome, "woken"> {
+  readonly woken?: Woken;
 }
 
 /** After a COMMIT without an answer: the intents are there exactly when it stands. Without intents, claiming again does no harm. */
-async function knownClaim(context: LedgerContext, outcome: ClaimOutcome): Promise<ClaimOutcome | null> {
+async function knownClaim(context: LedgerContext, outcome: Claimed): Promise<Claimed | null> {
   const first = outcome.started[0];
   if (first === undefined) return null;
   const rows = await run(context.pools.durable, "claim-known", "SELECT 1 FROM attempts WHERE no = $1 AND day = $2", [
@@ -107,7 +118,7 @@ async function claimInTransaction(
   source: Source,
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
-): Promise<ClaimOutcome> {
+): Promise<Claimed> {
   const fence = await run(
     client,
     "session-fence",
@@ -122,7 +133,7 @@ async function claimInTransaction(
   const expired = await expireJobs(client, context, keys, request.nowMs);
   const waiting = await loadWaiting(client, context, keys, source.of);
   const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
-  const plan = sortVerdicts(context, request.nowMs, waiting, within);
+  const plan = sortVerdicts(context, request.nowMs, waiting, within.decide);
   const outgoing: Outgoing[] = [];
   const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
   poolExecutions(client, plan.pooled);
@@ -133,15 +144,18 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(client, context, render, [...plan.settled, ...dropped], request.nowMs)),
   );
-  await context.budgets.passOn(client, tookNoMoney(plan.failed), request.nowMs);
+  const woken = await context.budgets.passOn(client, plan.tookNoMoney, request.nowMs);
   // From here on only rows of our own: the money of what starts is locked, and budgets come last.
-  const { started, refused } = await reserveStarts(client, context, plan.started);
+  const { started, refused } = await reserveStarts(client, context, plan.started, within.payerOf);
   startExecutions(client, request, started);
   outgoing.push(...rescueEvents(context, render, started, request.nowMs));
   putOff(client, refused, request.nowMs);
-  insertReady(client, [...plan.waits, ...refused.map((item) => waitRow(context, item, waitForBudget(request.nowMs)))]);
+  insertReady(client, [
+    ...plan.waits,
+    ...refused.map((item) => waitRow(context, item, waitForBudget({ key: item.by }, request.nowMs))),
+  ]);
   const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
-  return { fenced: false, taken: keys.length, ...found, started, ended: written.ended, outbox };
+  return { fenced: false, taken: keys.length, ...found, started, ended: written.ended, outbox, woken };
 }
 
 function rowsMax({ limit, limits }: Pick<ClaimRequest, "limit" | "limits">): number {
@@ -192,23 +206,24 @@ async function takeExpired(client: pg.PoolClient, request: ClaimRequest): Promis
   const found = await run(
     client,
     "ready-take-expire",
-    `DELETE FROM ready r USING (${EXPIRED}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes`,
+    `DELETE FROM ready r USING (${EXPIRED}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.waits_level`,
     [request.nowMs, request.limit],
   );
   const rows = found
-    .map(([no, day, runAt, waitsFor, bytes]) => ({
+    .map(([no, day, runAt, waitsFor, bytes, level]) => ({
       no: Number(no),
       day: Number(day),
       runAtMs: Number(runAt),
       waitsFor: waitsFor as WaitReason, // every verdict has one of these
       bytes: Number(bytes),
+      level: level ?? null,
     }))
     .sort((a, b) => a.no - b.no);
   return { rows };
 }
 
 /** With the reason for a call of its own, where there was something to choose. */
-interface Started extends StartedExecution, Pick<LoadedExecution, "priority" | "bytes"> {
+interface Started extends StartedExecution, Pick<LoadedExecution, "priority" | "bytes" | "level"> {
   readonly decision?: RouteDecision;
 }
 
@@ -219,6 +234,8 @@ interface Plan {
   readonly waits: ReadyRow[];
   readonly pooled: Pooled[];
   readonly left: LeftToLine[];
+  /** The budgets whose money executions were woken for that took none of it, by their keys. */
+  readonly tookNoMoney: string[];
 }
 
 /** An execution that waits for a batch from now on. */
@@ -235,10 +252,11 @@ function sortVerdicts(
   waiting: readonly LoadedExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [], left: [] };
+  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [], left: [], tookNoMoney: [] };
   for (const loaded of waiting) {
-    const { execution, priority, bytes } = loaded;
+    const { execution, priority, bytes, level } = loaded;
     const verdict = decide(execution);
+    if (level !== null && leavesMoney(verdict, level)) plan.tookNoMoney.push(level);
     if (verdict.kind === "wait") {
       plan.waits.push(waitRow(context, loaded, verdict));
       continue;
@@ -250,34 +268,38 @@ function sortVerdicts(
     if (execution.doubtful !== null)
       plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
     if (verdict.kind === "start")
-      plan.started.push({ execution, intent: verdict.intent, priority, bytes, ...decisionOf(verdict) });
+      plan.started.push({ execution, intent: verdict.intent, priority, bytes, level, ...decisionOf(verdict) });
     else if (verdict.kind === "pool") plan.pooled.push(pooledOf(context, loaded, verdict, nowMs));
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
 }
 
+/** One that goes on waiting for money without a word of whose waits for the same as before. */
 function waitRow(
   context: LedgerContext,
-  { execution, priority, bytes }: Pick<LoadedExecution, "execution" | "priority" | "bytes">,
-  { runAtMs, waitsFor, limit }: { readonly runAtMs: number; readonly waitsFor: WaitReason; readonly limit?: string },
-): ReadyRow {
-  const tenantNo = context.tenants.noOf(execution.tenant);
-  const row = {
-    ...execution.key,
-    priority,
+  { execution, priority, bytes, level }: Pick<LoadedExecution, "execution" | "priority" | "bytes" | "level">,
+  {
     runAtMs,
-    expiresMs: execution.nearestDeadlineMs,
     waitsFor,
-    bytes,
-    tenantNo,
+    limit,
+    ...by
+  }: Pick<Extract<ClaimVerdict, { readonly kind: "wait" }>, "runAtMs" | "waitsFor" | "level" | "limit">,
+): ReadyRow {
+  const own = waitsFor === "budget" ? (by.level ?? level) : null;
+  return {
+    ...execution.key,
+    ...{ priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes },
+    tenantNo: context.tenants.noOf(execution.tenant),
+    ...(own === null ? {} : { level: own }),
+    ...(limit === undefined ? {} : { limit }),
   };
-  return limit === undefined ? row : { ...row, limit };
 }
 
-/** Tenants of executions that ended when there was money at last. */
-function tookNoMoney(failed: Plan["failed"]): readonly string[] {
-  return failed.flatMap(({ execution: { tenant, waitedFor } }) => (waitedFor === "budget" ? [tenant] : []));
+/** Whether one that was woken for the money of a budget leaves it to others: it ends, or another budget keeps it out. */
+function leavesMoney(verdict: ClaimVerdict, level: string): boolean {
+  if (verdict.kind === "wait") return verdict.waitsFor === "budget" && (verdict.level ?? level) !== level;
+  return verdict.kind === "fail";
 }
 
 /** Which of them have the money for their calls. `refused` have to wait for it; a line without a rescue waits for nothing. */
@@ -285,20 +307,30 @@ async function reserveStarts(
   client: pg.PoolClient,
   context: LedgerContext,
   starts: readonly Started[],
-): Promise<{ readonly started: readonly Started[]; readonly refused: readonly Started[] }> {
+  payerOf: (execution: WaitingExecution) => Payer,
+): Promise<{ readonly started: readonly Started[]; readonly refused: readonly Refused[] }> {
+  if (!context.budgets.any) return { started: starts, refused: [] };
   const refused = await context.budgets.reserve(
     client,
-    starts.map(({ execution: { tenant }, intent }) => ({
-      tenant,
-      attemptNo: intent.no,
-      maxNanoUsd: intent.maxNanoUsd,
+    starts.map(({ execution, intent: { no, account, maxNanoUsd } }) => ({
+      spender: { ...payerOf(execution), account },
+      attemptNo: no,
+      maxNanoUsd,
     })),
   );
   if (refused.size === 0) return { started: starts, refused: [] };
   return {
     started: starts.filter(({ intent }) => !refused.has(intent.no)),
-    refused: starts.filter(({ execution: { line }, intent }) => refused.has(intent.no) && line === undefined),
+    refused: starts.flatMap((start): Refused[] => {
+      const by = refused.get(start.intent.no);
+      return by === undefined || start.execution.line !== undefined ? [] : [{ ...start, by }];
+    }),
   };
+}
+
+interface Refused extends Started {
+  /** The key of the budget without room. */
+  readonly by: string;
 }
 
 /** Those of them that were in doubt are so no more: that was settled on their way. */

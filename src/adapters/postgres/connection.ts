@@ -183,11 +183,24 @@ const unawaited = new WeakMap<pg.PoolClient, Promise<unknown>[]>();
  * it is rolled back and `transaction` throws its error.
  */
 export function send(client: pg.PoolClient, name: string, text: string, values: readonly unknown[]): void {
+  void sendAndCount(client, name, text, values);
+}
+
+/** The same. @returns how many rows it gives, for whoever looks after the transaction's end. */
+export function sendAndCount(
+  client: pg.PoolClient,
+  name: string,
+  text: string,
+  values: readonly unknown[],
+): Promise<number> {
   const sent = unawaited.get(client);
   if (sent === undefined) throw new Error("InvariantError: a statement was sent outside a transaction");
   const answered = run(client, name, text, values);
   answered.catch(() => undefined); // looked at by the transaction's end, which may come later than the refusal
   sent.push(answered);
+  const counted = answered.then((rows) => rows.length);
+  counted.catch(() => undefined); // the same
+  return counted;
 }
 
 async function tryTransaction<Result>(

@@ -3,6 +3,7 @@ import { verdictFor } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { Woken } from "../../ports/budget-store.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
 import { besideLines, rememberLines } from "./beside-line.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
@@ -27,8 +28,12 @@ import { lockExecutions, waitersOf } from "./waiters.js";
  */
 export async function finish(context: LedgerContext, group: FinishGroup, render: Renderer): Promise<FinishOutcome> {
   await context.numbers.reserve(group.calls.length * 3 + 64);
-  const merged: { ended: FinishOutcome["ended"][number][]; outbox: FinishOutcome["outbox"][number][]; waste: number } =
-    { ended: [], outbox: [], waste: 0 };
+  const merged = {
+    ended: [] as FinishOutcome["ended"][number][],
+    outbox: [] as FinishOutcome["outbox"][number][],
+    waste: 0,
+  };
+  let woken = 0;
   for (const calls of byDay(group.calls)) {
     // Serial: one day is the usual case. With the day as one value each statement touches one partition.
     const outcome = await transaction(
@@ -40,8 +45,9 @@ export async function finish(context: LedgerContext, group: FinishGroup, render:
     merged.ended.push(...outcome.ended);
     merged.outbox.push(...outcome.outbox);
     merged.waste += outcome.waste;
+    woken += await outcome.woken.executions;
   }
-  return merged;
+  return woken === 0 ? merged : { ...merged, woken };
 }
 
 function byDay(calls: readonly FinishedCall[]): FinishedCall[][] {
@@ -64,7 +70,7 @@ export async function finishInTransaction(
   context: LedgerContext,
   group: FinishGroup,
   render: Renderer,
-): Promise<FinishOutcome> {
+): Promise<Finished> {
   const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
   const answered = calls.filter((call) => call.verdict.kind === "succeed").map((call) => call.execution);
   // Out together: the later statements find by themselves what the first one changed.
@@ -93,8 +99,13 @@ export async function finishInTransaction(
   const doubts = news.filter((call) => call.verdict.kind === "doubt");
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
-  await context.budgets.settle(client, settledOf(news), group.nowMs);
-  return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
+  const woken = await context.budgets.settle(client, settledOf(news), group.nowMs);
+  return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length, woken };
+}
+
+/** As known before its transaction has ended. */
+interface Finished extends Omit<FinishOutcome, "woken"> {
+  readonly woken: Woken;
 }
 
 /**

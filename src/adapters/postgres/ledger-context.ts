@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { Budget } from "../../domain/budget/budget.js";
-import { PostgresBudgets } from "./budget/postgres-budgets.js";
+import { PostgresBudgets, type SeenStanding } from "./budget/postgres-budgets.js";
 import { run, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";
@@ -58,12 +58,14 @@ export interface LedgerSettings {
   readonly waitersMax: number;
   /** Bodies longer than this are stored compressed. */
   readonly compressAboveBytes: number;
-  /** At most one a tenant. */
+  /** At most one a level and window. */
   readonly budgets: readonly Budget[];
   /** How often a tenant has its turn in the queue, against the others; 1 for those that are not there. */
   readonly weights?: ReadonlyMap<string, number>;
   /** Names that rows may wait by; one that waits by another, of an earlier config, is due. */
   readonly limits?: readonly string[];
+  /** Told where budgets stand whenever they are read; left out: nobody. */
+  readonly seenBudget?: SeenStanding;
 }
 
 const DEFAULT_LEDGER_SETTINGS: LedgerSettings = { waitersMax: 500, compressAboveBytes: 2048, budgets: [] };
@@ -88,15 +90,20 @@ export class LedgerContext {
     this.numbers = new NumberBlock(pools.durable);
     this.#nowMs = nowMs;
     this.readyTake = new ReadyTake((no) => settings.weights?.get(this.tenants.find(Number(no)) ?? "") ?? 1);
-    this.budgets = new PostgresBudgets(settings.budgets, this.tenants, () => this.today());
+    this.budgets = new PostgresBudgets(settings.budgets, () => this.databaseMs(), settings.seenBudget);
   }
 
-  /** Called with each database time that is read, so that `today` follows the database's clock. */
+  /** Called with each database time that is read, so that `databaseMs` and `today` follow the database's clock. */
   sawDatabaseTime(databaseMs: number): void {
     this.#databaseAheadMs = databaseMs - this.#nowMs();
   }
 
+  /** The time on the database's clock, as far as is known. */
+  databaseMs(): number {
+    return this.#nowMs() + this.#databaseAheadMs;
+  }
+
   today(): number {
-    return Math.floor((this.#nowMs() + this.#databaseAheadMs) / DAY_MS);
+    return Math.floor(this.databaseMs() / DAY_MS);
   }
 }

@@ -18,6 +18,8 @@ export interface LoadedExecution {
   readonly attempts: number;
   readonly priority: number;
   readonly bytes: number;
+  /** As in its row. */
+  readonly level: string | null;
 }
 
 /** Those that some job still waits for. */
@@ -90,5 +92,6 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     attempts: Number(attempts),
     priority: Number(priority),
     bytes: taken.bytes,
+    level: taken.level,
   };
 }

@@ -4,8 +4,10 @@ import type { GatewayEvent } from "../../domain/event/event.js";
 import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
+import type { LevelStanding } from "../../domain/budget/budget.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
 import type {
   CancelRequest,
   ClaimOutcome,
@@ -36,6 +38,7 @@ import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from 
 import { expire } from "./expire.js";
 import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
+import { breakers, saveBreaker } from "./health/breaker-rows.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
@@ -52,7 +55,7 @@ const OUTBOX_SILENT_AFTER_MS = 5000;
 const STRAGGLERS_AT_ONCE = 500;
 
 /** The ledger on PostgreSQL: one function a transaction, in the files beside this one. */
-export class PostgresLedger extends PostgresBatches implements Ledger {
+export class PostgresLedger extends PostgresBatches implements Ledger, HealthStore {
   readonly #tenants: readonly string[];
 
   constructor(context: LedgerContext, tenants: readonly string[]) {
@@ -134,6 +137,19 @@ export class PostgresLedger extends PostgresBatches implements Ledger {
 
   noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {
     return noteStop(this.context, session, stopped, atMs);
+  }
+
+  breakers(): Promise<readonly StoredBreaker[]> {
+    return breakers(this.context.pools.durable);
+  }
+
+  saveBreaker(
+    session: SessionNo,
+    save: BreakerSave,
+    event: GatewayEvent | null,
+    render: Renderer,
+  ): Promise<{ readonly saved: boolean; readonly outbox: readonly OutboxGroup[] }> {
+    return saveBreaker(this.context, session, save, event, render);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {
@@ -303,6 +319,10 @@ export class PostgresLedger extends PostgresBatches implements Ledger {
       `SELECT create_day_partitions(floor(extract(epoch FROM now()) / 86400)::integer, floor(extract(epoch FROM now()) / 86400)::integer + 14)`,
       [],
     );
+  }
+
+  standings(): Promise<readonly LevelStanding[]> {
+    return this.context.budgets.standings(this.context.pools.durable);
   }
 
   /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */

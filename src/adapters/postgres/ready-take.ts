@@ -27,7 +27,8 @@ const PARTS = `parts AS (
      SELECT r.limit_name, r.tenant_no FROM ready r WHERE (r.limit_name, r.tenant_no) > (p.limit_name, p.tenant_no)
      ORDER BY r.limit_name, r.tenant_no LIMIT 1) n)`;
 const DUE_PARTS = `SELECT NULL::int8, NULL::int4, NULL::int8, NULL::text, NULL::int4, p.limit_name, p.tenant_no,
-     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3)
+     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3),
+     NULL::text
    FROM (SELECT limit_name, tenant_no FROM parts LIMIT ${String(PARTS_A_LOOK)}) p`;
 const LOOK = `WITH RECURSIVE ${PARTS} ${DUE_PARTS}`;
 /** The rows are chosen once: as a part of the join they might be chosen again for each row. */
@@ -37,8 +38,8 @@ const TAKE = `WITH RECURSIVE ${PARTS},
        LATERAL (SELECT r.no FROM ready r WHERE r.limit_name = u.limit_name AND r.tenant_no = u.tenant_no AND r.run_at_ms <= u.due_ms
          ORDER BY r.priority DESC, r.expires_ms LIMIT u.most FOR UPDATE SKIP LOCKED) q),
    taken AS (DELETE FROM ready r USING chosen c WHERE r.no = c.no
-     RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.limit_name, r.tenant_no)
-   SELECT no, day, run_at_ms, waits_for, bytes, limit_name, tenant_no, NULL::bool FROM taken UNION ALL ${DUE_PARTS}`;
+     RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.limit_name, r.tenant_no, r.waits_level)
+   SELECT no, day, run_at_ms, waits_for, bytes, limit_name, tenant_no, NULL::bool, waits_level FROM taken UNION ALL ${DUE_PARTS}`;
 
 /** The last part that was seen. */
 type Behind = QueuePart;
@@ -144,12 +145,13 @@ function partOf(row: Row): QueuePart {
   return { limit: row[5] ?? "", tenant: row[6] ?? "" };
 }
 
-function takenRow([no, day, runAt, waitsFor, bytes]: Row): TakenRow {
+function takenRow([no, day, runAt, waitsFor, bytes, , , , level]: Row): TakenRow {
   return {
     no: Number(no),
     day: Number(day),
     runAtMs: Number(runAt),
     waitsFor: waitsFor as WaitReason, // every verdict has one of these
     bytes: Number(bytes),
+    level: level ?? null,
   };
 }

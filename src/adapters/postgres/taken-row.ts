@@ -5,5 +5,7 @@ import type { LedgerKey } from "../../domain/ids.js";
 export interface TakenRow extends LedgerKey {
   readonly runAtMs: number;
   readonly waitsFor: WaitReason;
+  /** The budget that kept it out, by its key; null: none did. */
+  readonly level: string | null;
   readonly bytes: number;
 }

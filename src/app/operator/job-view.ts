@@ -1,4 +1,5 @@
 import { batchId } from "../../domain/batch/batch.js";
+import { budgetKey } from "../../domain/budget/budget.js";
 import { seenWait, type SeenWait } from "../../domain/execution/waits.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
@@ -22,7 +23,7 @@ import {
 } from "../../adapters/postgres/operator/job-rows.js";
 import { loadBatch } from "../../adapters/postgres/operator/batch-rows.js";
 import { loadRequests } from "../../adapters/postgres/operator/letter-rows.js";
-import { buildCatalog } from "../build-domain.js";
+import { allBudgets, buildCatalog } from "../build-domain.js";
 import { summaryOf, type BatchSummary } from "./batch-view.js";
 import type { Operator } from "./open-operator.js";
 import { routesOf } from "./stored-routes.js";
@@ -173,15 +174,18 @@ async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | n
     reason === "concurrency"
       ? await concurrencyLimit(operator, job)
       : reason === "budget"
-        ? budgetOf(operator, job)
+        ? budgetOf(operator, waits.level)
         : null;
   return { reason, untilMs: waits.untilMs, limit, batchAt: waits.batchAt };
 }
 
-/** The tenant's budget, as the config names it; null when it has none any more. */
-function budgetOf({ config }: Operator, { tenant }: JobDetail): string | null {
-  const index = config.budgets.findIndex((budget) => budget.tenant === tenant);
-  return index < 0 ? null : `budgets[${String(index)}]`;
+/** The budget that keeps it out, by its place in the config; null when it has none there any more. */
+function budgetOf({ config }: Operator, key: string | null): string | null {
+  const budget = allBudgets(config).find((one) => budgetKey(one) === key);
+  if (budget === undefined) return null;
+  return budget.level.of === "account"
+    ? `providers.${budget.level.account}.dailySpendUsd`
+    : `budgets[${String(config.budgets.indexOf(budget))}]`;
 }
 
 /** The limit of the account that a router calls next; null when no route is left. */

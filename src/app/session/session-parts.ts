@@ -6,11 +6,14 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
+import type { RouteConditions } from "../../domain/route/route-condition.js";
 import type { RescueLimits } from "../../domain/route/rescue.js";
+import type { BreakerSettings } from "../../domain/health/breaker.js";
 import type { Journal } from "../../ports/journal.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
+import type { HealthStore } from "../../ports/health-store.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { LimitStore } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -19,6 +22,7 @@ import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
 import type { LimitEars } from "../limit-ears.js";
+import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -30,7 +34,7 @@ export interface SessionParts {
 }
 
 export interface SessionPorts {
-  readonly ledger: Ledger & BatchLedger;
+  readonly ledger: Ledger & BatchLedger & HealthStore;
   /** Whether a failure of the ledger is trouble that waiting mends. */
   readonly mendable: (error: unknown) => boolean;
   /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
@@ -45,6 +49,8 @@ export interface SessionPorts {
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
+  /** Which accounts have spent their day; left out: nobody knows. */
+  readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** Rate limits that all routers share; null or left out: each keeps to its share by itself. */
@@ -74,6 +80,7 @@ export interface ConsumerEars {
 export interface SessionRules {
   readonly admission: JobAdmission;
   readonly catalog: Catalog;
+  readonly routing: RoutingSettings;
   readonly renderSettings: RenderSettings;
 }
 
@@ -83,6 +90,9 @@ export interface SessionSettings {
   readonly accounts: ReadonlyMap<string, AccountSettings>;
   readonly batching: BatchingSettings;
   readonly rescue: RescueSettings;
+  readonly health: HealthSettings;
+  /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day. */
+  readonly watchesSpending: boolean;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;
   readonly pending: {
@@ -102,6 +112,10 @@ export interface SessionSettings {
 interface RescueSettings extends RescueLimits {
   /** The p95 of a call that is believed before enough have been answered. */
   readonly callPriorMs: number;
+}
+
+interface HealthSettings extends BreakerSettings {
+  readonly lookEveryMs: number;
 }
 
 interface AccountSettings {

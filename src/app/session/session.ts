@@ -15,6 +15,8 @@ const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
 const EXPIRE_EVERY_MS = 1000;
 const OUTLOOK_EVERY_MS = 5000;
+/** Claims and reservations read the same budgets: this is for a router that does neither for a while. */
+const SPENDING_EVERY_MS = 2000;
 const DAYS_EVERY_MS = 3_600_000;
 /** Of the shutdown's grace: for what has ended to be written and published. */
 const DRAIN_RESERVE_MS = 5000;
@@ -104,17 +106,21 @@ export class Session {
 
   #loops(over: AbortSignal): readonly Promise<void>[] {
     const { sweepAfterMs } = this.#parts.settings.delivery;
-    const { keeper, giveBack, relay } = this.#stages;
+    const { keeper, giveBack, relay, healthWatch } = this.#stages;
     return [
       keeper.run(),
       this.#watchdog.run(over),
       giveBack.run(over),
+      healthWatch.run(over),
       relay.runSweep(),
       this.#every(LOAD_EVERY_MS, over, () => this.#lookAtLoad()),
       this.#every(STOPPED_EVERY_MS, over, () => this.#lookAtStopped()),
       this.#every(EXPIRE_EVERY_MS, over, () => this.#expireCalled()),
       this.#lookAtBatches().then(() => this.#every(OUTLOOK_EVERY_MS, over, () => this.#lookAtBatches())),
       this.#every(sweepAfterMs, over, () => this.#sweepStragglers()),
+      ...(this.#parts.settings.watchesSpending
+        ? [this.#every(SPENDING_EVERY_MS, over, () => this.#lookAtSpending())]
+        : []),
       this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
     ];
   }
@@ -262,6 +268,13 @@ export class Session {
   async #lookAtLoad(): Promise<void> {
     await this.#load.look().catch((error: unknown) => {
       this.#parts.ports.log.warn("load.read_failed", { message: messageOf(error) });
+    });
+  }
+
+  /** Whoever chooses routes hears of it. */
+  async #lookAtSpending(): Promise<void> {
+    await this.#parts.ports.ledger.standings().catch((error: unknown) => {
+      this.#parts.ports.log.warn("budgets.look_failed", { message: messageOf(error) });
     });
   }
 

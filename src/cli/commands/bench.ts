@@ -7,6 +7,7 @@ const BATCH_LINES_MAX = 50_000;
 /** A little more than one batch may hold, so that it must be split. */
 const LARGE_LINES = 50_100;
 const LARGE_LINES_MAX = 200_000;
+const SECONDS_MAX = 600;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
   const bench = program
@@ -51,6 +52,19 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       }),
     );
   bench
+    .command("budget")
+    .description("jobs of one tenant from three routers against a hard budget, beside the same without one")
+    .option("--jobs <number>", "jobs of one run", wholeNumber(1000, JOBS_MAX), 20_000)
+    .option("--pairs <number>", "runs with and without, in turn; the median ratio counts", wholeNumber(1, 9), 3)
+    .action(
+      context.action(async (asked: { readonly jobs: number; readonly pairs: number }) => {
+        const { budgetBench } = await import("../../bench/budget-bench.js");
+        const figures = await budgetBench(asked, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
     .command("large-batch")
     .description("batches of full size, 200 MB in and 4 GB out: memory of the router (slow; 20 GB of disk)")
     .option("--lines <number>", "lines, all different", wholeNumber(100, LARGE_LINES_MAX), LARGE_LINES)
@@ -58,6 +72,18 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       context.action(async ({ lines }: { readonly lines: number }) => {
         const { largeBatchBench } = await import("../../bench/large-batch-bench.js");
         const figures = await largeBatchBench(lines, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("route")
+    .description("decisions between 20 candidates by score on one processor; needs no server")
+    .option("--seconds <number>", "how long", wholeNumber(1, SECONDS_MAX), 5)
+    .action(
+      context.action(async ({ seconds }: { readonly seconds: number }) => {
+        const { routeBench } = await import("../../bench/route-bench.js");
+        const figures = routeBench(seconds);
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
         return EXIT.done;
       }),

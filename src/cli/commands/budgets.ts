@@ -1,68 +1,81 @@
 import type { BudgetLine } from "../../adapters/postgres/operator/budget-rows.js";
-import { roomIn } from "../../domain/budget/budget.js";
+import { levelText, roomIn } from "../../domain/budget/budget.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
-import { dollarsText, timeText } from "../display-text.js";
+import { dollarsText, safeText, timeText } from "../display-text.js";
 import { EXIT, type ExitCode } from "../exit-code.js";
 import { tableLines } from "../text-table.js";
 
 interface ListFlags {
   readonly tenant?: string;
+  readonly account?: string;
 }
 
-const DAY_MS = 86_400_000;
+const HEAD = ["of", "window", "kind", "limit", "settled", "reserved", "left", "until", "calls out", "in doubt"];
 
 export const addBudgetsCommands: CommandGroup = (program, context) => {
   program
     .command("budgets")
-    .description("hard limits of money: how they stand")
+    .description("limits of money: how they stand")
     .command("ls")
-    .description("list budgets: limit, what was spent, what calls without an outcome may cost, what is left")
-    .option("--tenant <name>", "only of this tenant")
+    .description(
+      "list budgets: limit, what was spent, what calls without an outcome may cost, what is left, and until when",
+    )
+    .option("--tenant <name>", "only of this tenant, its departments and applications")
+    .option("--account <name>", "only of this account")
     .action(context.action((flags: ListFlags) => list(context, flags)));
 };
 
-async function list(context: CommandContext, { tenant }: ListFlags): Promise<ExitCode> {
+async function list(context: CommandContext, { tenant = null, account = null }: Partial<Nulls>): Promise<ExitCode> {
   const [{ withOperator }, { listBudgets }] = await Promise.all([
     import("../../app/operator/open-operator.js"),
     import("../../app/operator/list-budgets.js"),
   ]);
-  const budgets = await withOperator(context.config(), (operator) => listBudgets(operator, tenant ?? null));
-  context.show({ budgets: budgets.map(budgetJson) }, () =>
-    tableLines(
-      ["tenant", "window", "limit", "settled", "reserved", "left", "calls out", "in doubt"],
-      budgets.map(budgetCells),
-    ),
-  );
-  if (budgets.length === 0) context.note("no budget: the config's key budgets names none");
-  return budgets.length === 0 && tenant !== undefined ? EXIT.notFound : EXIT.done;
+  const budgets = await withOperator(context.config(), (operator) => listBudgets(operator, { tenant, account }));
+  context.show({ budgets: budgets.map(budgetJson) }, () => tableLines(HEAD, budgets.map(budgetCells)));
+  if (budgets.length === 0)
+    context.note("no budget: the config's key budgets names none, and no account has dailySpendUsd");
+  return budgets.length === 0 && (tenant ?? account) !== null ? EXIT.notFound : EXIT.done;
 }
 
-function budgetJson(budget: BudgetLine): Readonly<Record<string, unknown>> {
-  const { tenant, window, sinceDay, reservations, inDoubt } = budget;
+type Nulls = { readonly [Flag in keyof ListFlags]-?: string | null };
+
+function budgetJson(line: BudgetLine): Readonly<Record<string, unknown>> {
+  const { budget, sinceMs, untilMs, reservations, inDoubt } = line;
+  const { level, window, timeZone, kind } = budget;
   return {
-    tenant,
+    level: level.of,
+    tenant: level.of === "tenant" ? level.tenant : null,
+    department: level.of === "tenant" ? level.department : null,
+    application: level.of === "tenant" ? level.application : null,
+    account: level.of === "account" ? level.account : null,
+    kind,
     window,
-    since: sinceDay === null ? null : new Date(sinceDay * DAY_MS).toISOString(),
+    timeZone: window === "total" ? null : timeZone,
+    since: untilMs === null ? null : new Date(sinceMs).toISOString(),
+    until: untilMs === null ? null : new Date(untilMs).toISOString(),
     limitNanoUsd: budget.limitNanoUsd,
-    settledNanoUsd: budget.settledNanoUsd,
-    reservedNanoUsd: budget.reservedNanoUsd,
-    leftNanoUsd: roomIn(budget, budget),
+    settledNanoUsd: line.settledNanoUsd,
+    reservedNanoUsd: line.reservedNanoUsd,
+    leftNanoUsd: roomIn(budget, line),
     reservations,
     inDoubt,
-    inDoubtNanoUsd: budget.inDoubtNanoUsd,
+    inDoubtNanoUsd: line.inDoubtNanoUsd,
   };
 }
 
-function budgetCells(budget: BudgetLine): readonly string[] {
-  const { tenant, window, sinceDay, reservations, inDoubt } = budget;
+function budgetCells(line: BudgetLine): readonly string[] {
+  const { budget, untilMs, reservations, inDoubt } = line;
+  const { level, window, timeZone, kind } = budget;
   return [
-    tenant,
-    sinceDay === null ? window : `${window} since ${timeText(sinceDay * DAY_MS).slice(0, 10)}`,
+    safeText(levelText(level).replace(/^tenant /, "")),
+    window === "total" || timeZone === "UTC" ? window : `${window} in ${timeZone}`,
+    kind,
     dollarsText(budget.limitNanoUsd),
-    dollarsText(budget.settledNanoUsd),
-    dollarsText(budget.reservedNanoUsd),
-    dollarsText(roomIn(budget, budget)),
+    dollarsText(line.settledNanoUsd),
+    dollarsText(line.reservedNanoUsd),
+    dollarsText(roomIn(budget, line)),
+    untilMs === null ? "-" : timeText(untilMs),
     String(reservations),
-    inDoubt === 0 ? "-" : `${String(inDoubt)} hold ${dollarsText(budget.inDoubtNanoUsd)}`,
+    inDoubt === 0 ? "-" : `${String(inDoubt)} hold ${dollarsText(line.inDoubtNanoUsd)}`,
   ];
 }

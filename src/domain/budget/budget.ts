@@ -1,19 +1,60 @@
 import type { Failure } from "../failure.js";
 import type { EpochMs } from "../ids.js";
 import type { WaitReason } from "../execution/waits.js";
+import type { BudgetWindow, WindowSpan } from "./budget-window.js";
 
 /**
- * A hard limit of money, and the arithmetic that keeps it: settled + reserved never pass it. Nano-dollars. Pure: a ledger reads where a
- * budget stands under its lock, asks here, and stores what follows in the same transaction.
+ * A limit of money, and the arithmetic that keeps it: settled + reserved never pass a hard one. Nano-dollars. Pure: a ledger reads where
+ * budgets stand under their locks, asks here, and stores what follows in the same transaction.
  */
 export interface Budget {
-  readonly tenant: string;
+  readonly level: BudgetLevel;
   readonly limitNanoUsd: bigint;
+  /** What the limit is for. Money counts in the window in which it was reserved. */
   readonly window: BudgetWindow;
+  /** Whose calendar the window goes by; an IANA name. */
+  readonly timeZone: string;
+  /** A soft limit refuses nothing: what is spent is counted and shown. */
+  readonly kind: "hard" | "soft";
+  /** Only there for a budget that takes nothing more once so much is spent or held, whatever is left to its limit. */
+  readonly stopsAtNanoUsd?: bigint;
 }
 
-/** What the limit is for: all time, or each UTC day or calendar month. Money counts in the window in which it was reserved. */
-export type BudgetWindow = "total" | "day" | "month";
+/** Whose calls a budget holds: those that jobs of a tenant pay for, with these labels where it names some; or those at an account. */
+export type BudgetLevel =
+  | {
+      readonly of: "tenant";
+      readonly tenant: string;
+      readonly department: string | null;
+      readonly application: string | null;
+    }
+  | { readonly of: "account"; readonly account: string };
+
+/** A budget in one of its windows. */
+export interface BudgetPlace extends WindowSpan {
+  readonly budget: Budget;
+  /** Of the budget. */
+  readonly key: string;
+  /** Of the budget and the window. */
+  readonly row: string;
+}
+
+/** The name of a budget that stays when its limit, its kind or its time zone changes: the ledger's rows carry it. */
+export function budgetKey({ level, window }: Pick<Budget, "level" | "window">): string {
+  const whose = level.of === "account" ? [level.account] : [level.tenant, level.department, level.application];
+  return JSON.stringify([level.of, ...whose, window]);
+}
+
+/** The level in words. */
+export function levelText(level: BudgetLevel): string {
+  if (level.of === "account") return `account ${level.account}`;
+  const { tenant, department, application } = level;
+  return [
+    `tenant ${tenant}`,
+    ...(department === null ? [] : [`department ${department}`]),
+    ...(application === null ? [] : [`application ${application}`]),
+  ].join(", ");
+}
 
 /** Where a budget stands in one window. */
 export interface BudgetStanding {
@@ -25,27 +66,40 @@ export interface BudgetStanding {
 
 export const UNTOUCHED: BudgetStanding = { settledNanoUsd: 0n, reservedNanoUsd: 0n };
 
+/** A budget in the window that is, and where it stands. */
+export interface LevelStanding extends BudgetPlace, BudgetStanding {}
+
 /**
  * How long an execution waits at most before its budget is looked at again. Released money wakes it at once; this is for what nobody tells:
  * a limit that was raised, a window that began.
  */
 export const BUDGET_LOOK_AGAIN_MS = 15_000;
 
+/** The same where what is spent is in the way, which only a new day changes: many may wait so, and each look costs a claim. */
+export const SPENT_LOOK_AGAIN_MS = 300_000;
+
 /** Executions that are woken for each that was, and took no money: all soon hear that nothing is left, and never all at once. */
 export const BUDGET_PASSED_ON = 4;
 
-const DAY_MS = 86_400_000;
-
-/** The first day of the window that a day lies in, in days since 1970-01-01 UTC; 0 for all time. */
-export function windowSince(window: BudgetWindow, day: number): number {
-  if (window === "total") return 0;
-  return window === "day" ? day : day + 1 - new Date(day * DAY_MS).getUTCDate();
-}
-
 /** Below 0 when the limit was lowered beneath what had been spent: what runs then ends, nothing new begins. */
-export function roomIn({ limitNanoUsd }: Budget, { settledNanoUsd, reservedNanoUsd }: BudgetStanding): bigint {
+export function roomIn(
+  { limitNanoUsd }: Pick<Budget, "limitNanoUsd">,
+  { settledNanoUsd, reservedNanoUsd }: BudgetStanding,
+): bigint {
   return limitNanoUsd - settledNanoUsd - reservedNanoUsd;
 }
+
+/** Whether a call that may cost so much may be reserved beside what is spent and held. */
+function takes(budget: Budget, standing: BudgetStanding, maxNanoUsd: bigint): boolean {
+  if (budget.kind === "soft" || maxNanoUsd === 0n) return true;
+  const { stopsAtNanoUsd } = budget;
+  if (stopsAtNanoUsd !== undefined && standing.settledNanoUsd + standing.reservedNanoUsd >= stopsAtNanoUsd)
+    return false;
+  return maxNanoUsd <= roomIn(budget, standing);
+}
+
+/** Where budgets stand, by the row of their place; one that is not there is untouched. */
+export type Standings = ReadonlyMap<string, BudgetStanding>;
 
 /** What a call would reserve. */
 export interface ReservationWish {
@@ -54,47 +108,113 @@ export interface ReservationWish {
   readonly maxNanoUsd: bigint;
 }
 
-/** Those that fit, one after another in the order given: one that does not fit leaves its room to those behind it. */
-export function grantWithin(
-  budget: Budget,
-  standing: BudgetStanding,
-  wishes: readonly ReservationWish[],
-): readonly ReservationWish[] {
-  let room = roomIn(budget, standing);
-  return wishes.filter(({ maxNanoUsd }) => {
-    if (maxNanoUsd > room) return false;
-    room -= maxNanoUsd;
-    return true;
-  });
+/** With the budgets that guard it, each in the window that is. */
+export interface PlacedWish extends ReservationWish {
+  readonly places: readonly BudgetPlace[];
 }
 
-/** What a budget says to a call before it is begun. */
+export interface Grants {
+  readonly granted: readonly PlacedWish[];
+  /** By attempt: the first of its budgets without room. */
+  readonly refused: ReadonlyMap<number, BudgetPlace>;
+}
+
+/**
+ * Those for which every one of their budgets has room, one after another in the order given. One that does not fit takes nothing anywhere, and
+ * leaves its room to those behind it.
+ */
+export function grantWithin(wishes: readonly PlacedWish[], standings: Standings): Grants {
+  const now = new Map(standings);
+  const granted: PlacedWish[] = [];
+  const refused = new Map<number, BudgetPlace>();
+  for (const wish of wishes) {
+    const full = wish.places.find(({ budget, row }) => !takes(budget, now.get(row) ?? UNTOUCHED, wish.maxNanoUsd));
+    if (full !== undefined) {
+      refused.set(wish.attemptNo, full);
+      continue;
+    }
+    granted.push(wish);
+    for (const { row } of wish.places) {
+      const { settledNanoUsd, reservedNanoUsd } = now.get(row) ?? UNTOUCHED;
+      now.set(row, { settledNanoUsd, reservedNanoUsd: reservedNanoUsd + wish.maxNanoUsd });
+    }
+  }
+  return { granted, refused };
+}
+
+/** What budgets say to a call before it is begun. */
 export type BudgetAnswer =
   | { readonly kind: "fits" }
-  /** Only what is reserved is in the way, so it may fit later. */
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason }
-  /** What is spent leaves too little, and does not become less. */
+  | BudgetWait
+  /** What is spent leaves too little, and does not become less in this window. */
   | { readonly kind: "fail"; readonly failure: Failure };
 
-export function askBudget(budget: Budget, standing: BudgetStanding, maxNanoUsd: bigint, nowMs: EpochMs): BudgetAnswer {
-  if (maxNanoUsd === 0n || maxNanoUsd <= roomIn(budget, standing)) return { kind: "fits" };
-  if (standing.settledNanoUsd + maxNanoUsd <= budget.limitNanoUsd) return waitForBudget(nowMs);
+export interface BudgetWait {
+  readonly kind: "wait";
+  /** `held`: only what is reserved is in the way, so it may fit at any time. `spent`: an account has spent its day. */
+  readonly because: "held" | "spent";
+  readonly runAtMs: EpochMs;
+  readonly waitsFor: WaitReason;
+  /** The key of the budget that keeps it out: money that is free there wakes it. */
+  readonly level: string;
+}
+
+/** The answer of all: one that fails it decides, then one that lets it wait. */
+export function askBudgets(
+  places: readonly BudgetPlace[],
+  standings: Standings,
+  maxNanoUsd: bigint,
+  nowMs: EpochMs,
+): BudgetAnswer {
+  let answer: BudgetAnswer = { kind: "fits" };
+  for (const place of places) {
+    const own = askBudget(place, standings.get(place.row) ?? UNTOUCHED, maxNanoUsd, nowMs);
+    if (own.kind === "fail") return own;
+    if (answer.kind === "fits") answer = own;
+  }
+  return answer;
+}
+
+function askBudget(place: BudgetPlace, standing: BudgetStanding, maxNanoUsd: bigint, nowMs: EpochMs): BudgetAnswer {
+  const { budget } = place;
+  if (takes(budget, standing, maxNanoUsd)) return { kind: "fits" };
+  const { limitNanoUsd, level, stopsAtNanoUsd } = budget;
+  const { settledNanoUsd } = standing;
+  if (settledNanoUsd + maxNanoUsd <= limitNanoUsd && settledNanoUsd < (stopsAtNanoUsd ?? limitNanoUsd))
+    return waitForBudget(place, nowMs);
+  // Another account may take the call, or tomorrow this one: only what it never takes fails.
+  if (level.of === "account" && maxNanoUsd <= limitNanoUsd) return waitForWindow(place, nowMs);
+  return { kind: "fail", failure: exceeded(place, standing, maxNanoUsd) };
+}
+
+function exceeded(
+  { budget: { level, window, limitNanoUsd }, untilMs }: BudgetPlace,
+  { settledNanoUsd }: BudgetStanding,
+  maxNanoUsd: bigint,
+): Failure {
   return {
-    kind: "fail",
-    failure: {
-      code: "BUDGET_EXCEEDED",
-      message: `the call may cost ${String(maxNanoUsd)} nano-dollars, the budget of tenant ${budget.tenant} (${PERIODS[budget.window]}) has ${String(budget.limitNanoUsd)} of which ${String(standing.settledNanoUsd)} are spent; raise the limit and replay, or ask for a shorter answer`,
-      provider: null,
-      retryAtMs: null,
-    },
+    code: "BUDGET_EXCEEDED",
+    message: `the call may cost ${String(maxNanoUsd)} nano-dollars, the budget of ${levelText(level)} (${PERIODS[window]}) has ${String(limitNanoUsd)} of which ${String(settledNanoUsd)} are spent; raise the limit and replay, or ask for a shorter answer`,
+    provider: null,
+    retryAtMs: maxNanoUsd <= limitNanoUsd ? untilMs : null,
   };
 }
 
-export function waitForBudget(nowMs: EpochMs): Extract<BudgetAnswer, { readonly kind: "wait" }> {
-  return { kind: "wait", runAtMs: nowMs + BUDGET_LOOK_AGAIN_MS, waitsFor: "budget" };
+export function waitForBudget({ key }: Pick<BudgetPlace, "key">, nowMs: EpochMs): BudgetWait {
+  return { kind: "wait", because: "held", runAtMs: nowMs + BUDGET_LOOK_AGAIN_MS, waitsFor: "budget", level: key };
 }
 
-const PERIODS = { total: "in all", day: "a day", month: "a month" } as const satisfies Record<BudgetWindow, string>;
+function waitForWindow({ key, untilMs }: BudgetPlace, nowMs: EpochMs): BudgetWait {
+  const runAtMs = Math.min(untilMs ?? Infinity, nowMs + SPENT_LOOK_AGAIN_MS);
+  return { kind: "wait", because: "spent", runAtMs, waitsFor: "budget", level: key };
+}
+
+export const PERIODS = {
+  total: "in all",
+  hour: "an hour",
+  day: "a day",
+  month: "a month",
+} as const satisfies Record<BudgetWindow, string>;
 
 /** A reservation that ends. `nanoUsd`: what its attempt cost, 0 when it was never sent; null: unknown, so it counts with its maximum. */
 export interface EndedReservation {

@@ -3,6 +3,7 @@ import { readRequestFacts } from "../../domain/route/request-facts.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { BatchLedger, BatchLine } from "../../ports/batch-ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
+import type { AskHealth } from "../dispatch/call-gate.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import type { RateLimits } from "../dispatch/rate-limits.js";
 import type { Slots } from "../dispatch/slots.js";
@@ -21,6 +22,7 @@ export interface GroupCallsParts {
   readonly slots: Pick<Slots, "freeOf" | "takeBehind" | "release" | "released">;
   /** Left out: nothing limits lines but places. */
   readonly limits?: Pick<RateLimits, "mayTakeLine" | "takeLine">;
+  readonly health: AskHealth;
   readonly clock: Clock;
   readonly log: Log;
   readonly mendable: (error: unknown) => boolean;
@@ -119,10 +121,9 @@ export class GroupCalls {
 
   /** Places are taken first, and given back when there are fewer lines. */
   async #begin(group: Batch): Promise<void> {
-    const { ledger, slots, settings } = this.#parts;
-    const most = Math.min(LINES_A_ROUND_MAX, settings.groupSizeMax);
-    let places = 0;
-    while (places < most && slots.takeBehind(group.account)) places += 1;
+    const { ledger, slots, health } = this.#parts;
+    const takenAtMs = this.#parts.clock.nowMs();
+    let places = this.#takePlaces(group, takenAtMs);
     if (places === 0) return;
     try {
       const lines = await ledger.openLines(group.no, 0, places);
@@ -134,6 +135,7 @@ export class GroupCalls {
       const left = granted.filter(({ attempt }) => !begun.has(attempt.no));
       if (left.length > 0) await this.#giveBack(group, left);
     } finally {
+      if (places > 0) health.notSent({ account: group.account, model: group.model ?? "", startedAtMs: takenAtMs });
       for (; places > 0; places -= 1) slots.release(group.account, false, true);
     }
   }
@@ -145,6 +147,18 @@ export class GroupCalls {
     if (limits === undefined || route === null) return true;
     const facts = readRequestFacts(line.format, line.bodyText, Buffer.byteLength(line.bodyText), line.maxCostNanoUsd);
     return limits.takeLine(route, facts, clock.nowMs());
+  }
+
+  /** None of an account that is not to be called, one for a trial. */
+  #takePlaces({ account, model }: Batch, nowMs: number): number {
+    const { slots, settings, health } = this.#parts;
+    const most = Math.min(LINES_A_ROUND_MAX, settings.groupSizeMax);
+    let places = 0;
+    while (places < most && health.waitUntilMs(account, model ?? "", nowMs) === null && slots.takeBehind(account)) {
+      health.taken(account, model, nowMs);
+      places += 1;
+    }
+    return places;
   }
 
   /** @returns the lines whose calls were begun, by their numbers until then. */

@@ -5,6 +5,7 @@ import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Route } from "../../domain/route/route.js";
 import type { LimitPass } from "./limit-scope.js";
 import type { RateLimits } from "./rate-limits.js";
+import type { CallOf, RouteHealth } from "./route-health.js";
 import type { Slots } from "./slots.js";
 
 /** A call that is about to be stored as an intent. */
@@ -31,28 +32,39 @@ export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room
 /** An execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
 const NO_ROOM: ReadonlyMap<string, number> = new Map();
+const GO: Admission = { kind: "go" };
+
+export type AskHealth = Pick<RouteHealth, "waitUntilMs" | "taken" | "notSent">;
+const ALWAYS_WELL: AskHealth = { waitUntilMs: () => null, taken: () => undefined, notSent: () => undefined };
 
 /** What every call passes before its intent is stored: all that it needs is taken together, or nothing. What was taken and not used goes back. */
 export class CallGate {
   readonly #slots: Slots;
+  readonly #health: AskHealth;
   readonly #limits: GateLimits | null;
 
-  constructor(slots: Slots, limits: GateLimits | null = null) {
+  constructor(slots: Slots, health: AskHealth = ALWAYS_WELL, limits: GateLimits | null = null) {
     this.#slots = slots;
+    this.#health = health;
     this.#limits = limits;
   }
 
   take({ route, facts, nowMs, behind = false }: CallWish): Admission {
-    if (this.#limits === null) return this.#slots.take(route.account) ? { kind: "go" } : noPlace(nowMs);
-    const answer = this.#limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
-    if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
-    if (answer.kind === "go") return answer.pass === null ? { kind: "go" } : { kind: "go", pass: answer.pass };
-    return answer.kind === "wait" ? { ...answer, waitsFor: "rate_limit" } : answer;
+    const { account, model } = route;
+    const wellAtMs = this.#health.waitUntilMs(account, model, nowMs);
+    if (wellAtMs !== null) return { kind: "wait", runAtMs: wellAtMs, waitsFor: "breaker" };
+    const admission =
+      this.#limits === null
+        ? this.#takePlace(account, nowMs)
+        : this.#takeLimited(this.#limits, { route, facts, nowMs, behind });
+    if (admission.kind === "go") this.#health.taken(account, model, nowMs);
+    return admission;
   }
 
   /** The intent was not stored, so no call follows. */
-  giveBack(account: string, pass?: LimitPass): void {
-    this.#slots.release(account, false);
+  giveBack(intent: CallOf, pass?: LimitPass): void {
+    this.#slots.release(intent.account, false);
+    this.#health.notSent(intent);
     if (pass !== undefined) this.#limits?.giveBack(pass);
   }
 
@@ -79,6 +91,17 @@ export class CallGate {
   /** Aborted when rows that wait for a limit may start; null: there are no limits. */
   get granted(): AbortSignal | null {
     return this.#limits?.granted ?? null;
+  }
+
+  #takePlace(account: string, nowMs: EpochMs): Admission {
+    return this.#slots.take(account) ? GO : noPlace(nowMs);
+  }
+
+  #takeLimited(limits: GateLimits, { route, facts, nowMs, behind }: Required<Omit<CallWish, "tenant">>): Admission {
+    const answer = limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
+    if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
+    if (answer.kind === "go") return answer.pass === null ? GO : { kind: "go", pass: answer.pass };
+    return answer.kind === "wait" ? { ...answer, waitsFor: "rate_limit" } : answer;
   }
 
   #limitOf(route: Route): { readonly limit?: string } {

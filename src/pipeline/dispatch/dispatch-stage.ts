@@ -8,6 +8,7 @@ import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js"
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
+import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
@@ -20,7 +21,7 @@ import type { CallGate } from "./call-gate.js";
 import type { LimitPass } from "./limit-scope.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
-import { routeAt, type RouteChooser } from "./route-chooser.js";
+import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
@@ -71,6 +72,8 @@ export class DispatchStage {
   readonly #passes = new WeakMap<AttemptIntent, LimitPass>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
+  #woken = false;
+  #nap: AbortController | null = null;
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
@@ -96,6 +99,13 @@ export class DispatchStage {
 
   stop(): void {
     this.#stop.abort();
+    this.wake();
+  }
+
+  /** There may be something due: the next look is now. */
+  wake(): void {
+    this.#woken = true;
+    this.#nap?.abort();
   }
 
   async run(): Promise<void> {
@@ -103,13 +113,25 @@ export class DispatchStage {
     while (!this.#stop.signal.aborted) {
       try {
         const more = await this.#step();
-        if (!more) await clock.sleep(idlePollMs, this.#until());
+        if (!more) await this.#sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
+  }
+
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
+  async #sleep(ms: number): Promise<void> {
+    if (!this.#woken) {
+      this.#nap = new AbortController();
+      const { granted } = this.#parts.gate;
+      const over = granted === null ? this.#nap.signal : AbortSignal.any([this.#nap.signal, granted]);
+      await this.#parts.clock.sleep(ms, over);
+      this.#nap = null;
+    }
+    this.#woken = false;
   }
 
   /**
@@ -161,13 +183,8 @@ export class DispatchStage {
     const limit = Math.min(this.#limits.run, slots.free) - sumOf(limits);
     const outcome = await this.#claim("run", limit, limits);
     this.#backlog = outcome.more ?? outcome.taken === limit;
-    return this.#backlog || [...(outcome.limited?.values() ?? [])].some(({ more }) => more);
-  }
-
-  /** The end of an idle wait: a stop, or grants for rows that wait. */
-  #until(): AbortSignal {
-    const { granted } = this.#parts.gate;
-    return granted === null ? this.#stop.signal : AbortSignal.any([this.#stop.signal, granted]);
+    const isMore = this.#backlog || (outcome.woken ?? 0) > 0;
+    return isMore || [...(outcome.limited?.values() ?? [])].some(({ more }) => more);
   }
 
   async #claim(pick: ClaimFor, limit: number, limits: ReadonlyMap<string, number> = NO_LIMITS): Promise<ClaimOutcome> {
@@ -207,7 +224,7 @@ export class DispatchStage {
       for (const verdict of verdicts.values()) {
         if (verdict.kind === "wait" && verdict.limit !== undefined) gate.queued(verdict.limit, 1);
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent.account, this.#passes.get(verdict.intent));
+        gate.giveBack(verdict.intent, this.#passes.get(verdict.intent));
         numbers.close(verdict.intent.no);
       }
     }
@@ -262,22 +279,28 @@ export class DispatchStage {
     if (next === null)
       return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
     const chosen = this.#parts.chooser.choose({
-      ...{ plan, facts, nowMs, policy: waiting.policy, tenant: waiting.tenant, tried: waiting.history },
+      ...{ plan, facts, nowMs, policy: waiting.policy, mode: waiting.mode, tried: waiting.history },
       deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
+      explain: false,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    // A batch takes hours, and what keeps a call back now may be over by then.
+    if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
+    if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
     if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
-    return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
+    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 
   /**
@@ -326,7 +349,7 @@ export class DispatchStage {
         attemptNumber: doubtful.number,
         routes,
         routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
-        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model, outcome: "in_doubt" }],
         nowMs,
         latestDeadlineMs: waiting.latestDeadlineMs,
         limits: this.#parts.retry,
@@ -405,6 +428,10 @@ function atMost(room: ReadonlyMap<string, number>, most: number): ReadonlyMap<st
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
+}
+
+function waitOf({ runAtMs, waitsFor }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
+  return { kind: "wait", runAtMs, waitsFor };
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

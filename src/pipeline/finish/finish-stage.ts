@@ -26,6 +26,8 @@ export interface FinishParts {
   readonly writesAtOnce: number;
   readonly mendable: (error: unknown) => boolean;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
+  /** Executions that waited for the money of these calls are due. */
+  readonly woken: () => void;
   /** True once waiting for the ledger any longer is pointless: the shutdown's grace is over. */
   readonly givenUp: () => boolean;
   readonly graceMs: (account: string) => number;
@@ -103,6 +105,7 @@ export class FinishStage {
       this.#parts.journal.stored(calls);
       this.#report(calls, outcome, clock.monotonicMs() - startedMs);
       this.#parts.publish(outcome.outbox);
+      if ((outcome.woken ?? 0) > 0) this.#parts.woken();
       return null;
     } catch (error) {
       if (!this.#parts.mendable(error)) return { error };

@@ -229,7 +229,7 @@ export class IntakeStage implements RecordSink {
     const { numbers, backlog, gate } = this.#parts;
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
-    const mayStart = !isPooled && !backlog.here() && job.deadlineMs > nowMs;
+    const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
     const admission = mayStart ? gate.take({ route, facts, tenant: job.tenant, nowMs, behind: true }) : null;
     const starts = admission?.kind === "go";
     const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(route), job.submittedAtMs);
@@ -262,7 +262,7 @@ export class IntakeStage implements RecordSink {
 
   #giveBack({ item, pass }: Pick<Prepared["jobs"][number], "item" | "pass">): void {
     if (item.intent === null) return;
-    this.#parts.gate.giveBack(item.intent.account, pass);
+    this.#parts.gate.giveBack(item.intent, pass);
     this.#parts.numbers.close(item.intent.no);
   }
 

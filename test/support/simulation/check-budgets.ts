@@ -1,4 +1,5 @@
-import type { Budget } from "../../../src/domain/budget/budget.js";
+import { budgetKey, levelText, type Budget } from "../../../src/domain/budget/budget.js";
+import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type { CheckerName } from "./checkers.js";
 import type { MemoryDatabase, Transaction } from "./memory-database.js";
 import type { AttemptRow } from "./memory-rows.js";
@@ -33,44 +34,59 @@ export class BudgetChecks {
   }
 
   #check(budget: Budget): void {
-    const { tenant, limitNanoUsd } = budget;
-    const own = [...this.#database.attempts.committed.values()].filter((row) => this.#tenantOf(row) === tenant);
+    const key = budgetKey(budget);
+    const own = [...this.#database.attempts.committed.values()].filter((row) => this.#countsIn(budget, row));
     const ended = own.filter(({ state }) => state === "answered" || state === "failed");
     const holding = new Map(
       own.filter(({ state }) => HOLDING.has(state)).map(({ intent }) => [intent.no, intent.maxNanoUsd]),
     );
-    const rows = [...this.#database.budgets.committed.values()].filter((row) => row.tenant === tenant);
-    const settled = sum(rows.map(({ settledNanoUsd }) => settledNanoUsd));
-    const reserved = sum(rows.map(({ reservedNanoUsd }) => reservedNanoUsd));
-    if (settled + reserved > limitNanoUsd)
-      this.#report(
-        "budget_holds",
-        `${tenant} has ${String(limitNanoUsd)}; ${String(settled)} are settled and ${String(reserved)} reserved`,
-        null,
-      );
-    const held = [...this.#database.reservations.committed.values()].filter(({ budget: key }) =>
-      key.startsWith(`${tenant}:`),
-    );
+    const rows = [...this.#database.budgets.committed].filter(([, row]) => row.key === key);
+    const settled = sum(rows.map(([, { settledNanoUsd }]) => settledNanoUsd));
+    const reserved = sum(rows.map(([, { reservedNanoUsd }]) => reservedNanoUsd));
+    const name = levelText(budget.level);
+    for (const [, row] of rows)
+      if (budget.kind === "hard" && row.settledNanoUsd + row.reservedNanoUsd > budget.limitNanoUsd)
+        this.#report(
+          "budget_holds",
+          `${name} has ${String(budget.limitNanoUsd)}; ${String(row.settledNanoUsd)} are settled and ${String(row.reservedNanoUsd)} reserved`,
+          null,
+        );
+    const names = new Set(rows.map(([row]) => row));
+    const held = [...this.#database.reservations.committed.values()].filter((row) => names.has(row.budget));
     const wrong =
       held.find(({ attemptNo, maxNanoUsd }) => holding.get(attemptNo) !== maxNanoUsd)?.attemptNo ??
       [...holding.keys()].find((no) => !held.some(({ attemptNo }) => attemptNo === no));
     if (wrong !== undefined || sum(held.map(({ maxNanoUsd }) => maxNanoUsd)) !== reserved)
       this.#report(
         "reservations_are_true",
-        `${tenant} has ${String(reserved)} reserved by ${String(held.length)} reservations, ${String(holding.size)} attempts have no outcome; see attempt ${String(wrong)}`,
+        `${name} has ${String(reserved)} reserved by ${String(held.length)} reservations, ${String(holding.size)} attempts have no outcome; see attempt ${String(wrong)}`,
         null,
       );
     const cost = sum(ended.map(({ nanoUsd, intent }) => nanoUsd ?? intent.maxNanoUsd));
     if (cost !== settled)
       this.#report(
         "settled_is_true",
-        `${tenant} has ${String(settled)} settled, its ended attempts cost ${String(cost)}`,
+        `${name} has ${String(settled)} settled, its ended attempts cost ${String(cost)}`,
         null,
       );
   }
 
-  #tenantOf({ execution }: AttemptRow): string | undefined {
-    return this.#database.executions.committed.get(execution.no)?.tenant;
+  /** By the labels of any job of the execution: here those that share one have the same. */
+  #countsIn({ level }: Budget, { intent, execution }: AttemptRow): boolean {
+    if (level.of === "account") return intent.account === level.account;
+    if (this.#database.executions.committed.get(execution.no)?.tenant !== level.tenant) return false;
+    if (level.department === null && level.application === null) return true;
+    const labels = this.#labelsOf(execution.no);
+    return (
+      (level.department === null || labels["department"] === level.department) &&
+      (level.application === null || labels["application"] === level.application)
+    );
+  }
+
+  #labelsOf(executionNo: number): Readonly<Record<string, string>> {
+    for (const job of this.#database.jobs.committed.values())
+      if (job.execution?.no === executionNo) return parseEnvelope(job.envelope).labels;
+    return {};
   }
 }
 

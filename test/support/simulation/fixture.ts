@@ -2,7 +2,11 @@ import { createHash } from "node:crypto";
 import { kindFacts } from "../../../src/adapters/providers/registry.js";
 import { compileJobShapeCheck } from "../../../src/adapters/registry/job-schema.js";
 import { createAdmission, type JobAdmission } from "../../../src/domain/job/admit.js";
-import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
+import {
+  DEFAULT_ADMISSION_LIMITS,
+  DEFAULT_COPIED_HEADER_LIMITS,
+  DEFAULT_ROUTING_TERMS,
+} from "../../../src/domain/job/admission-settings.js";
 import { parsePriceTable } from "../../../src/domain/cost/price-table.js";
 import type { IncomingRecord, JobMode } from "../../../src/domain/job/job.js";
 import { createRenderer } from "../../../src/domain/result/render.js";
@@ -95,6 +99,7 @@ export function createSimulatedAdmission(): JobAdmission {
     reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: RESULTS_TOPIC,
     configRevision: "1",
+    routing: DEFAULT_ROUTING_TERMS,
     checkShape,
   });
 }
@@ -110,6 +115,7 @@ export interface JobWish {
   readonly onDoubt?: "retry" | "fail";
   readonly mode?: JobMode;
   readonly replyTo?: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** A prompt that holds this is refused, and with it a whole batch. */
@@ -126,7 +132,7 @@ function bodyOf({ prompt }: JobWish): object {
 }
 
 function membersOf(wish: JobWish): object {
-  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode } = wish;
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode, labels } = wish;
   return {
     jobId,
     tenant,
@@ -138,6 +144,7 @@ function membersOf(wish: JobWish): object {
     ...(onDoubt === undefined ? {} : { onDoubt }),
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(mode === undefined ? {} : { mode }),
+    ...(labels === undefined ? {} : { labels }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
 import { hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
@@ -127,18 +128,30 @@ async function holdMoney(
   fresh: readonly Placing[],
   { cancels, nowMs }: { readonly cancels: boolean; readonly nowMs: number },
 ): Promise<void> {
-  const guarded = fresh.filter(({ job }) => context.budgets.guards(job.tenant));
-  const pooled = guarded.filter(({ fate }) => fate === "pooled");
-  const tenants = pooled.map(({ job }) => job.tenant);
-  const ask = await context.budgets.look(transaction, tenants, nowMs);
-  for (const placing of pooled)
-    if (ask(placing.job.tenant, placing.item.pooled?.line.maxNanoUsd ?? 0n).kind !== "fits") placing.fate = "queued";
-  const starting = guarded.filter(({ fate, item }) => fate === "started" && item.intent !== null);
-  const wishes = starting.flatMap(({ job: { tenant }, item: { intent } }) =>
-    intent === null ? [] : [{ tenant, attemptNo: intent.no, maxNanoUsd: intent.maxNanoUsd }],
-  );
-  const refused = cancels ? null : await context.budgets.reserve(transaction, wishes);
-  for (const placing of starting) if (refused?.has(placing.item.intent?.no ?? -1) !== false) placing.fate = "queued";
+  const { budgets } = context;
+  const pooled = fresh.flatMap((placing) => {
+    const line = placing.fate === "pooled" ? placing.item.pooled?.line : undefined;
+    if (line === undefined || !budgets.guards({ tenant: placing.job.tenant, account: line.account })) return [];
+    return [{ placing, line, payer: payerOf(placing.job.tenant, placing.job.labels) }];
+  });
+  if (pooled.length > 0) {
+    const payers = pooled.map(({ payer }) => payer);
+    const ask = await budgets.look(transaction, payers, nowMs);
+    for (const { placing, line, payer } of pooled)
+      if (ask({ ...payer, account: line.account }, line.maxNanoUsd).kind !== "fits") placing.fate = "queued";
+  }
+  const starting = fresh.flatMap((placing) => {
+    const intent = placing.fate === "started" ? placing.item.intent : null;
+    if (intent === null || !budgets.guards({ tenant: placing.job.tenant, account: intent.account })) return [];
+    return [{ placing, intent }];
+  });
+  const wishes = starting.map(({ placing: { job }, intent: { no, account, maxNanoUsd } }) => ({
+    spender: { ...payerOf(job.tenant, job.labels), account },
+    attemptNo: no,
+    maxNanoUsd,
+  }));
+  const refused = cancels ? null : await budgets.reserve(transaction, wishes);
+  for (const { placing, intent } of starting) if (refused?.has(intent.no) !== false) placing.fate = "queued";
 }
 
 /** The jobs of a group that were not known, each with its fate. */

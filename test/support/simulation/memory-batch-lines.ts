@@ -1,4 +1,5 @@
 import { waitForBudget } from "../../../src/domain/budget/budget.js";
+import { payerOfExecution } from "./memory-budgets.js";
 import type { AttemptIntent } from "../../../src/domain/execution/execution.js";
 import type { EpochMs, LedgerKey } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -101,21 +102,23 @@ async function reserveLines(
   const { attempts, executions } = context.database;
   const refused = await context.budgets.reserve(
     transaction,
-    bound.map(({ execution, intent: { no, maxNanoUsd } }) => ({
-      tenant: transaction.get(executions, execution.no)?.tenant ?? "",
-      attemptNo: no,
-      maxNanoUsd,
-    })),
+    bound.map(({ execution, intent: { no, account, maxNanoUsd } }) => {
+      const tenant = transaction.get(executions, execution.no)?.tenant ?? "";
+      const payer = payerOfExecution(context, transaction, execution.no, tenant);
+      return { spender: { ...payer, account }, attemptNo: no, maxNanoUsd };
+    }),
   );
-  for (const { execution, intent } of bound.filter((line) => refused.has(line.intent.no))) {
+  for (const { execution, intent } of bound) {
+    const by = refused.get(intent.no);
+    if (by === undefined) continue;
     transaction.update(attempts, intent.no, { state: "not_sent", outcome: "cancelled" });
     transaction.update(executions, execution.no, { state: "ready" });
     const waiters = waitersOf(context, transaction, execution.no);
     const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
-    const { runAtMs, waitsFor } = waitForBudget(nowMs);
-    insertReady(context, transaction, [{ key: execution, priority, runAtMs, expiresMs, waitsFor }]);
+    const { runAtMs, waitsFor, level } = waitForBudget({ key: by }, nowMs);
+    insertReady(context, transaction, [{ key: execution, priority, runAtMs, expiresMs, waitsFor, level }]);
   }
-  return refused;
+  return new Set(refused.keys());
 }
 
 /** @returns the nearest deadline of its jobs; null when the line is not there any more as it was, or nobody waits for it. */

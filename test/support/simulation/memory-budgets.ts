@@ -1,196 +1,245 @@
 import {
-  askBudget,
+  askBudgets,
   BUDGET_PASSED_ON,
-  grantWithin,
   settlementOf,
   UNTOUCHED,
-  windowSince,
-  type Budget,
+  type BudgetPlace,
   type BudgetStanding,
+  type LevelStanding,
+  type PlacedWish,
 } from "../../../src/domain/budget/budget.js";
+import { BudgetLevels, payerOf, type Payer, type Spender } from "../../../src/domain/budget/budget-levels.js";
 import type { WaitingExecution } from "../../../src/domain/execution/execution.js";
+import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type {
   AskBudget,
   AttemptWish,
   BudgetStore,
+  RefusedWishes,
   RenumberedAttempt,
   SettledAttempt,
+  Woken,
 } from "../../../src/ports/budget-store.js";
 import type { ClaimVerdict } from "../../../src/ports/ledger.js";
 import type { MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
-import type { BudgetRow } from "./memory-rows.js";
+import type { BudgetRow, ReservationRow } from "./memory-rows.js";
 
-const NONE: ReadonlySet<number> = new Set();
+const NONE: RefusedWishes = new Map();
 
 /** The budgets of the ledger in memory, statement by statement as in the real one. */
 export class MemoryBudgets implements BudgetStore<Transaction> {
   readonly #context: MemoryContext;
+  readonly #levels: BudgetLevels;
 
   constructor(context: MemoryContext) {
     this.#context = context;
+    this.#levels = new BudgetLevels(context.database.limits);
   }
 
-  guards(tenant: string): boolean {
-    return this.#budgetOf(tenant) !== undefined;
+  guards(spender: Pick<Spender, "tenant" | "account">): boolean {
+    return this.#levels.guards(spender);
   }
 
-  async look(transaction: Transaction, tenants: readonly string[], nowMs: number): Promise<AskBudget> {
-    if (!tenants.some((tenant) => this.guards(tenant))) return () => ({ kind: "fits" });
+  guardsTenant(tenant: string): boolean {
+    return this.#levels.guardsTenant(tenant);
+  }
+
+  async look(transaction: Transaction, payers: readonly Payer[], nowMs: number): Promise<AskBudget> {
+    const windowMs = this.#context.database.nowMs();
+    const places = this.#levels.placesAround(payers, windowMs);
+    if (places.length === 0) return () => ({ kind: "fits" });
     await this.#context.statement(transaction, "budgets-look");
-    const { budgets } = this.#context.database;
-    const seen = new Map<string, BudgetStanding>();
-    for (const tenant of tenants) {
-      const budget = this.#budgetOf(tenant);
-      if (budget !== undefined) seen.set(tenant, transaction.get(budgets, this.#keyOf(budget)) ?? UNTOUCHED);
-    }
-    return (tenant, maxNanoUsd) => {
-      const budget = this.#budgetOf(tenant);
-      if (budget === undefined) return { kind: "fits" };
-      return askBudget(budget, seen.get(tenant) ?? UNTOUCHED, maxNanoUsd, nowMs);
-    };
+    const seen = this.#standings(transaction, places);
+    return (spender, maxNanoUsd) => askBudgets(this.#levels.placesOf(spender, windowMs), seen, maxNanoUsd, nowMs);
   }
 
-  async reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<ReadonlySet<number>> {
-    const guarded = wishes.filter(({ tenant, maxNanoUsd }) => maxNanoUsd > 0n && this.guards(tenant));
+  async reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<RefusedWishes> {
+    const windowMs = this.#context.database.nowMs();
+    const guarded = wishes.flatMap(({ spender, attemptNo, maxNanoUsd }): PlacedWish[] => {
+      const places = this.#levels.placesOf(spender, windowMs);
+      return maxNanoUsd === 0n || places.length === 0 ? [] : [{ attemptNo, maxNanoUsd, places }];
+    });
     if (guarded.length === 0) return NONE;
     const { database, rules } = this.#context;
-    const refused = new Set<number>();
-    const tenants = [...new Set(guarded.map(({ tenant }) => tenant))].sort();
-    const before = rules.locksBudgets ? null : await this.#unlocked(transaction, tenants);
+    const places = [...new Set(guarded.flatMap((wish) => wish.places))].sort((a, b) => (a.row < b.row ? -1 : 1));
+    const before = rules.locksBudgets ? null : await this.#unlocked(transaction, places);
     await this.#context.statement(transaction, "budgets-lock");
-    for (const tenant of tenants) {
-      const budget = this.#budgetOf(tenant);
-      if (budget === undefined) continue;
-      const key = this.#keyOf(budget);
+    for (const { key, row, sinceMs } of places) {
       // Serial: in the order of their keys.
-      await transaction.lock(database.budgets, [key], "exclusive");
-      const row = transaction.get(database.budgets, key) ?? this.#begin(transaction, tenant, key);
-      const own = guarded.filter((wish) => wish.tenant === tenant);
-      const granted = grantWithin(budget, before?.get(tenant) ?? row, own);
-      for (const { attemptNo, maxNanoUsd } of granted)
-        transaction.insert(database.reservations, attemptNo, { attemptNo, budget: key, maxNanoUsd });
-      const sum = granted.reduce((all, { maxNanoUsd }) => all + maxNanoUsd, 0n);
-      transaction.update(database.budgets, key, { reservedNanoUsd: row.reservedNanoUsd + sum });
-      const kept = new Set(granted.map(({ attemptNo }) => attemptNo));
-      for (const { attemptNo } of own) if (!kept.has(attemptNo)) refused.add(attemptNo);
+      await transaction.lock(database.budgets, [row], "exclusive");
+      if (transaction.get(database.budgets, row) === undefined)
+        transaction.insert(database.budgets, row, { key, sinceMs, ...UNTOUCHED });
     }
-    return refused;
+    const { granted, refused } = rules.grants(guarded, before ?? this.#standings(transaction, places));
+    for (const wish of granted) this.#keep(transaction, wish);
+    return new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key]));
+  }
+
+  #keep(transaction: Transaction, { attemptNo, maxNanoUsd, places }: PlacedWish): void {
+    const { database, rules } = this.#context;
+    for (const { key, row } of rules.reservesIn(places)) {
+      const standing = transaction.get(database.budgets, row) ?? UNTOUCHED;
+      transaction.update(database.budgets, row, { reservedNanoUsd: standing.reservedNanoUsd + maxNanoUsd });
+      transaction.insert(database.reservations, `${String(attemptNo)}:${key}`, { attemptNo, budget: row, maxNanoUsd });
+    }
+  }
+
+  #standings(transaction: Transaction, places: readonly BudgetPlace[]): Map<string, BudgetStanding> {
+    const { budgets } = this.#context.database;
+    return new Map(places.map(({ row }) => [row, transaction.get(budgets, row) ?? UNTOUCHED]));
   }
 
   /** What a ledger that doesn't lock would go by. */
-  async #unlocked(transaction: Transaction, tenants: readonly string[]): Promise<Map<string, BudgetStanding>> {
+  async #unlocked(transaction: Transaction, places: readonly BudgetPlace[]): Promise<Map<string, BudgetStanding>> {
     await this.#context.statement(transaction, "budgets-read");
-    const standings = tenants.map((tenant): [string, BudgetStanding] => {
-      const budget = this.#budgetOf(tenant);
-      const row = budget && transaction.get(this.#context.database.budgets, this.#keyOf(budget));
-      return [tenant, row ?? UNTOUCHED];
-    });
+    const standings = this.#standings(transaction, places);
     await this.#context.statement(transaction, "budgets-decided");
-    return new Map(standings);
+    return standings;
   }
 
-  async settle(transaction: Transaction, attempts: readonly SettledAttempt[], nowMs: number): Promise<void> {
-    const { database } = this.#context;
-    if (database.limits.length === 0 || attempts.length === 0) return;
+  async settle(transaction: Transaction, attempts: readonly SettledAttempt[], nowMs: number): Promise<Woken> {
+    const { database, rules } = this.#context;
+    if (database.limits.length === 0 || attempts.length === 0) return woke(0);
     await this.#context.statement(transaction, "reservations-end");
-    const ended = attempts.flatMap(({ attemptNo, nanoUsd }) => {
-      const row = transaction.get(database.reservations, attemptNo);
-      if (row === undefined) return [];
-      transaction.remove(database.reservations, attemptNo);
-      return [{ ...row, nanoUsd }];
-    });
-    if (ended.length === 0) return;
+    const ended = attempts.flatMap(({ attemptNo, nanoUsd }) =>
+      rules.settlesIn(this.#reservationsOf(transaction, attemptNo)).map((row) => ({ ...row, nanoUsd })),
+    );
+    for (const { attemptNo } of ended)
+      for (const row of this.#reservationsOf(transaction, attemptNo))
+        transaction.remove(database.reservations, keyOf(row, transaction.get(database.budgets, row.budget)));
+    if (ended.length === 0) return woke(0);
     await this.#context.statement(transaction, "budgets-move");
-    for (const key of [...new Set(ended.map(({ budget }) => budget))].sort()) {
+    const rows = new Map<string, typeof ended>();
+    for (const one of ended) rows.set(one.budget, [...(rows.get(one.budget) ?? []), one]);
+    const levels = new Set<string>();
+    for (const [row, own] of [...rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
       // Serial: in the order of their keys.
-      await transaction.lock(database.budgets, [key], "exclusive");
-      const row = transaction.get(database.budgets, key);
-      if (row === undefined) throw new Error(`a reservation without its budget ${key}`);
-      const by = settlementOf(ended.filter(({ budget }) => budget === key));
-      transaction.update(database.budgets, key, {
-        settledNanoUsd: row.settledNanoUsd + by.settledNanoUsd,
-        reservedNanoUsd: row.reservedNanoUsd + by.reservedNanoUsd,
+      await transaction.lock(database.budgets, [row], "exclusive");
+      const standing = transaction.get(database.budgets, row);
+      if (standing === undefined) throw new Error(`a reservation without its budget ${row}`);
+      const by = settlementOf(own);
+      transaction.update(database.budgets, row, {
+        settledNanoUsd: standing.settledNanoUsd + by.settledNanoUsd,
+        reservedNanoUsd: standing.reservedNanoUsd + by.reservedNanoUsd,
       });
-      await this.#wake(transaction, row.tenant, ended.length, nowMs);
+      levels.add(standing.key);
     }
+    return this.#wake(transaction, levels, Math.max(...[...rows.values()].map((own) => own.length)), nowMs);
+  }
+
+  #reservationsOf(transaction: Transaction, attemptNo: number): ReservationRow[] {
+    return transaction.all(this.#context.database.reservations).filter((row) => row.attemptNo === attemptNo);
   }
 
   async renumber(transaction: Transaction, attempts: readonly RenumberedAttempt[]): Promise<void> {
-    const { limits, reservations } = this.#context.database;
+    const { limits, reservations, budgets } = this.#context.database;
     if (limits.length === 0 || attempts.length === 0) return;
     await this.#context.statement(transaction, "reservations-renumber");
     for (const { from, to } of attempts) {
-      const row = transaction.get(reservations, from);
-      if (row === undefined) continue;
-      transaction.remove(reservations, from);
-      transaction.insert(reservations, to, { ...row, attemptNo: to });
+      for (const row of this.#reservationsOf(transaction, from)) {
+        const budget = transaction.get(budgets, row.budget);
+        const moved = { ...row, attemptNo: to };
+        transaction.remove(reservations, keyOf(row, budget));
+        transaction.insert(reservations, keyOf(moved, budget), moved);
+      }
     }
   }
 
-  async release(transaction: Transaction, attemptNos: readonly number[], nowMs: number): Promise<void> {
-    if (!this.#context.rules.releasesUnsent) return;
-    await this.settle(
+  async release(transaction: Transaction, attemptNos: readonly number[], nowMs: number): Promise<Woken> {
+    if (!this.#context.rules.releasesUnsent) return woke(0);
+    return this.settle(
       transaction,
       attemptNos.map((attemptNo) => ({ attemptNo, nanoUsd: 0n })),
       nowMs,
     );
   }
 
-  async passOn(transaction: Transaction, tenants: readonly string[], nowMs: number): Promise<void> {
-    for (const tenant of new Set(tenants))
-      if (this.guards(tenant)) await this.#wake(transaction, tenant, tenants.length * BUDGET_PASSED_ON, nowMs);
+  async passOn(transaction: Transaction, levels: readonly string[], nowMs: number): Promise<Woken> {
+    if (levels.length === 0) return woke(0);
+    return this.#wake(transaction, new Set(levels), levels.length * BUDGET_PASSED_ON, nowMs);
   }
 
-  async #wake(transaction: Transaction, tenant: string, limit: number, nowMs: number): Promise<void> {
-    const { ready, executions } = this.#context.database;
+  async #wake(transaction: Transaction, levels: ReadonlySet<string>, limit: number, nowMs: number): Promise<Woken> {
+    const { ready } = this.#context.database;
     await this.#context.statement(transaction, "ready-wake-budget");
-    const waiting = transaction
-      .all(ready)
-      .filter(({ key, waitsFor, runAtMs }) => {
-        if (waitsFor !== "budget" || runAtMs <= nowMs) return false;
-        return transaction.get(executions, key.no)?.tenant === tenant;
-      })
-      .sort((a, b) => a.key.no - b.key.no)
-      .slice(0, limit);
-    for (const { key } of waiting)
-      if (transaction.tryLock(ready, key.no, "exclusive")) transaction.update(ready, key.no, { runAtMs: nowMs });
+    let count = 0;
+    for (const level of levels) {
+      const waiting = transaction
+        .all(ready)
+        .filter((row) => row.waitsFor === "budget" && row.level === level && row.runAtMs > nowMs)
+        .sort((a, b) => a.key.no - b.key.no)
+        .slice(0, limit);
+      for (const { key } of waiting) {
+        if (!transaction.tryLock(ready, key.no, "exclusive")) continue;
+        transaction.update(ready, key.no, { runAtMs: nowMs });
+        count += 1;
+      }
+    }
+    return woke(count);
   }
 
-  #begin(transaction: Transaction, tenant: string, key: string): BudgetRow {
-    const row = { tenant, ...UNTOUCHED };
-    transaction.insert(this.#context.database.budgets, key, row);
-    return row;
+  standings(transaction: Transaction): readonly LevelStanding[] {
+    const { budgets, nowMs } = this.#context.database;
+    return this.#levels.all(nowMs()).map((place) => {
+      const { settledNanoUsd, reservedNanoUsd } = transaction.get(budgets, place.row) ?? UNTOUCHED;
+      return { ...place, settledNanoUsd, reservedNanoUsd };
+    });
   }
+}
 
-  #budgetOf(tenant: string): Budget | undefined {
-    return this.#context.database.limits.find((budget) => budget.tenant === tenant);
-  }
+/** As an outcome says it. */
+export async function wokenOf({ executions }: Woken): Promise<{ readonly woken?: number }> {
+  const count = await executions;
+  return count === 0 ? {} : { woken: count };
+}
 
-  #keyOf({ tenant, window }: Budget): string {
-    return `${tenant}:${String(windowSince(window, this.#context.today()))}`;
-  }
+function woke(count: number): Woken {
+  return { executions: Promise.resolve(count) };
+}
+
+function keyOf({ attemptNo }: ReservationRow, budget: BudgetRow | undefined): string {
+  return `${String(attemptNo)}:${budget?.key ?? ""}`;
+}
+
+/** Who pays for the next call of an execution: who opened it, or the first that still waits. */
+export function payerOfExecution(
+  { database }: MemoryContext,
+  transaction: Transaction,
+  executionNo: number,
+  tenant: string,
+): Payer {
+  const [first] = transaction
+    .all(database.jobs)
+    .filter((job) => job.execution?.no === executionNo && job.state === "active")
+    .sort((a, b) => Number(b.key.no === executionNo) - Number(a.key.no === executionNo) || a.key.no - b.key.no);
+  return payerOf(tenant, first === undefined ? {} : parseEnvelope(first.envelope).labels);
 }
 
 /** `decide` in view of the money, as the real ledger does it. */
 export async function withinBudgets(
-  { budgets }: MemoryContext,
+  context: MemoryContext,
   transaction: Transaction,
   waiting: readonly WaitingExecution[],
   nowMs: number,
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Promise<(execution: WaitingExecution) => ClaimVerdict> {
-  const ask = await budgets.look(
-    transaction,
-    waiting.map(({ tenant }) => tenant),
-    nowMs,
+  const { budgets } = context;
+  const payers = new Map(
+    waiting.flatMap(({ key, tenant }) =>
+      budgets.guardsTenant(tenant) ? [[key.no, payerOfExecution(context, transaction, key.no, tenant)] as const] : [],
+    ),
   );
+  if (payers.size === 0) return decide;
+  const ask = await budgets.look(transaction, [...payers.values()], nowMs);
   return (execution) => {
     const verdict = decide(execution);
-    if (verdict.kind !== "start" && verdict.kind !== "pool") return verdict;
-    const maxNanoUsd = verdict.kind === "start" ? verdict.intent.maxNanoUsd : verdict.pooled.line.maxNanoUsd;
-    const answer = ask(execution.tenant, maxNanoUsd);
-    if (answer.kind === "fits" || (answer.kind === "wait" && verdict.kind === "start")) return verdict;
+    const payer = payers.get(execution.key.no);
+    if (payer === undefined || (verdict.kind !== "start" && verdict.kind !== "pool")) return verdict;
+    const { account, maxNanoUsd } = verdict.kind === "start" ? verdict.intent : verdict.pooled.line;
+    const answer = ask({ ...payer, account }, maxNanoUsd);
+    if (answer.kind === "fits") return verdict;
+    if (answer.kind === "wait" && verdict.kind === "start" && answer.because === "held") return verdict;
     return execution.line === undefined ? answer : { kind: "line" };
   };
 }

@@ -15,7 +15,8 @@ import type {
   RescueLook,
   StartedExecution,
 } from "../../../src/ports/ledger.js";
-import { withinBudgets } from "./memory-budgets.js";
+import type { RefusedWishes } from "../../../src/ports/budget-store.js";
+import { payerOfExecution, withinBudgets, wokenOf } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
   endJobs,
@@ -126,7 +127,8 @@ async function claimInTransaction(
   await context.statement(transaction, "executions-load-waiting");
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row, source.of));
   const within = await withinBudgets(context, transaction, waiting, request.nowMs, decide);
-  const plan = sortVerdicts(context, transaction, waiting, within);
+  const levels = new Map(rows.map(({ key, level }) => [key.no, level]));
+  const plan = sortVerdicts(context, transaction, waiting, levels, within);
   await context.statement(transaction, "executions-drop");
   const dropped = dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
   await context.statement(transaction, "ready-insert");
@@ -139,16 +141,11 @@ async function claimInTransaction(
     ...written.outgoing,
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
-  const took = plan.failed.filter(({ execution }) => execution.waitedFor === "budget");
-  await context.budgets.passOn(
-    transaction,
-    took.map(({ execution }) => execution.tenant),
-    request.nowMs,
-  );
+  const woken = await context.budgets.passOn(transaction, plan.tookNoMoney, request.nowMs);
   const refused = await context.budgets.reserve(
     transaction,
-    plan.started.map(({ execution: { tenant }, intent: { no, maxNanoUsd } }) => ({
-      tenant,
+    plan.started.map(({ execution: { key, tenant }, intent: { no, account, maxNanoUsd } }) => ({
+      spender: { ...payerOfExecution(context, transaction, key.no, tenant), account },
       attemptNo: no,
       maxNanoUsd,
     })),
@@ -158,7 +155,7 @@ async function claimInTransaction(
   outgoing.push(...rescueEvents(context, render, started, request.nowMs));
   // A line without a rescue waits for nothing.
   const unpaid = plan.started.filter(({ execution: { line }, intent }) => refused.has(intent.no) && line === undefined);
-  insertReady(context, transaction, putOff(context, transaction, unpaid, request.nowMs));
+  insertReady(context, transaction, putOff(context, transaction, unpaid, refused, request.nowMs));
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return {
     fenced: false,
@@ -167,6 +164,7 @@ async function claimInTransaction(
     started: started.map(({ execution, intent }) => ({ execution, intent })),
     ended: written.ended,
     outbox,
+    ...(await wokenOf(woken)),
   };
 }
 
@@ -316,18 +314,25 @@ interface Plan {
   }[];
   readonly waits: ReadyRow[];
   readonly left: LeftToLine[];
+  /** The budgets whose money executions were woken for that took none of it. */
+  readonly tookNoMoney: string[];
 }
 
+/** @param levels the budget that kept each execution out, by its number. */
 function sortVerdicts(
   context: MemoryContext,
   transaction: Transaction,
   waiting: readonly WaitingExecution[],
+  levels: ReadonlyMap<number, string | undefined>,
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [], left: [] };
+  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [], left: [], tookNoMoney: [] };
   for (const execution of waiting) {
     const verdict = decide(execution);
+    const own = levels.get(execution.key.no);
+    if (own !== undefined && leavesMoney(verdict, own)) plan.tookNoMoney.push(own);
     if (verdict.kind === "wait") {
+      const level = verdict.waitsFor === "budget" ? (verdict.level ?? own) : undefined;
       const waiters = waitersOf(context, transaction, execution.key.no);
       plan.waits.push({
         key: execution.key,
@@ -336,6 +341,7 @@ function sortVerdicts(
         expiresMs: waiters?.nearestDeadlineMs ?? verdict.runAtMs,
         waitsFor: verdict.waitsFor,
         ...(verdict.limit === undefined ? {} : { limit: verdict.limit }),
+        ...(level === undefined ? {} : { level }),
       });
       continue;
     }
@@ -357,6 +363,11 @@ function sortVerdicts(
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
+}
+
+function leavesMoney(verdict: ClaimVerdict, level: string): boolean {
+  if (verdict.kind === "wait") return verdict.waitsFor === "budget" && (verdict.level ?? level) !== level;
+  return verdict.kind === "fail";
 }
 
 function dropUnwanted(
@@ -437,10 +448,11 @@ function putOff(
   context: MemoryContext,
   transaction: Transaction,
   refused: Plan["started"],
+  by: RefusedWishes,
   nowMs: number,
 ): readonly ReadyRow[] {
   const { executions } = context.database;
-  return refused.map(({ execution }) => {
+  return refused.map(({ execution, intent }) => {
     if (execution.doubtful !== null)
       transaction.update(executions, execution.key.no, {
         state: "ready",
@@ -448,8 +460,8 @@ function putOff(
       });
     const waiters = waitersOf(context, transaction, execution.key.no);
     const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
-    const { runAtMs, waitsFor } = waitForBudget(nowMs);
-    return { key: execution.key, priority, runAtMs, expiresMs, waitsFor };
+    const { runAtMs, waitsFor, level } = waitForBudget({ key: by.get(intent.no) ?? "" }, nowMs);
+    return { key: execution.key, priority, runAtMs, expiresMs, waitsFor, level };
   });
 }
 

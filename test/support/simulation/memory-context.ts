@@ -1,3 +1,4 @@
+import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget.js";
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import { QueueTurns } from "../../../src/domain/limit/queue-turns.js";
@@ -8,7 +9,7 @@ import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import { MemoryBudgets } from "./memory-budgets.js";
 import { CommitUnknown, Deadlock, LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
-import type { BatchRow, ExecutionRow, JobRow, PositionRow, ReadyRow } from "./memory-rows.js";
+import type { BatchRow, ExecutionRow, JobRow, PositionRow, ReadyRow, ReservationRow } from "./memory-rows.js";
 
 /** Where a statement may be interrupted, and what may happen to a connection. */
 export interface LedgerWire {
@@ -49,6 +50,12 @@ export interface LedgerRules {
   readonly mayChange: (row: BatchRow, session: number, batch: Batch) => boolean;
   /** False: what is left of a budget is read, and not held until the reservation is stored. */
   readonly locksBudgets: boolean;
+  /** Which of these attempts there is money for. */
+  readonly grants: typeof grantWithin;
+  /** The budgets that an attempt counts in. */
+  readonly reservesIn: (places: readonly BudgetPlace[]) => readonly BudgetPlace[];
+  /** Reservations of an attempt that ends, as far as they are settled. */
+  readonly settlesIn: (held: readonly ReservationRow[]) => readonly ReservationRow[];
   /** False: an attempt that was never sent keeps its money. */
   readonly releasesUnsent: boolean;
   /** Attempts with an outcome, as far as their money is settled. */
@@ -85,6 +92,9 @@ export const LEDGER_RULES: LedgerRules = {
   knowsBatches: true,
   mayChange: (row, session, batch) => row.session === session && row.batch.version === batch.version,
   locksBudgets: true,
+  grants: grantWithin,
+  reservesIn: (places) => places,
+  settlesIn: (held) => held,
   releasesUnsent: true,
   settles: (calls) => calls.filter(({ verdict }) => verdict.kind !== "doubt"),
   choose: chooseExecution,

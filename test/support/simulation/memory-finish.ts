@@ -9,6 +9,7 @@ import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../../src/ports/ledger.js";
+import { wokenOf } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
   endJobs,
@@ -77,8 +78,13 @@ async function finishInTransaction(
   }
   const outbox = await insertOutbox(context, transaction, group.session, group.nowMs, outgoing);
   const settled = context.rules.settles(news).map(({ attempt: { no }, nanoUsd }) => ({ attemptNo: no, nanoUsd }));
-  await context.budgets.settle(transaction, settled, group.nowMs);
-  return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length };
+  const woken = await context.budgets.settle(transaction, settled, group.nowMs);
+  return {
+    ended: written.ended,
+    outbox,
+    waste: late.filter((call) => !moved.has(call)).length,
+    ...(await wokenOf(woken)),
+  };
 }
 
 /**

@@ -10,6 +10,7 @@ import type { BudgetStanding } from "../../../src/domain/budget/budget.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
+import type { StoredBreaker } from "../../../src/ports/health-store.js";
 import type { WaitReason } from "../../../src/domain/execution/waits.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import type { QueuedLine } from "../../../src/domain/batch/queued-line.js";
@@ -118,6 +119,8 @@ export interface ReadyRow {
   readonly waitsFor: WaitReason;
   /** What it waits for until there is a grant; left out: it waits until it is due. */
   readonly limit?: string;
+  /** Only there where money is the reason: the key of the budget that keeps it out. */
+  readonly level?: string;
 }
 
 /** What waits for a batch. */
@@ -148,14 +151,16 @@ export interface BatchAccountRow {
   readonly holdUntilMs: number;
 }
 
-/** By tenant and first day of its window. */
+/** By its key and the beginning of its window. */
 export interface BudgetRow extends BudgetStanding {
-  readonly tenant: string;
+  readonly key: string;
+  readonly sinceMs: number;
 }
 
-/** By its attempt. */
+/** By its attempt and its budget. */
 export interface ReservationRow {
   readonly attemptNo: number;
+  /** The key of its row. */
   readonly budget: string;
   readonly maxNanoUsd: bigint;
 }
@@ -195,3 +200,10 @@ export interface ReplayRow {
 }
 
 export type { CostRow, Outgoing };
+
+/** As `StoredBreaker`, with times of the database's clock. */
+export interface BreakerRow extends Omit<StoredBreaker, "openMs" | "leftMs" | "changedAgoMs"> {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly changedMs: number;
+}

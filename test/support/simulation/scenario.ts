@@ -12,6 +12,7 @@ import {
   START_MS,
   type JobWish,
 } from "./fixture.js";
+import { accountBudget, tenantBudget } from "../budgets.js";
 import { SeededRandom } from "./seeded-random.js";
 
 /** What one seed publishes and breaks. */
@@ -141,12 +142,30 @@ function budgetsOf(seed: number, kind: ScenarioKind): readonly Budget[] {
   if (!hasBudgets(seed, kind)) return [];
   const random = new SeededRandom(seed * 67_867_967 + 11);
   const limits = [1_200_000n, 1_300_000n, 2_600_000n, 13_000_000n] as const;
-  return (["catalogue", "shop"] as const).map((tenant) => ({
-    tenant,
-    limitNanoUsd: random.pick(limits),
-    window: random.pick(["total", "total", "month"] as const),
-  }));
+  const tenants = (["catalogue", "shop"] as const).map((tenant) =>
+    tenantBudget(tenant, random.pick(limits), { window: random.pick(["total", "total", "month"] as const) }),
+  );
+  return [...tenants, ...narrowerBudgets(random)];
 }
+
+/** Below a tenant's and across them: a department's, a soft one, and what an account may spend. */
+function narrowerBudgets(random: SeededRandom): readonly Budget[] {
+  const limits = [1_200_000n, 2_600_000n] as const;
+  const soft = { application: "kyc", kind: "soft", window: "hour" } as const;
+  return [
+    tenantBudget("shop", random.pick(limits), { department: "risk", window: "day", timeZone: "Europe/Berlin" }),
+    tenantBudget("shop", 1n, soft),
+    ...(random.chance(0.5) ? [accountBudget(random.pick(ACCOUNTS), 5_200_000n, 4_940_000n)] : []),
+  ];
+}
+
+/** The same for all jobs with the prompt, so that it does not matter which of them pays. */
+function labelled(wish: JobWish): JobWish {
+  const kind = wish.prompt.length % 3;
+  return kind === 0 ? wish : { ...wish, labels: kind === 1 ? { department: "risk" } : RISK_KYC };
+}
+
+const RISK_KYC = { department: "risk", application: "kyc" };
 
 const BURST_EVERY_MS = 3000;
 
@@ -194,14 +213,14 @@ function changeOf(seed: number, kind: ScenarioKind, hurried: boolean): Change {
   if (kind === "direct")
     return (wish, index) => {
       // Money in doubt is never free again here: whoever waits for it in vain has to be done within the run.
-      const inTime = hasBudgets(seed, kind) ? { ttlMs: 20_000 + ((index * 7919) % 50_000), ...wish } : wish;
+      const inTime = hasBudgets(seed, kind) ? { ttlMs: 20_000 + ((index * 7919) % 50_000), ...labelled(wish) } : wish;
       return hurried ? { ...inTime, ...HURRIES[index % HURRIES.length] } : inTime;
     };
   const random = new SeededRandom(seed * 49_979_687 + 5);
   return (wish) => {
     const { prompt } = wish;
     return {
-      ...wish,
+      ...(hasBudgets(seed, kind) ? labelled(wish) : wish),
       prompt: random.chance(0.05) ? `${prompt} ${POISON}` : prompt,
       ...(random.chance(0.3) ? { mode: random.pick(["batch", "batch", "direct"] as const) } : {}),
       // A batch is counted on within something over a minute. Whoever waits for one in vain has to be done within the run.

@@ -14,6 +14,7 @@ import { InboxConsumer, type InboxSettings } from "../../../src/adapters/kafka/i
 import { PartitionAlerts } from "../../../src/app/partition-alerts.js";
 import { Session } from "../../../src/app/session/session.js";
 import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/app/session/session-parts.js";
+import { LISTED_ONLY } from "../../../src/pipeline/dispatch/route-chooser.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { fakeKafka } from "./fake-kafka-client.js";
 import type { FakeProvider } from "./fake-provider.js";
@@ -39,12 +40,26 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "res
     undeliverableAfterMs: 10_000,
   },
   groups: { sizeMax: 5, waitMs: 5, queuedMax: 6, queuedBytesMax: 16_777_216, slotWaitMs: 250, writesAtOnce: 2 },
+  watchesSpending: false,
   relay: {
     recordsMax: 50,
     refusedRecordsMax: 50,
     recordsPerSend: 8,
     bytesPerSend: 20_000,
     replyTopics: new Set([SIDE_TOPIC]),
+  },
+  // A few failures open it, so that seeds with much trouble see trials and ramps.
+  health: {
+    degradedAfter: 2,
+    openAfter: 4,
+    failureRate: 0.7,
+    rateCallsMin: 10,
+    rateWindowMs: 20_000,
+    cooldownMs: 1000,
+    accountCooldownMs: 3000,
+    cooldownMaxMs: 4000,
+    rampMs: 3000,
+    lookEveryMs: 1500,
   },
   resultBytesMax: 1_000_000,
   watchdogMs: 45_000,
@@ -199,7 +214,7 @@ export class SimulatedRouter {
         metrics: NO_METRICS,
         alerts: new PartitionAlerts(),
       },
-      rules: { admission, catalog, renderSettings: RENDER_SETTINGS },
+      rules: { admission, catalog, routing: LISTED_ONLY, renderSettings: RENDER_SETTINGS },
       settings: {
         ...SETTINGS,
         // Without batches nothing is ever in a pool.

@@ -97,7 +97,7 @@ async function takeAndStart(
      bound AS (
        INSERT INTO attempts (day, no, execution_no, number, session_no, state, batch_no, account, provider, model, route_index, max_nano, started_ms)
        SELECT day, attempt, no, number, $1, 'batched', $2, account, provider, model, route, max_nano, started FROM started)
-     SELECT attempt, expires_ms, no, day, tenant_no, max_nano FROM started`,
+     SELECT attempt, expires_ms, no, day, tenant_no, max_nano, account FROM started`,
     [
       session,
       batchNo,
@@ -114,7 +114,8 @@ async function takeAndStart(
       ...waiterDays(context, keys),
     ],
   );
-  return rows.map(([attemptNo, deadlineMs, no, day, tenantNo, maxNano]) => ({
+  return rows.map(([attemptNo, deadlineMs, no, day, tenantNo, maxNano, account]) => ({
+    account: account ?? "",
     attemptNo: Number(attemptNo),
     deadlineMs: Number(deadlineMs),
     execution: { no: Number(no), day: Number(day) },

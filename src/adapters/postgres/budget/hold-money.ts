@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { payerOf, type Payer } from "../../../domain/budget/budget-levels.js";
 import type { EpochMs } from "../../../domain/ids.js";
 import type { LedgerContext } from "../ledger-context.js";
 import type { Placing } from "../placing.js";
@@ -14,27 +15,37 @@ export async function holdMoney(
   fresh: readonly Placing[],
   { cancels, nowMs }: { readonly cancels: boolean; readonly nowMs: EpochMs },
 ): Promise<void> {
-  const guarded = fresh.filter(({ job }) => budgets.guards(job.tenant));
-  if (guarded.length === 0) return;
-  const pooled = guarded.flatMap((placing) => {
+  if (!budgets.any) return;
+  const pooled = fresh.flatMap((placing) => {
     const line = placing.fate === "pooled" ? placing.item.pooled?.line : undefined;
-    return line === undefined ? [] : [{ placing, line }];
+    return line === undefined || !budgets.guards({ tenant: placing.job.tenant, account: line.account })
+      ? []
+      : [{ placing, line }];
   });
   if (pooled.length > 0) {
-    const tenants = pooled.map(({ placing }) => placing.job.tenant);
-    const ask = await budgets.look(client, tenants, nowMs);
+    const payers = pooled.map(({ placing }) => payerOfJob(placing));
+    const ask = await budgets.look(client, payers, nowMs);
     for (const { placing, line } of pooled)
-      if (ask(placing.job.tenant, line.maxNanoUsd).kind !== "fits") placing.fate = "queued";
+      if (ask({ ...payerOfJob(placing), account: line.account }, line.maxNanoUsd).kind !== "fits")
+        placing.fate = "queued";
   }
-  const starting = guarded.flatMap((placing) => {
+  const starting = fresh.flatMap((placing) => {
     const intent = placing.fate === "started" ? placing.item.intent : null;
-    return intent === null ? [] : [{ placing, intent }];
+    return intent === null || !budgets.guards({ tenant: placing.job.tenant, account: intent.account })
+      ? []
+      : [{ placing, intent }];
   });
-  const wishes = starting.map(({ placing, intent: { no, maxNanoUsd } }) => ({
-    tenant: placing.job.tenant,
+  if (starting.length === 0) return;
+  const wishes = starting.map(({ placing, intent: { no, account, maxNanoUsd } }) => ({
+    spender: { ...payerOfJob(placing), account },
     attemptNo: no,
     maxNanoUsd,
   }));
   const refused = cancels ? new Set(wishes.map(({ attemptNo }) => attemptNo)) : await budgets.reserve(client, wishes);
   for (const { placing, intent } of starting) if (refused.has(intent.no)) placing.fate = "queued";
+}
+
+/** The job that opens an execution pays for it. */
+function payerOfJob({ job }: Placing): Payer {
+  return payerOf(job.tenant, job.labels);
 }

@@ -1,127 +1,124 @@
 import type pg from "pg";
 import {
-  askBudget,
+  askBudgets,
   BUDGET_PASSED_ON,
   grantWithin,
   settlementOf,
   UNTOUCHED,
-  windowSince,
   type Budget,
+  type BudgetPlace,
   type BudgetStanding,
+  type LevelStanding,
+  type PlacedWish,
+  type Standings,
 } from "../../../domain/budget/budget.js";
+import { BudgetLevels, rowKey, type Payer, type Spender } from "../../../domain/budget/budget-levels.js";
 import type { EpochMs } from "../../../domain/ids.js";
 import type {
   AskBudget,
   AttemptWish,
   BudgetStore,
+  RefusedWishes,
   RenumberedAttempt,
   SettledAttempt,
+  Woken,
 } from "../../../ports/budget-store.js";
-import { int4Array, int8Array } from "../binary-array.js";
-import { run, send } from "../connection.js";
-
-/** Numbers of tenants; known for every tenant with a budget. */
-interface TenantNumbering {
-  noOf(name: string): number;
-}
+import { int8Array, textArray } from "../binary-array.js";
+import { run, send, sendAndCount } from "../connection.js";
 
 /** A row of `budgets`. */
 interface BudgetRow {
-  readonly tenantNo: number;
-  readonly sinceDay: number;
+  readonly key: string;
+  readonly sinceMs: number;
 }
 
-interface WantedRow extends BudgetRow {
-  readonly budget: Budget;
-}
+/** Told of each budget that is read, where it stood. */
+export type SeenStanding = (place: BudgetPlace, standing: BudgetStanding) => void;
 
-const NONE: ReadonlySet<number> = new Set();
+const NONE: RefusedWishes = new Map();
 const ANYTHING_FITS: AskBudget = () => ({ kind: "fits" });
+const NOBODY: Woken = { executions: Promise.resolve(0) };
 
 /**
- * Budgets on PostgreSQL. The limit is the config's; the row holds what was settled and what is reserved, and is locked from the reservation
+ * Budgets on PostgreSQL. The limits are the config's; the rows hold what was settled and what is reserved, and are locked from the reservation
  * to the end of its transaction, so two routers decide about the same money one after the other.
  */
 export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
-  readonly #budgets: ReadonlyMap<string, Budget>;
-  readonly #tenants: TenantNumbering;
-  readonly #today: () => number;
+  readonly #levels: BudgetLevels;
+  readonly #nowMs: () => EpochMs;
+  readonly #seen: SeenStanding | undefined;
 
-  /** @param today days since 1970-01-01 UTC on the database's clock. */
-  constructor(budgets: readonly Budget[], tenants: TenantNumbering, today: () => number) {
-    this.#budgets = new Map(budgets.map((budget) => [budget.tenant, budget]));
-    this.#tenants = tenants;
-    this.#today = today;
+  /** @param nowMs of the database's clock: which window is. */
+  constructor(budgets: readonly Budget[], nowMs: () => EpochMs, seen?: SeenStanding) {
+    this.#levels = new BudgetLevels(budgets);
+    this.#nowMs = nowMs;
+    this.#seen = seen;
   }
 
-  /** Whether any tenant has a budget. */
+  /** Whether there is a budget at all. */
   get any(): boolean {
-    return this.#budgets.size > 0;
+    return this.#levels.any;
   }
 
-  guards(tenant: string): boolean {
-    return this.#budgets.has(tenant);
+  guards(spender: Pick<Spender, "tenant" | "account">): boolean {
+    return this.#levels.guards(spender);
   }
 
-  async look(client: pg.PoolClient, tenants: readonly string[], nowMs: EpochMs): Promise<AskBudget> {
-    const wanted = this.#rowsOf(tenants);
-    if (wanted.length === 0) return ANYTHING_FITS;
-    const rows = await run(
-      client,
-      "budgets-look",
-      `SELECT b.tenant_no, b.settled_nano, b.reserved_nano
-       FROM unnest($1::int4[], $2::int4[]) AS k(tenant_no, since_day) JOIN budgets b ON b.tenant_no = k.tenant_no AND b.since_day = k.since_day`,
-      keysOf(wanted),
-    );
-    const standings = readStandings(rows);
-    return (tenant, maxNanoUsd) => {
-      const budget = this.#budgets.get(tenant);
-      if (budget === undefined) return { kind: "fits" };
-      return askBudget(budget, standings.get(this.#tenants.noOf(tenant)) ?? UNTOUCHED, maxNanoUsd, nowMs);
-    };
+  /** Whether what a call of this tenant may do depends on money, wherever it is made. */
+  guardsTenant(tenant: string): boolean {
+    return this.#levels.guardsTenant(tenant);
   }
 
-  async reserve(client: pg.PoolClient, wishes: readonly AttemptWish[]): Promise<ReadonlySet<number>> {
-    const guarded = wishes.filter(({ tenant, maxNanoUsd }) => maxNanoUsd > 0n && this.guards(tenant));
-    if (guarded.length === 0) return NONE;
-    const wanted = this.#rowsOf(guarded.map(({ tenant }) => tenant));
-    const standings = await lockRows(client, wanted);
-    const granted = wanted.flatMap((row) => {
-      const { tenant } = row.budget;
-      const own = guarded.filter((wish) => wish.tenant === tenant);
-      return grantWithin(row.budget, standings.get(row.tenantNo) ?? UNTOUCHED, own).map((wish) => ({ ...wish, row }));
+  /** Whether the labels of a payer of this tenant decide anything. */
+  asksForLabels(tenant: string): boolean {
+    return this.#levels.asksForLabels(tenant);
+  }
+
+  async look(client: pg.PoolClient, payers: readonly Payer[], nowMs: EpochMs): Promise<AskBudget> {
+    const windowMs = this.#nowMs();
+    const places = this.#levels.placesAround(payers, windowMs);
+    if (places.length === 0) return ANYTHING_FITS;
+    const standings = await this.#read(client, places);
+    return (spender, maxNanoUsd) => askBudgets(this.#levels.placesOf(spender, windowMs), standings, maxNanoUsd, nowMs);
+  }
+
+  async reserve(client: pg.PoolClient, wishes: readonly AttemptWish[]): Promise<RefusedWishes> {
+    if (!this.any) return NONE;
+    const windowMs = this.#nowMs();
+    const guarded = wishes.flatMap(({ spender, attemptNo, maxNanoUsd }): PlacedWish[] => {
+      if (maxNanoUsd === 0n || !this.guards(spender)) return [];
+      const places = this.#levels.placesOf(spender, windowMs);
+      return places.length === 0 ? [] : [{ attemptNo, maxNanoUsd, places }];
     });
+    if (guarded.length === 0) return NONE;
+    const places = [...new Set(guarded.flatMap((wish) => wish.places))];
+    const standings = await this.#lock(client, places);
+    const { granted, refused } = grantWithin(guarded, standings);
     keepReservations(client, granted);
-    const kept = new Set(granted.map(({ attemptNo }) => attemptNo));
-    return new Set(guarded.flatMap(({ attemptNo }) => (kept.has(attemptNo) ? [] : [attemptNo])));
+    return new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key]));
   }
 
-  async settle(client: pg.PoolClient, attempts: readonly SettledAttempt[], nowMs: EpochMs): Promise<void> {
-    if (this.#budgets.size === 0 || attempts.length === 0) return;
+  async settle(client: pg.PoolClient, attempts: readonly SettledAttempt[], nowMs: EpochMs): Promise<Woken> {
+    if (!this.any || attempts.length === 0) return NOBODY;
     const costs = new Map(attempts.map(({ attemptNo, nanoUsd }) => [attemptNo, nanoUsd]));
     // Rows of attempts whose own rows this transaction holds: nobody else deletes them now.
     const rows = await run(
       client,
       "reservations-end",
-      "DELETE FROM reservations WHERE attempt_no = ANY($1::int8[]) RETURNING attempt_no, tenant_no, since_day, max_nano",
+      "DELETE FROM reservations WHERE attempt_no = ANY($1::int8[]) RETURNING attempt_no, level, since_ms, max_nano",
       [int8Array([...costs.keys()])],
     );
-    if (rows.length === 0) return;
+    if (rows.length === 0) return NOBODY;
     const moves = movesOf(rows, costs);
-    lockInOrder(client, moves);
+    if (moves.length > 1) send(client, "budgets-lock", LOCK_ROWS, keysOf(moves));
     moveBudgets(client, moves);
-    wakeWaiting(
-      client,
-      moves.map(({ tenantNo }) => tenantNo),
-      rows.length,
-      nowMs,
-    );
+    const limit = Math.max(...moves.map(({ ended }) => ended));
+    return wakeWaiting(client, new Set(moves.map(({ key }) => key)), limit, nowMs);
   }
 
-  passOn(client: pg.PoolClient, tenants: readonly string[], nowMs: EpochMs): Promise<void> {
-    const tenantNos = this.#rowsOf(tenants).map(({ tenantNo }) => tenantNo);
-    if (tenantNos.length > 0) wakeWaiting(client, tenantNos, tenants.length * BUDGET_PASSED_ON, nowMs);
-    return Promise.resolve();
+  passOn(client: pg.PoolClient, levels: readonly string[], nowMs: EpochMs): Promise<Woken> {
+    if (levels.length === 0) return Promise.resolve(NOBODY);
+    return Promise.resolve(wakeWaiting(client, new Set(levels), levels.length * BUDGET_PASSED_ON, nowMs));
   }
 
   renumber(client: pg.PoolClient, attempts: readonly RenumberedAttempt[]): Promise<void> {
@@ -135,109 +132,112 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
     return Promise.resolve();
   }
 
-  release(client: pg.PoolClient, attemptNos: readonly number[], nowMs: EpochMs): Promise<void> {
+  release(client: pg.PoolClient, attemptNos: readonly number[], nowMs: EpochMs): Promise<Woken> {
     const attempts = attemptNos.map((attemptNo) => ({ attemptNo, nanoUsd: 0n }));
     return this.settle(client, attempts, nowMs);
   }
 
-  /** The rows of the budgets of these tenants in the window that is, in the order in which they are locked. */
-  #rowsOf(tenants: readonly string[]): WantedRow[] {
-    if (this.#budgets.size === 0) return [];
-    const day = this.#today();
-    return [...new Set(tenants)]
-      .flatMap((tenant): WantedRow[] => {
-        const budget = this.#budgets.get(tenant);
-        if (budget === undefined) return [];
-        return [{ budget, tenantNo: this.#tenants.noOf(tenant), sinceDay: windowSince(budget.window, day) }];
-      })
-      .sort(byKey);
+  /** All budgets in the windows that are. */
+  async standings(pool: pg.Pool): Promise<readonly LevelStanding[]> {
+    const places = this.#levels.all(this.#nowMs());
+    const standings = places.length === 0 ? new Map<string, BudgetStanding>() : await this.#read(pool, places);
+    return places.map((place) => ({ ...place, ...(standings.get(place.row) ?? UNTOUCHED) }));
+  }
+
+  async #read(client: pg.PoolClient | pg.Pool, places: readonly BudgetPlace[]): Promise<Standings> {
+    const rows = await run(
+      client,
+      "budgets-look",
+      `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano
+       FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) JOIN budgets b ON b.level = k.level AND b.since_ms = k.since_ms`,
+      keysOf(places),
+    );
+    return this.#told(places, readStandings(rows));
+  }
+
+  /** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
+  async #lock(client: pg.PoolClient, places: readonly BudgetPlace[]): Promise<Standings> {
+    const found = readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(places)));
+    if (found.size === places.length) return this.#told(places, found);
+    // Rows that are missing may have lower keys than some that are locked now: two routers that begin a window at once may meet crosswise,
+    // and the deadlock is tried again.
+    await run(
+      client,
+      "budgets-begin",
+      "INSERT INTO budgets (level, since_ms) SELECT * FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+      keysOf(places),
+    );
+    return this.#told(places, readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(places))));
+  }
+
+  #told(places: readonly BudgetPlace[], standings: Standings): Standings {
+    if (this.#seen !== undefined) for (const place of places) this.#seen(place, standings.get(place.row) ?? UNTOUCHED);
+    return standings;
   }
 }
 
-function byKey(a: BudgetRow, b: BudgetRow): number {
-  return a.tenantNo - b.tenantNo || a.sinceDay - b.sinceDay;
-}
-
 function keysOf(rows: readonly BudgetRow[]): readonly [Buffer, Buffer] {
-  return [int4Array(rows.map(({ tenantNo }) => tenantNo)), int4Array(rows.map(({ sinceDay }) => sinceDay))];
+  return [textArray(rows.map(({ key }) => key)), int8Array(rows.map(({ sinceMs }) => sinceMs))];
 }
 
-/** By the tenant's number: of each tenant one window was asked for. */
-function readStandings(rows: readonly (readonly (string | null)[])[]): Map<number, BudgetStanding> {
+function readStandings(rows: readonly (readonly (string | null)[])[]): Standings {
   return new Map(
-    rows.map(([tenantNo, settled, reserved]) => [
-      Number(tenantNo),
+    rows.map(([level, sinceMs, settled, reserved]) => [
+      rowKey(level ?? "", Number(sinceMs)),
       { settledNanoUsd: BigInt(settled ?? 0), reservedNanoUsd: BigInt(reserved ?? 0) },
     ]),
   );
 }
 
-const LOCK_ROWS = `SELECT b.tenant_no, b.settled_nano, b.reserved_nano
-  FROM unnest($1::int4[], $2::int4[]) AS k(tenant_no, since_day) JOIN budgets b ON b.tenant_no = k.tenant_no AND b.since_day = k.since_day
-  ORDER BY b.tenant_no + 0, b.since_day + 0 FOR UPDATE OF b`;
+const LOCK_ROWS = `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano
+  FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) JOIN budgets b ON b.level = k.level AND b.since_ms = k.since_ms
+  ORDER BY b.level || '', b.since_ms + 0 FOR UPDATE OF b`;
 
-/** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
-async function lockRows(client: pg.PoolClient, wanted: readonly WantedRow[]): Promise<Map<number, BudgetStanding>> {
-  const found = readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(wanted)));
-  if (found.size === wanted.length) return found;
-  // Rows that are missing have lower keys than some that are locked now: two routers that begin a window at once may meet crosswise, and
-  // the deadlock is tried again.
-  await run(
-    client,
-    "budgets-begin",
-    "INSERT INTO budgets (tenant_no, since_day) SELECT * FROM unnest($1::int4[], $2::int4[]) ON CONFLICT DO NOTHING",
-    keysOf(wanted),
-  );
-  return readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(wanted)));
-}
-
-function keepReservations(
-  client: pg.PoolClient,
-  granted: readonly { readonly attemptNo: number; readonly maxNanoUsd: bigint; readonly row: BudgetRow }[],
-): void {
+function keepReservations(client: pg.PoolClient, granted: readonly PlacedWish[]): void {
   if (granted.length === 0) return;
+  const rows = granted.flatMap(({ attemptNo, maxNanoUsd, places }) =>
+    places.map(({ key, sinceMs }) => ({ attemptNo, maxNanoUsd, key, sinceMs })),
+  );
   send(
     client,
     "reservations-insert",
     `WITH kept AS (
-       INSERT INTO reservations (attempt_no, tenant_no, since_day, max_nano)
-       SELECT * FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int8[]) RETURNING tenant_no, since_day, max_nano)
+       INSERT INTO reservations (attempt_no, level, since_ms, max_nano)
+       SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::int8[]) RETURNING level, since_ms, max_nano)
      UPDATE budgets b SET reserved_nano = b.reserved_nano + k.sum
-     FROM (SELECT tenant_no, since_day, sum(max_nano)::int8 AS sum FROM kept GROUP BY tenant_no, since_day) k
-     WHERE b.tenant_no = k.tenant_no AND b.since_day = k.since_day`,
+     FROM (SELECT level, since_ms, sum(max_nano)::int8 AS sum FROM kept GROUP BY level, since_ms) k
+     WHERE b.level = k.level AND b.since_ms = k.since_ms`,
     [
-      int8Array(granted.map(({ attemptNo }) => attemptNo)),
-      ...keysOf(granted.map(({ row }) => row)),
-      int8Array(granted.map(({ maxNanoUsd }) => maxNanoUsd)),
+      int8Array(rows.map(({ attemptNo }) => attemptNo)),
+      ...keysOf(rows),
+      int8Array(rows.map(({ maxNanoUsd }) => maxNanoUsd)),
     ],
   );
 }
 
 interface BudgetMove extends BudgetRow {
   readonly by: BudgetStanding;
+  /** Reservations. */
+  readonly ended: number;
 }
 
-/** How each budget moves, in the order in which they are locked. */
+/** How each budget moves. */
 function movesOf(
   rows: readonly (readonly (string | null)[])[],
   costs: ReadonlyMap<number, bigint | null>,
 ): readonly BudgetMove[] {
-  const ended = rows.map(([attemptNo, tenantNo, sinceDay, max]) => ({
-    tenantNo: Number(tenantNo),
-    sinceDay: Number(sinceDay),
-    maxNanoUsd: BigInt(max ?? 0),
-    nanoUsd: costs.get(Number(attemptNo)) ?? null,
-  }));
-  const budgets = new Map(ended.map((one) => [`${String(one.tenantNo)}:${String(one.sinceDay)}`, one]));
-  return [...budgets.values()].sort(byKey).map(({ tenantNo, sinceDay }) => ({
-    tenantNo,
-    sinceDay,
-    by: settlementOf(ended.filter((one) => one.tenantNo === tenantNo && one.sinceDay === sinceDay)),
-  }));
-}
-
-function lockInOrder(client: pg.PoolClient, moves: readonly BudgetMove[]): void {
-  if (moves.length > 1) send(client, "budgets-lock", LOCK_ROWS, keysOf(moves));
+  const budgets = new Map<
+    string,
+    { readonly row: BudgetRow; readonly ended: Parameters<typeof settlementOf>[0][number][] }
+  >();
+  for (const [attemptNo, level, sinceMs, max] of rows) {
+    const row = { key: level ?? "", sinceMs: Number(sinceMs) };
+    const name = rowKey(row.key, row.sinceMs);
+    const budget = budgets.get(name) ?? { row, ended: [] };
+    budget.ended.push({ maxNanoUsd: BigInt(max ?? 0), nanoUsd: costs.get(Number(attemptNo)) ?? null });
+    budgets.set(name, budget);
+  }
+  return [...budgets.values()].map(({ row, ended }) => ({ ...row, by: settlementOf(ended), ended: ended.length }));
 }
 
 function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void {
@@ -245,8 +245,8 @@ function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void 
     client,
     "budgets-move",
     `UPDATE budgets b SET settled_nano = b.settled_nano + u.settled, reserved_nano = b.reserved_nano + u.reserved
-     FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[]) AS u(tenant_no, since_day, settled, reserved)
-     WHERE b.tenant_no = u.tenant_no AND b.since_day = u.since_day`,
+     FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[]) AS u(level, since_ms, settled, reserved)
+     WHERE b.level = u.level AND b.since_ms = u.since_ms`,
     [
       ...keysOf(moves),
       int8Array(moves.map(({ by }) => by.settledNanoUsd)),
@@ -256,18 +256,19 @@ function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void 
 }
 
 /**
- * As many executions as reservations ended: each left room for about one. Behind the lock of the budget, so that one which was refused
- * just before is there already. Rows that somebody holds are passed over: a wait for one could never end.
+ * As many executions of each level as reservations ended: each left room for about one. Behind the lock of the budget, so that one which was
+ * refused just before is there already. Rows that somebody holds are passed over: a wait for one could never end.
  */
-function wakeWaiting(client: pg.PoolClient, tenantNos: readonly number[], limit: number, nowMs: EpochMs): void {
-  send(
+function wakeWaiting(client: pg.PoolClient, levels: ReadonlySet<string>, limit: number, nowMs: EpochMs): Woken {
+  const executions = sendAndCount(
     client,
     "ready-wake-budget",
-    `UPDATE ready r SET run_at_ms = $2 FROM (
-       SELECT q.no FROM ready q JOIN executions e ON e.no = q.no AND e.day = q.day
-       WHERE q.waits_for = 'budget' AND q.run_at_ms > $2 AND e.tenant_no = ANY($1::int4[])
-       ORDER BY q.no LIMIT $3 FOR UPDATE OF q SKIP LOCKED) w
-     WHERE r.no = w.no`,
-    [int4Array(tenantNos), nowMs, limit],
+    `UPDATE ready r SET run_at_ms = $2
+     FROM unnest($1::text[]) AS k(level) CROSS JOIN LATERAL (
+       SELECT q.no FROM ready q WHERE q.waits_for = 'budget' AND q.waits_level = k.level AND q.run_at_ms > $2
+       ORDER BY q.no LIMIT $3 FOR UPDATE SKIP LOCKED) w
+     WHERE r.no = w.no RETURNING 1`,
+    [textArray([...levels]), nowMs, limit],
   );
+  return { executions };
 }

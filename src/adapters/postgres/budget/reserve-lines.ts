@@ -1,11 +1,13 @@
 import type pg from "pg";
 import { waitForBudget } from "../../../domain/budget/budget.js";
+import { payerOf } from "../../../domain/budget/budget-levels.js";
 import type { EpochMs, LedgerKey } from "../../../domain/ids.js";
 import { int4Array, int8Array } from "../binary-array.js";
 import { send } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
-import { insertReady } from "../ready-rows.js";
+import { insertReady, type ReadyRow } from "../ready-rows.js";
 import { waitersOf } from "../waiters.js";
+import { payersOf } from "./payers.js";
 
 const NONE: ReadonlySet<number> = new Set();
 
@@ -14,6 +16,7 @@ export interface BoundAttempt {
   readonly attemptNo: number;
   readonly execution: LedgerKey;
   readonly tenantNo: number;
+  readonly account: string;
   /** At the batch's price. */
   readonly maxNanoUsd: bigint;
 }
@@ -29,16 +32,21 @@ export async function reserveLines(
   bound: readonly BoundAttempt[],
   nowMs: EpochMs,
 ): Promise<ReadonlySet<number>> {
-  if (!context.budgets.any) return NONE;
+  if (!context.budgets.any || bound.length === 0) return NONE;
+  const payers = await payersOf(
+    client,
+    context,
+    bound.map(({ execution, tenantNo }) => ({ key: execution, tenant: context.tenants.nameOf(tenantNo) })),
+  );
   const refused = await context.budgets.reserve(
     client,
-    bound.map(({ attemptNo, tenantNo, maxNanoUsd }) => ({
-      tenant: context.tenants.nameOf(tenantNo),
+    bound.map(({ attemptNo, execution, account, tenantNo, maxNanoUsd }) => ({
+      spender: { ...(payers.get(execution.no) ?? payerOf(context.tenants.nameOf(tenantNo), {})), account },
       attemptNo,
       maxNanoUsd,
     })),
   );
-  if (refused.size === 0) return refused;
+  if (refused.size === 0) return NONE;
   const lines = bound.filter(({ attemptNo }) => refused.has(attemptNo));
   const keys = [
     int8Array(lines.map(({ execution }) => execution.no)),
@@ -64,13 +72,19 @@ export async function reserveLines(
   );
   insertReady(
     client,
-    lines.map(({ execution }) => ({
+    lines.map(({ attemptNo, execution }) => ({
       ...execution,
-      ...waitForBudget(nowMs),
+      ...waitRow(refused.get(attemptNo), nowMs),
       priority: waiters.get(execution.no)?.priority ?? 5,
       expiresMs: waiters.get(execution.no)?.nearestDeadlineMs ?? nowMs,
       bytes: null,
     })),
   );
-  return refused;
+  return new Set(refused.keys());
+}
+
+/** @param key of the budget without room. */
+function waitRow(key: string | undefined, nowMs: EpochMs): Pick<ReadyRow, "runAtMs" | "waitsFor" | "level"> {
+  const { runAtMs, waitsFor, level } = waitForBudget({ key: key ?? "" }, nowMs);
+  return { runAtMs, waitsFor, level };
 }

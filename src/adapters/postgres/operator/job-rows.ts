@@ -110,6 +110,8 @@ export interface WaitingRow {
   readonly untilMs: number;
   /** Account and model whose batch it waits for; null: it waits for something else. */
   readonly batchAt: { readonly account: string; readonly model: string } | null;
+  /** The budget that keeps it out, by its key; null: another thing does. */
+  readonly level: string | null;
 }
 
 /** The newest generation of a job id, in the named tenant or in every one that has it. */
@@ -118,7 +120,7 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
     pool,
     "jobs-find",
     `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index,
-       e.decision, array_to_json(e.returned), b.account, b.model, least(b.look_at_ms, b.expires_ms)
+       e.decision, array_to_json(e.returned), b.account, b.model, least(b.look_at_ms, b.expires_ms), r.waits_level
      FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS}
        LEFT JOIN ready r ON r.no = j.execution_no LEFT JOIN batch_ready b ON b.no = j.execution_no
      WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
@@ -148,11 +150,11 @@ function readJobDetail(row: Row): JobDetail {
 }
 
 function readWaitingRow(waitsFor: string | null, runAtMs: string | null, batch: Row): WaitingRow | null {
-  const [account, model, lookAtMs] = batch;
+  const [account, model, lookAtMs, level = null] = batch;
   // Every verdict has one of these words.
-  if (waitsFor !== null) return { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs), batchAt: null };
+  if (waitsFor !== null) return { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs), batchAt: null, level };
   if (typeof account !== "string" || typeof model !== "string") return null;
-  return { forWhat: "batch_fill", untilMs: Number(lookAtMs), batchAt: { account, model } };
+  return { forWhat: "batch_fill", untilMs: Number(lookAtMs), batchAt: { account, model }, level: null };
 }
 
 export interface AttemptLine {
