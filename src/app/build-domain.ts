@@ -6,6 +6,7 @@ import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import { parsePriceTable, type PriceTable } from "../domain/cost/price-table.js";
+import { scopesOf } from "../domain/limit/limits.js";
 import type { Catalog } from "../domain/route/catalog.js";
 import { createRoutePlanner, type PlanRoutes } from "../domain/route/plan-routes.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
@@ -89,9 +90,14 @@ function routesRevision(config: Config): string {
 }
 
 export function buildLedgerSettings(config: Config): LedgerSettings {
-  const { limits, storage } = config;
+  const { limits, storage, tenants, providers } = config;
   const { compressAboveBytes } = storage;
-  return { waitersMax: limits.groups.waitersMax, compressAboveBytes, budgets: allBudgets(config) };
+  const scopes = Object.entries(providers).flatMap(([name, account]) => scopesOf(name, account.limits));
+  return {
+    ...{ waitersMax: limits.groups.waitersMax, compressAboveBytes, budgets: allBudgets(config) },
+    weights: new Map(Object.entries(tenants).map(([name, { weight }]) => [name, weight])),
+    limits: scopes.map(({ name }) => name),
+  };
 }
 
 /** An account takes no more once it has spent this part of its day. */

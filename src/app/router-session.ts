@@ -9,6 +9,11 @@ import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
+import { scopesOf } from "../domain/limit/limits.js";
+import type { LimitStore } from "../ports/limit-store.js";
+import { RedisLimitStore } from "../adapters/redis/redis-limit-store.js";
+import type { RateLimitReading } from "../adapters/providers/rate-limit-reading.js";
+import { LimitEars } from "./limit-ears.js";
 import { groupConcurrency } from "../domain/batch/group-rules.js";
 import type { BatchProvider } from "../ports/batch-provider.js";
 import type { Metrics } from "../ports/metrics.js";
@@ -67,14 +72,18 @@ export class RouterSession {
   readonly #publisher: RecordPublisher;
   readonly #providers: OpenProviders;
   readonly #webhook: Webhook | null;
+  readonly #limitStore: LimitStore | null;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, kafka } = options;
     const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
-    const providers = { direct: await openProviders(config), batch: await openBatchProviders(config) };
+    const limitEars = new LimitEars();
+    const providers = { direct: await openProviders(config, limitEars), batch: await openBatchProviders(config) };
+    const limitStore = await openLimitStore(options);
     const webhook = openAlertWebhook(config.alerts);
-    const session = await Session.open(partsOf(options, publisher, providers, webhook), options.name);
-    return new RouterSession(options, session, publisher, providers, webhook);
+    const parts = partsOf(options, publisher, providers, { limitStore, limitEars, webhook });
+    const session = await Session.open(parts, options.name);
+    return new RouterSession(options, session, publisher, providers, { limitStore, webhook });
   }
 
   private constructor(
@@ -82,19 +91,21 @@ export class RouterSession {
     session: Session,
     publisher: RecordPublisher,
     providers: OpenProviders,
-    webhook: Webhook | null,
+    { limitStore, webhook }: { readonly limitStore: LimitStore | null; readonly webhook: Webhook | null },
   ) {
+    this.#limitStore = limitStore;
+    this.#webhook = webhook;
     this.#options = options;
     this.#session = session;
     this.#publisher = publisher;
     this.#providers = providers;
-    this.#webhook = webhook;
   }
 
   /** Runs until the signal or until the session is declared dead, then drains. */
   async run(signal: AbortSignal): Promise<void> {
     await this.#session.run(signal);
     await this.#publisher.close().catch(() => undefined);
+    await this.#limitStore?.close();
     const { direct, batch } = this.#providers;
     await Promise.all([...direct.values(), ...batch.values()].map((provider) => provider.close()));
     await this.#webhook?.close();
@@ -106,7 +117,11 @@ function partsOf(
   options: SessionOptions,
   publisher: RecordPublisher,
   providers: OpenProviders,
-  webhook: Webhook | null,
+  opened: {
+    readonly limitStore: LimitStore | null;
+    readonly limitEars: LimitEars;
+    readonly webhook: Webhook | null;
+  },
 ): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
   const spending = new SpentAccounts();
@@ -127,6 +142,8 @@ function partsOf(
       providers: providers.direct,
       batchProviders: providers.batch,
       tokenEstimates: new LearnedTokenEstimates(lazyTokenizer()),
+      limitStore: opened.limitStore,
+      limitEars: opened.limitEars,
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -145,7 +162,7 @@ function partsOf(
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),
-    ...alertingOf(config, context, webhook),
+    ...alertingOf(config, context, opened.webhook),
   };
 }
 
@@ -160,7 +177,6 @@ function alertingOf(
     alerting: {
       ledger: new PostgresAlerts(context),
       settings: rules,
-      readings: () => Promise.resolve({}),
       webhook:
         settings === null || webhook === null ? null : { webhook, limits: settings, timeoutMs: settings.timeoutMs },
     },
@@ -180,8 +196,9 @@ function settingsOf(config: Config): SessionSettings {
     accounts: new Map(
       Object.entries(config.providers).map(([name, account]) => {
         const { callTimeoutMs, connectTimeoutMs, inDoubt } = account;
-        const { concurrency } = account.limits;
-        return [name, { concurrency, callTimeoutMs, connectTimeoutMs, inDoubt, batch: batchSettings(account) }];
+        const { limits } = account;
+        const { concurrency } = limits;
+        return [name, { concurrency, limits, callTimeoutMs, connectTimeoutMs, inDoubt, batch: batchSettings(account) }];
       }),
     ),
     batching: config.batching,
@@ -258,7 +275,22 @@ async function openJournal(
   return FileJournal.open({ folder: join(folder, encodeURIComponent(name)), session, stamp, bytesMax, log });
 }
 
-async function openProviders(config: Config): Promise<ReadonlyMap<string, Provider>> {
+/** Redis is asked only where there is a rate limit to share. */
+async function openLimitStore({ config, log }: SessionOptions): Promise<LimitStore | null> {
+  const { url, timeoutMs } = config.redis;
+  const isLimited = Object.entries(config.providers).some(([name, { limits }]) => scopesOf(name, limits).length > 0);
+  if (url === null || !isLimited) return null;
+  const store = new RedisLimitStore({
+    ...{ url, timeoutMs, environment: config.environment },
+    onTrouble: (message) => {
+      log.debug("redis.trouble", { message });
+    },
+  });
+  await store.connect();
+  return store;
+}
+
+async function openProviders(config: Config, limitEars: LimitEars): Promise<ReadonlyMap<string, Provider>> {
   const opened = Object.entries(config.providers).map(async ([account, settings]) => {
     const provider = await openProvider(settings.kind, {
       account,
@@ -269,6 +301,13 @@ async function openProviders(config: Config): Promise<ReadonlyMap<string, Provid
       idleTimeoutMs: settings.idleTimeoutMs,
       responseBytesMax: settings.responseBytesMax,
       nowMs: () => systemClock.nowMs(),
+      ...(scopesOf(account, settings.limits).length === 0
+        ? {}
+        : {
+            onRateLimits: (readings: readonly RateLimitReading[], model: string) => {
+              limitEars.heard(account, model, readings);
+            },
+          }),
     });
     return [account, provider] as const;
   });

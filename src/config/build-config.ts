@@ -3,6 +3,7 @@ import type { RouteRule, RuleEffect } from "../domain/route/route-rules.js";
 import type {
   AccountBatchConfig,
   AccountConfig,
+  AccountLimitsConfig,
   AccountPrices,
   AlertsConfig,
   ByName,
@@ -15,6 +16,7 @@ import type {
   TopicsConfig,
   WrittenTopic,
 } from "./config.js";
+import type { StatedLimits } from "../domain/limit/limits.js";
 import type { ParsedConfig } from "./schema.js";
 
 type Parsed = DeepReadonly<ParsedConfig>;
@@ -44,10 +46,11 @@ export function buildConfig(parsed: Parsed): Config {
       ...parsed.storage,
       journal: { folder: parsed.storage.journal.folder ?? null, bytesMax: parsed.storage.journal.bytesMax },
     },
-    redis: { url: parsed.redis.url ?? null },
+    redis: { url: parsed.redis.url ?? null, timeoutMs: parsed.redis.timeoutMs },
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
-    tenants: byName(parsed.tenants, ({ tier, replyTopics, providers }) => ({
+    tenants: byName(parsed.tenants, ({ tier, weight, replyTopics, providers }) => ({
       tier,
+      weight,
       replyTopics,
       // Sorted: it is part of what jobs share their calls by, and an order would mean nothing.
       ...(providers === undefined ? {} : { providers: [...new Set(providers)].sort() }),
@@ -163,6 +166,7 @@ function buildAccount({ dailySpendUsd, ...account }: ParsedAccount, flushAfterMs
     connectTimeoutMs: Math.min(account.connectTimeoutMs, account.callTimeoutMs),
     regions: account.regions ?? null,
     capabilities: account.capabilities ?? null,
+    limits: buildLimits(account.limits),
     inDoubt: {
       policy: account.inDoubt.policy,
       retryMaxNanoUsd: nanoUsd(account.inDoubt.retryMaxUsd),
@@ -171,6 +175,20 @@ function buildAccount({ dailySpendUsd, ...account }: ParsedAccount, flushAfterMs
     },
     batch: account.batch === undefined ? null : buildBatch(account.batch, flushAfterMs),
     prices: buildPrices(account.prices),
+  };
+}
+
+function buildLimits(limits: ParsedAccount["limits"]): AccountLimitsConfig {
+  return { ...statedLimits(limits), models: byName(limits.models, statedLimits), concurrency: limits.concurrency };
+}
+
+function statedLimits(stated: { readonly [Name in keyof StatedLimits]?: number | undefined }): StatedLimits {
+  const { requestsPerMinute, tokensPerMinute, requestsPerDay, tokensPerDay } = stated;
+  return {
+    requestsPerMinute: requestsPerMinute ?? null,
+    tokensPerMinute: tokensPerMinute ?? null,
+    requestsPerDay: requestsPerDay ?? null,
+    tokensPerDay: tokensPerDay ?? null,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Budget } from "../domain/budget/budget.js";
 import type { BatchWay } from "../domain/batch/batch-rules.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
+import type { AccountLimits } from "../domain/limit/limits.js";
 import type { ProviderKind } from "../domain/route/route.js";
 import type { RouteRule } from "../domain/route/route-rules.js";
 import type { ScoreWeights, WeightFactors } from "../domain/route/score-weights.js";
@@ -33,7 +34,7 @@ export interface Config extends DeepReadonly<
   readonly registry: RegistryConfig;
   readonly storage: StorageConfig;
   readonly postgres: DeepReadonly<ParsedConfig["postgres"]>;
-  readonly redis: { readonly url: string | null };
+  readonly redis: { readonly url: string | null; readonly timeoutMs: number };
   readonly auth: AuthConfig;
   readonly tenants: ByName<TenantConfig>;
   readonly providers: ByName<AccountConfig>;
@@ -131,6 +132,8 @@ export interface AuthConfig {
 
 export interface TenantConfig {
   readonly tier: "free" | "standard" | "premium";
+  /** Turns in the queue, against those of the others. */
+  readonly weight: number;
   readonly replyTopics: readonly string[];
   /** Accounts, or `account/model`; left out: all. Sorted. */
   readonly providers?: readonly string[];
@@ -144,13 +147,23 @@ export type AccountPrices = Exclude<OwnPrices, { readonly table: unknown }> | { 
 /** An entry of `providers`: an account. */
 export interface AccountConfig extends Omit<
   ParsedAccount,
-  "baseUrl" | "apiKey" | "inDoubt" | "batch" | "prices" | "kind" | "regions" | "capabilities" | "dailySpendUsd"
+  | "baseUrl"
+  | "apiKey"
+  | "inDoubt"
+  | "batch"
+  | "prices"
+  | "kind"
+  | "regions"
+  | "capabilities"
+  | "dailySpendUsd"
+  | "limits"
 > {
   readonly kind: ProviderKind;
   /** Without a slash at the end; null: the provider's own address. */
   readonly baseUrl: string | null;
   /** The key for new work; null when the account needs none. Never to be logged. */
   readonly apiKey: string | null;
+  readonly limits: AccountLimitsConfig;
   /** Null: no limit. */
   readonly dailySpendNanoUsd: bigint | null;
   readonly inDoubt: DoubtConfig;
@@ -161,6 +174,10 @@ export interface AccountConfig extends Omit<
   /** Null: unknown. */
   readonly regions: readonly string[] | null;
   readonly capabilities: readonly string[] | null;
+}
+
+export interface AccountLimitsConfig extends AccountLimits {
+  readonly concurrency: number;
 }
 
 export interface DoubtConfig {

@@ -4,7 +4,6 @@ import { readDocument } from "./document.js";
 
 /** Keys that are checked and kept free, and that no part of the gateway reads yet: a file that holds one is told so. */
 export const NOT_USED: readonly { readonly path: readonly string[]; readonly why: string }[] = [
-  { path: ["redis", "url"], why: "nothing is kept in Redis; each router keeps its limits by itself" },
   { path: ["retention", "jobIdDays"], why: "the ledger removes nothing; every id is remembered" },
   { path: ["retention", "bodyDays"], why: "the ledger removes nothing; every body is kept" },
 ];

@@ -45,6 +45,12 @@ export const TENANTS = named(
       ["free", "standard", "premium"],
       "Highest tier of the tenant's jobs; a job can only ask for a lower one.",
     ).default("standard"),
+    weight: integer({
+      min: 1,
+      max: 1000,
+      default: 1,
+      why: "How often the tenant has its turn where jobs of several wait: one with 2 is served twice as often as one with 1.",
+    }),
     replyTopics: z
       .array(text(TOPIC_NAME, TOPIC_EXPECTED, "A topic."), { error: "expected a list of topics" })
       .max(1000, { error: "expected at most 1000 topics" })
@@ -77,6 +83,20 @@ const apiKey = z
   .min(1, { error: "expected a key that is not empty" })
   .max(4096, { error: "expected at most 4096 characters" });
 
+const rateLimit = (why: string) => {
+  const error = "expected a whole number from 1 to 1000000000000";
+  return z.int({ error }).min(1, { error }).max(1_000_000_000_000, { error }).optional().describe(why);
+};
+
+const rateLimits = {
+  requestsPerMinute: rateLimit("Calls in any minute, over all routers; not limited when left out."),
+  tokensPerMinute: rateLimit(
+    "Tokens in any minute, over all routers: of the prompt and of the longest answer; not limited when left out.",
+  ),
+  requestsPerDay: rateLimit("The same as requestsPerMinute, in any 24 hours."),
+  tokensPerDay: rateLimit("The same as tokensPerMinute, in any 24 hours."),
+};
+
 /** @param kinds every word that `kind` may be, at least one. */
 export const providersSection = (kinds: readonly [string, ...string[]]) =>
   named(
@@ -96,6 +116,13 @@ export const providersSection = (kinds: readonly [string, ...string[]]) =>
         .describe("Only as ${NAME} or ${file:/run/secrets/name}; of a list new work uses the first."),
       limits: optionalSection(
         {
+          ...rateLimits,
+          models: named(
+            section(rateLimits),
+            /\S{1,200}/,
+            "a model's name without spaces",
+            "Limits of single models, by the model's name there; they hold besides those of the account.",
+          ).prefault({}),
           concurrency: integer({
             min: 1,
             max: 10_000,

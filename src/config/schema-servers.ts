@@ -258,6 +258,12 @@ export const REDIS = optionalSection(
       "a redis:// URL",
       "A password only through ${NAME} or ${file:/run/secrets/name}.",
     ).optional(),
+    timeoutMs: integer({
+      min: 10,
+      max: MINUTE_MS,
+      default: 200,
+      why: "Longest wait for an answer; after it the router keeps to its own share of each limit until Redis answers again. Nothing waits for it: grants are asked for ahead.",
+    }),
   },
   "Rate limits and cache shared between routers; without it each router takes its share.",
 );

@@ -1,6 +1,5 @@
 import type { Alert } from "../domain/alert/alert.js";
 import type { AlertChange, AlertSight, AlertVerdict } from "../domain/alert/judge.js";
-import type { AlertReadings } from "../domain/alert/readings.js";
 import type { Tally } from "../domain/alert/tally.js";
 import type { EpochMs, SessionNo } from "../domain/ids.js";
 import type { Renderer } from "../domain/result/outgoing.js";
@@ -38,8 +37,6 @@ export interface AlertLookRequest {
   readonly session: SessionNo;
   readonly everyMs: number;
   readonly notify: boolean;
-  /** What the router reads elsewhere; takes the place of what the ledger has not. */
-  readonly readings: Partial<AlertReadings>;
 }
 
 export interface AlertLook {

@@ -13,6 +13,7 @@ import type { WaitReason } from "../domain/execution/waits.js";
 import type { LevelStanding } from "../domain/budget/budget.js";
 import type { Usage } from "../domain/cost/usage.js";
 import type { PositionTurn, RecordMark } from "../domain/dedupe/crash-suspect.js";
+import type { QueueWish, TakenOfLimit } from "../domain/limit/queue-turns.js";
 import type { GatewayEvent } from "../domain/event/event.js";
 import type { OperatorAction } from "../domain/event/operator-event.js";
 import type { IntakeJob, Outgoing, RefusedRecord, Renderer } from "../domain/result/outgoing.js";
@@ -148,12 +149,21 @@ export interface GivenUp {
   readonly held: number;
 }
 
-export interface ClaimRequest {
+/**
+ * Tenants have their turns, as often as their weights say; of each the highest priority comes first, and the nearest deadline among those.
+ * With `expire`, the nearest deadline of all.
+ */
+export interface ClaimRequest extends QueueWish {
   readonly session: SessionNo;
   readonly nowMs: EpochMs;
-  /** `run`: rows that are due; `expire`: rows with a waiting job whose deadline has passed. */
+  /** `run`: rows that are due, and with `limits` rows that wait for those; `expire`: rows with a waiting job whose deadline has passed. */
   readonly pick: "run" | "expire";
-  readonly limit: number;
+}
+
+/** Rows that wait for a limit. */
+export interface LimitQueue {
+  readonly limit: string;
+  readonly rows: number;
 }
 
 /** Which lines of batches may need a rescue. */
@@ -179,8 +189,17 @@ export type ClaimVerdict =
       readonly decision: RouteDecision;
     }
   | { readonly kind: "fail"; readonly failure: Failure }
-  /** `level`: only there where money is the reason, the key of the budget that keeps it out. */
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason; readonly level?: string }
+  /**
+   * `level`: only there where money is the reason, the key of the budget that keeps it out. `limit`: it is taken by that name when there
+   * are grants for it; left out: it is taken when it is due.
+   */
+  | {
+      readonly kind: "wait";
+      readonly runAtMs: EpochMs;
+      readonly waitsFor: WaitReason;
+      readonly level?: string;
+      readonly limit?: string;
+    }
   /** It goes on with its line, which is out. */
   | { readonly kind: "line" };
 
@@ -191,8 +210,12 @@ export interface StartedExecution {
 
 export interface ClaimOutcome {
   readonly fenced: boolean;
-  /** Rows taken from the queue, started or not; as many as the limit means that there may be more. */
+  /** Rows taken from the queue, started or not. */
   readonly taken: number;
+  /** Whether there may be more rows that are due; left out: when it took as many as it may. */
+  readonly more?: boolean;
+  /** Of those taken, by the limit that they waited for; left out: no such rows were asked for. */
+  readonly limited?: ReadonlyMap<string, TakenOfLimit>;
   readonly started: readonly StartedExecution[];
   readonly ended: readonly EndedJob[];
   readonly outbox: readonly OutboxGroup[];
@@ -216,6 +239,10 @@ export interface Ledger {
   /** @param lowMark no unfinished attempt of this session has a lower number. @returns false when the session was declared dead. */
   beat(session: SessionNo, lowMark: number): Promise<boolean>;
   endSession(session: SessionNo): Promise<void>;
+  /** How many sessions have neither ended nor been declared dead. */
+  liveRouters(): Promise<number>;
+  /** Limits that rows wait for, with how many of them; counting stops at `rowsMax`. */
+  limitQueues(rowsMax: number): Promise<readonly LimitQueue[]>;
   /**
    * Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt, with an event each,
    * which `session`'s sweep publishes.
@@ -260,7 +287,7 @@ export interface Ledger {
    * Lets the row that the next claim would take first wait until then, jobs' deadlines or not: for one whose claim is refused.
    * @returns its execution; null when no row is due.
    */
-  setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: EpochMs): Promise<LedgerKey | null>;
+  setAside(request: Pick<ClaimRequest, "pick" | "nowMs" | "limits">, untilMs: EpochMs): Promise<LedgerKey | null>;
   /**
    * Ends the jobs of executions in the air whose deadline has passed. The calls go on: for jobs that have more time, and so that their
    * cost is known.

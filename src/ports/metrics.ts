@@ -52,6 +52,7 @@ export interface GaugeLabels {
   readonly sluice_batch_waiting_lines: { readonly account: string };
   readonly sluice_live_routers: NoLabels;
   readonly sluice_alerts: { readonly rule: string };
+  readonly sluice_limits_shared: NoLabels;
   readonly sluice_breaker_state: { readonly account: string; readonly model: string };
   readonly sluice_build_info: { readonly version: string };
 }

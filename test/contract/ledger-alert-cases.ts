@@ -16,7 +16,7 @@ interface At {
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const HOUR_MS = 3_600_000;
 const TALLY: Tally = {
-  accounts: { alpha: { calls: 3, failed: 1, ms: { 4: 2 } } },
+  accounts: { alpha: { calls: 3, failed: 1, ms: { 4: 2 }, used: { m: { requests: 3, tokens: 50 } } } },
   ended: 2,
   deadLetters: 1,
   jobMs: { 9: 1 },
@@ -54,7 +54,7 @@ const RECOVER = ({ nowMs, alerts: [before] }: AlertSight): AlertVerdict => {
 /** Cases of the ledger's suite about alerts. */
 export function alertCases(at: At): void {
   const look = (judge: (sight: AlertSight) => AlertVerdict, everyMs = 0, notify = true): Promise<AlertLook | null> =>
-    at.alerts.look({ session: at.bench.session, everyMs, notify, readings: {} }, judge, RENDER);
+    at.alerts.look({ session: at.bench.session, everyMs, notify }, judge, RENDER);
   /** What a look sees. */
   const seen = async (): Promise<AlertSight> => {
     const sights: AlertSight[] = [];
@@ -77,7 +77,7 @@ export function alertCases(at: At): void {
         memory: null,
         alerts: [],
         counted: {
-          accounts: { alpha: { calls: 6, failed: 2, ms: { 4: 4 } } },
+          accounts: { alpha: { calls: 6, failed: 2, ms: { 4: 4 }, used: { m: { requests: 6, tokens: 100 } } } },
           ended: 4,
           deadLetters: 2,
           jobMs: { 9: 2 },
@@ -169,7 +169,6 @@ export function alertCases(at: At): void {
         doubts: 0,
         batches: [],
         budgets: [],
-        limits: null,
         breakers: [],
       });
     });
@@ -219,20 +218,6 @@ export function alertCases(at: At): void {
       expect(breakers).toContainEqual({ ...read, model: null, open: true });
       expect(breakers).toContainEqual({ ...read, model: "m", open: true });
       expect(breakers).toContainEqual({ ...read, model: "n", open: false });
-    });
-
-    test("leaves to the router what the ledger has not", async () => {
-      const limits = [{ account: "alpha", limit: "requests/min", used: 0.5 }];
-      let sight: AlertSight | null = null;
-      await at.alerts.look(
-        { session: at.bench.session, everyMs: 0, notify: false, readings: { limits } },
-        (its) => {
-          sight = its;
-          return NOTHING(its);
-        },
-        RENDER,
-      );
-      expect(sight).toMatchObject({ readings: { limits, doubts: 0 } });
     });
   });
 

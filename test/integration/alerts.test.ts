@@ -105,7 +105,7 @@ test("two routers raise an alert once, tell a webhook that is away at first, and
   for (const no of [1, 2, 3, 4]) await gateway.publish({ value: chatJob(`down-${String(no)}`, `down ${String(no)}`) });
   const raised = await gateway.until("the alert", () => downEvents()[0] ?? null);
   expect(raised).toMatchObject({ kind: "alert.raised", severity: "critical", account: "openai-main" });
-  expect(raised.message).toMatch(/^all \d+ calls of openai-main failed/);
+  expect(raised.message).toMatch(/^all \d+ calls of openai-main failed|openai-main.* is not called for now/);
 
   // The receiver refuses: the notice stays, and is tried again.
   await gateway.until("two refused tries", () => receiver.deliveries.length >= 2);
@@ -119,7 +119,7 @@ test("two routers raise an alert once, tell a webhook that is away at first, and
     needs: readonly string[];
   };
   expect(alerts).toContainEqual(expect.objectContaining({ alert: "provider_down:openai-main", severity: "critical" }));
-  expect(needs.join()).toContain("alert provider_down:openai-main: all ");
+  expect(needs.join()).toContain("alert provider_down:openai-main: ");
   const listed = await gateway.cli("alerts", "ls");
   expect([listed.exitCode, listed.data.join("\n")]).toEqual([0, expect.stringContaining("provider_down:openai-main")]);
 

@@ -44,18 +44,6 @@ const READINGS: fc.Arbitrary<Partial<AlertReadings>> = fc.record(
         { maxLength: 1 },
       ),
     ),
-    limits: fc.option(
-      fc.array(
-        fc.record({
-          account: fc.constant("a"),
-          limit: fc.constant("rpm"),
-          used: fc.double({ min: 0, max: 1, noNaN: true }),
-        }),
-        {
-          maxLength: 1,
-        },
-      ),
-    ),
     breakers: fc.option(
       fc.array(
         fc.record({ account: fc.constant("a"), model: fc.constant(null), open: fc.boolean(), reason: fc.constant("") }),
@@ -76,6 +64,10 @@ const TALLIES: fc.Arbitrary<Partial<Tally>> = fc.record(
           calls: fc.constant(calls),
           failed: fc.oneof(fc.constant(calls), fc.integer({ min: 0, max: calls })),
           ms: fc.dictionary(fc.constantFrom("3", "20", "40"), fc.integer({ min: 1, max: 30 })),
+          used: fc.dictionary(
+            fc.constantFrom("m", "n"),
+            fc.record({ requests: fc.integer({ min: 0, max: 60 }), tokens: fc.integer({ min: 0, max: 600 }) }),
+          ),
         }),
       ),
     ),
@@ -173,11 +165,10 @@ describe("alerts over random readings", () => {
           nearestDeadlinesMs: [],
           batches: [],
           budgets: [],
-          limits: [],
           breakers: [],
         };
         const tally: Partial<Tally> = {
-          accounts: { a: { calls: 50, failed: 0, ms: {} }, b: { calls: 50, failed: 0, ms: {} } },
+          accounts: { a: { calls: 50, failed: 0, ms: {}, used: {} }, b: { calls: 50, failed: 0, ms: {}, used: {} } },
           jobMs: { 3: 50 },
           ended: 1,
         };

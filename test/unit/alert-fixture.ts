@@ -31,6 +31,15 @@ export const SETTINGS: AlertSettings = {
   rateLimitUse: 0.95,
 };
 
+const UNLIMITED = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null } as const;
+/** Of account a: 100 calls a minute, 1000 tokens a minute of model m. */
+const LIMITS = new Map([
+  [
+    "a",
+    { ...UNLIMITED, requestsPerMinute: 100, models: { m: { ...UNLIMITED, tokensPerMinute: 1000, tokensPerDay: 5 } } },
+  ],
+]);
+
 /** What a router counted, with nothing but what is said. */
 export function counted(changes: Partial<Tally>): Tally {
   return { ...EMPTY_TALLY, ...changes };
@@ -89,6 +98,7 @@ export class Watch {
     const verdict = judgeAlerts(sight, {
       settings: this.settings,
       accounts: ["a", "b"],
+      limits: LIMITS,
       turnaround: this.#turnaround,
       callPriorMs: 10_000,
     });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { AlertReadings, BatchReading, BudgetReading } from "../../src/domain/alert/readings.js";
 import { quarterOf } from "../../src/domain/alert/spend-pattern.js";
-import { bucketOf, type Tally } from "../../src/domain/alert/tally.js";
+import { bucketOf, type CallCounts, type Tally } from "../../src/domain/alert/tally.js";
 import { DAY_MS, HOUR_MS, MINUTE_MS, START_MS, Watch } from "./alert-fixture.js";
 
 interface Sample {
@@ -22,7 +22,10 @@ interface RuleCase {
 }
 
 const calls = (failed: number, all: number, account = "a"): Partial<Tally> => ({
-  accounts: { [account]: { calls: all, failed, ms: {} } },
+  accounts: { [account]: { calls: all, failed, ms: {}, used: {} } },
+});
+const uses = (used: CallCounts["used"]): Partial<Tally> => ({
+  accounts: { a: { calls: 1, failed: 0, ms: {}, used } },
 });
 const ACME = {
   level: { of: "tenant", tenant: "acme", department: null, application: null },
@@ -64,10 +67,18 @@ const CASES: readonly RuleCase[] = [
     windowMs: WINDOW_MS,
   },
   {
-    alert: "rate_limit:a/requests/min",
-    bad: () => ({ readings: { limits: [{ account: "a", limit: "requests/min", used: 0.96 }] } }),
-    between: () => ({ readings: { limits: [{ account: "a", limit: "requests/min", used: 0.7 }] } }),
-    good: () => ({ readings: { limits: [{ account: "a", limit: "requests/min", used: 0.6 }] } }),
+    alert: "rate_limit:a requests/minute",
+    bad: () => ({ tally: uses({ m: { requests: 12, tokens: 0 }, n: { requests: 12, tokens: 0 } }) }),
+    between: () => ({ tally: uses({ m: { requests: 9, tokens: 0 }, n: { requests: 9, tokens: 0 } }) }),
+    good: () => ({ tally: uses({ m: { requests: 7, tokens: 0 }, n: { requests: 7, tokens: 0 } }) }),
+    windowMs: WINDOW_MS,
+  },
+  {
+    alert: "rate_limit:a/m tokens/minute",
+    bad: () => ({ tally: uses({ m: { requests: 1, tokens: 240 } }) }),
+    between: () => ({ tally: uses({ m: { requests: 1, tokens: 180 }, n: { requests: 1, tokens: 9000 } }) }),
+    good: () => ({ tally: uses({ m: { requests: 1, tokens: 140 }, n: { requests: 1, tokens: 9000 } }) }),
+    windowMs: WINDOW_MS,
   },
   {
     alert: "provider_down:b",
@@ -256,7 +267,7 @@ describe("a rule", () => {
 
   test("knows what an account's calls take from those that it counted", () => {
     const watch = new Watch({ deadlinesMax: 0 });
-    const tally = { accounts: { a: { calls: 10, failed: 0, ms: { [bucketOf(400)]: 10 } } } };
+    const tally = { accounts: { a: { calls: 10, failed: 0, ms: { [bucketOf(400)]: 10 }, used: {} } } };
     const near = (nowMs: number) => ({ readings: { nearestDeadlinesMs: [nowMs + 600], batches: [] }, tally });
     // Before twenty are known the prior of 10 s speaks.
     expect(lookFor(watch, 15_000, near)).toEqual([]);

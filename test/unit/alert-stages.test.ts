@@ -6,6 +6,7 @@ import { openWebhook, signatureOf } from "../../src/adapters/webhook/signed-webh
 import { afterFailedTry } from "../../src/domain/alert/notice.js";
 import { bucketOf } from "../../src/domain/alert/tally.js";
 import type { AttemptOutcome } from "../../src/domain/failure.js";
+import { NO_USAGE } from "../../src/domain/cost/usage.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import { AlertStage, type AlertStageParts } from "../../src/pipeline/alert/alert-stage.js";
 import { NoticeStage } from "../../src/pipeline/alert/notice-stage.js";
@@ -49,10 +50,11 @@ function call(
 ) {
   const { account = "a", batchNo, nanoUsd = 5n } = changes;
   return {
-    attempt: { account, startedAtMs: START_MS, ...(batchNo === undefined ? {} : { batchNo }) },
+    attempt: { account, model: "m", startedAtMs: START_MS, ...(batchNo === undefined ? {} : { batchNo }) },
     outcome,
     endedAtMs: START_MS + 400,
     nanoUsd,
+    usage: { ...NO_USAGE, inputTokens: 12 },
   } as FinishedCall; // the members that are counted
 }
 
@@ -66,14 +68,15 @@ describe("what a router counts", () => {
   test("are calls by account, those that failed by no fault of the job, durations and money", () => {
     const recorder = new TallyRecorder();
     recorder.finished(
+      "calls",
       [call("succeeded"), call("refused"), call("timed_out", { nanoUsd: null }), call("succeeded", { account: "b" })],
       ended(600),
       START_MS,
     );
     expect(recorder.take()).toEqual({
       accounts: {
-        a: { calls: 3, failed: 1, ms: { [bucketOf(400)]: 2 } },
-        b: { calls: 1, failed: 0, ms: { [bucketOf(400)]: 1 } },
+        a: { calls: 3, failed: 1, ms: { [bucketOf(400)]: 2 }, used: { m: { requests: 3, tokens: 36 } } },
+        b: { calls: 1, failed: 0, ms: { [bucketOf(400)]: 1 }, used: { m: { requests: 1, tokens: 12 } } },
       },
       ended: 0,
       deadLetters: 0,
@@ -86,11 +89,14 @@ describe("what a router counts", () => {
   test("are no durations of lines, nor of jobs that waited for them", () => {
     const recorder = new TallyRecorder();
     recorder.finished(
+      "lines",
       [call("succeeded", { batchNo: 7 }), call("line_expired", { batchNo: 7 })],
       ended(9_000_000),
       START_MS,
     );
-    expect(recorder.take()).toEqual(counted({ accounts: { a: { calls: 2, failed: 1, ms: {} } }, nanoUsd: "10" }));
+    expect(recorder.take()).toEqual(
+      counted({ accounts: { a: { calls: 2, failed: 1, ms: {}, used: {} } }, nanoUsd: "10" }),
+    );
   });
 
   test("are ends and dead letters as metrics are told of them, which hear all the same", () => {
@@ -126,10 +132,10 @@ describe("a look's round", () => {
     terms: () => ({
       settings: { ...SETTINGS, raiseAfterMs: 0 },
       accounts: ["a"],
+      limits: new Map(),
       turnaround: turnaroundBook([], { priorMs: 1, windowMs: 1, perModelMax: 1 }, START_MS),
       callPriorMs: 1000,
     }),
-    readings: () => Promise.resolve({}),
     notify: true,
     publish: () => undefined,
     told: () => told.lines.push("told"),
@@ -149,7 +155,6 @@ describe("a look's round", () => {
           batches: null,
           budgets: null,
           spend: null,
-          limits: null,
           breakers: null,
         };
         const { changes } = judge({ nowMs: START_MS, memory: null, counted: counted({}), alerts: [], readings });
@@ -176,29 +181,14 @@ describe("a look's round", () => {
       look: () => Promise.resolve(null),
     };
     const stage = new AlertStage(parts(told, ledger, { recorder }));
-    recorder.finished([call("succeeded")], ended(), START_MS);
+    recorder.finished("calls", [call("succeeded")], ended(), START_MS);
     await stage.round();
-    recorder.finished([call("succeeded")], ended(), START_MS);
+    recorder.finished("calls", [call("succeeded")], ended(), START_MS);
     away = false;
     await stage.round();
     await stage.round();
     expect(told.lines).toEqual(["alerts.look_failed"]);
     expect(tallies).toMatchObject([{ accounts: { a: { calls: 2 } }, nanoUsd: "10" }]);
-  });
-
-  test("goes on without a source that can't be read", async () => {
-    const told = new Told();
-    let asked: unknown;
-    const ledger: AlertStageParts["ledger"] = {
-      addTally: () => Promise.resolve(),
-      alerts: () => Promise.resolve([]),
-      look: (request) => {
-        asked = request.readings;
-        return Promise.resolve(null);
-      },
-    };
-    await new AlertStage(parts(told, ledger, { readings: () => Promise.reject(new Error("no")) })).round();
-    expect([asked, told.lines]).toEqual([{}, ["alerts.unread"]]);
   });
 });
 

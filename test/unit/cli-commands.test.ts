@@ -117,10 +117,10 @@ describe("config check", () => {
 
   test("warns of keys that have no effect yet", async () => {
     const file = join(folder, "unused.yaml");
-    writeFileSync(file, `${readFileSync(goodFile, "utf8")}\nredis: { url: 'redis://127.0.0.1:1' }\n`);
+    writeFileSync(file, `${readFileSync(goodFile, "utf8")}\nretention: { bodyDays: 7 }\n`);
     const { exitCode, notes } = await run(["config", "check", "--config", file]);
     expect(exitCode).toBe(0);
-    expect(notes.join("\n")).toMatch(/warning: line \d+: redis\.url: not used yet: nothing is kept in Redis/);
+    expect(notes.join("\n")).toMatch(/warning: line \d+: retention\.bodyDays: not used yet: the ledger removes nothing/);
   });
 
   test("takes the file from SLUICE_CONFIG, and --config wins", async () => {

@@ -20,6 +20,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "kafka.requestTimeoutMs",
   ],
   "src/app/router-session.ts": [
+    "redis.url",
+    "redis.timeoutMs",
     "storage.journal.folder",
     "storage.journal.bytesMax",
     "kafka.groupId",
@@ -124,6 +126,9 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "topics.deadLetters.replication",
     "tenants.*.replyTopics.[]",
   ],
+  "src/domain/limit/limits.ts": ["requestsPerMinute", "tokensPerMinute", "requestsPerDay", "tokensPerDay"].flatMap(
+    (limit) => [`providers.*.limits.${limit}`, `providers.*.limits.models.*.${limit}`],
+  ),
   "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding", "topics.events.encoding"],
   "src/app/run-router.ts": [
     "registry.url",
@@ -151,6 +156,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "limits.groups.waitersMax",
     "auth.tenantFrom",
     "auth.topicTenants.*",
+    "tenants.*.weight",
     "dedupe.enabled",
     "cache.enabled",
     "cache.maxAgeMs",
@@ -313,14 +319,9 @@ test("keys without effect are read nowhere", () => {
 
 describe("what config check says of keys without effect", () => {
   test("names each that stands in the file, with its place", () => {
-    const text = "environment: test\nredis: { url: 'redis://h' }\nretention:\n  bodyDays: 7\n";
+    const text = "environment: test\nretention:\n  jobIdDays: 7\n  bodyDays: 7\n";
     expect(unusedKeys(text)).toEqual([
-      {
-        path: "redis.url",
-        line: 2,
-        column: 10,
-        message: expect.stringMatching(/^not used yet: nothing is kept in Redis/),
-      },
+      { path: "retention.jobIdDays", line: 3, column: 3, message: expect.stringMatching(/^not used yet: the ledger/) },
       { path: "retention.bodyDays", line: 4, column: 3, message: expect.stringMatching(/^not used yet: the ledger/) },
     ]);
   });

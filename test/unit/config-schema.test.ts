@@ -55,7 +55,7 @@ function nodes(node: Node, path = ""): readonly (readonly [string, Node])[] {
 
 /** Numbers without a default here: brokers, the provider or another key set them, or there is none. */
 const SET_ELSEWHERE =
-  /\.(?:replication|latencyP95Ms|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs))$/;
+  /\.(?:replication|latencyP95Ms|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs)|(?:requests|tokens)Per(?:Minute|Day))$/;
 
 describe("the published schema", () => {
   test("is the one that the gateway checks with", () => {

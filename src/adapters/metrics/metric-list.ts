@@ -170,6 +170,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     labels: ["rule"],
     help: "Alerts of this rule that are raised, of the whole gateway: every router says the same.",
   },
+  sluice_limits_shared: {
+    kind: "gauge",
+    labels: [],
+    help: "1 while this router shares rate limits in Redis, 0 while it keeps to its share by itself; without Redis not there.",
+  },
   sluice_breaker_state: {
     kind: "gauge",
     labels: ["account", "model"],

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import type { JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
@@ -241,7 +241,7 @@ function insertExecutions(
     ),
   );
   const bytes = new Map(opened.map(({ no }, index) => [no, bodies[index]?.bytes.length ?? 0]));
-  insertReady(client, queueRows(fresh, day, bytes));
+  insertReady(client, queueRows(context, fresh, day, bytes));
   insertPooled(client, poolRows(context, fresh, { day, nowMs, bytes }));
 }
 
@@ -249,20 +249,28 @@ function insertExecutions(
  * One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group.
  * @param bytes lengths of the stored requests, by execution.
  */
-function queueRows(fresh: readonly Placing[], day: number, bytes: ReadonlyMap<number, number>): ReadyRow[] {
+function queueRows(
+  context: LedgerContext,
+  fresh: readonly Placing[],
+  day: number,
+  bytes: ReadonlyMap<number, number>,
+): ReadyRow[] {
   const rows = new Map<number, { -readonly [Key in keyof ReadyRow]: ReadyRow[Key] }>();
-  for (const { no, job, fate, execution } of fresh) {
+  for (const { no, job, fate, execution, item } of fresh) {
     const row = rows.get(execution?.no ?? no);
     if (fate === "queued") {
-      const runAtMs = job.submittedAtMs;
+      const waits: IntakeWait = item.waits ?? { runAtMs: job.submittedAtMs, waitsFor: "concurrency" };
+      const { runAtMs, waitsFor, limit } = waits;
       rows.set(no, {
         no,
         day,
         priority: job.priority,
         runAtMs,
         expiresMs: job.deadlineMs,
-        waitsFor: "concurrency",
+        waitsFor,
         bytes: bytes.get(no) ?? null,
+        tenantNo: context.tenants.noOf(job.tenant),
+        ...(limit === undefined ? {} : { limit }),
       });
     } else if (fate === "joined" && row !== undefined) {
       row.priority = Math.max(row.priority, job.priority);

@@ -21,9 +21,11 @@ import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
-import { loadWaiting, type LoadedExecution, type TakenRow } from "./load-waiting.js";
+import { dueMs } from "./ready-take.js";
+import { loadWaiting, type LoadedExecution } from "./load-waiting.js";
 import { leaveToLines, rescueEvents, takeLines, type LeftToLine, type LINES_OUT } from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
+import type { TakenRow } from "./taken-row.js";
 import { waiterDays } from "./waiters.js";
 
 const NOTHING: Claimed = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -38,7 +40,17 @@ export async function claim(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  return claimFrom(context, request, { of: "rows", take: (client) => takeRows(client, request) }, decide, render);
+  if (request.pick === "expire")
+    return claimFrom(context, request, { of: "rows", take: (client) => takeExpired(client, request) }, decide, render);
+  let settle = (): void => undefined;
+  const take = async (client: pg.PoolClient): Promise<TakenRows> => {
+    const taken = await context.readyTake.take(client, request, request.nowMs);
+    settle = taken.settle;
+    return taken;
+  };
+  const outcome = await claimFrom(context, request, { of: "rows", take }, decide, render);
+  settle();
+  return outcome;
 }
 
 /** The same of executions that are lines of batches. They have no row, and what is not started stays as it is. */
@@ -48,9 +60,11 @@ export async function rescue(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  const take = async (client: pg.PoolClient): Promise<TakenRow[]> => {
+  const take = async (client: pg.PoolClient): Promise<TakenRows> => {
     const keys = await takeLines(client, context, look);
-    return keys.map((key) => ({ ...key, runAtMs: look.nowMs, waitsFor: "batch_fill", level: null, bytes: 0 }));
+    return {
+      rows: keys.map((key) => ({ ...key, runAtMs: look.nowMs, waitsFor: "batch_fill", level: null, bytes: 0 })),
+    };
   };
   return claimFrom(context, look, { of: "lines", take }, decide, render);
 }
@@ -58,10 +72,12 @@ export async function rescue(
 /** Where the executions of a claim come from. */
 interface Source {
   readonly of: keyof typeof LINES_OUT;
-  readonly take: (client: pg.PoolClient) => Promise<TakenRow[]>;
+  readonly take: (client: pg.PoolClient) => Promise<TakenRows>;
 }
 
-type Claiming = Pick<ClaimRequest, "session" | "nowMs" | "limit">;
+type TakenRows = { readonly rows: readonly TakenRow[] } & Pick<ClaimOutcome, "more" | "limited">;
+
+type Claiming = Pick<ClaimRequest, "session" | "nowMs" | "limit" | "limits">;
 
 async function claimFrom(
   context: LedgerContext,
@@ -70,7 +86,7 @@ async function claimFrom(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  await context.numbers.reserve(request.limit * 3 + 64);
+  await context.numbers.reserve(rowsMax(request) * 3 + 64);
   const { woken, ...outcome } = await transaction(
     context.pools.durable,
     (client) => claimInTransaction(client, context, request, source, decide, render),
@@ -111,8 +127,10 @@ async function claimInTransaction(
     [request.session],
   );
   if (fence.length === 0) return { ...NOTHING, fenced: true };
-  const keys = await source.take(client);
-  if (keys.length === 0) return NOTHING;
+  const taken = await source.take(client);
+  const { rows: keys, more, limited } = taken;
+  const found = { ...(more === undefined ? {} : { more }), ...(limited === undefined ? {} : { limited }) };
+  if (keys.length === 0) return { ...NOTHING, ...found };
   const expired = await expireJobs(client, context, keys, request.nowMs);
   const waiting = await loadWaiting(client, context, keys, source.of);
   const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
@@ -137,41 +155,64 @@ async function claimInTransaction(
   putOff(client, refused, request.nowMs);
   insertReady(client, [
     ...plan.waits,
-    ...refused.map((item) => waitRow(item, waitForBudget({ key: item.by }, request.nowMs))),
+    ...refused.map((item) => waitRow(context, item, waitForBudget({ key: item.by }, request.nowMs))),
   ]);
   const outbox = insertOutbox(client, context.numbers, request.session, request.nowMs, outgoing);
-  return { fenced: false, taken: keys.length, started, ended: written.ended, outbox, woken };
+  return { fenced: false, taken: keys.length, ...found, started, ended: written.ended, outbox, woken };
 }
 
-const DUE = {
-  run: "SELECT no FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
-  expire: "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED",
-} as const;
+function rowsMax({ limit, limits }: Pick<ClaimRequest, "limit" | "limits">): number {
+  let sum = limit;
+  for (const most of limits?.values() ?? []) sum += most;
+  return sum;
+}
+
+const EXPIRED = "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 /** The first due row alone, in a statement that touches nothing else: whatever its claim was refused for can't be in the way. */
 export async function setAside(
   context: LedgerContext,
-  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  request: Pick<ClaimRequest, "pick" | "nowMs" | "limits">,
   untilMs: number,
 ): Promise<LedgerKey | null> {
-  const [row] = await run(
-    context.pools.durable,
-    `ready-set-aside-${request.pick}`,
-    `UPDATE ready r SET run_at_ms = $3, expires_ms = $3, waits_for = 'operator' FROM (${DUE[request.pick]}) q
-     WHERE r.no = q.no RETURNING r.no, r.day`,
-    [request.nowMs, 1, untilMs],
+  const pool = context.pools.durable;
+  const SET = "UPDATE ready r SET run_at_ms = $1, expires_ms = $1, waits_for = 'operator', limit_name = ''";
+  const { pick, nowMs, limits } = request;
+  if (pick === "expire") {
+    const rows = await run(
+      pool,
+      "ready-set-aside-expire",
+      `${SET} FROM (SELECT no FROM ready WHERE expires_ms <= $2 ORDER BY expires_ms LIMIT 1 FOR UPDATE SKIP LOCKED) q
+       WHERE r.no = q.no RETURNING r.no, r.day`,
+      [untilMs, nowMs],
+    );
+    return keyOf(rows);
+  }
+  const wish = limits === undefined || limits.size === 0 ? { limit: 1 } : { limit: 0, limits };
+  const part = await context.readyTake.first(pool, wish, nowMs);
+  if (part === null) return null;
+  const rows = await run(
+    pool,
+    "ready-set-aside-run",
+    `${SET} FROM (SELECT no FROM ready WHERE limit_name = $2 AND tenant_no = $3 AND run_at_ms <= $4 ORDER BY priority DESC, expires_ms
+       LIMIT 1 FOR UPDATE SKIP LOCKED) q WHERE r.no = q.no RETURNING r.no, r.day`,
+    [untilMs, part.limit, Number(part.tenant), dueMs(part, nowMs)],
   );
+  return keyOf(rows);
+}
+
+function keyOf([row]: readonly (readonly (string | null)[])[]): LedgerKey | null {
   return row === undefined ? null : { no: Number(row[0]), day: Number(row[1]) };
 }
 
-async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRow[]> {
-  const rows = await run(
+async function takeExpired(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRows> {
+  const found = await run(
     client,
-    `ready-take-${request.pick}`,
-    `DELETE FROM ready r USING (${DUE[request.pick]}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.waits_level`,
+    "ready-take-expire",
+    `DELETE FROM ready r USING (${EXPIRED}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.waits_level`,
     [request.nowMs, request.limit],
   );
-  return rows
+  const rows = found
     .map(([no, day, runAt, waitsFor, bytes, level]) => ({
       no: Number(no),
       day: Number(day),
@@ -181,6 +222,7 @@ async function takeRows(client: pg.PoolClient, request: ClaimRequest): Promise<T
       level: level ?? null,
     }))
     .sort((a, b) => a.no - b.no);
+  return { rows };
 }
 
 /** With the reason for a call of its own, where there was something to choose. */
@@ -219,7 +261,7 @@ function sortVerdicts(
     const verdict = decide(execution);
     if (level !== null && leavesMoney(verdict, level)) plan.tookNoMoney.push(level);
     if (verdict.kind === "wait") {
-      plan.waits.push(waitRow(loaded, verdict));
+      plan.waits.push(waitRow(context, loaded, verdict));
       continue;
     }
     if (verdict.kind === "line") {
@@ -238,16 +280,23 @@ function sortVerdicts(
 
 /** One that goes on waiting for money without a word of whose waits for the same as before. */
 function waitRow(
+  context: LedgerContext,
   { execution, priority, bytes, level }: Pick<LoadedExecution, "execution" | "priority" | "bytes" | "level">,
   {
     runAtMs,
     waitsFor,
+    limit,
     ...by
-  }: Pick<Extract<ClaimVerdict, { readonly kind: "wait" }>, "runAtMs" | "waitsFor" | "level">,
+  }: Pick<Extract<ClaimVerdict, { readonly kind: "wait" }>, "runAtMs" | "waitsFor" | "level" | "limit">,
 ): ReadyRow {
-  const row = { ...execution.key, priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes };
   const own = waitsFor === "budget" ? (by.level ?? level) : null;
-  return own === null ? row : { ...row, level: own };
+  return {
+    ...execution.key,
+    ...{ priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes },
+    tenantNo: context.tenants.noOf(execution.tenant),
+    ...(own === null ? {} : { level: own }),
+    ...(limit === undefined ? {} : { limit }),
+  };
 }
 
 /** The end of a job whose execution goes on without it: it had no part in what was tried. */

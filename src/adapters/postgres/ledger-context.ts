@@ -4,6 +4,7 @@ import { PostgresBudgets, type SeenStanding } from "./budget/postgres-budgets.js
 import { run, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";
+import { ReadyTake } from "./ready-take.js";
 
 const DAY_MS = 86_400_000;
 
@@ -39,6 +40,10 @@ export class TenantNumbers {
     return no;
   }
 
+  find(no: number): string | undefined {
+    return this.#nameByNo.get(no);
+  }
+
   /** 0 is no tenant: for rows about records whose tenant is unproven. */
   nameOf(no: number): string {
     const name = this.#nameByNo.get(no);
@@ -55,6 +60,10 @@ export interface LedgerSettings {
   readonly compressAboveBytes: number;
   /** At most one a level and window. */
   readonly budgets: readonly Budget[];
+  /** How often a tenant has its turn in the queue, against the others; 1 for those that are not there. */
+  readonly weights?: ReadonlyMap<string, number>;
+  /** Names that rows may wait by; one that waits by another, of an earlier config, is due. */
+  readonly limits?: readonly string[];
   /** Told where budgets stand whenever they are read; left out: nobody. */
   readonly seenBudget?: SeenStanding;
 }
@@ -69,6 +78,7 @@ export class LedgerContext {
   readonly tenants: TenantNumbers;
   readonly numbers: NumberBlock;
   readonly budgets: PostgresBudgets;
+  readonly readyTake: ReadyTake;
   #databaseAheadMs = 0;
   readonly #nowMs: () => number;
 
@@ -79,6 +89,7 @@ export class LedgerContext {
     this.tenants = new TenantNumbers(pools.durable);
     this.numbers = new NumberBlock(pools.durable);
     this.#nowMs = nowMs;
+    this.readyTake = new ReadyTake((no) => settings.weights?.get(this.tenants.find(Number(no)) ?? "") ?? 1);
     this.budgets = new PostgresBudgets(settings.budgets, () => this.databaseMs(), settings.seenBudget);
   }
 

@@ -1,7 +1,5 @@
 import type pg from "pg";
 import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
-import type { WaitReason } from "../../domain/execution/waits.js";
-import type { LedgerKey } from "../../domain/ids.js";
 import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import { INTENT_COLUMNS, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array } from "./binary-array.js";
@@ -9,16 +7,8 @@ import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { LINE_COLUMNS, LINES_OUT, readLineOut } from "./rescue.js";
 import { REQUEST_COLUMNS, requestOf } from "./stored-body.js";
+import type { TakenRow } from "./taken-row.js";
 import { waiterDays } from "./waiters.js";
-
-/** An execution that a claim took, and as what it waited. */
-export interface TakenRow extends LedgerKey {
-  readonly runAtMs: number;
-  readonly waitsFor: WaitReason;
-  /** The budget that kept it out, by its key; null: none did. */
-  readonly level: string | null;
-  readonly bytes: number;
-}
 
 /** Those of `LINE_COLUMNS`, and when the batch is expected. */
 const LINE_COLUMN_COUNT = 6;

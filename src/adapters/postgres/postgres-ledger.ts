@@ -21,6 +21,7 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LimitQueue,
   LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
@@ -42,7 +43,8 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { openAttempts } from "./attempt-rows.js";
-import { beat, endSession, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
+import { limitQueues } from "./limit-queues.js";
+import { beat, endSession, liveRouters, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
 import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
@@ -82,6 +84,14 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
 
   endSession(session: SessionNo): Promise<void> {
     return endSession(this.context, session);
+  }
+
+  liveRouters(): Promise<number> {
+    return liveRouters(this.context);
+  }
+
+  limitQueues(rowsMax: number): Promise<readonly LimitQueue[]> {
+    return limitQueues(this.context, rowsMax);
   }
 
   recoverDeadSessions(
@@ -162,7 +172,7 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     return rescue(this.context, look, decide, render);
   }
 
-  setAside(request: Pick<ClaimRequest, "pick" | "nowMs">, untilMs: number): Promise<LedgerKey | null> {
+  setAside(request: Pick<ClaimRequest, "pick" | "nowMs" | "limits">, untilMs: number): Promise<LedgerKey | null> {
     return setAside(this.context, request, untilMs);
   }
 
@@ -324,8 +334,8 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
          (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
          CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE
            (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
-         (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
-            ORDER BY priority DESC, run_at_ms LIMIT 1) m)
+         (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE limit_name = '' AND run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
+            ORDER BY tenant_no, priority DESC, expires_ms LIMIT 1) m)
        FROM (SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM (SELECT bytes FROM (SELECT bytes FROM ready UNION ALL SELECT bytes FROM batch_ready) q LIMIT $1) f) r`,
       [readyRows, outboxRows, textArray(refusing)],
     );

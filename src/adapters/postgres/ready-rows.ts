@@ -14,6 +14,10 @@ export interface ReadyRow {
   readonly level?: string;
   /** Length of the execution's request as stored; null: looked up. */
   readonly bytes: number | null;
+  /** Left out: the execution's, looked up. */
+  readonly tenantNo?: number;
+  /** What it waits for until there is a grant; left out: it waits until it is due. */
+  readonly limit?: string;
 }
 
 /** Rows that wait for money are rare: the column that says whose is only written for them. */
@@ -21,16 +25,17 @@ export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): v
   if (rows.length === 0) return;
   const levels = rows.some(({ level }) => level !== undefined) ? rows.map(({ level }) => level ?? null) : null;
   const [column, value, type, name] =
-    levels === null ? ["", "", "", ""] : [", waits_level", ", u.level", ", $8::text[]", ", level"];
+    levels === null ? ["", "", "", ""] : [", waits_level", ", u.level", ", $10::text[]", ", level"];
   send(
     client,
     levels === null ? "ready-insert" : "ready-insert-level",
-    // The length of a stored value is read without the value.
-    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for, bytes${column})
+    // The length of a stored value is read without the value; a row whose tenant is known asks nobody.
+    `INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, waits_for, bytes, tenant_no, limit_name${column})
      SELECT u.no, u.day, u.priority, u.run_at, u.expires, u.waits_for,
-       coalesce(u.bytes, (SELECT octet_length(e.request) FROM executions e WHERE e.no = u.no AND e.day = u.day), 0)${value}
-     FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[], $7::int4[]${type})
-       AS u(no, day, priority, run_at, expires, waits_for, bytes${name})`,
+       coalesce(u.bytes, (SELECT octet_length(e.request) FROM executions e WHERE e.no = u.no AND e.day = u.day), 0),
+       coalesce(u.tenant_no, (SELECT e.tenant_no FROM executions e WHERE e.no = u.no AND e.day = u.day), 0), u.limit_name${value}
+     FROM unnest($1::int8[], $2::int4[], $3::int2[], $4::int8[], $5::int8[], $6::text[], $7::int4[], $8::int4[], $9::text[]${type})
+       AS u(no, day, priority, run_at, expires, waits_for, bytes, tenant_no, limit_name${name})`,
     [
       int8Array(rows.map((row) => row.no)),
       int4Array(rows.map((row) => row.day)),
@@ -39,6 +44,8 @@ export function insertReady(client: pg.PoolClient, rows: readonly ReadyRow[]): v
       int8Array(rows.map((row) => row.expiresMs)),
       textArray(rows.map((row) => row.waitsFor)),
       int4Array(rows.map((row) => row.bytes)),
+      int4Array(rows.map((row) => row.tenantNo ?? null)),
+      textArray(rows.map((row) => row.limit ?? "")),
       ...(levels === null ? [] : [textArray(levels)]),
     ],
   );

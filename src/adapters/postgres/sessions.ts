@@ -10,6 +10,7 @@ import { run, transaction } from "./connection.js";
 import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
+import { forgetLimits } from "./limit-queues.js";
 import { insertReady } from "./ready-rows.js";
 import { waitersOf } from "./waiters.js";
 
@@ -66,6 +67,16 @@ export async function endSession(context: LedgerContext, session: SessionNo): Pr
   );
 }
 
+export async function liveRouters(context: LedgerContext): Promise<number> {
+  const [row] = await run(
+    context.pools.durable,
+    "sessions-live",
+    "SELECT count(*) FROM routers WHERE ended_at IS NULL",
+    [],
+  );
+  return Number(row?.[0]);
+}
+
 /** Who recovers, and what the doubts it finds come to. */
 export interface Recovery {
   readonly session: SessionNo;
@@ -90,6 +101,7 @@ export async function recoverDeadSessions(
        ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
     [deadAfterMs],
   );
+  await forgetLimits(context);
   const dead = await run(
     context.pools.durable,
     "sessions-unrecovered",

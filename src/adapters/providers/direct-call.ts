@@ -28,7 +28,7 @@ export interface ProviderSettings {
   /** Wall clock, for Retry-After given as a date. */
   readonly nowMs: () => number;
   /** Told what the provider says of its limits, with each answer that says something. Left out: not looked at. */
-  readonly onRateLimits?: (readings: readonly RateLimitReading[]) => void;
+  readonly onRateLimits?: (readings: readonly RateLimitReading[], model: string) => void;
 }
 
 type Outcome = ProviderAnswer | ProviderFailure | ProviderNotSent;
@@ -50,7 +50,7 @@ export function createDirectProvider(settings: ProviderSettings, wire: WireForma
     const headers = headersFor(call.attemptId);
     const { timeoutMs, sendWithinMs, maySend } = call;
     const reply = await http.post({ path, headers, bodyText, timeoutMs, sendWithinMs, maySend }, signal);
-    if (settings.onRateLimits !== undefined) reportLimits(settings, wire, reply);
+    if (settings.onRateLimits !== undefined) reportLimits(settings, wire, reply, call.model);
     return reply.kind === "answer" ? readAnswer(reply, wire, own, settings) : brokenCall(reply, wire);
   };
   return {
@@ -72,9 +72,9 @@ function httpOptions(settings: ProviderSettings, wire: WireFormat): HttpOptions 
   return { ...settings, baseUrl };
 }
 
-function reportLimits(settings: ProviderSettings, wire: WireFormat, reply: HttpReply): void {
+function reportLimits(settings: ProviderSettings, wire: WireFormat, reply: HttpReply, model: string): void {
   const readings = wire.rateLimits(reply.headers, settings.nowMs());
-  if (readings.length > 0) settings.onRateLimits?.(readings);
+  if (readings.length > 0) settings.onRateLimits?.(readings, model);
 }
 
 function readAnswer(

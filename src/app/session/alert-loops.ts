@@ -18,16 +18,20 @@ export function openAlerts(
   recorder: TallyRecorder | null,
 ): AlertLoops {
   if (alerting === undefined || recorder === null) return { run: () => [] };
-  const { ledger, readings } = alerting;
+  const { ledger } = alerting;
   const { clock, log, metrics } = ports;
   const notices = noticeStage(alerting, ports);
   const accounts = rules.catalog.accounts.map(({ name }) => name);
+  const limits = new Map(
+    [...settings.accounts].flatMap(([name, { limits: stated }]) => (stated === undefined ? [] : [[name, stated]])),
+  );
   const alerts = new AlertStage({
-    ...{ ledger, session, clock, log, metrics, recorder, readings },
+    ...{ ledger, session, clock, log, metrics, recorder },
     render: stages.render,
     terms: () => ({
       settings: alerting.settings,
       accounts,
+      limits,
       turnaround: stages.outlook.turnaround,
       callPriorMs: settings.rescue.callPriorMs,
     }),

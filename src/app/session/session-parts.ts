@@ -1,7 +1,7 @@
 import type { NoticeLimits } from "../../domain/alert/notice.js";
-import type { AlertReadings } from "../../domain/alert/readings.js";
 import type { AlertSettings } from "../../domain/alert/settings.js";
 import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
+import type { AccountLimits } from "../../domain/limit/limits.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
@@ -17,12 +17,14 @@ import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
 import type { HealthStore } from "../../ports/health-store.js";
 import type { Ledger } from "../../ports/ledger.js";
+import type { LimitStore } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
 import type { TokenEstimates } from "../../ports/token-estimates.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { LimitEars } from "../limit-ears.js";
 import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { AlertLedger } from "../../ports/alert-ledger.js";
@@ -41,8 +43,6 @@ export interface SessionParts {
 export interface Alerting {
   readonly ledger: AlertLedger;
   readonly settings: AlertSettings;
-  /** What a router reads outside of the ledger. */
-  readonly readings: () => Promise<Partial<AlertReadings>>;
   /** Null: nobody outside is told. */
   readonly webhook: {
     readonly webhook: Pick<Webhook, "send">;
@@ -73,6 +73,10 @@ export interface SessionPorts {
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** Left out: a request is held against context windows by its bytes alone. */
   readonly tokenEstimates?: TokenEstimates;
+  /** Rate limits that all routers share; null or left out: each keeps to its share by itself. */
+  readonly limitStore?: LimitStore | null;
+  /** What providers say of their limits; left out: nothing is heard. */
+  readonly limitEars?: LimitEars;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
@@ -136,6 +140,8 @@ interface HealthSettings extends BreakerSettings {
 
 interface AccountSettings {
   readonly concurrency: number;
+  /** Left out: none but places. */
+  readonly limits?: AccountLimits;
   readonly callTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };

@@ -100,7 +100,7 @@ export class Session {
     const over = AbortSignal.any([signal, this.#over.signal]);
     const { dispatch, intake, finish, batch, groupCalls } = this.#stages;
     const starting = [dispatch.run(), intake.run(), groupCalls.run()];
-    const loops = [...starting, batch.run(), ...this.#loops(over)];
+    const loops = [...starting, batch.run(), this.#stages.limits.run(), ...this.#loops(over)];
     const finishing = finish.run();
     this.#endWhenBroken(loops);
     const takingOver = this.#takeOverEarlierWork(over);
@@ -194,6 +194,7 @@ export class Session {
     intake.stop();
     dispatch.stop();
     groupCalls.stop();
+    this.#stages.limits.stop();
     // Batches go on at their providers: only the steps that are under way are waited for, and any router takes the next.
     const batchSteps = batch.drain(Math.max(0, left() - DRAIN_RESERVE_MS));
     await this.#within(

@@ -23,6 +23,7 @@ import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
 import { HealthWatch } from "../../pipeline/dispatch/health-watch.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
+import { RateLimits } from "../../pipeline/dispatch/rate-limits.js";
 import { NumberSource } from "../../pipeline/dispatch/number-source.js";
 import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
 import { RouteHealth } from "../../pipeline/dispatch/route-health.js";
@@ -74,6 +75,7 @@ export class Stages {
   readonly #health: RouteHealth;
   readonly #chooser: RouteChooser;
   readonly #gate: CallGate;
+  readonly limits: RateLimits;
   #givenUp = false;
 
   constructor(parts: StagesParts) {
@@ -86,7 +88,8 @@ export class Stages {
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
     this.#health = this.#wireHealth();
-    this.#gate = new CallGate(this.slots, this.#health);
+    this.limits = this.#wireLimits();
+    this.#gate = new CallGate(this.slots, this.#health, this.limits.any ? this.limits : null);
     this.#chooser = new RouteChooser({
       routing: rules.routing,
       conditions: this.#conditions(),
@@ -130,6 +133,24 @@ export class Stages {
     });
   }
 
+  #wireLimits(): RateLimits {
+    const { ports, settings } = this.#parts;
+    const accounts = [...settings.accounts].flatMap(([name, { limits }]) =>
+      limits === undefined ? [] : [[name, limits] as const],
+    );
+    const limits = new RateLimits({
+      ...this.#common(),
+      accounts: new Map(accounts),
+      shared: ports.limitStore ?? null,
+      slots: this.slots,
+    });
+    if (limits.any)
+      ports.limitEars?.listen((account, model, said) => {
+        limits.learn(account, model, said);
+      });
+    return limits;
+  }
+
   #wireHealth(): RouteHealth {
     const { ports, settings } = this.#parts;
     return new RouteHealth({
@@ -163,6 +184,7 @@ export class Stages {
       ...UNKNOWN_CONDITIONS,
       health: (account, model, nowMs) => this.#health.health(account, model, nowMs),
       statistics: (account, model, nowMs) => this.#health.statistics(account, model, nowMs),
+      headroom: (route, tokens, nowMs) => this.limits.headroom(route, tokens, nowMs),
     };
   }
 
@@ -226,6 +248,9 @@ export class Stages {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
       },
       ...(ports.tokenEstimates === undefined ? {} : { counted: ports.tokenEstimates.learn }),
+      rateLimited: (route) => {
+        this.limits.refused(route);
+      },
       notSent: (work) => {
         this.giveBack.add(work);
       },
@@ -293,6 +318,7 @@ export class Stages {
       routes: new LineRoutes(this.#planRoutes),
       numbers: this.numbers,
       slots: this.slots,
+      ...(this.limits.any ? { limits: this.limits } : {}),
       health: this.#health,
       backlog: () => this.dispatch.backlog,
       mayStart: this.#mayStart,

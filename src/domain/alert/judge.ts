@@ -27,7 +27,7 @@ export interface AlertSight {
 }
 
 /** What the one who looks knows beside it. */
-export interface AlertTerms extends Pick<AlertScene, "accounts" | "turnaround" | "callPriorMs"> {
+export interface AlertTerms extends Pick<AlertScene, "accounts" | "limits" | "turnaround" | "callPriorMs"> {
   readonly settings: AlertSettings;
   readonly turnaround: TurnaroundBook;
 }

@@ -17,8 +17,6 @@ export interface AlertReadings {
   readonly batches: readonly BatchReading[] | null;
   readonly budgets: readonly BudgetReading[] | null;
   readonly spend: SpendReading | null;
-  /** How much of a limit is used. */
-  readonly limits: readonly LimitReading[] | null;
   /** What is known of accounts, or models of one, that failed lately. */
   readonly breakers: readonly BreakerReading[] | null;
 }
@@ -34,7 +32,6 @@ export const NOTHING_READ: AlertReadings = {
   batches: null,
   budgets: null,
   spend: null,
-  limits: null,
   breakers: null,
 };
 
@@ -51,14 +48,6 @@ export interface BatchReading {
 
 export interface BudgetReading extends BudgetStanding {
   readonly budget: Pick<Budget, "level" | "limitNanoUsd" | "window">;
-}
-
-export interface LimitReading {
-  readonly account: string;
-  /** Such as `requests/min of gpt-4.1-mini`. */
-  readonly limit: string;
-  /** Of the limit, 0 to 1. */
-  readonly used: number;
 }
 
 export interface BreakerReading {

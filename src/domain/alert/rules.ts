@@ -2,6 +2,7 @@ import { batchId } from "../batch/batch.js";
 import { expectedTurnaround, type TurnaroundBook } from "../batch/turnaround.js";
 import { levelText } from "../budget/budget.js";
 import type { EpochMs } from "../ids.js";
+import { scopesOf, type AccountLimits, type LimitRule } from "../limit/limits.js";
 import { iso } from "../result/rendering.js";
 import type { AlertRule } from "./alert.js";
 import type { AlertReadings, BatchReading, BudgetReading } from "./readings.js";
@@ -24,6 +25,8 @@ export interface AlertScene {
   readonly watchingSinceMs: EpochMs;
   /** Accounts of the config. */
   readonly accounts: readonly string[];
+  /** By account, what its config says that it may do; none: not limited. */
+  readonly limits: ReadonlyMap<string, AccountLimits>;
   readonly turnaround: TurnaroundBook;
   /** The p95 of a call until enough are known. */
   readonly callPriorMs: number;
@@ -82,18 +85,13 @@ export const RULES: Readonly<Record<AlertRule, Rule>> = {
       };
     }),
 
-  rate_limit: ({ readings, settings }) =>
-    readings.limits?.map(({ account, limit, used }) => ({
-      subject: `${account}/${limit}`,
-      value: used,
-      raiseAt: settings.rateLimitUse,
-      clearBelow: settings.rateLimitUse * CLEAR_SHARE,
-      text: {
-        message: `${account} uses ${percentText(used)} of its limit ${limit}`,
-        account,
-        details: { limit, usedPercent: String(Math.round(used * PERCENT)) },
-      },
-    })) ?? null,
+  rate_limit: (scene) =>
+    [...scene.limits].flatMap(([account, limits]) =>
+      scopesOf(account, limits)
+        .flatMap(({ own }) => own)
+        .filter(({ window }) => window === "minute")
+        .map((rule) => limitMeasure(scene, account, rule)),
+    ),
 
   provider_down: (scene) => scene.accounts.map((account) => downMeasure(scene, account)),
 
@@ -229,6 +227,26 @@ function percentOf(part: bigint, whole: bigint): number {
   return whole <= 0n ? PERCENT : Number((part * 10_000n) / whole) / PERCENT;
 }
 
+/** Of a limit by the minute, over the window; what ended counts, so it is a little late, and a token's share without long answers' rest. */
+function limitMeasure({ window, settings, countedMs }: AlertScene, account: string, rule: LimitRule): Measure {
+  const { key, unit, limit } = rule;
+  const used = Object.entries(callsOf(window, account).used)
+    .filter(([model]) => key.startsWith(`${account} `) || key.startsWith(`${account}/${model} `))
+    .reduce((sum, [, use]) => sum + use[unit], 0);
+  const share = (used * MINUTE_MS) / Math.max(countedMs, MINUTE_MS) / limit;
+  return {
+    subject: key,
+    value: share,
+    raiseAt: settings.rateLimitUse,
+    clearBelow: settings.rateLimitUse * CLEAR_SHARE,
+    text: {
+      message: `${key}: ${percentText(share)} of the limit of ${String(limit)} used in the last ${minutes(countedMs)}`,
+      account,
+      details: { limit: String(limit), unit, usedPercent: String(Math.floor(share * PERCENT)) },
+    },
+  };
+}
+
 /**
  * Down: nothing of the account went well in the window, and enough failed or a breaker of it is open, which keeps others from failing; or
  * the breaker of all of it is open.
@@ -287,7 +305,7 @@ function slowMeasure({ turnaround, settings, nowMs }: AlertScene, batch: BatchRe
 }
 
 function callsOf(window: Tally, account: string): CallCounts {
-  return window.accounts[account] ?? { calls: 0, failed: 0, ms: {} };
+  return window.accounts[account] ?? { calls: 0, failed: 0, ms: {}, used: {} };
 }
 
 function dollars(nanoUsd: bigint): string {

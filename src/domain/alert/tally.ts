@@ -24,6 +24,13 @@ export interface CallCounts {
   readonly failed: number;
   /** Of direct calls that were answered. */
   readonly ms: DurationCounts;
+  /** What counts towards limits by the minute, by model: direct calls and their tokens, as far as the provider reported them. */
+  readonly used: Readonly<Record<string, LimitUse>>;
+}
+
+export interface LimitUse {
+  readonly requests: number;
+  readonly tokens: number;
 }
 
 /** Durations by the index of their bucket: sparse. */
@@ -106,7 +113,13 @@ export function sumOf(tallies: readonly Tally[]): Tally {
 function addCalls(known: CallCounts | undefined, more: CallCounts): CallCounts {
   const ms: Record<number, number> = { ...known?.ms };
   addDurations(ms, more.ms);
-  return { calls: (known?.calls ?? 0) + more.calls, failed: (known?.failed ?? 0) + more.failed, ms };
+  const used: Record<string, LimitUse> = { ...known?.used };
+  for (const [model, use] of Object.entries(more.used)) used[model] = addUse(used[model], use);
+  return { calls: (known?.calls ?? 0) + more.calls, failed: (known?.failed ?? 0) + more.failed, ms, used };
+}
+
+export function addUse(known: LimitUse | undefined, more: LimitUse): LimitUse {
+  return { requests: (known?.requests ?? 0) + more.requests, tokens: (known?.tokens ?? 0) + more.tokens };
 }
 
 function addDurations(sum: Record<number, number>, more: DurationCounts): void {

@@ -1,10 +1,11 @@
 /** What an execution in the queue waits for, in the ledger's words. */
 export type WaitReason =
-  "concurrency" | "batch_fill" | "retry_after" | "backoff" | "breaker" | "doubt" | "budget" | "operator";
+  "concurrency" | "rate_limit" | "batch_fill" | "retry_after" | "backoff" | "breaker" | "doubt" | "budget" | "operator";
 
 /** The same in the words that people see (contract.md, "What people see"); null: its state says it already. */
 const SEEN_WAITS = {
   concurrency: "concurrency",
+  rate_limit: "rate_limit",
   batch_fill: "batch_fill",
   retry_after: "retry_after",
   /** A wait between two tries is one thing to people, whoever set its length. */

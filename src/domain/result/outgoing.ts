@@ -2,6 +2,7 @@ import type { EpochMs, LedgerKey } from "../ids.js";
 import type { AdmittedJob } from "../job/job.js";
 import type { ErrorCode, Failure } from "../failure.js";
 import type { AttemptIntent, AttemptSummary, EndedState, ServedAnswer } from "../execution/execution.js";
+import type { WaitReason } from "../execution/waits.js";
 import type { PooledLine } from "../batch/queued-line.js";
 import type { Usage } from "../cost/usage.js";
 import type { RouteDecision } from "../route/route-decision.js";
@@ -21,10 +22,19 @@ export interface IntakeJob {
   readonly intent: AttemptIntent | null;
   /** What it waits as if this job opens an execution for a batch. Never beside an intent. */
   readonly pooled?: PooledLine;
+  /** What it waits for if this job opens an execution that waits as a row; left out: a place. */
+  readonly waits?: IntakeWait;
   /** Only there where there was something to choose. */
   readonly decision?: RouteDecision;
   /** Most that an identical call in doubt may have cost for another to be made beside it, nano-dollars; null: none may. */
   readonly riskNanoUsd: bigint | null;
+}
+
+export interface IntakeWait {
+  readonly runAtMs: EpochMs;
+  readonly waitsFor: WaitReason;
+  /** The limit by whose name it is taken when there are grants; left out: it is taken when it is due. */
+  readonly limit?: string;
 }
 
 /** A record that becomes no job, already rendered: its dead letter and, where identity is proven, its failed result. */

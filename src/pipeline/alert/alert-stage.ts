@@ -1,6 +1,5 @@
 import { ALERT_RULES, alertName, type Alert } from "../../domain/alert/alert.js";
 import { judgeAlerts, raisedByRule, type AlertTerms } from "../../domain/alert/judge.js";
-import type { AlertReadings } from "../../domain/alert/readings.js";
 import { sumOf, type Tally } from "../../domain/alert/tally.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
@@ -19,8 +18,6 @@ export interface AlertStageParts {
   readonly metrics: Metrics;
   readonly recorder: Pick<TallyRecorder, "take">;
   readonly terms: () => AlertTerms;
-  /** What this router reads outside of the ledger. Rejects: not read this time. */
-  readonly readings: () => Promise<Partial<AlertReadings>>;
   /** Whether a webhook wants to hear of alerts. */
   readonly notify: boolean;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
@@ -78,19 +75,10 @@ export class AlertStage {
     const { ledger, session, render, terms, notify } = this.#parts;
     const known = terms();
     const everyMs = Math.floor(known.settings.everyMs * DUE_SHARE);
-    const request = { session, everyMs, notify, readings: await this.#readings() };
+    const request = { session, everyMs, notify };
     const look = await ledger.look(request, (sight) => judgeAlerts(sight, known), render);
     if (look === null) this.#show(await ledger.alerts());
     else this.#report(look);
-  }
-
-  async #readings(): Promise<Partial<AlertReadings>> {
-    try {
-      return await this.#parts.readings();
-    } catch (error) {
-      this.#parts.log.warn("alerts.unread", { message: error instanceof Error ? error.message : String(error) });
-      return {};
-    }
   }
 
   #report({ alerts, changes, outbox }: AlertLook): void {

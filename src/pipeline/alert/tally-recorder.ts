@@ -1,4 +1,12 @@
-import { bucketOf, isEmpty, isFault, type CallCounts, type Tally } from "../../domain/alert/tally.js";
+import {
+  addUse,
+  bucketOf,
+  isEmpty,
+  isFault,
+  type CallCounts,
+  type LimitUse,
+  type Tally,
+} from "../../domain/alert/tally.js";
 import type { FinishedCall, FinishOutcome } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 
@@ -6,11 +14,13 @@ interface Counts {
   calls: number;
   failed: number;
   readonly ms: Record<number, number>;
+  readonly used: Record<string, LimitUse>;
 }
 
 /** Hears of calls whose outcome the ledger has. */
 export interface FinishListener {
-  finished(calls: readonly FinishedCall[], outcome: FinishOutcome, nowMs: number): void;
+  /** @param are whether they were made by us, or are lines of a batch at the provider. */
+  finished(are: "calls" | "lines", calls: readonly FinishedCall[], outcome: FinishOutcome, nowMs: number): void;
 }
 
 /** Counts in memory what this router's work comes to, until `take`: a handful of additions a call. */
@@ -21,19 +31,22 @@ export class TallyRecorder implements FinishListener {
   #deadLetters = 0;
   #nanoUsd = 0n;
 
-  finished(calls: readonly FinishedCall[], { ended }: FinishOutcome, nowMs: number): void {
-    let lines = 0;
-    for (const { attempt, outcome, endedAtMs, nanoUsd } of calls) {
-      const isLine = attempt.batchNo !== undefined;
+  finished(are: "calls" | "lines", calls: readonly FinishedCall[], { ended }: FinishOutcome, nowMs: number): void {
+    let waited = are === "lines";
+    for (const { attempt, outcome, endedAtMs, nanoUsd, usage } of calls) {
       const counts = this.#countsOf(attempt.account);
       counts.calls += 1;
       if (isFault(outcome)) counts.failed += 1;
-      else if (!isLine) add(counts.ms, endedAtMs - attempt.startedAtMs);
-      if (isLine) lines += 1;
+      else if (are === "calls") add(counts.ms, endedAtMs - attempt.startedAtMs);
+      if (are === "calls") {
+        const tokens = (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
+        counts.used[attempt.model] = addUse(counts.used[attempt.model], { requests: 1, tokens });
+      }
+      waited ||= attempt.batchNo !== undefined;
       this.#nanoUsd += nanoUsd ?? 0n;
     }
-    // Nobody says which job a call answered, and what waited for a batch says nothing about how fast calls are.
-    if (lines > 0) return;
+    // Nobody says which job a call answered, and what waited for a batch or a group says nothing about how fast calls are.
+    if (waited) return;
     for (const { status, acceptedAtMs } of ended)
       if (status === "succeeded" && acceptedAtMs !== undefined) add(this.#jobMs, nowMs - acceptedAtMs);
   }
@@ -74,7 +87,7 @@ export class TallyRecorder implements FinishListener {
   #countsOf(account: string): Counts {
     let counts = this.#accounts.get(account);
     if (counts === undefined) {
-      counts = { calls: 0, failed: 0, ms: {} };
+      counts = { calls: 0, failed: 0, ms: {}, used: {} };
       this.#accounts.set(account, counts);
     }
     return counts;

@@ -1,9 +1,11 @@
 import { batchId, type Batch } from "../../domain/batch/batch.js";
+import { readRequestFacts } from "../../domain/route/request-facts.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { BatchLedger, BatchLine } from "../../ports/batch-ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
 import type { AskHealth } from "../dispatch/call-gate.js";
 import type { NumberSource } from "../dispatch/number-source.js";
+import type { RateLimits } from "../dispatch/rate-limits.js";
 import type { Slots } from "../dispatch/slots.js";
 import type { Work } from "../dispatch/work.js";
 import type { BatchingSettings } from "./batch-settings.js";
@@ -18,6 +20,8 @@ export interface GroupCallsParts {
   readonly routes: LineRoutes;
   readonly numbers: Pick<NumberSource, "reserve" | "open" | "close">;
   readonly slots: Pick<Slots, "freeOf" | "takeBehind" | "release" | "released">;
+  /** Left out: nothing limits lines but places. */
+  readonly limits?: Pick<RateLimits, "mayTakeLine" | "takeLine">;
   readonly health: AskHealth;
   readonly clock: Clock;
   readonly log: Log;
@@ -98,7 +102,8 @@ export class GroupCalls {
   async #round(): Promise<void> {
     for (const group of [...this.#groups.values()].sort((a, b) => a.no - b.no)) {
       // Serial: the places are of one account, and an older group goes first.
-      if (this.#mayTake(group.account)) await this.#begin(group);
+      const { account, model } = group;
+      if (this.#mayTake(account) && this.#parts.limits?.mayTakeLine(account, model) !== false) await this.#begin(group);
       if (this.#stop.signal.aborted) return;
     }
   }
@@ -123,14 +128,25 @@ export class GroupCalls {
     try {
       const lines = await ledger.openLines(group.no, 0, places);
       if (lines.length === 0) this.drop(group.no); // whoever watches it adds it again should it not be over
-      const begun = await this.#start(group, lines);
+      // A line without a grant stays as it is, and is looked at again.
+      const granted = lines.filter((line) => this.#isGranted(line));
+      const begun = await this.#start(group, granted);
       places -= begun.size;
-      const left = lines.filter(({ attempt }) => !begun.has(attempt.no));
+      const left = granted.filter(({ attempt }) => !begun.has(attempt.no));
       if (left.length > 0) await this.#giveBack(group, left);
     } finally {
       if (places > 0) health.notSent({ account: group.account, model: group.model ?? "", startedAtMs: takenAtMs });
       for (; places > 0; places -= 1) slots.release(group.account, false, true);
     }
+  }
+
+  /** What can't be called at all is let through: it goes back. */
+  #isGranted(line: BatchLine): boolean {
+    const { limits, routes, clock } = this.#parts;
+    const route = limits === undefined || line.latestDeadlineMs === null ? null : routes.routeOf(line);
+    if (limits === undefined || route === null) return true;
+    const facts = readRequestFacts(line.format, line.bodyText, Buffer.byteLength(line.bodyText), line.maxCostNanoUsd);
+    return limits.takeLine(route, facts, clock.nowMs());
   }
 
   /** None of an account that is not to be called, one for a trial. */

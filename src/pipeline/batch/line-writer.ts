@@ -53,7 +53,7 @@ export class LineWriter {
       metrics.observe("sluice_group_size", { stage: "batch" }, calls.length);
       metrics.observe("sluice_group_seconds", { stage: "batch" }, (clock.monotonicMs() - startedMs) / 1000);
       reportEnds(metrics, outcome);
-      this.#parts.listener?.finished(calls, outcome, clock.nowMs());
+      this.#parts.listener?.finished("lines", calls, outcome, clock.nowMs());
       this.#parts.publish(outcome.outbox);
       return null;
     } catch (error) {

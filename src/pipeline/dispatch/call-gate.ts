@@ -1,7 +1,10 @@
 import type { WaitReason } from "../../domain/execution/waits.js";
 import type { EpochMs } from "../../domain/ids.js";
+import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Route } from "../../domain/route/route.js";
+import type { LimitPass } from "./limit-scope.js";
+import type { RateLimits } from "./rate-limits.js";
 import type { CallOf, RouteHealth } from "./route-health.js";
 import type { Slots } from "./slots.js";
 
@@ -11,16 +14,25 @@ export interface CallWish {
   readonly facts: RequestFacts;
   readonly tenant: string;
   readonly nowMs: EpochMs;
+  /** Whether rows that wait for the same limit go first; left out: they do not. */
+  readonly behind?: boolean;
 }
 
 export type Admission =
-  | { readonly kind: "go" }
-  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason }
+  /** `pass`: what it took of a rate limit, to be given back with the place. */
+  | { readonly kind: "go"; readonly pass?: LimitPass }
+  /** `limit`: the name that its row waits by, so that it is taken up when there is a grant for it, whatever `runAtMs` says. */
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly waitsFor: WaitReason; readonly limit?: string }
   /** No waiting helps; in words. */
   | { readonly kind: "never"; readonly because: string };
 
+/** What the gate asks of rate limits. */
+export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken" | "granted">;
+
 /** An execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
+const NO_ROOM: ReadonlyMap<string, number> = new Map();
+const GO: Admission = { kind: "go" };
 
 export type AskHealth = Pick<RouteHealth, "waitUntilMs" | "taken" | "notSent">;
 const ALWAYS_WELL: AskHealth = { waitUntilMs: () => null, taken: () => undefined, notSent: () => undefined };
@@ -29,24 +41,79 @@ const ALWAYS_WELL: AskHealth = { waitUntilMs: () => null, taken: () => undefined
 export class CallGate {
   readonly #slots: Slots;
   readonly #health: AskHealth;
+  readonly #limits: GateLimits | null;
 
-  constructor(slots: Slots, health: AskHealth = ALWAYS_WELL) {
+  constructor(slots: Slots, health: AskHealth = ALWAYS_WELL, limits: GateLimits | null = null) {
     this.#slots = slots;
     this.#health = health;
+    this.#limits = limits;
   }
 
-  take({ route, nowMs }: CallWish): Admission {
+  take({ route, facts, nowMs, behind = false }: CallWish): Admission {
     const { account, model } = route;
     const wellAtMs = this.#health.waitUntilMs(account, model, nowMs);
     if (wellAtMs !== null) return { kind: "wait", runAtMs: wellAtMs, waitsFor: "breaker" };
-    if (!this.#slots.take(account)) return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
-    this.#health.taken(account, model, nowMs);
-    return { kind: "go" };
+    const admission =
+      this.#limits === null
+        ? this.#takePlace(account, nowMs)
+        : this.#takeLimited(this.#limits, { route, facts, nowMs, behind });
+    if (admission.kind === "go") this.#health.taken(account, model, nowMs);
+    return admission;
   }
 
   /** The intent was not stored, so no call follows. */
-  giveBack(intent: CallOf): void {
+  giveBack(intent: CallOf, pass?: LimitPass): void {
     this.#slots.release(intent.account, false);
     this.#health.notSent(intent);
+    if (pass !== undefined) this.#limits?.giveBack(pass);
   }
+
+  /** The limit by whose name the row of such a call waits; null: none. */
+  limitOf(route: Route): string | null {
+    return this.#limits?.nameOf(route) ?? null;
+  }
+
+  /** How many of the rows that wait for each limit could start now. */
+  room(): ReadonlyMap<string, number> {
+    return this.#limits?.room() ?? NO_ROOM;
+  }
+
+  /** Rows were stored that wait for a limit. */
+  queued(limit: string, rows: number): void {
+    this.#limits?.queued(limit, rows);
+  }
+
+  /** @param asked by limit, for how many rows. @param taken what came of it. */
+  taken(asked: ReadonlyMap<string, number>, taken: ReadonlyMap<string, TakenOfLimit> | undefined): void {
+    for (const limit of asked.keys()) this.#limits?.taken(limit, taken?.get(limit) ?? { rows: 0, more: false });
+  }
+
+  /** Aborted when rows that wait for a limit may start; null: there are no limits. */
+  get granted(): AbortSignal | null {
+    return this.#limits?.granted ?? null;
+  }
+
+  #takePlace(account: string, nowMs: EpochMs): Admission {
+    return this.#slots.take(account) ? GO : noPlace(nowMs);
+  }
+
+  #takeLimited(limits: GateLimits, { route, facts, nowMs, behind }: Required<Omit<CallWish, "tenant">>): Admission {
+    const answer = limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
+    if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
+    if (answer.kind === "go") return answer.pass === null ? GO : { kind: "go", pass: answer.pass };
+    return answer.kind === "wait" ? { ...answer, waitsFor: "rate_limit" } : answer;
+  }
+
+  #limitOf(route: Route): { readonly limit?: string } {
+    const limit = this.limitOf(route);
+    return limit === null ? {} : { limit };
+  }
+}
+
+function noPlace(nowMs: EpochMs): {
+  readonly kind: "wait";
+  readonly runAtMs: EpochMs;
+  readonly waitsFor: "concurrency";
+} {
+  return { kind: "wait", runAtMs: nowMs + NO_PLACE_WAIT_MS, waitsFor: "concurrency" };
 }

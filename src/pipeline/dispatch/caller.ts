@@ -33,6 +33,8 @@ export interface CallerParts extends PatienceSettings {
   readonly answered: (route: Work["route"], ms: number) => void;
   /** What the provider counted for a request's body; left out where nobody learns from it. */
   readonly counted?: TokenEstimates["learn"];
+  /** A call that the provider refused for a rate limit. */
+  readonly rateLimited?: (route: Work["route"]) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
 }
@@ -136,6 +138,7 @@ export class Caller {
     this.#parts.slots.release(work.route.account, outcome.kind === "answered", work.batch !== undefined);
     this.#patience.done(work.execution.no);
     if (outcome.kind === "answered") this.#parts.answered(work.route, ms);
+    else if (outcome.outcome === "rate_limited") this.#parts.rateLimited?.(work.route);
     const call = this.#judge(work, outcome);
     this.#parts.health.ended(work.intent, outcomeFacts(call.outcome, outcome), ms);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");

@@ -18,6 +18,7 @@ import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
+import type { LimitPass } from "./limit-scope.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
 import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
@@ -57,6 +58,8 @@ const LINE_WAIT_MS = 2000;
 /** An execution whose claim the ledger refuses is looked at again after this. */
 const SET_ASIDE_MS = 60_000;
 
+const NO_LIMITS: ReadonlyMap<string, number> = new Map();
+
 /** What a claim is for: rows that are due, rows with a passed deadline, lines of batches. */
 type ClaimFor = ClaimRequest["pick"] | "rescue";
 
@@ -65,6 +68,8 @@ export class DispatchStage {
   readonly #parts: DispatchParts;
   readonly #stop = new AbortController();
   readonly #plans = new WeakMap<WaitingExecution, Planned>();
+  /** What intents took of rate limits. */
+  readonly #passes = new WeakMap<AttemptIntent, LimitPass>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
   #woken = false;
@@ -72,7 +77,9 @@ export class DispatchStage {
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
-  #last: { readonly pick: ClaimFor; readonly limit: number } = { pick: "run", limit: 1 };
+  #last: { readonly pick: ClaimFor; readonly limit: number; readonly limits: ReadonlyMap<string, number> } = {
+    ...{ pick: "run", limit: 1, limits: new Map() },
+  };
 
   constructor(parts: DispatchParts) {
     this.#parts = parts;
@@ -119,7 +126,9 @@ export class DispatchStage {
   async #sleep(ms: number): Promise<void> {
     if (!this.#woken) {
       this.#nap = new AbortController();
-      await this.#parts.clock.sleep(ms, this.#nap.signal);
+      const { granted } = this.#parts.gate;
+      const over = granted === null ? this.#nap.signal : AbortSignal.any([this.#nap.signal, granted]);
+      await this.#parts.clock.sleep(ms, over);
       this.#nap = null;
     }
     this.#woken = false;
@@ -131,7 +140,8 @@ export class DispatchStage {
    */
   async #narrow(error: unknown): Promise<boolean> {
     const { ledger, clock, log, metrics } = this.#parts;
-    const { pick, limit } = this.#last;
+    const { pick, limits } = this.#last;
+    const limit = this.#last.limit + sumOf(limits);
     if (pick === "expire") this.#nextExpiryMs = 0;
     if (limit > 1) {
       log.warn("dispatch.claim_refused", { pick, limit, error });
@@ -144,7 +154,7 @@ export class DispatchStage {
       return false;
     }
     const nowMs = clock.nowMs();
-    const aside = await ledger.setAside({ pick, nowMs }, nowMs + SET_ASIDE_MS).catch(() => null);
+    const aside = await ledger.setAside({ pick, nowMs, limits }, nowMs + SET_ASIDE_MS).catch(() => null);
     if (aside === null) return false;
     log.error("dispatch.set_aside", { execution: attemptId(aside.day, aside.no), error });
     metrics.count("sluice_executions_set_aside_total", {});
@@ -168,16 +178,19 @@ export class DispatchStage {
       await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
       return slots.any();
     }
-    const limit = Math.min(this.#limits.run, slots.free);
-    const outcome = await this.#claim("run", limit);
-    this.#backlog = outcome.taken === limit;
-    return this.#backlog || (outcome.woken ?? 0) > 0;
+    // Rows that wait for a limit are taken when there are grants for them, and only so many; the others share what places are left.
+    const limits = atMost(this.#parts.gate.room(), Math.min(this.#limits.run, slots.free));
+    const limit = Math.min(this.#limits.run, slots.free) - sumOf(limits);
+    const outcome = await this.#claim("run", limit, limits);
+    this.#backlog = outcome.more ?? outcome.taken === limit;
+    const isMore = this.#backlog || (outcome.woken ?? 0) > 0;
+    return isMore || [...(outcome.limited?.values() ?? [])].some(({ more }) => more);
   }
 
-  async #claim(pick: ClaimFor, limit: number): Promise<ClaimOutcome> {
+  async #claim(pick: ClaimFor, limit: number, limits: ReadonlyMap<string, number> = NO_LIMITS): Promise<ClaimOutcome> {
     const { session, numbers, gate, clock, metrics, claimSizeMax } = this.#parts;
-    this.#last = { pick, limit };
-    await numbers.reserve(limit);
+    this.#last = { pick, limit, limits };
+    await numbers.reserve(limit + sumOf(limits));
     const nowMs = clock.nowMs();
     // A transaction that is tried again asks again: the same execution gets the same verdict, and one place.
     const verdicts = new Map<number, ClaimVerdict>();
@@ -191,7 +204,9 @@ export class DispatchStage {
     const startedMs = clock.monotonicMs();
     let started = new Set<number>();
     try {
-      const outcome = await this.#ask({ session, nowMs, limit }, pick, decide);
+      const wish = limits.size === 0 ? { limit } : { limit, limits };
+      const outcome = await this.#ask({ session, nowMs, ...wish }, pick, decide);
+      if (limits.size > 0) gate.taken(limits, outcome.limited);
       this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
@@ -207,15 +222,16 @@ export class DispatchStage {
       return outcome;
     } finally {
       for (const verdict of verdicts.values()) {
+        if (verdict.kind === "wait" && verdict.limit !== undefined) gate.queued(verdict.limit, 1);
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent);
+        gate.giveBack(verdict.intent, this.#passes.get(verdict.intent));
         numbers.close(verdict.intent.no);
       }
     }
   }
 
   #ask(
-    request: Pick<ClaimRequest, "session" | "nowMs" | "limit">,
+    request: Omit<ClaimRequest, "pick">,
     pick: ClaimFor,
     decide: (waiting: WaitingExecution) => ClaimVerdict,
   ): Promise<ClaimOutcome> {
@@ -246,9 +262,11 @@ export class DispatchStage {
     const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
     if (line === undefined || call === null) return { kind: "line" };
     const { route } = call;
-    if (this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs }).kind !== "go") return { kind: "line" };
+    const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
+    if (admission.kind !== "go") return { kind: "line" };
     const fresh = this.#intent(waiting, call.route, call.index, facts, nowMs);
-    const intent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
+    const intent: AttemptIntent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
+    if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
     return { kind: "start", intent, decision: rescueDecision(waiting, call, nowMs) };
   }
 
@@ -280,6 +298,7 @@ export class DispatchStage {
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
+    if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
     const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
     return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
@@ -386,6 +405,24 @@ export class DispatchStage {
 interface Planned {
   readonly plan: RoutePlan;
   readonly facts: RequestFacts;
+}
+
+function sumOf(limits: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const most of limits.values()) sum += most;
+  return sum;
+}
+
+/** So many in all, the first ones first. */
+function atMost(room: ReadonlyMap<string, number>, most: number): ReadonlyMap<string, number> {
+  if (sumOf(room) <= most) return room;
+  const limits = new Map<string, number>();
+  let left = most;
+  for (const [limit, rows] of room) {
+    if (left > 0) limits.set(limit, Math.min(rows, left));
+    left -= rows;
+  }
+  return limits;
 }
 
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */

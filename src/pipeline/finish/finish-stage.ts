@@ -139,7 +139,7 @@ export class FinishStage {
     metrics.observe("sluice_group_size", { stage: "finish" }, calls.length);
     metrics.observe("sluice_group_seconds", { stage: "finish" }, ms / 1000);
     reportEnds(metrics, outcome);
-    this.#parts.listener?.finished(calls, outcome, this.#parts.clock.nowMs());
+    this.#parts.listener?.finished("calls", calls, outcome, this.#parts.clock.nowMs());
     const doubts = calls.filter((call) => call.verdict.kind === "doubt");
     for (const call of doubts) metrics.count("sluice_in_doubt_total", { account: call.attempt.account });
   }

@@ -3,7 +3,7 @@ import type { SessionNo } from "../../domain/ids.js";
 import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.js";
 import type { RenderSettings } from "../../domain/result/rendering.js";
 import { keptHeaders, renderRefused } from "../../domain/result/render-refused.js";
-import type { IntakeJob, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { IntakeJob, IntakeWait, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type {
   CancelRequest,
   IntakeGroup,
@@ -15,7 +15,8 @@ import type {
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
-import type { CallGate } from "../dispatch/call-gate.js";
+import type { Admission, CallGate } from "../dispatch/call-gate.js";
+import type { LimitPass } from "../dispatch/limit-scope.js";
 import type { Work } from "../dispatch/work.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import type { Slots } from "../dispatch/slots.js";
@@ -150,7 +151,7 @@ export class IntakeStage implements RecordSink {
       this.#settle(prepared, group, outcome);
       if (outcome.kind === "accepted") this.#report(records, prepared, outcome, clock.monotonicMs() - startedMs);
     } catch (error) {
-      for (const { item } of prepared.jobs) this.#giveBack(item);
+      for (const job of prepared.jobs) this.#giveBack(job);
       if (this.#parts.mendable(error)) return; // stopping: the records come again
       await this.#bisect(records, moves, error);
     }
@@ -201,10 +202,12 @@ export class IntakeStage implements RecordSink {
             nowMs,
           }),
         );
-      } else prepared.jobs.push({ planned: plan.planned, item: this.#item(queued.record, plan.planned, nowMs) });
+      } else prepared.jobs.push({ planned: plan.planned, ...this.#item(queued.record, plan.planned, nowMs) });
     }
     const { jobs } = prepared;
-    if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => item.pooled === undefined).length / jobs.length;
+    if (jobs.length > 0)
+      this.#slotShare =
+        jobs.filter(({ item }) => item.pooled === undefined && item.waits?.limit === undefined).length / jobs.length;
     return prepared;
   }
 
@@ -222,13 +225,15 @@ export class IntakeStage implements RecordSink {
     }
   }
 
-  #item(record: IncomingRecord, planned: PlannedJob, nowMs: number): IntakeJob {
+  #item(record: IncomingRecord, planned: PlannedJob, nowMs: number): Omit<Prepared["jobs"][number], "planned"> {
     const { numbers, backlog, gate } = this.#parts;
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
     const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
-    const starts = mayStart && gate.take({ route, facts, tenant: job.tenant, nowMs }).kind === "go";
-    return {
+    const admission = mayStart ? gate.take({ route, facts, tenant: job.tenant, nowMs, behind: true }) : null;
+    const starts = admission?.kind === "go";
+    const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(route), job.submittedAtMs);
+    const item: IntakeJob = {
       no: numbers.next(),
       job,
       record: { value: record.value, headersText: keptHeaders(record.headers) },
@@ -245,23 +250,25 @@ export class IntakeStage implements RecordSink {
           }
         : null,
       ...(isPooled ? { pooled: line.pooled } : {}),
+      ...(waits === null ? {} : { waits }),
       ...(line.decision === undefined ? {} : { decision: line.decision }),
       riskNanoUsd: riskBesideDoubt(
         job.policy.onDoubt,
         planned.plan.accounts.map((account) => this.#parts.doubt(account)),
       ),
     };
+    return starts && admission.pass !== undefined ? { item, pass: admission.pass } : { item };
   }
 
-  #giveBack(item: IntakeJob): void {
+  #giveBack({ item, pass }: Pick<Prepared["jobs"][number], "item" | "pass">): void {
     if (item.intent === null) return;
-    this.#parts.gate.giveBack(item.intent);
+    this.#parts.gate.giveBack(item.intent, pass);
     this.#parts.numbers.close(item.intent.no);
   }
 
   #settle(prepared: Prepared, group: IntakeGroup, outcome: IntakeOutcome): void {
     if (outcome.kind !== "accepted") {
-      for (const { item } of prepared.jobs) this.#giveBack(item);
+      for (const job of prepared.jobs) this.#giveBack(job);
       if (outcome.kind === "fenced") this.#parts.fenced();
       else {
         for (const { topic, partition } of outcome.partitions) {
@@ -273,13 +280,17 @@ export class IntakeStage implements RecordSink {
       }
       return;
     }
-    prepared.jobs.forEach(({ planned, item }, index) => {
+    const queued = new Map<string, number>();
+    prepared.jobs.forEach(({ planned, item, pass }, index) => {
       const fate = outcome.jobs[index]?.kind;
       if (fate === "started" && item.intent !== null) this.#parts.start(workOf(planned, item, outcome.day));
-      else this.#giveBack(item);
-      // One that had a place and was queued all the same waits for money, and is in nobody's way.
-      if (fate === "queued" && item.intent === null) this.#parts.backlog.began();
+      else this.#giveBack(pass === undefined ? { item } : { item, pass });
+      const limit = item.waits?.limit;
+      if (fate === "queued" && limit !== undefined) queued.set(limit, (queued.get(limit) ?? 0) + 1);
+      // One that had a place and was queued all the same waits for money, and is in nobody's way; so is one that waits for a limit.
+      else if (fate === "queued" && item.intent === null) this.#parts.backlog.began();
     });
+    for (const [limit, rows] of queued) this.#parts.gate.queued(limit, rows);
     for (const move of group.moves) this.#parts.inbox.accepted(move.topic, move.partition, move.upto);
     this.#parts.publish(outcome.outbox);
   }
@@ -314,9 +325,21 @@ export class IntakeStage implements RecordSink {
 }
 
 interface Prepared {
-  readonly jobs: { readonly planned: PlannedJob; readonly item: IntakeJob }[];
+  readonly jobs: { readonly planned: PlannedJob; readonly item: IntakeJob; readonly pass?: LimitPass }[];
   readonly refused: RefusedRecord[];
   readonly cancels: CancelRequest[];
+}
+
+/** What a job that does not start waits for; null: a place, and it is due at once. */
+function waitOf(admission: Admission | null, limit: string | null, submittedAtMs: number): IntakeWait | null {
+  if (admission?.kind === "wait" && admission.limit !== undefined) {
+    const { runAtMs, waitsFor } = admission;
+    return { runAtMs, waitsFor, limit: admission.limit };
+  }
+  // One that never fits is looked at once more as a row, and ends there.
+  return limit === null || admission?.kind === "never"
+    ? null
+    : { runAtMs: submittedAtMs, waitsFor: "rate_limit", limit };
 }
 
 function refusedHere(message: string): { readonly kind: "refused"; readonly refusal: Refusal } {

@@ -301,7 +301,7 @@ async function insertExecutions(
         continue;
       }
       insertReady(context, transaction, [
-        { key, priority, runAtMs: job.submittedAtMs, expiresMs, waitsFor: "concurrency" },
+        { key, priority, expiresMs, ...(item.waits ?? { runAtMs: job.submittedAtMs, waitsFor: "concurrency" }) },
       ]);
     } else
       transaction.insert(attempts, intent.no, {

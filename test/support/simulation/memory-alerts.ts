@@ -46,7 +46,7 @@ export class MemoryAlerts implements AlertLedger {
 
   async #lookIn(
     transaction: Transaction,
-    { session, everyMs, notify, readings }: AlertLookRequest,
+    { session, everyMs, notify }: AlertLookRequest,
     judge: (sight: AlertSight) => AlertVerdict,
     render: Renderer,
   ): Promise<AlertLook | null> {
@@ -63,7 +63,7 @@ export class MemoryAlerts implements AlertLedger {
     );
     this.#addSpend(transaction, BigInt(counted.nanoUsd), nowMs);
     const memory = row.memory === null ? null : (JSON.parse(row.memory) as AlertMemory); // written below
-    const read = { ...NOTHING_READ, ...this.#readings(transaction, nowMs), ...readings };
+    const read = { ...NOTHING_READ, ...this.#readings(transaction, nowMs) };
     const verdict = judge({ nowMs, memory, counted, alerts, readings: read });
     await this.#context.statement(transaction, "alerts-store");
     await this.#store(transaction, verdict);

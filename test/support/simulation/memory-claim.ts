@@ -7,6 +7,7 @@ import { subjectOf } from "../../../src/domain/event/event.js";
 import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import { NO_USAGE } from "../../../src/domain/cost/usage.js";
+import { filledShares, takenOfLimits, type QueuePart } from "../../../src/domain/limit/queue-turns.js";
 import type { Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { RouteDecision } from "../../../src/domain/route/route-decision.js";
 import type {
@@ -51,9 +52,11 @@ export function claim(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  const take = async (transaction: Transaction): Promise<ReadyRow[]> => {
+  const take = async (transaction: Transaction): Promise<TakenRows> => {
     await context.statement(transaction, "ready-take");
-    return takeRows(context, transaction, request);
+    return request.pick === "run"
+      ? takeInTurn(context, transaction, request)
+      : takeExpired(context, transaction, request);
   };
   return claimFrom(context, request, { of: "rows", take }, decide, render);
 }
@@ -65,14 +68,18 @@ export function rescue(
   decide: (waiting: WaitingExecution) => ClaimVerdict,
   render: Renderer,
 ): Promise<ClaimOutcome> {
-  const take = (transaction: Transaction): Promise<ReadyRow[]> => takeLines(context, transaction, look);
+  const take = async (transaction: Transaction): Promise<TakenRows> => ({
+    rows: await takeLines(context, transaction, look),
+  });
   return claimFrom(context, look, { of: "lines", take }, decide, render);
 }
 
 interface Source {
   readonly of: "rows" | "lines";
-  readonly take: (transaction: Transaction) => Promise<ReadyRow[]>;
+  readonly take: (transaction: Transaction) => Promise<TakenRows>;
 }
+
+type TakenRows = { readonly rows: readonly ReadyRow[] } & Pick<ClaimOutcome, "more" | "limited">;
 
 type Claiming = Pick<ClaimRequest, "session" | "nowMs">;
 
@@ -111,8 +118,8 @@ async function claimInTransaction(
   await context.statement(transaction, "session-fence");
   await transaction.lock(routers, [request.session], "share");
   if (transaction.get(routers, request.session)?.endedMs !== null) return { ...NOTHING, fenced: true };
-  const rows = await source.take(transaction);
-  if (rows.length === 0) return NOTHING;
+  const { rows, ...found } = await source.take(transaction);
+  if (rows.length === 0) return { ...NOTHING, ...found };
   const expired = await expireJobs(
     context,
     transaction,
@@ -156,6 +163,7 @@ async function claimInTransaction(
   return {
     fenced: false,
     taken: rows.length,
+    ...found,
     started: started.map(({ execution, intent }) => ({ execution, intent })),
     ended: written.ended,
     outbox,
@@ -163,49 +171,100 @@ async function claimInTransaction(
   };
 }
 
-function dueRows(
+function expiredRows(context: MemoryContext, transaction: Transaction, nowMs: number): ReadyRow[] {
+  const due = transaction.all(context.database.ready).filter((row) => row.expiresMs <= nowMs);
+  return due.sort((a, b) => a.expiresMs - b.expiresMs || a.key.no - b.key.no);
+}
+
+/** The rows that may be taken, by limit and tenant. */
+function dueParts(
   context: MemoryContext,
   transaction: Transaction,
-  request: Pick<ClaimRequest, "pick" | "nowMs">,
-): ReadyRow[] {
-  const { ready } = context.database;
-  const due = transaction
-    .all(ready)
-    .filter((row) => (request.pick === "run" ? row.runAtMs : row.expiresMs) <= request.nowMs);
-  due.sort(
-    (a, b) =>
-      (request.pick === "run" ? b.priority - a.priority || a.runAtMs - b.runAtMs : a.expiresMs - b.expiresMs) ||
-      a.key.no - b.key.no,
-  );
-  return due;
+  nowMs: number,
+): ReadonlyMap<string, QueuePart & { readonly rows: ReadyRow[] }> {
+  const { ready, executions } = context.database;
+  const parts = new Map<string, QueuePart & { readonly rows: ReadyRow[] }>();
+  for (const row of transaction.all(ready)) {
+    const limit = row.limit ?? "";
+    if (limit === "" && row.runAtMs > nowMs) continue;
+    const tenant = transaction.get(executions, row.key.no)?.tenant ?? "";
+    const part = parts.get(partKey({ limit, tenant })) ?? { limit, tenant, rows: [] };
+    part.rows.push(row);
+    parts.set(partKey(part), part);
+  }
+  for (const { rows } of parts.values())
+    rows.sort((a, b) => b.priority - a.priority || a.expiresMs - b.expiresMs || a.key.no - b.key.no);
+  return parts;
+}
+
+function partKey({ limit, tenant }: QueuePart): string {
+  return `${limit}\n${tenant}`;
 }
 
 export function setAside(
   context: MemoryContext,
   transaction: Transaction,
-  request: Pick<ClaimRequest, "pick" | "nowMs">,
+  request: Pick<ClaimRequest, "pick" | "nowMs" | "limits">,
   untilMs: number,
 ): LedgerKey | null {
   const { ready } = context.database;
-  const first = dueRows(context, transaction, request).find(({ key }) =>
+  const { pick, nowMs, limits } = request;
+  const first = (pick === "expire" ? expiredRows(context, transaction, nowMs) : nextRows()).find(({ key }) =>
     transaction.tryLock(ready, key.no, "exclusive"),
   );
   if (first === undefined) return null;
-  transaction.update(ready, first.key.no, { runAtMs: untilMs, expiresMs: untilMs, waitsFor: "operator" });
+  const { limit: _, ...row } = first;
+  transaction.remove(ready, first.key.no);
+  transaction.insert(ready, first.key.no, { ...row, runAtMs: untilMs, expiresMs: untilMs, waitsFor: "operator" });
   return first.key;
+
+  function nextRows(): readonly ReadyRow[] {
+    const parts = dueParts(context, transaction, nowMs);
+    const wish = limits === undefined || limits.size === 0 ? { limit: 1 } : { limit: 0, limits };
+    const [next] = context.turns.share([...parts.values()], wish);
+    return next === undefined ? [] : (parts.get(partKey(next))?.rows ?? []);
+  }
 }
 
-function takeRows(context: MemoryContext, transaction: Transaction, request: ClaimRequest): ReadyRow[] {
+function takeExpired(context: MemoryContext, transaction: Transaction, request: ClaimRequest): TakenRows {
+  return { rows: takeFirst(context, transaction, expiredRows(context, transaction, request.nowMs), request.limit) };
+}
+
+function takeFirst(
+  context: MemoryContext,
+  transaction: Transaction,
+  due: readonly ReadyRow[],
+  most: number,
+): readonly ReadyRow[] {
   const { ready } = context.database;
-  const due = dueRows(context, transaction, request);
   const taken: ReadyRow[] = [];
   for (const row of due) {
-    if (taken.length === request.limit) break;
+    if (taken.length === most) break;
     if (!transaction.tryLock(ready, row.key.no, "exclusive")) continue;
     transaction.remove(ready, row.key.no);
     taken.push(row);
   }
   return taken.sort((a, b) => a.key.no - b.key.no);
+}
+
+function takeInTurn(context: MemoryContext, transaction: Transaction, request: ClaimRequest): TakenRows {
+  const parts = dueParts(context, transaction, request.nowMs);
+  const shares = context.turns.share([...parts.values()], request);
+  const rows: ReadyRow[] = [];
+  const taken: QueuePart[] = [];
+  for (const share of shares) {
+    const own = takeFirst(context, transaction, parts.get(partKey(share))?.rows ?? [], share.most);
+    rows.push(...own);
+    taken.push(...own.map(() => share));
+  }
+  context.turns.took([...parts.values()], shares, taken);
+  const served = new Set(shares.map(partKey));
+  const isNew = [...parts.values()].some((part) => part.limit === "" && !served.has(partKey(part)));
+  return {
+    rows: rows.sort((a, b) => a.key.no - b.key.no),
+    more: isNew || filledShares(shares, taken).some(({ limit }) => limit === ""),
+    limited: takenOfLimits(request, shares, taken),
+  };
 }
 
 function loadWaiting(
@@ -284,6 +343,7 @@ function sortVerdicts(
         runAtMs: verdict.runAtMs,
         expiresMs: waiters?.nearestDeadlineMs ?? verdict.runAtMs,
         waitsFor: verdict.waitsFor,
+        ...(verdict.limit === undefined ? {} : { limit: verdict.limit }),
         ...(level === undefined ? {} : { level }),
       });
       continue;

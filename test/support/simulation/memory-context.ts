@@ -1,6 +1,7 @@
 import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget.js";
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
+import { QueueTurns } from "../../../src/domain/limit/queue-turns.js";
 import { verdictFor, type EndedState } from "../../../src/domain/execution/execution.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { EndedJob, FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
@@ -108,14 +109,21 @@ export class MemoryContext {
   readonly wire: LedgerWire;
   readonly rules: LedgerRules;
   readonly budgets: MemoryBudgets;
+  readonly turns: QueueTurns;
   #from = 0;
   #left = 0;
 
-  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules) {
+  constructor(
+    database: MemoryDatabase,
+    wire: LedgerWire,
+    rules: LedgerRules,
+    weights: ReadonlyMap<string, number> = new Map(),
+  ) {
     this.database = database;
     this.wire = wire;
     this.rules = rules;
     this.budgets = new MemoryBudgets(this);
+    this.turns = new QueueTurns((tenant) => weights.get(tenant) ?? 1);
   }
 
   nextNumber(): number {

@@ -20,6 +20,7 @@ import type {
   IntakeOutcome,
   Ledger,
   LedgerLoad,
+  LimitQueue,
   LoadLimits,
   OutboxGroup,
   RefusedOutgoing,
@@ -94,9 +95,14 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
   readonly #context: MemoryContext;
   readonly #database: MemoryDatabase;
 
-  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules = LEDGER_RULES) {
+  constructor(
+    database: MemoryDatabase,
+    wire: LedgerWire,
+    rules: LedgerRules = LEDGER_RULES,
+    weights?: ReadonlyMap<string, number>,
+  ) {
     this.#database = database;
-    this.#context = new MemoryContext(database, wire, rules);
+    this.#context = new MemoryContext(database, wire, rules, weights);
     this.alerting = new MemoryAlerts(this.#context);
   }
 
@@ -145,6 +151,24 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
       await transaction.lock(routers, [session], "exclusive");
       if (transaction.get(routers, session)?.endedMs === null)
         transaction.update(routers, session, { endedMs: nowMs() });
+    });
+  }
+
+  liveRouters(): Promise<number> {
+    const { routers } = this.#database;
+    return this.#context.single(
+      "sessions-live",
+      (transaction) => transaction.all(routers).filter(({ endedMs }) => endedMs === null).length,
+    );
+  }
+
+  limitQueues(rowsMax: number): Promise<readonly LimitQueue[]> {
+    const { ready } = this.#database;
+    return this.#context.single("limit-queues", (transaction) => {
+      const rows = new Map<string, number>();
+      for (const { limit } of transaction.all(ready))
+        if (limit !== undefined) rows.set(limit, Math.min(rowsMax, (rows.get(limit) ?? 0) + 1));
+      return [...rows].map(([limit, count]) => ({ limit, rows: count }));
     });
   }
 

@@ -144,6 +144,8 @@ export interface ReadyRow {
   readonly runAtMs: number;
   readonly expiresMs: number;
   readonly waitsFor: WaitReason;
+  /** What it waits for until there is a grant; left out: it waits until it is due. */
+  readonly limit?: string;
   /** Only there where money is the reason: the key of the budget that keeps it out. */
   readonly level?: string;
 }

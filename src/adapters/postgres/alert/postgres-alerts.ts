@@ -69,7 +69,7 @@ export class PostgresAlerts implements AlertLedger {
     const { nowMs, memory } = turn;
     const [counted, alerts] = await Promise.all([takeTallies(client), readAlerts(client)]);
     addSpend(client, BigInt(counted.nanoUsd), nowMs);
-    const readings = { ...NOTHING_READ, ...(await readSources(client, this.#context, nowMs)), ...request.readings };
+    const readings = { ...NOTHING_READ, ...(await readSources(client, this.#context, nowMs)) };
     const verdict = judge({ nowMs, memory, counted, alerts, readings });
     await storeAlerts(client, verdict.changes);
     send(client, "alert-remember", "UPDATE alert_watch SET memory = $1", [JSON.stringify(verdict.memory)]);

@@ -23,10 +23,10 @@ export async function sweepPools(
        DELETE FROM batch_ready r USING (
          SELECT no FROM batch_ready WHERE least(look_at_ms, expires_ms) <= $2 AND EXISTS (SELECT 1 FROM fence)
          ORDER BY least(look_at_ms, expires_ms) LIMIT $3 FOR UPDATE SKIP LOCKED) q
-       WHERE r.no = q.no RETURNING r.no, r.day, r.priority, r.expires_ms, r.bytes),
+       WHERE r.no = q.no RETURNING r.no, r.day, r.priority, r.expires_ms, r.bytes, r.tenant_no),
      moved AS (
-       INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, bytes, waits_for)
-       SELECT no, day, priority, $2, expires_ms, bytes, 'concurrency' FROM over RETURNING 1)
+       INSERT INTO ready (no, day, priority, run_at_ms, expires_ms, bytes, waits_for, tenant_no)
+       SELECT no, day, priority, $2, expires_ms, bytes, 'concurrency', tenant_no FROM over RETURNING 1)
      SELECT count(*) FROM moved`,
     [session, nowMs, limit],
   );

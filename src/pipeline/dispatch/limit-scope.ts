@@ -1,0 +1,207 @@
+import type { Grant, Lease } from "../../domain/limit/lease.js";
+import type { LimitScope } from "../../domain/limit/limits.js";
+import type { LimitNote } from "../../ports/limit-store.js";
+
+/** A grant is used within so long of asking for it, or given back. */
+const GRANT_HOLDS_MS = 250;
+/** A router holds grants for what it starts within so long. */
+const AHEAD_MS = 150;
+/** Grants to be given back that are remembered; what is more is lost, and counts as used. */
+const RETURNED_MAX = 16;
+const TOKENS_SMOOTHING = 0.1;
+const TOKENS_PRIOR = 1000;
+const MINUTE_MS = 60_000;
+
+interface HeldGrant {
+  calls: number;
+  tokens: number;
+  readonly atMs: number;
+  /** Monotonic. */
+  readonly untilMs: number;
+}
+
+/** What a call took of its scope's grants. */
+export interface LimitPass {
+  readonly scope: HeldScope;
+  readonly tokens: number;
+}
+
+/** What is wanted of the store. */
+export interface Want {
+  readonly calls: number;
+  readonly tokens: number;
+  readonly needTokens: number;
+}
+
+/** One scope as a router sees it: the grants it holds, and who waits for some. Times are monotonic unless said otherwise. */
+export class HeldScope {
+  readonly scope: LimitScope;
+  readonly notes = new Map<string, LimitNote>();
+  /** Rows that wait for it, as far as this router knows. */
+  queued = 0;
+  /** The next ask begins anew, see `StoreAsk`. */
+  anew = false;
+  /** Asked for and not answered yet. */
+  asking = false;
+  #grants: HeldGrant[] = [];
+  #returned: Grant[] = [];
+  /** Calls that asked since the last renewal, and in the one before. */
+  #asked = 0;
+  #askedBefore = 0;
+  #tokensPerCall = TOKENS_PRIOR;
+  #knowsTokens = false;
+  /** Tokens of the call that was refused last for want of grants; 0: none was. */
+  #need = 0;
+  #refused: { readonly untilMs: number; readonly key: string } | null = null;
+
+  constructor(scope: LimitScope) {
+    this.scope = scope;
+  }
+
+  /** The limit that refused last, while that holds. */
+  refusedBy(nowMs: number): string | null {
+    return this.#refused !== null && nowMs < this.#refused.untilMs ? this.#refused.key : null;
+  }
+
+  waitMs(nowMs: number): number {
+    return this.#refused === null ? 0 : Math.max(0, this.#refused.untilMs - nowMs);
+  }
+
+  /** The limit that no call of so many tokens ever passes, in words; null: all let it through. */
+  neverFits(tokens: number): string | null {
+    for (const { unit, limit, key } of this.scope.rules) {
+      if (unit !== "tokens") continue;
+      const most = Math.min(limit, this.notes.get(key)?.learned ?? limit);
+      if (tokens > most) return `the call counts ${String(tokens)} tokens, ${key} allows ${String(most)} in all`;
+    }
+    return null;
+  }
+
+  /** @returns null when there is no grant for it, which counts as a wish. */
+  take(tokens: number, nowMs: number): LimitPass | null {
+    this.#asked += 1;
+    this.#learn(tokens);
+    this.#drop(nowMs);
+    const counted = this.scope.countsTokens ? tokens : 0;
+    if (this.calls < 1 || this.tokens < counted) {
+      this.#need = Math.max(1, counted);
+      return null;
+    }
+    this.#spend(1, counted);
+    return { scope: this, tokens: counted };
+  }
+
+  /** Whether `take` would find a grant. */
+  has(tokens: number, nowMs: number): boolean {
+    this.#drop(nowMs);
+    return this.calls >= 1 && (!this.scope.countsTokens || this.tokens >= tokens);
+  }
+
+  giveBack(tokens: number): void {
+    const newest = this.#grants.at(-1);
+    if (newest === undefined) return;
+    newest.calls += 1;
+    newest.tokens += tokens;
+  }
+
+  /** Calls that the grants are good for, roughly: how large each is shows when it is looked at. */
+  room(nowMs: number): number {
+    this.#drop(nowMs);
+    const { calls, tokens } = this;
+    if (calls === 0 || !this.scope.countsTokens) return calls;
+    return Math.min(calls, Math.max(tokens > 0 ? 1 : 0, Math.floor(tokens / this.#tokensPerCall)));
+  }
+
+  /**
+   * @param places calls that could be made at once.
+   * @returns null: the grants that are held are enough for who waits.
+   */
+  want(nowMs: number, places: number): Want | null {
+    this.#drop(nowMs);
+    const direct = Math.ceil((this.#asked + this.#askedBefore) * 1.5);
+    [this.#askedBefore, this.#asked] = [this.#asked, 0];
+    const wished = Math.min(this.queued + direct + (this.#need > 0 ? 1 : 0), places, this.#ahead());
+    const lacksTokens = this.scope.countsTokens && wished > 0 && this.tokens < Math.max(this.#need, 1);
+    const calls = Math.max(wished - this.calls, lacksTokens ? 1 : 0);
+    if (calls <= 0) return null;
+    if (!this.scope.countsTokens) return { calls, tokens: 0, needTokens: 0 };
+    const needTokens = this.#need > 0 ? this.#need : Math.ceil(this.#tokensPerCall);
+    return { calls, tokens: Math.max(needTokens, Math.ceil(calls * this.#tokensPerCall)), needTokens };
+  }
+
+  takeReturned(): readonly Grant[] {
+    return this.#returned.splice(0);
+  }
+
+  /** Grants of a store that is not asked any more. */
+  forgetReturned(): void {
+    this.#returned = [];
+  }
+
+  /** @param askedMs when the lease was asked for. @returns whether it brought something. */
+  hold({ calls, tokens, atMs, refused }: Lease, askedMs: number, nowMs: number): boolean {
+    if (refused !== null) {
+      this.#refused = { untilMs: nowMs + refused.waitMs, key: refused.key };
+      return false;
+    }
+    this.#refused = null;
+    this.#need = 0;
+    this.#grants.push({ calls, tokens, atMs, untilMs: askedMs + GRANT_HOLDS_MS });
+    return true;
+  }
+
+  get calls(): number {
+    let sum = 0;
+    for (const grant of this.#grants) sum += grant.calls;
+    return sum;
+  }
+
+  get tokens(): number {
+    let sum = 0;
+    for (const grant of this.#grants) sum += grant.tokens;
+    return sum;
+  }
+
+  /** Calls a millisecond that the limits let through at most, all routers together. */
+  get callsPerMs(): number {
+    let least = Infinity;
+    for (const { unit, window, limit } of this.scope.rules) {
+      if (window !== "minute") continue;
+      const perCall = unit === "requests" ? 1 : this.#tokensPerCall;
+      least = Math.min(least, limit / MINUTE_MS / perCall);
+    }
+    return least;
+  }
+
+  /** Of a limit by the day alone nothing says how much is much. */
+  #ahead(): number {
+    const perMs = this.callsPerMs;
+    return perMs === Infinity ? 64 : Math.ceil(perMs * AHEAD_MS) + 1;
+  }
+
+  #spend(calls: number, tokens: number): void {
+    let [callsLeft, tokensLeft] = [calls, tokens];
+    for (const grant of this.#grants) {
+      const [someCalls, someTokens] = [Math.min(grant.calls, callsLeft), Math.min(grant.tokens, tokensLeft)];
+      grant.calls -= someCalls;
+      grant.tokens -= someTokens;
+      callsLeft -= someCalls;
+      tokensLeft -= someTokens;
+    }
+  }
+
+  /** What was not used in time goes back with the next ask. */
+  #drop(nowMs: number): void {
+    while (this.#grants.length > 0 && (this.#grants[0]?.untilMs ?? 0) <= nowMs) {
+      const over = this.#grants.shift();
+      if (over !== undefined && over.calls + over.tokens > 0 && this.#returned.length < RETURNED_MAX)
+        this.#returned.push({ calls: over.calls, tokens: over.tokens, atMs: over.atMs });
+    }
+  }
+
+  #learn(tokens: number): void {
+    if (this.#knowsTokens) this.#tokensPerCall += (tokens - this.#tokensPerCall) * TOKENS_SMOOTHING;
+    else this.#tokensPerCall = Math.max(1, tokens);
+    this.#knowsTokens = true;
+  }
+}

@@ -1,0 +1,354 @@
+import { callTokens } from "../../domain/limit/call-tokens.js";
+import type { Lease } from "../../domain/limit/lease.js";
+import {
+  ownLimits,
+  scopeOf,
+  scopesOf,
+  type AccountLimits,
+  type LimitUnit,
+  type LimitWindow,
+} from "../../domain/limit/limits.js";
+import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
+import type { EpochMs, SessionNo } from "../../domain/ids.js";
+import type { RequestFacts } from "../../domain/route/request-facts.js";
+import type { Headroom } from "../../domain/route/route-condition.js";
+import type { Route } from "../../domain/route/route.js";
+import type { Ledger } from "../../ports/ledger.js";
+import type { LimitStore, StoreAsk } from "../../ports/limit-store.js";
+import type { Metrics } from "../../ports/metrics.js";
+import type { Clock, Log } from "../../ports/system.js";
+import { HeldScope, type LimitPass } from "./limit-scope.js";
+import { LocalLimitStore } from "./local-limit-store.js";
+import type { Slots } from "./slots.js";
+
+export interface RateLimitsParts {
+  /** By account; one without limits need not be there. */
+  readonly accounts: ReadonlyMap<string, AccountLimits>;
+  readonly session: SessionNo;
+  /** Null: each router keeps its share in its own memory. */
+  readonly shared: LimitStore | null;
+  readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues">;
+  readonly slots: Pick<Slots, "freeOf">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export type LimitAnswer =
+  | { readonly kind: "go"; readonly pass: LimitPass | null }
+  | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly limit: string }
+  | { readonly kind: "never"; readonly because: string };
+
+/** What a provider says one of its limits is. */
+export interface ProviderLimit {
+  readonly unit: LimitUnit;
+  readonly window: LimitWindow;
+  readonly limit: number;
+}
+
+/** Grants are renewed so often: well within the time that one holds. */
+const RENEW_MS = 40;
+/** How often it is looked who waits, and how many routers live. */
+const LOOK_MS = 1000;
+/** A store that does not answer is asked again after this. */
+const LOST_RETRY_MS = 500;
+/** Of its share, what a router grants itself while the common store is away: it has to be below what it was. */
+const LOST_SHARE = 0.9;
+/** Other routers hear of a new one within this; until then it grants itself nothing. */
+const NEW_ROUTER_WAIT_MS = 2 * LOOK_MS + 500;
+/** Rows that wait are counted up to this. */
+const QUEUE_LOOK_MAX = 1000;
+/** The longest wait that is said; only for people, a row is taken when there is a grant for it. */
+const SAID_WAIT_MAX_MS = 3_600_000;
+const GO: LimitAnswer = { kind: "go", pass: null };
+
+/**
+ * The rate limits of all accounts. A call is never held up by a server: it takes from grants that are here, or waits as a row. Grants are
+ * asked for ahead, as many as there are rows waiting and calls coming in, and hold for a moment; a grant that is not used goes back.
+ */
+export class RateLimits {
+  readonly #parts: RateLimitsParts;
+  readonly #local: LocalLimitStore;
+  /** By account, then model; null: nothing limits that model. */
+  readonly #scopes = new Map<string, Map<string, HeldScope | null>>();
+  readonly #byName = new Map<string, HeldScope>();
+  readonly #stop = new AbortController();
+  readonly #bornMs: number;
+  #lostSinceMs: number | null = null;
+  #retryMs = 0;
+  #routers = 1;
+  #looked = false;
+  #nextLookMs = 0;
+  #isShared: boolean | null = null;
+  #rung = new AbortController();
+  #granted = new AbortController();
+
+  constructor(parts: RateLimitsParts) {
+    this.#parts = parts;
+    this.#bornMs = parts.clock.monotonicMs();
+    this.#local = new LocalLimitStore(() => parts.clock.monotonicMs());
+    for (const [account, limits] of parts.accounts) {
+      if (scopesOf(account, limits).length > 0) this.#scopes.set(account, new Map());
+    }
+  }
+
+  /** Whether any account has limits. */
+  get any(): boolean {
+    return this.#scopes.size > 0;
+  }
+
+  /** The name that rows of such calls wait by; null: nothing limits them but places. */
+  nameOf({ account, model }: Pick<Route, "account" | "model">): string | null {
+    return this.#scopes.size === 0 ? null : (this.#scopeOf(account, model)?.scope.name ?? null);
+  }
+
+  /**
+   * @param behind whether it has to wait behind rows that wait already.
+   * @param mayGo asked last, when there is a grant: false takes none.
+   */
+  take(route: Route, facts: RequestFacts, nowMs: EpochMs, behind: boolean, mayGo: () => boolean): LimitAnswer | null {
+    const held = this.#scopes.size === 0 ? null : this.#scopeOf(route.account, route.model);
+    if (held === null) return mayGo() ? GO : null;
+    const tokens = held.scope.countsTokens ? callTokens(route, facts) : 0;
+    const never = held.neverFits(tokens);
+    if (never !== null) return { kind: "never", because: never };
+    const monotonicMs = this.#parts.clock.monotonicMs();
+    if (behind && held.queued > 0) return this.#wait(held, nowMs);
+    if (held.has(tokens, monotonicMs) && !mayGo()) return null;
+    const pass = held.take(tokens, monotonicMs);
+    if (pass !== null) return { kind: "go", pass };
+    this.#ring(held);
+    return this.#wait(held, nowMs);
+  }
+
+  giveBack({ scope, tokens }: LimitPass): void {
+    scope.giveBack(tokens);
+  }
+
+  /** Takes nothing, and says `go` of what was never asked for. */
+  headroom({ account, model }: Route, tokens: number, nowMs: EpochMs): Headroom {
+    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+    if (held === null) return { kind: "go" };
+    const never = held.neverFits(tokens);
+    if (never !== null) return { kind: "never", because: never };
+    const monotonicMs = this.#parts.clock.monotonicMs();
+    if (held.queued === 0 && (held.has(tokens, monotonicMs) || held.refusedBy(monotonicMs) === null))
+      return { kind: "go" };
+    const { runAtMs } = this.#wait(held, nowMs);
+    return { kind: "wait", runAtMs, waitsFor: "rate_limit", limit: held.refusedBy(monotonicMs) ?? held.scope.name };
+  }
+
+  /** How many of the rows that wait for each limit could start now. */
+  room(): ReadonlyMap<string, number> {
+    const room = new Map<string, number>();
+    if (this.#scopes.size === 0) return room;
+    const nowMs = this.#parts.clock.monotonicMs();
+    const free = new Map<string, number>();
+    for (const [name, held] of this.#byName) {
+      if (held.queued === 0) continue;
+      const { account } = held.scope;
+      const places = free.get(account) ?? this.#parts.slots.freeOf(account);
+      const most = Math.min(held.room(nowMs), places);
+      free.set(account, places - most);
+      if (most > 0) room.set(name, most);
+    }
+    return room;
+  }
+
+  /** Rows were stored that wait by that name. */
+  queued(name: string, rows: number): void {
+    const held = this.#byName.get(name);
+    if (held === undefined || rows === 0) return;
+    held.queued += rows;
+    this.#ring(held);
+  }
+
+  /** Rows were taken of those that wait by that name. */
+  taken(name: string, { rows, more }: TakenOfLimit): void {
+    const held = this.#byName.get(name);
+    if (held !== undefined) held.queued = more ? Math.max(1, held.queued - rows) : 0;
+  }
+
+  /** Lines of groups are calls that come behind all others. */
+  mayTakeLine(account: string, model: string | null): boolean {
+    const held = this.#scopes.size === 0 || model === null ? null : this.#scopeOf(account, model);
+    return held === null || held.queued === 0;
+  }
+
+  /** Whether a line of a group may be called now; its grant is taken then. One that never fits is no matter of waiting. */
+  takeLine(route: Route, facts: RequestFacts, nowMs: EpochMs): boolean {
+    return this.take(route, facts, nowMs, true, () => true)?.kind !== "wait";
+  }
+
+  /** What an account's provider says beside an answer. It only ever lowers what the config states. */
+  learn(account: string, model: string, said: readonly ProviderLimit[]): void {
+    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+    if (held === null) return;
+    for (const { key, unit, window } of held.scope.own) {
+      const limit = said.find((one) => one.unit === unit && one.window === window)?.limit;
+      const known = held.notes.get(key);
+      if (limit === undefined || limit < 1 || limit === known?.learned) continue;
+      held.notes.set(key, { learned: limit, tighten: known?.tighten ?? false });
+    }
+  }
+
+  /** A provider refused a call for a rate limit. */
+  refused({ account, model }: Pick<Route, "account" | "model">): void {
+    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+    if (held === null) return;
+    for (const { key, window } of held.scope.own)
+      if (window === "minute") held.notes.set(key, { learned: held.notes.get(key)?.learned ?? null, tighten: true });
+  }
+
+  /** Aborted when there are new grants for rows that wait; asked for anew then. */
+  get granted(): AbortSignal {
+    return this.#granted.signal;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Renews grants until it is stopped; without limits there is nothing to do. */
+  async run(): Promise<void> {
+    const { clock } = this.#parts;
+    while (this.any && !this.#stop.signal.aborted) {
+      const rung = new AbortController();
+      this.#rung = rung;
+      if (clock.monotonicMs() >= this.#nextLookMs) await this.#look();
+      await this.#renew();
+      await clock.sleep(RENEW_MS, AbortSignal.any([rung.signal, this.#stop.signal]));
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { ledger, clock, log } = this.#parts;
+    this.#nextLookMs = clock.monotonicMs() + LOOK_MS;
+    try {
+      const [routers, queues] = [await ledger.liveRouters(), await ledger.limitQueues(QUEUE_LOOK_MAX)];
+      this.#routers = Math.max(1, routers);
+      for (const held of this.#byName.values()) held.queued = 0;
+      for (const { limit, rows } of queues) this.#named(limit, rows);
+      this.#looked = true;
+    } catch (error) {
+      log.warn("limits.look_failed", { message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  /** Rows that wait by a name which was not met yet, since this router has not routed one of them. */
+  #named(name: string, rows: number): void {
+    const known = this.#byName.get(name);
+    const [account = "", ...rest] = name.split("/");
+    const held = known ?? (this.#scopes.has(account) ? this.#scopeOf(account, rest.join("/")) : null);
+    if (held !== null && held.scope.name === name) held.queued = rows;
+  }
+
+  async #renew(): Promise<void> {
+    const { clock, slots } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const asks: Promise<void>[] = [];
+    for (const held of this.#byName.values()) {
+      const want = held.asking ? null : held.want(nowMs, slots.freeOf(held.scope.account));
+      if (want === null) continue;
+      held.asking = true;
+      const { notes, scope, anew } = held;
+      const asker = `${String(this.#parts.session)} ${scope.name}`;
+      const ask = { ...want, scope, asker, anew, notes: new Map(notes), returned: held.takeReturned(), share: 1 };
+      for (const [key, { learned }] of notes) notes.set(key, { learned, tighten: false });
+      asks.push(this.#ask(held, ask, nowMs));
+    }
+    await Promise.all(asks);
+  }
+
+  async #ask(held: HeldScope, ask: StoreAsk, askedMs: number): Promise<void> {
+    try {
+      const lease = await this.#lease(held, ask);
+      const nowMs = this.#parts.clock.monotonicMs();
+      if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#wake();
+    } finally {
+      held.asking = false;
+    }
+  }
+
+  async #lease(held: HeldScope, ask: StoreAsk): Promise<Lease | null> {
+    const { shared, clock } = this.#parts;
+    const mayAsk = this.#lostSinceMs === null || clock.monotonicMs() >= this.#retryMs;
+    if (shared !== null && mayAsk) {
+      this.#retryMs = clock.monotonicMs() + LOST_RETRY_MS;
+      try {
+        const lease = await shared.lease(ask);
+        held.anew = false;
+        this.#found();
+        return lease;
+      } catch (error) {
+        this.#lost(error);
+      }
+    }
+    return this.#leaseOwn(ask);
+  }
+
+  /** Its share of each limit, out of this process's memory. */
+  #leaseOwn(ask: StoreAsk): Promise<Lease | null> {
+    const { shared, clock } = this.#parts;
+    const isNew = this.#routers > 1 && clock.monotonicMs() - this.#bornMs < NEW_ROUTER_WAIT_MS;
+    if (!this.#looked || isNew) return Promise.resolve(null);
+    const share = (shared === null ? 1 : LOST_SHARE) / this.#routers;
+    return this.#local.lease({ ...ask, share, returned: shared === null ? ask.returned : [] });
+  }
+
+  #lost(error: unknown): void {
+    if (this.#lostSinceMs !== null) return;
+    const { clock, log, metrics } = this.#parts;
+    this.#lostSinceMs = clock.monotonicMs();
+    this.#local.beginAnew();
+    for (const held of this.#byName.values()) held.anew = true;
+    this.#isShared = false;
+    metrics.set("sluice_limits_shared", {}, 0);
+    const message = error instanceof Error ? error.message : String(error);
+    log.warn("limits.store_lost", { message, routers: this.#routers });
+  }
+
+  #found(): void {
+    if (this.#isShared === true) return;
+    const { clock, log, metrics } = this.#parts;
+    this.#isShared = true;
+    metrics.set("sluice_limits_shared", {}, 1);
+    if (this.#lostSinceMs === null) return;
+    log.info("limits.store_found", { lostMs: clock.monotonicMs() - this.#lostSinceMs });
+    this.#lostSinceMs = null;
+  }
+
+  #wait(held: HeldScope, nowMs: EpochMs): Extract<LimitAnswer, { readonly kind: "wait" }> {
+    const behindMs = held.queued / held.callsPerMs;
+    const waitMs = Math.max(1, held.waitMs(this.#parts.clock.monotonicMs()), behindMs);
+    return { kind: "wait", runAtMs: nowMs + Math.ceil(Math.min(waitMs, SAID_WAIT_MAX_MS)), limit: held.scope.name };
+  }
+
+  #scopeOf(account: string, model: string): HeldScope | null {
+    const known = this.#scopes.get(account);
+    const limits = this.#parts.accounts.get(account);
+    if (known === undefined || limits === undefined) return null;
+    const name = ownLimits(limits, model) === undefined ? "" : model;
+    const held = known.get(name);
+    if (held !== undefined) return held;
+    const scope = scopeOf(account, limits, name);
+    const fresh = scope === null ? null : new HeldScope(scope);
+    if (fresh !== null) {
+      fresh.anew = this.#lostSinceMs !== null;
+      this.#byName.set(fresh.scope.name, fresh);
+    }
+    known.set(name, fresh);
+    return fresh;
+  }
+
+  /** The first refusal asks at once; while the store says to wait, the next round is soon enough. */
+  #ring(held: HeldScope): void {
+    if (held.refusedBy(this.#parts.clock.monotonicMs()) === null) this.#rung.abort();
+  }
+
+  #wake(): void {
+    const granted = this.#granted;
+    this.#granted = new AbortController();
+    granted.abort();
+  }
+}

@@ -1,0 +1,150 @@
+/** The script in Redis does what the domain says, on the server's clock, and keeps nothing that a restart of Redis could double. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { RedisLimitStore } from "../../src/adapters/redis/redis-limit-store.js";
+import { bucketRules, LimitBucket } from "../../src/domain/limit/bucket.js";
+import { lease, type Grant, type Lease, type LeaseAsk } from "../../src/domain/limit/lease.js";
+import { scopeOf, type AccountLimits, type LimitScope } from "../../src/domain/limit/limits.js";
+import type { LimitNote, StoreAsk } from "../../src/ports/limit-store.js";
+import { servers } from "../support/servers.js";
+
+const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
+let store: RedisLimitStore;
+let redis: Redis;
+const environment = `test-${randomUUID()}`;
+
+beforeAll(async () => {
+  const { redisUrl } = servers();
+  store = new RedisLimitStore({ url: redisUrl, environment, timeoutMs: 2000, onTrouble: () => undefined });
+  await store.connect();
+  redis = new Redis(redisUrl);
+});
+
+afterAll(async () => {
+  await store.close();
+  await redis.quit();
+});
+
+function scopeWith(limits: Partial<AccountLimits>): LimitScope {
+  const scope = scopeOf(`acme-${randomUUID()}`, { ...NONE, models: {}, ...limits }, "m");
+  if (scope === null) throw new Error("expected limits");
+  return scope;
+}
+
+function ask(scope: LimitScope, more: Partial<StoreAsk> = {}): StoreAsk {
+  const common = { asker: "a", calls: 1, tokens: 0, needTokens: 0, returned: [], notes: new Map<string, LimitNote>() };
+  return { ...common, scope, anew: false, share: 1, ...more };
+}
+
+const keyOf = (key: string): string => `sluice:{${environment}}:limit:${key}`;
+
+describe("limits in Redis", () => {
+  test("begin without any to give, and then come at the limit's rate", async () => {
+    const scope = scopeWith({ requestsPerMinute: 6050 });
+    const first = await store.lease(ask(scope, { calls: 50 }));
+    expect(first).toMatchObject({ calls: 0, refused: { key: scope.rules[0]?.key } });
+    await sleep(120);
+    const second = await store.lease(ask(scope, { calls: 500 }));
+    const passedMs = second.atMs - first.atMs;
+    expect(second.calls).toBe(Math.floor(passedMs / 10 + 1e-6));
+  });
+
+  test("say the same as the domain, ask by ask", async () => {
+    const wishes = fc.record({
+      pauseMs: fc.constantFrom(0, 0, 3, 15, 40),
+      asker: fc.constantFrom("a", "b"),
+      calls: fc.integer({ min: 1, max: 30 }),
+      perCall: fc.integer({ min: 1, max: 900 }),
+      back: fc.boolean(),
+      tighten: fc.integer({ min: 0, max: 9 }).map((one) => one === 0),
+      learned: fc.option(fc.integer({ min: 500, max: 9000 }), { freq: 8 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(wishes, { minLength: 5, maxLength: 25 }), async (all) => {
+        const scope = scopeWith({ requestsPerMinute: 6000, tokensPerMinute: 600_000, requestsPerDay: 100_000 });
+        const kept: { rule: LimitScope["rules"][number]; bucket: LimitBucket }[] = [];
+        let last: Grant | null = null;
+        for (const { pauseMs, asker, calls, perCall, back, tighten, learned } of all) {
+          await sleep(pauseMs);
+          const own: LeaseAsk = {
+            ...{ asker, calls, tokens: calls * perCall, needTokens: perCall },
+            returned: back && last !== null ? [last] : [],
+          };
+          const key = scope.rules[0]?.key ?? "";
+          const notes = new Map([[key, { learned, tighten }]]);
+          const found: Lease = await store.lease(ask(scope, { ...own, notes }));
+          if (kept.length === 0)
+            for (const rule of scope.rules)
+              kept.push({ rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, found.atMs) });
+          for (const { rule, bucket } of kept)
+            if (rule.key === key) {
+              bucket.learn(rule.limit, learned);
+              if (tighten) bucket.tighten(found.atMs);
+            }
+          const expected = lease(kept, own, found.atMs);
+          expect(found).toEqual(expected);
+          last = { calls: found.calls, tokens: found.tokens, atMs: found.atMs };
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test("forget what has left the window, and keep few slots", async () => {
+    const scope = scopeWith({ requestsPerMinute: 600 });
+    const key = keyOf(scope.rules[0]?.key ?? "");
+    await store.lease(ask(scope));
+    const oldMs = Date.now() - 61_000;
+    const slots = Object.fromEntries(
+      Array.from({ length: 9 }, (_, slot) => [`s${String(Math.floor(oldMs / 100) - slot)}`, 5]),
+    );
+    await redis.hset(key, { ...slots, sum: 45, first: Math.floor(oldMs / 100) - 8, at: oldMs, born: oldMs - 600_000 });
+    expect((await store.lease(ask(scope, { calls: 5 }))).calls).toBe(5);
+    const fields = await redis.hkeys(key);
+    expect(fields.filter((field) => /^s\d+$/.test(field))).toHaveLength(1);
+    expect(Number(await redis.hget(key, "sum"))).toBe(5);
+  });
+
+  test("begin anew when they were lost: what was granted before counts as used", async () => {
+    const scope = scopeWith({ requestsPerMinute: 6050 });
+    await store.lease(ask(scope));
+    await sleep(100);
+    await redis.del(keyOf(scope.rules[0]?.key ?? ""));
+    expect((await store.lease(ask(scope, { calls: 50 }))).calls).toBe(0);
+  });
+
+  test("begin anew for a router that was away, and take nothing back of before", async () => {
+    const scope = scopeWith({ requestsPerMinute: 6050 });
+    await store.lease(ask(scope));
+    await sleep(100);
+    const before = await store.lease(ask(scope, { calls: 5 }));
+    const returned = [{ calls: before.calls, tokens: 0, atMs: before.atMs }];
+    expect((await store.lease(ask(scope, { calls: 50, anew: true, returned }))).calls).toBe(0);
+  });
+
+  test("are read for people", async () => {
+    const scope = scopeWith({ requestsPerMinute: 6050 });
+    expect(await store.read([scope])).toEqual(new Map());
+    await store.lease(ask(scope));
+    await sleep(50);
+    const key = scope.rules[0]?.key ?? "";
+    await store.lease(ask(scope, { calls: 3, notes: new Map([[key, { learned: 5000, tighten: false }]]) }));
+    expect((await store.read([scope])).get(key)).toMatchObject({ learned: 5000, used: 3 });
+  });
+});
+
+test("a server that is away is said at once", async () => {
+  const away = new RedisLimitStore({
+    ...{ url: "redis://127.0.0.1:1", environment, timeoutMs: 200 },
+    onTrouble: () => undefined,
+  });
+  await away.connect();
+  const scope = scopeWith({ requestsPerMinute: 60 });
+  const startedMs = performance.now();
+  await expect(away.lease(ask(scope))).rejects.toThrow();
+  expect(performance.now() - startedMs).toBeLessThan(5000); // a bound for a wait that would have no end
+  await away.close();
+});

@@ -1,0 +1,277 @@
+/** The limits of a router: calls take from grants that are here, or wait by their limit's name. */
+import { describe, expect, test } from "@jest/globals";
+import { sessionNo } from "../../src/domain/ids.js";
+import type { Lease } from "../../src/domain/limit/lease.js";
+import type { AccountLimits } from "../../src/domain/limit/limits.js";
+import { readRequestFacts } from "../../src/domain/route/request-facts.js";
+import { CallGate } from "../../src/pipeline/dispatch/call-gate.js";
+import { LocalLimitStore } from "../../src/pipeline/dispatch/local-limit-store.js";
+import { RateLimits } from "../../src/pipeline/dispatch/rate-limits.js";
+import { Slots } from "../../src/pipeline/dispatch/slots.js";
+import type { LimitStore, StoreAsk } from "../../src/ports/limit-store.js";
+import { workOf, logInto, metricsInto } from "../support/work.js";
+
+const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
+const BODY = '{"model":"m","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}';
+const FACTS = readRequestFacts("openai.chat", BODY, BODY.length, null);
+const { route: ROUTE, intent: CALL } = workOf(1, 0);
+
+interface World {
+  readonly limits: RateLimits;
+  readonly gate: CallGate;
+  readonly asks: StoreAsk[];
+  away: boolean;
+  routers: number;
+  queues: { limit: string; rows: number }[];
+  /** Lets time pass, and the loop run. */
+  pass(ms: number): Promise<void>;
+  take(behind?: boolean): string;
+  stop(): Promise<void>;
+}
+
+function world(stated: Partial<AccountLimits>, own: { shared?: boolean; concurrency?: number; routers?: number } = {}): World {
+  let nowMs = 0;
+  const sleepers: { untilMs: number; wake: () => void }[] = [];
+  const asks: StoreAsk[] = [];
+  const clock = {
+    nowMs: () => 1_000_000 + nowMs,
+    monotonicMs: () => nowMs,
+    sleep: (ms: number, signal?: AbortSignal) =>
+      new Promise<void>((resolve) => {
+        if (signal?.aborted === true) {
+          resolve();
+          return;
+        }
+        sleepers.push({ untilMs: nowMs + ms, wake: resolve });
+        signal?.addEventListener("abort", () => {
+          resolve();
+        });
+      }),
+  };
+  const store = new LocalLimitStore(() => nowMs);
+  const shared: LimitStore = {
+    lease: (ask): Promise<Lease> => {
+      if (it.away) return Promise.reject(new Error("away"));
+      asks.push(ask);
+      if (ask.anew) store.beginAnew();
+      return store.lease(ask);
+    },
+    close: () => Promise.resolve(),
+  };
+  const slots = new Slots(new Map([[ROUTE.account, own.concurrency ?? 8]]));
+  const limits = new RateLimits({
+    accounts: new Map([[ROUTE.account, { ...NONE, models: {}, ...stated }]]),
+    session: sessionNo(1),
+    shared: own.shared === false ? null : shared,
+    ledger: { liveRouters: () => Promise.resolve(it.routers), limitQueues: () => Promise.resolve(it.queues) },
+    slots,
+    clock,
+    log: logInto([]),
+    metrics: metricsInto(new Map()),
+  });
+  const gate = new CallGate(slots, undefined, limits);
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  };
+  const it: World = {
+    ...{ limits, gate, asks, away: false, routers: own.routers ?? 1, queues: [] },
+    async pass(ms) {
+      for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 10) {
+        for (const due of sleepers.filter(({ untilMs }) => untilMs <= nowMs)) {
+          sleepers.splice(sleepers.indexOf(due), 1);
+          due.wake();
+        }
+        await settle();
+      }
+    },
+    take: (behind = false) => gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: clock.nowMs(), behind }).kind,
+    async stop() {
+      limits.stop();
+      for (const { wake } of sleepers) wake();
+      await running;
+    },
+  };
+  const running = limits.run();
+  return it;
+}
+
+describe("a call of an account with limits", () => {
+  test("waits by the limit's name until there is a grant, which is asked for at once", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(100);
+    const refused = it.gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: 5 });
+    expect(refused).toMatchObject({ kind: "wait", waitsFor: "rate_limit", limit: ROUTE.account });
+    await it.pass(60); // the limit is new to its store, which begins without any
+    expect(it.take()).toBe("go");
+    await it.stop();
+  });
+
+  test("takes no grant when there is no place, and waits for one by the same name", async () => {
+    const it = world({ requestsPerMinute: 6050 }, { concurrency: 1 });
+    await it.pass(100);
+    it.take();
+    await it.pass(60);
+    expect(it.take()).toBe("go");
+    it.take();
+    await it.pass(60);
+    expect(it.gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: 5 })).toMatchObject({
+      kind: "wait",
+      limit: ROUTE.account,
+    });
+    await it.stop();
+  });
+
+  test("ends when it counts more tokens than its limit ever allows", async () => {
+    const it = world({ tokensPerMinute: 100 });
+    expect(it.gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: 5 })).toMatchObject({
+      kind: "never",
+      because: expect.stringContaining(`${ROUTE.account} tokens/minute allows 100`) as unknown,
+    });
+    await it.stop();
+  });
+
+  test("goes behind the rows that wait for the same limit", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    it.queues = [{ limit: ROUTE.account, rows: 3 }];
+    await it.pass(200);
+    expect(it.take(true)).toBe("wait");
+    expect(it.take(false)).toBe("go");
+    await it.stop();
+  });
+
+  test("gives a grant back with its place", async () => {
+    const it = world({ requestsPerMinute: 60 });
+    await it.pass(100);
+    it.take();
+    await it.pass(1100);
+    const taken = it.gate.take({ route: ROUTE, facts: FACTS, tenant: "t", nowMs: 5 });
+    if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
+    expect(it.take()).toBe("wait");
+    it.gate.giveBack(CALL, taken.pass);
+    expect(it.take()).toBe("go");
+    await it.stop();
+  });
+});
+
+describe("rows that wait for a limit", () => {
+  test("have room for as many as there are grants and places", async () => {
+    const it = world({ requestsPerMinute: 60_500 }, { concurrency: 5 });
+    expect(it.gate.room()).toEqual(new Map());
+    it.queues = [{ limit: ROUTE.account, rows: 100 }];
+    await it.pass(1200);
+    expect(it.gate.room()).toEqual(new Map([[ROUTE.account, 5]]));
+    await it.stop();
+  });
+
+  test("wake who waits for grants", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(100);
+    const { granted } = it.gate;
+    it.take();
+    it.gate.queued(ROUTE.account, 1);
+    await it.pass(50);
+    expect(granted?.aborted).toBe(true);
+    expect(it.gate.granted?.aborted).toBe(false);
+    await it.stop();
+  });
+});
+
+describe("grants", () => {
+  test("that nobody used in time go back with the next ask", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(100);
+    it.take();
+    await it.pass(20);
+    expect(it.asks).toHaveLength(1);
+    await it.pass(500);
+    expect(it.take()).toBe("wait");
+    await it.pass(20);
+    expect(it.asks.at(-1)?.returned).toMatchObject([{ calls: it.asks[0]?.calls }]);
+    await it.stop();
+  });
+
+  test("are not asked for while nobody wants any", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(5000);
+    expect(it.asks).toEqual([]);
+    await it.stop();
+  });
+
+  test("are tightened after a refusal by the provider, once", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(100);
+    it.take();
+    it.limits.refused(ROUTE);
+    await it.pass(20);
+    it.take();
+    await it.pass(400);
+    it.take();
+    await it.pass(20);
+    const tightened = it.asks.map(({ notes }) => [...notes.values()].some(({ tighten }) => tighten));
+    expect(tightened[0]).toBe(true);
+    expect(tightened.slice(1)).not.toContain(true);
+    await it.stop();
+  });
+
+  test("follow what the provider says of its limit", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(100);
+    it.take();
+    it.limits.learn(ROUTE.account, ROUTE.model, [{ unit: "requests", window: "minute", limit: 50 }]);
+    await it.pass(20);
+    expect([...(it.asks.at(-1)?.notes.values() ?? [])]).toMatchObject([{ learned: 50 }]);
+    await it.stop();
+  });
+});
+
+describe("without the common store", () => {
+  /** Calls that go within so long, asking every 10 ms. */
+  async function calls(it: World, ms: number): Promise<number> {
+    let count = 0;
+    for (let passed = 0; passed < ms; passed += 10) {
+      while (it.take() === "go") {
+        count += 1;
+        it.gate.giveBack(CALL);
+      }
+      await it.pass(10);
+    }
+    return count;
+  }
+
+  test("a router grants itself its share, once the others have heard of it", async () => {
+    const it = world({ requestsPerMinute: 6050 }, { shared: false, routers: 2 });
+    await it.pass(100);
+    expect(await calls(it, 2000)).toBe(0);
+    await it.pass(1000);
+    const ten = await calls(it, 10_000);
+    expect(ten).toBeGreaterThan(480);
+    expect(ten).toBeLessThanOrEqual(550);
+    await it.stop();
+  });
+
+  test("one whose store is lost keeps below its share, and begins anew there when it is back", async () => {
+    const it = world({ requestsPerMinute: 6050 }, { routers: 2 });
+    await it.pass(3000);
+    await calls(it, 2000);
+    it.away = true;
+    const ten = await calls(it, 10_000);
+    expect(ten).toBeGreaterThan(400);
+    expect(ten).toBeLessThanOrEqual(0.45 * 1000 + 35);
+    it.away = false;
+    it.asks.length = 0;
+    await calls(it, 1000);
+    expect(it.asks[0]?.anew).toBe(true);
+    expect(it.asks.slice(1).every(({ anew }) => !anew)).toBe(true);
+    await it.stop();
+  });
+});
+
+test("what is left of a limit is told without taking any", async () => {
+  const it = world({ requestsPerMinute: 6050, tokensPerMinute: 1000 });
+  expect(it.limits.headroom(ROUTE, 100, 0)).toEqual({ kind: "go" });
+  expect(it.limits.headroom(ROUTE, 1001, 0)).toMatchObject({ kind: "never" });
+  it.queues = [{ limit: ROUTE.account, rows: 3 }];
+  await it.pass(50);
+  expect(it.limits.headroom(ROUTE, 100, 0)).toMatchObject({ kind: "wait", waitsFor: "rate_limit" });
+  await it.stop();
+});
