@@ -26,7 +26,10 @@ import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
+import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
+import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
@@ -105,6 +108,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       spending,
       providers: providers.direct,
       batchProviders: providers.batch,
+      tokenEstimates: new LearnedTokenEstimates(lazyTokenizer()),
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -119,6 +123,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
     rules: {
       admission: buildAdmission(config, cluster.id),
       catalog: buildCatalog(config),
+      routing: buildRouting(config),
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),

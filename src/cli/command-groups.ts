@@ -10,6 +10,7 @@ import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
 import { addResultsCommands } from "./commands/results.js";
+import { addRouteCommands } from "./commands/route.js";
 import { addRouterCommand } from "./commands/router.js";
 import { addSchemasCommands } from "./commands/schemas.js";
 import { addSimulatorCommand } from "./commands/simulator.js";
@@ -33,6 +34,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addCostsCommands,
   addInDoubtCommands,
   addDlqCommands,
+  addRouteCommands,
   addConfigCommands,
   addSimulatorCommand,
   addStackCommands,

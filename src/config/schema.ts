@@ -6,6 +6,7 @@ import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accoun
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
 import { HEALTH } from "./schema-health.js";
+import { CHAINS, ROUTING, RULES } from "./schema-routing.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
 /** What the config has to know of a kind of provider; the list comes from outside. */
@@ -40,6 +41,9 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     providers: providersSection(kinds.map(({ kind }) => kind) as [string, ...string[]]), // at least one, see above
     models: MODELS.prefault({}),
     prices: PRICES,
+    chains: CHAINS.prefault({}),
+    rules: RULES,
+    routing: ROUTING,
     batching: BATCHING,
     budgets: BUDGETS,
     health: HEALTH,

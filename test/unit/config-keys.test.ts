@@ -94,6 +94,13 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "providers.*.inDoubt.retryMaxUsd",
     "budgets.[].limitUsd",
     "providers.*.dailySpendUsd",
+    "tenants.*.providers.[]",
+    "rules.[].name",
+    ...["tenants", "tiers", "models"].map((list) => `rules.[].match.${list}.[]`),
+    ...["labels.*", "bytesMin", "bytesMax", "tokensMin", "tokensMax"].map((key) => `rules.[].match.${key}`),
+    ...["force.[]", "forbid.[]", "weight.routes.[]", "weight.factor"].map((key) => `rules.[].${key}`),
+    "routing.businessHours.latencyFactor",
+    "routing.businessHours.offPeakCostFactor",
     "models.*.rescue",
     "models.*.rescueMaxUsd",
   ],
@@ -166,6 +173,13 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "budgets.[].window",
     "budgets.[].timeZone",
   ],
+  "src/app/build-routing.ts": ["models.*.order", "routing.latencyBudgetMs"],
+  "src/domain/route/week-hours.ts": ["routing.businessHours", "rules.[].match.time"].flatMap((hours) =>
+    ["timeZone", "days.[]", "from", "to"].map((key) => `${hours}.${key}`),
+  ),
+  "src/domain/route/score-weights.ts": ["chains.*", "routing.tiers.premium", "routing.tiers.free"].flatMap((weights) =>
+    ["cost", "latency", "reliability"].map((key) => `${weights}.${key}`),
+  ),
   "src/domain/job/build-job.ts": ["tenants.*.tier"],
   "src/domain/job/admit.ts": [
     "limits.intake.valueBytesMax",

@@ -17,8 +17,10 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
+import type { TokenEstimates } from "../../ports/token-estimates.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -49,6 +51,8 @@ export interface SessionPorts {
   readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Left out: a request is held against context windows by its bytes alone. */
+  readonly tokenEstimates?: TokenEstimates;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
@@ -72,6 +76,7 @@ export interface ConsumerEars {
 export interface SessionRules {
   readonly admission: JobAdmission;
   readonly catalog: Catalog;
+  readonly routing: RoutingSettings;
   readonly renderSettings: RenderSettings;
 }
 

@@ -76,15 +76,21 @@ export class Stages {
   constructor(parts: StagesParts) {
     const { ports, rules, settings, endSession } = parts;
     this.#parts = parts;
-    this.#planRoutes = createRoutePlanner(rules.catalog);
+    this.#planRoutes = createRoutePlanner(rules.catalog, ports.tokenEstimates?.atLeast);
     this.#batchAccounts = batchAccounts(parts);
     this.#groupAccounts = groupAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
     this.#health = this.#wireHealth();
-    this.#chooser = new RouteChooser(this.#conditions(), this.#trialMs);
     this.#gate = new CallGate(this.slots, this.#health);
+    this.#chooser = new RouteChooser({
+      routing: rules.routing,
+      conditions: this.#conditions(),
+      trialMs: this.#trialMs,
+      ...(ports.tokenEstimates === undefined ? {} : { countPrompt: ports.tokenEstimates.promptTokens }),
+      likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
+    });
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
@@ -216,6 +222,7 @@ export class Stages {
       answered: (route, ms) => {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
       },
+      ...(ports.tokenEstimates === undefined ? {} : { counted: ports.tokenEstimates.learn }),
       notSent: (work) => {
         this.giveBack.add(work);
       },

@@ -34,6 +34,8 @@ export interface RouteStatistics {
   readonly p95Ms: number;
   /** Calls these figures come from. */
   readonly calls: number;
+  /** Share of the prompt tokens that were read from the provider's cache, 0 to 1; left out: unknown. */
+  readonly cachedInputShare?: number;
 }
 
 export type Headroom =

@@ -8,6 +8,7 @@ import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js"
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
+import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
@@ -19,7 +20,7 @@ import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
-import { routeAt, type RouteChooser } from "./route-chooser.js";
+import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
@@ -260,22 +261,27 @@ export class DispatchStage {
     if (next === null)
       return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
     const chosen = this.#parts.chooser.choose({
-      ...{ plan, facts, nowMs, policy: waiting.policy, tenant: waiting.tenant, tried: waiting.history },
+      ...{ plan, facts, nowMs, policy: waiting.policy, mode: waiting.mode, tried: waiting.history },
       deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
+      explain: false,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    // A batch takes hours, and what keeps a call back now may be over by then.
+    if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
-    if (chosen.kind === "wait") return { kind: "wait", runAtMs: chosen.runAtMs, waitsFor: chosen.waitsFor };
+    if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
-    return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
+    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 
   /**
@@ -385,6 +391,10 @@ interface Planned {
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
+}
+
+function waitOf({ runAtMs, waitsFor }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
+  return { kind: "wait", runAtMs, waitsFor };
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

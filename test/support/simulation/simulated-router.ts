@@ -15,6 +15,7 @@ import { InboxConsumer, type InboxSettings } from "../../../src/adapters/kafka/i
 import { PartitionAlerts } from "../../../src/app/partition-alerts.js";
 import { Session } from "../../../src/app/session/session.js";
 import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/app/session/session-parts.js";
+import { LISTED_ONLY } from "../../../src/pipeline/dispatch/route-chooser.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { fakeKafka } from "./fake-kafka-client.js";
 import { ACCOUNTS, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
@@ -227,7 +228,7 @@ export class SimulatedRouter {
         metrics: NO_METRICS,
         alerts: new PartitionAlerts(),
       },
-      rules: { admission, catalog, renderSettings: RENDER_SETTINGS },
+      rules: { admission, catalog, routing: LISTED_ONLY, renderSettings: RENDER_SETTINGS },
       settings: {
         ...SETTINGS,
         // Without batches nothing is ever in a pool.
