@@ -26,48 +26,54 @@ const WELL: OutcomeFacts = { outcome: "succeeded", sent: "answered", httpStatus:
 const NO_KEY: OutcomeFacts = { outcome: "auth_failed", sent: "answered", httpStatus: 401 };
 const NO_SUCH_MODEL: OutcomeFacts = { outcome: "auth_failed", sent: "answered", httpStatus: 404 };
 
+interface Time {
+  ms: number;
+}
+
+async function routerOn(database: MemoryDatabase, time: Time, published: OutboxGroup[], name: string) {
+  const ledger = new MemoryLedger(database, { step: () => Promise.resolve(), breaks: () => "no" });
+  const session = await ledger.openSession(name);
+  const clock = { nowMs: () => time.ms, monotonicMs: () => time.ms, sleep: () => Promise.resolve() };
+  const health: RouteHealth = new RouteHealth({
+    settings: SETTINGS,
+    clock,
+    random: { next: () => 0 },
+    changed: (watched) => {
+      watch.changed(watched);
+    },
+    wanted: () => undefined,
+  });
+  const watch: HealthWatch = new HealthWatch(health, {
+    ...{ store: ledger, session, render: RENDER, clock, lookEveryMs: 1000, trialMs: () => TRIAL_MS },
+    log: logInto([]),
+    metrics: metricsInto(new Map()),
+    publish: (groups) => published.push(...groups),
+    mayStart: () => true,
+  });
+  const call = (outcome: OutcomeFacts, model = "m", account = "a"): boolean => {
+    if (health.waitUntilMs(account, model, time.ms) !== null) return false;
+    health.taken(account, model, time.ms);
+    health.ended({ account, model, startedAtMs: time.ms }, outcome, 5);
+    return true;
+  };
+  const stateOf = (model = "m", account = "a") => health.health(account, model, time.ms).state;
+  return { health, watch, call, stateOf };
+}
+type Router = Awaited<ReturnType<typeof routerOn>>;
+
 /** So many routers on one ledger, whose time the test moves. Nothing looks by itself. */
 async function routers(count: number) {
-  const time = { ms: START_MS };
+  const time: Time = { ms: START_MS };
   const published: OutboxGroup[] = [];
   const database = new MemoryDatabase(() => time.ms);
-  const all = [];
-  for (let no = 0; no < count; no += 1) {
-    const ledger = new MemoryLedger(database, { step: () => Promise.resolve(), breaks: () => "no" });
-    const session = await ledger.openSession(`router-${String(no)}`);
-    const clock = { nowMs: () => time.ms, monotonicMs: () => time.ms, sleep: () => Promise.resolve() };
-    const health: RouteHealth = new RouteHealth({
-      settings: SETTINGS,
-      clock,
-      random: { next: () => 0 },
-      changed: (watched) => {
-        watch.changed(watched);
-      },
-      wanted: () => undefined,
-    });
-    const watch: HealthWatch = new HealthWatch(health, {
-      ...{ store: ledger, session, render: RENDER, clock, lookEveryMs: 1000, trialMs: () => TRIAL_MS },
-      log: logInto([]),
-      metrics: metricsInto(new Map()),
-      publish: (groups) => published.push(...groups),
-      mayStart: () => true,
-    });
-    const call = (outcome: OutcomeFacts, model = "m", account = "a"): boolean => {
-      if (health.waitUntilMs(account, model, time.ms) !== null) return false;
-      health.taken(account, model, time.ms);
-      health.ended({ account, model, startedAtMs: time.ms }, outcome, 5);
-      return true;
-    };
-    const stateOf = (model = "m", account = "a") => health.health(account, model, time.ms).state;
-    all.push({ health, watch, call, stateOf });
-  }
+  const all: Router[] = [];
+  for (let no = 0; no < count; no += 1) all.push(await routerOn(database, time, published, `router-${String(no)}`));
   const look = async (): Promise<void> => {
     for (const { watch } of all) await watch.look();
   };
   const eventKinds = () => eventsIn(published).map(({ kind }) => kind);
   return { all, time, look, eventKinds };
 }
-type Router = Awaited<ReturnType<typeof routers>>["all"][number];
 const fail = ({ call }: Router, times: number, model = "m"): void => {
   for (let done = 0; done < times; done += 1) call(DOWN, model);
 };
