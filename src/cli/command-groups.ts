@@ -9,6 +9,7 @@ import { addDlqCommands } from "./commands/dlq.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
+import { addProvidersCommands } from "./commands/providers.js";
 import { addResultsCommands } from "./commands/results.js";
 import { addRouteCommands } from "./commands/route.js";
 import { addRouterCommand } from "./commands/router.js";
@@ -31,6 +32,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addJobsCommands,
   addBatchesCommands,
   addBudgetsCommands,
+  addProvidersCommands,
   addCostsCommands,
   addInDoubtCommands,
   addDlqCommands,
