@@ -2,6 +2,8 @@ import { breakers } from "../../adapters/postgres/health/breaker-rows.js";
 import { readStatus, type LedgerStatus } from "../../adapters/postgres/operator/status-rows.js";
 import type { Config } from "../../config/config.js";
 import { heldAccounts, openBatches } from "../../adapters/postgres/operator/batch-rows.js";
+import { readAlerts } from "../../adapters/postgres/alert/alert-rows.js";
+import { ALERT_RULES, alertName, type Alert } from "../../domain/alert/alert.js";
 import type { StoredBreaker } from "../../ports/health-store.js";
 import { batchesStanding, type BatchesStanding, type StandingTerms } from "./batches-standing.js";
 import type { Operator } from "./open-operator.js";
@@ -18,6 +20,8 @@ const BREAKER_AGE_MS = 300_000;
 
 export interface OperatorStatus extends LedgerStatus {
   readonly batches: BatchesStanding;
+  /** Those that are raised. */
+  readonly alerts: readonly Alert[];
   /** Those that are not closed. */
   readonly breakers: readonly StoredBreaker[];
   /** What needs a person, in words; empty when nothing does. */
@@ -26,16 +30,30 @@ export interface OperatorStatus extends LedgerStatus {
 
 export async function statusOf(operator: Operator): Promise<OperatorStatus> {
   const pool = operator.pools.durable;
-  const [status, open, held, known] = await Promise.all([
+  const [status, open, held, known, remembered] = await Promise.all([
     readStatus(pool, operator.config.postgres.session.deadAfterMs),
     openBatches(pool, OPEN_BATCHES_MAX),
     heldAccounts(pool),
     breakers(pool),
+    readAlerts(pool),
   ]);
   const notClosed = known.filter(({ state }) => state !== "closed");
+  const alerts = remembered.filter(({ state }) => state === "raised");
   const batches = batchesStanding(open, held, status.nowMs, termsOf(operator.config));
-  const needs = [...needsOf(status, batches), ...batches.needs, ...needsOfBreakers(notClosed)];
-  return { ...status, batches, breakers: notClosed, needs };
+  const needs = [
+    ...needsOf(status, batches),
+    ...batches.needs,
+    ...needsOfBreakers(notClosed),
+    ...needsOfAlerts(alerts),
+  ];
+  return { ...status, batches, breakers: notClosed, alerts, needs };
+}
+
+/** The loud ones; the others are shown and can wait for the day. */
+function needsOfAlerts(alerts: readonly Alert[]): readonly string[] {
+  return alerts
+    .filter(({ rule }) => ALERT_RULES[rule] === "critical")
+    .map((alert) => `alert ${alertName(alert)}: ${alert.text.message}`);
 }
 
 function needsOfBreakers(open: readonly StoredBreaker[]): readonly string[] {

@@ -1,3 +1,5 @@
+import { alertName } from "../../domain/alert/alert.js";
+import { alertJson } from "../alert-text.js";
 import type { OperatorStatus } from "../../app/operator/status.js";
 import type { CommandGroup } from "../command-context.js";
 import { dollarsText } from "../display-text.js";
@@ -53,6 +55,7 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
     },
     deadLetters: status.letters,
     unansweredExecutions: status.unansweredExecutions,
+    alerts: status.alerts.map(alertJson),
     consumerLag: null, // the ledger knows positions, only a broker knows the ends of its logs
     needs: status.needs,
   };
@@ -74,6 +77,7 @@ function statusLines(status: OperatorStatus): readonly string[] {
     `outbox       ${String(status.outboxRecords)} records${ago(status.outboxOldestMs)}`,
     `in doubt     ${String(inDoubt.open)} in their grace, ${String(inDoubt.settled)} settled with open cost, at most ${dollarsText(BigInt(inDoubt.maxNanoUsd))}${ago(inDoubt.oldestMs)}`,
     `dead letters ${letters.length === 0 ? "none open" : letters.map(({ code, state, count }) => `${String(count)} ${code}${state === "parked" ? " (parked)" : ""}`).join(", ")}`,
+    `alerts       ${status.alerts.length === 0 ? "none raised" : status.alerts.map(alertName).join(", ")}`,
     "lag          unknown without a broker",
   ];
 }
