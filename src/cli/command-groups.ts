@@ -10,6 +10,7 @@ import { addDlqCommands } from "./commands/dlq.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
+import { addProvidersCommands } from "./commands/providers.js";
 import { addResultsCommands } from "./commands/results.js";
 import { addRouteCommands } from "./commands/route.js";
 import { addRouterCommand } from "./commands/router.js";
@@ -32,6 +33,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addJobsCommands,
   addBatchesCommands,
   addBudgetsCommands,
+  addProvidersCommands,
   addAlertsCommands,
   addCostsCommands,
   addInDoubtCommands,

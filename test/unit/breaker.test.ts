@@ -63,6 +63,17 @@ describe("a breaker", () => {
     ["two in a row: degraded", after(times(2)), { state: "degraded" }],
     ["an answer between two failures: not degraded", after([failed(), alive(), failed()]), { state: "closed" }],
     ["degraded, then an answer: well", after([...times(3), alive()]), { state: "closed", failuresInARow: 0 }],
+    ["degraded: its turn comes again for one call after a cool-down", after(times(2)), { againAtMs: NOW + 1000 }],
+    [
+      "its turn is taken: the next comes as much later",
+      after([{ kind: "taken" }], after(times(2)), NOW + 1500),
+      { state: "degraded", againAtMs: NOW + 2500 },
+    ],
+    [
+      "a call before its turn moves nothing",
+      after([{ kind: "taken" }], after(times(2)), NOW + 999),
+      { againAtMs: NOW + 1000 },
+    ],
     ["four in a row: not open", after(times(4)), { state: "degraded" }],
     [
       "five in a row: open, for the first cool-down",
@@ -157,7 +168,7 @@ describe("a breaker", () => {
   test("forgets how often it opened once it has been well for the whole ramp", () => {
     const closed = after([alive()], trial({ openings: 6 }));
     const later = after([alive(NOW + 6000)], closed, NOW + 6000);
-    expect(later).toEqual({ state: "closed", failuresInARow: 0, openings: 0, rampFromMs: null });
+    expect(later).toEqual(CLOSED);
     expect(after(times(5, failed({ startedAtMs: NOW + 6000 })), closed, NOW + 6000)).toMatchObject({ openings: 1 });
   });
 
@@ -352,7 +363,7 @@ describe("any run of outcomes", () => {
       "an open one that is degraded by failures",
       (breaker, event, ...rest) =>
         breaker.state === "open" && event.kind === "failed"
-          ? { breaker: { state: "degraded", failuresInARow: 2, openings: 1, rampFromMs: null }, change: null }
+          ? { breaker: { ...CLOSED, state: "degraded", failuresInARow: 2, againAtMs: null }, change: null }
           : nextBreaker(breaker, event, ...rest),
       "open became degraded",
     ],

@@ -103,7 +103,7 @@ describe("the command line", () => {
     expect(names).toEqual(
       expect.arrayContaining(["router", "topics", "migrate", "config", "simulator", "stack", "demo"]),
     );
-    expect(names).not.toEqual(expect.arrayContaining(["providers"]));
+    expect(names).not.toEqual(expect.arrayContaining(["rollout"]));
     expect(names.length).toBeGreaterThanOrEqual(COMMAND_GROUPS.length);
   });
 });

@@ -20,6 +20,7 @@ const sized = (route: RouteName, contextTokens: number | null): NextRoute => ({ 
 const NOW = 1_000_000;
 const LIMITS = { attemptsMax: 5, backoffBaseMs: 100, backoffMaxMs: 1_000, retryAfterMaxMs: 60_000 };
 const ASKS_ON = { ...LIMITS, onContentRefused: "nextRoute" } as const;
+const LIMITED = { outcome: "rate_limited", httpStatus: 429 } as const;
 const BAD = { outcome: "bad_answer", httpStatus: 200 } as const;
 const KEY = { outcome: "auth_failed", httpStatus: 401 } as const;
 const DAYS_10 = 10 * 24 * 3_600_000;
@@ -109,6 +110,21 @@ describe("after an attempt that failed", () => {
       "Retry-After beyond the deadline, none left: the end",
       { ...ONE, outcome: "rate_limited", httpStatus: 429, retryAfterMs: 9_000, latestDeadlineMs: NOW + 5_000 },
       end("PROVIDER_UNAVAILABLE"),
+    ],
+    [
+      "rate limited, another model of the account: this one again first, not before it said",
+      { ...LIMITED, routes: [A, A2], retryAfterMs: 2_000 },
+      again(0, 2_050, "retry_after"),
+    ],
+    [
+      "rate limited twice, another model of the account: that, after backoff",
+      { ...LIMITED, routes: [A, A2], attemptNumber: 2, tried: [A, A], retryAfterMs: 2_000 },
+      again(1, 100, "backoff"),
+    ],
+    [
+      "Retry-After beyond the deadline, another model of the account: that, after backoff",
+      { ...LIMITED, routes: [A, A2], retryAfterMs: 9_000, latestDeadlineMs: NOW + 5_000 },
+      again(1, 50, "backoff"),
     ],
     ["overloaded: another account before another model of the same", { routes: [A, A2, B] }, again(2, 0, null)],
     [

@@ -82,7 +82,15 @@ function statusLines(status: OperatorStatus): readonly string[] {
   ];
 }
 
-function breakerText({ account, model, state, openMs, leftMs, because }: OperatorStatus["breakers"][number]): string {
+/** A breaker that is not closed, in words. */
+export function breakerText({
+  account,
+  model,
+  state,
+  openMs,
+  leftMs,
+  because,
+}: OperatorStatus["breakers"][number]): string {
   const name = model === null ? `account ${account}` : `${account}/${model}`;
   const next = state === "half_open" ? "on trial" : `next trial in ${secondsText(leftMs)}`;
   return `${name} open for ${secondsText(openMs)}, ${next}: ${because}`;

@@ -43,6 +43,8 @@ export interface ClosedBreaker {
   readonly openings: number;
   /** When it closed; null: long ago, or it never opened. */
   readonly rampFromMs: EpochMs | null;
+  /** When a degraded one has its turn again for one call: without it, nobody would see that it is well. Null: it is not degraded. */
+  readonly againAtMs: EpochMs | null;
 }
 
 /** No call is made. */
@@ -71,7 +73,13 @@ export interface HalfOpenBreaker {
   readonly outSinceMs: EpochMs | null;
 }
 
-export const CLOSED: ClosedBreaker = { state: "closed", failuresInARow: 0, openings: 0, rampFromMs: null };
+export const CLOSED: ClosedBreaker = {
+  state: "closed",
+  failuresInARow: 0,
+  openings: 0,
+  rampFromMs: null,
+  againAtMs: null,
+};
 
 /** What the ledger knows of a breaker. Times are those of the router that reads it. */
 export interface SharedBreaker {
@@ -145,6 +153,11 @@ export function mayCall(breaker: Breaker, nowMs: EpochMs): boolean {
   return breaker.state !== "half_open" || (breaker.trial === "free" && nowMs < breaker.untilMs);
 }
 
+/** Whether a degraded one has its turn for one call of this router, though others are well. */
+export function hasTurnAgain(breaker: Breaker, nowMs: EpochMs): boolean {
+  return breaker.state === "degraded" && breaker.againAtMs !== null && nowMs >= breaker.againAtMs;
+}
+
 /** Whether somebody may ask the ledger for the lease of a trial. */
 export function isTrialDue(breaker: Breaker, nowMs: EpochMs): boolean {
   return (breaker.state === "open" || breaker.state === "half_open") && nowMs >= breaker.untilMs;
@@ -169,6 +182,8 @@ function fromClosed(
   random: number,
   settings: BreakerSettings,
 ): BreakerStep {
+  if (event.kind === "taken" && hasTurnAgain(breaker, nowMs))
+    return unchanged({ ...breaker, againAtMs: nowMs + settings.cooldownMs });
   if (event.kind !== "alive" && event.kind !== "failed") return unchanged(breaker);
   const ramping = isRamping(breaker, nowMs, settings.rampMs);
   const { rampFromMs } = breaker;
@@ -177,15 +192,16 @@ function fromClosed(
   const openings = ramping ? breaker.openings : 0;
   if (event.kind === "alive") {
     if (breaker.failuresInARow === 0 && openings === breaker.openings) return unchanged(breaker);
-    return unchanged({ state: "closed", failuresInARow: 0, openings, rampFromMs: ramping ? rampFromMs : null });
+    return unchanged({ ...CLOSED, openings, rampFromMs: ramping ? rampFromMs : null });
   }
   const failuresInARow = breaker.failuresInARow + 1;
   if (opens(event, failuresInARow, ramping, settings)) {
     const open = opened(event, { openings: openings + 1, sinceMs: nowMs }, nowMs, random, settings);
     return { breaker: open, change: "opened" };
   }
-  const state = failuresInARow >= settings.degradedAfter ? "degraded" : "closed";
-  return unchanged({ state, failuresInARow, openings, rampFromMs: ramping ? rampFromMs : null });
+  const common = { failuresInARow, openings, rampFromMs: ramping ? rampFromMs : null } as const;
+  if (failuresInARow < settings.degradedAfter) return unchanged({ ...common, state: "closed", againAtMs: null });
+  return unchanged({ ...common, state: "degraded", againAtMs: nowMs + settings.cooldownMs });
 }
 
 type Failed = Extract<BreakerEvent, { readonly kind: "failed" }>;
@@ -248,7 +264,7 @@ function fromHalfOpen(
 }
 
 function closed({ openings }: OpenBreaker | HalfOpenBreaker, nowMs: EpochMs): BreakerStep {
-  return { breaker: { state: "closed", failuresInARow: 0, openings, rampFromMs: nowMs }, change: "closed" };
+  return { breaker: { ...CLOSED, openings, rampFromMs: nowMs }, change: "closed" };
 }
 
 /** Nothing else of this router began after the trial was taken. */
@@ -262,7 +278,7 @@ function fromShared(shared: SharedBreaker, nowMs: EpochMs, { rampMs, cooldownMax
   if (state === "closed") {
     const isNew = nowMs < shared.changedMs + rampMs;
     if (!isNew) return CLOSED;
-    return { state: "closed", failuresInARow: 0, openings, rampFromMs: Math.min(shared.changedMs, nowMs) };
+    return { ...CLOSED, openings, rampFromMs: Math.min(shared.changedMs, nowMs) };
   }
   if (state === "open") {
     const untilMs = Math.min(shared.untilMs, nowMs + Math.ceil(cooldownMaxMs * 1.2));

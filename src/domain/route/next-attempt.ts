@@ -146,17 +146,31 @@ function endCode(facts: FailedAttemptFacts): ErrorCode {
 
 type Cause = Exclude<AttemptOutcome, "succeeded">;
 
-/** Another candidate at once; when none is left this one, not before it said so. */
+/**
+ * Another account at once; without one this candidate again, not before it said so. Another model of the account when it stays bad, asks
+ * for more than is honoured, or the wait is too long.
+ */
 function nextOrWait(facts: FailedAttemptFacts, random: number): Again | null {
-  const { limits, retryAfterMs } = facts;
-  const elsewhere = freshRoute(facts, facts.outcome) ?? siblingRoute(facts, random);
+  const elsewhere = freshRoute(facts, facts.outcome);
   if (elsewhere !== null) return elsewhere;
+  const again = afterItsWait(facts, random);
+  const isHopeless = again === null || staysBad(facts) || (facts.retryAfterMs ?? 0) > facts.limits.retryAfterMaxMs;
+  return (isHopeless ? siblingRoute(facts, random) : null) ?? again;
+}
+
+function afterItsWait(facts: FailedAttemptFacts, random: number): Again | null {
+  const { limits, retryAfterMs } = facts;
   if (retryAfterMs === null) return afterBackoff(facts, facts.routeIndex, random);
   // Jitter on top, never below: all who were told the same second would come back together.
   const waitMs = Math.min(retryAfterMs, limits.retryAfterMaxMs) + Math.ceil(random * limits.backoffBaseMs);
   const runAtMs = facts.nowMs + waitMs;
   if (runAtMs >= facts.latestDeadlineMs) return null;
   return { kind: "again", routeIndex: facts.routeIndex, runAtMs, waitsFor: "retry_after" };
+}
+
+function staysBad({ tried }: RetryFacts): boolean {
+  const [before, last] = tried.slice(-2);
+  return before !== undefined && last !== undefined && before.account === last.account && before.model === last.model;
 }
 
 /** The next candidate that may do better at once; when there is none, one after this in turn, after backoff. */

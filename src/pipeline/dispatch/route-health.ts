@@ -1,6 +1,7 @@
 import { blameOf, type Blame, type OutcomeFacts } from "../../domain/health/blame.js";
 import {
   CLOSED,
+  hasTurnAgain,
   isRamping,
   isTrialDue,
   isWholeAccount,
@@ -9,6 +10,7 @@ import {
   type Breaker,
   type BreakerEvent,
   type BreakerSettings,
+  type ClosedBreaker,
 } from "../../domain/health/breaker.js";
 import { beginRamp, hasRoom, promiseTurn, takeFromRamp, type Ramp } from "../../domain/health/ramp.js";
 import { failuresSince, statisticsSince, type RecentCall } from "../../domain/health/recent-calls.js";
@@ -43,6 +45,8 @@ const TRIAL_LOOK_MS = 5000;
 const LEASE_LOOK_MS = 1500;
 /** The rate before an outage is taken over about so long. */
 const RATE_OVER_MS = 30_000;
+/** So long a degraded route's turn is kept for jobs that have time for a call in vain. */
+const TURN_MS = 60_000;
 /** Nobody has asked for it for so long: no trial is made. */
 const WANTED_MS = 15_000;
 
@@ -241,7 +245,7 @@ export class RouteHealth implements Pick<RouteConditions, "health" | "statistics
     switch (breaker.state) {
       case "closed":
       case "degraded":
-        return this.#healthOfClosed(watched, breaker.state, nowMs);
+        return this.#healthOfClosed(watched, breaker, nowMs);
       case "open":
       case "half_open": {
         const { because } = breaker;
@@ -256,12 +260,15 @@ export class RouteHealth implements Pick<RouteConditions, "health" | "statistics
     }
   }
 
-  #healthOfClosed(watched: WatchedBreaker, state: "closed" | "degraded", nowMs: EpochMs): Health {
+  #healthOfClosed(watched: WatchedBreaker, breaker: ClosedBreaker, nowMs: EpochMs): Health {
     const ramp = this.#rampOf(watched, nowMs);
     if (ramp !== null && !hasRoom(ramp, nowMs))
       return { state: "degraded", untilMs: null, because: "it answers again, and takes its calls up slowly" };
-    if (state === "closed") return WELL;
-    return { state, untilMs: null, because: "its last calls failed" };
+    if (breaker.state === "closed") return WELL;
+    const because = "its last calls failed";
+    if (breaker.againAtMs === null || !hasTurnAgain(breaker, nowMs))
+      return { state: "degraded", untilMs: null, because };
+    return { state: "half_open", untilMs: breaker.againAtMs + TURN_MS, because };
   }
 
   /** Once for each time that a trial becomes due: whoever makes trials looks at once. */

@@ -7,6 +7,7 @@ import type { Catalog } from "../../../src/domain/route/catalog.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
 import type { BatchAccountSettings } from "../../../src/pipeline/batch/batch-settings.js";
 import type { Journal } from "../../../src/ports/journal.js";
+import type { Provider } from "../../../src/ports/provider.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
 import type { Metrics } from "../../../src/ports/metrics.js";
 import type { Clock, Log } from "../../../src/ports/system.js";
@@ -17,7 +18,6 @@ import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/a
 import { LISTED_ONLY } from "../../../src/pipeline/dispatch/route-chooser.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { fakeKafka } from "./fake-kafka-client.js";
-import type { FakeProvider } from "./fake-provider.js";
 import { ACCOUNTS, JOBS_TOPIC, RENDER_SETTINGS, SIDE_TOPIC } from "./fixture.js";
 import { LedgerAway } from "./memory-database.js";
 import type { MemoryLedger } from "./memory-ledger.js";
@@ -106,7 +106,11 @@ const LINES_AT_ONCE = 3;
 const RESCUE = { lookEveryMs: 700, callPriorMs: 1000 } as const;
 /** What most requests of a scenario may cost at most; the long ones more. */
 const RESCUE_MAX_NANO_USD = 2_000_000n;
-const ACCOUNT = { concurrency: 6, callTimeoutMs: 8000, connectTimeoutMs: 1000 } as const;
+const ACCOUNT: Readonly<Record<"concurrency" | "callTimeoutMs" | "connectTimeoutMs", number>> = {
+  concurrency: 6,
+  callTimeoutMs: 8000,
+  connectTimeoutMs: 1000,
+};
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
 
@@ -122,12 +126,17 @@ export interface RouterParts {
   readonly broker: FakeBroker;
   readonly ledger: MemoryLedger;
   readonly publisher: Publisher;
-  readonly providers: ReadonlyMap<string, FakeProvider>;
+  readonly providers: ReadonlyMap<string, Provider>;
   /** Empty: no account has a batch API. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** Accounts whose lines are called in groups. */
   readonly grouped: readonly string[];
   readonly catalog: Catalog;
+  /** Left out: those of the fixture. */
+  readonly accounts?: readonly string[];
+  /** What is not as small as in the seeds. */
+  readonly account?: Partial<typeof ACCOUNT>;
+  readonly settings?: Partial<SessionSettings>;
   readonly admission: JobAdmission;
   readonly doubtPolicy: "retry" | "fail";
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
@@ -194,7 +203,12 @@ export class SimulatedRouter {
     const inDoubt = { ...DOUBT, policy: doubtPolicy };
     const batch = { ...BATCHES, createGraceMs, concurrency: LINES_AT_ONCE };
     const hasBatches = (name: string): boolean => batchProviders.has(name) || grouped.includes(name);
-    const account = (name: string) => ({ ...ACCOUNT, inDoubt, batch: hasBatches(name) ? batch : null });
+    const account = (name: string) => ({
+      ...ACCOUNT,
+      ...this.#parts.account,
+      inDoubt,
+      batch: hasBatches(name) ? batch : null,
+    });
     return {
       ports: {
         ledger,
@@ -221,7 +235,8 @@ export class SimulatedRouter {
         batching: batchProviders.size + grouped.length === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
         rescue: { ...RESCUE, maxNanoUsd: new Map(this.#parts.rescues ? [["sim", RESCUE_MAX_NANO_USD]] : []) },
         pending: marks,
-        accounts: new Map(ACCOUNTS.map((name) => [name, account(name)])),
+        accounts: new Map((this.#parts.accounts ?? ACCOUNTS).map((name) => [name, account(name)])),
+        ...this.#parts.settings,
       },
     };
   }
