@@ -6,6 +6,7 @@ import { addConfigCommands } from "./commands/config.js";
 import { addCostsCommands } from "./commands/costs.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addDlqCommands } from "./commands/dlq.js";
+import { addEstimateCommand } from "./commands/estimate.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
@@ -32,6 +33,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addBatchesCommands,
   addBudgetsCommands,
   addCostsCommands,
+  addEstimateCommand,
   addInDoubtCommands,
   addDlqCommands,
   addRouteCommands,
