@@ -6,7 +6,7 @@ import type { ClaimVerdict } from "../../src/ports/ledger.js";
 import { accountBudget, tenantBudget } from "../support/budgets.js";
 import { RENDER, type JobWish } from "../support/simulation/fixture.js";
 import { POOL, TO_BATCH, UNLIMITED } from "./batch-bench.js";
-import { A, B, CALL, costing, errorIn, fail, LINE, startOne, TENANT, wishNo, type At } from "./budget-bench.js";
+import { A, again, B, CALL, costing, errorIn, fail, LINE, startOne, TENANT, wishNo, type At } from "./budget-bench.js";
 import { ANSWER_NANO_USD, answerTo, codesIn, LedgerBench, resultsIn } from "./ledger-bench.js";
 
 const TENANTS = tenantBudget(TENANT, 10n * CALL);
@@ -107,6 +107,39 @@ function countingCases(at: At): void {
       expect((await startOne(at)).started).toHaveLength(1);
       expect(await at.standing(RISK)).toEqual([0n, 0n]);
       expect(await at.standing(SALES)).toEqual([0n, CALL]);
+    });
+
+    test("that is spent ends only the jobs of those who can't pay, while others wait for the same answer", async () => {
+      await at.openWith([limited(RISK, CALL - 1n), SALES]);
+      const jobs = [
+        await at.bench.job({ ...A, labels: IN_RISK }, false),
+        await at.bench.job({ ...A, jobId: "again", labels: IN_RISK }, false),
+        await at.bench.job({ ...A, jobId: "other", labels: IN_SALES }, false),
+      ];
+      expect((await at.bench.accept(jobs)).kinds).toEqual(["queued", "joined", "joined"]);
+      const { started, ended, outbox } = await startOne(at);
+      expect(ended.map(({ code }) => code)).toEqual(["BUDGET_EXCEEDED", "BUDGET_EXCEEDED"]);
+      expect(resultsIn(outbox).map(({ jobId }) => jobId)).toEqual(["a", "again"]);
+      expect(await at.standing(SALES)).toEqual([0n, CALL]);
+      const finished = await at.bench.finish([at.bench.ended(again(started[0], A), answerTo("why"))]);
+      expect(resultsIn(finished.outbox)).toMatchObject([{ jobId: "other", status: "succeeded" }]);
+      expect(await at.standing(SALES)).toEqual([ANSWER_NANO_USD, 0n]);
+      expect(await at.standing(RISK)).toEqual([0n, 0n]);
+    });
+
+    test("that is spent for all of them ends all", async () => {
+      await at.openWith([limited(RISK, CALL - 1n), limited(SALES, CALL - 1n)]);
+      const jobs = [
+        await at.bench.job({ ...A, labels: IN_RISK }, false),
+        await at.bench.job({ ...A, jobId: "other", labels: IN_SALES }, false),
+      ];
+      await at.bench.accept(jobs);
+      const { started, outbox } = await startOne(at);
+      expect(started).toEqual([]);
+      expect(resultsIn(outbox).map(({ jobId, code }) => [jobId, code])).toEqual([
+        ["a", "BUDGET_EXCEEDED"],
+        ["other", "BUDGET_EXCEEDED"],
+      ]);
     });
 
     test("is free again in every budget when the call was never sent", async () => {

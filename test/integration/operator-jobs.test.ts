@@ -55,7 +55,8 @@ describe("jobs", () => {
     await ledger.accept({ jobId: "a" });
     const shown: unknown[] = [];
     for (const word of ["concurrency", "retry_after", "backoff", "operator", "budget"]) {
-      await ledger.rows(`UPDATE ready SET run_at_ms = 1796000000000, waits_for = '${word}'`);
+      const level = word === "budget" ? `'["tenant","acme",null,null,"month"]'` : "NULL";
+      await ledger.rows(`UPDATE ready SET run_at_ms = 1796000000000, waits_for = '${word}', waits_level = ${level}`);
       shown.push((await ledger.json<{ waitsFor: unknown }>("jobs", "show", "a")).waitsFor);
     }
     const until = "2026-11-30T00:53:20.000Z";

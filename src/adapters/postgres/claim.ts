@@ -5,11 +5,12 @@ import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { WaitReason } from "../../domain/execution/waits.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
-import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import type { EndingJob, JobEnd, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, RescueLook, StartedExecution } from "../../ports/ledger.js";
 import { waitForBudget } from "../../domain/budget/budget.js";
 import type { Payer } from "../../domain/budget/budget-levels.js";
 import type { Woken } from "../../ports/budget-store.js";
+import { failPayers } from "./budget/payers.js";
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { insertAttempts } from "./attempt-rows.js";
@@ -121,6 +122,8 @@ async function claimInTransaction(
   poolExecutions(client, plan.pooled);
   leaveToLines(client, plan.left);
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
+  for (const { job, failure } of await failPayers(client, context, within.left, request.nowMs))
+    failed.push({ job, end: unpaidEnd(job, failure, request.nowMs) });
   const written = await writeEnds(client, context, render, [...expired, ...failed]);
   outgoing.push(
     ...written.outgoing,
@@ -245,6 +248,11 @@ function waitRow(
   const row = { ...execution.key, priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes };
   const own = waitsFor === "budget" ? (by.level ?? level) : null;
   return own === null ? row : { ...row, level: own };
+}
+
+/** The end of a job whose execution goes on without it: it had no part in what was tried. */
+function unpaidEnd({ execution }: EndingJob, failure: Failure, endedAtMs: number): JobEnd {
+  return { answer: null, failure, served: "call", payer: execution, history: [], endedAtMs };
 }
 
 /** Whether one that was woken for the money of a budget leaves it to others: it ends, or another budget keeps it out. */

@@ -1,3 +1,6 @@
+import type { NoticeLimits } from "../../domain/alert/notice.js";
+import type { AlertReadings } from "../../domain/alert/readings.js";
+import type { AlertSettings } from "../../domain/alert/settings.js";
 import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
@@ -22,6 +25,8 @@ import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
 import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
+import type { AlertLedger } from "../../ports/alert-ledger.js";
+import type { Webhook } from "../../ports/webhook.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
 /** All that a session is made of comes from outside: adapters and the config in a router, the simulated world in the simulation. */
@@ -29,6 +34,21 @@ export interface SessionParts {
   readonly ports: SessionPorts;
   readonly rules: SessionRules;
   readonly settings: SessionSettings;
+  /** Left out: nobody looks for alerts. */
+  readonly alerting?: Alerting;
+}
+
+export interface Alerting {
+  readonly ledger: AlertLedger;
+  readonly settings: AlertSettings;
+  /** What a router reads outside of the ledger. */
+  readonly readings: () => Promise<Partial<AlertReadings>>;
+  /** Null: nobody outside is told. */
+  readonly webhook: {
+    readonly webhook: Pick<Webhook, "send">;
+    readonly limits: NoticeLimits;
+    readonly timeoutMs: number;
+  } | null;
 }
 
 export interface SessionPorts {

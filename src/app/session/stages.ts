@@ -7,6 +7,7 @@ import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/rou
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
+import type { FinishListener } from "../../pipeline/alert/tally-recorder.js";
 import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
 import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
@@ -40,6 +41,8 @@ export interface StagesParts extends SessionParts {
   readonly journal: Journal;
   /** The session must end: it was declared dead, or something of it can't be written. */
   readonly endSession: (reason: string) => void;
+  /** Only there when somebody counts what calls come to. */
+  readonly listener?: FinishListener;
 }
 
 /** Of an account that is no longer in the config. */
@@ -358,9 +361,10 @@ export class Stages {
   }
 
   #common() {
-    const { session, ports } = this.#parts;
+    const { session, ports, listener } = this.#parts;
     const { ledger, clock, random, log, metrics, mendable } = ports;
-    return { ledger, session, clock, random, log, metrics, mendable, render: this.render };
+    const heard = listener === undefined ? {} : { listener };
+    return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard };
   }
 
   #groups() {

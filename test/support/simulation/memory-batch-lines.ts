@@ -1,5 +1,5 @@
 import { waitForBudget } from "../../../src/domain/budget/budget.js";
-import { payerOfExecution } from "./memory-budgets.js";
+import { payersOfExecution } from "./memory-budgets.js";
 import type { AttemptIntent } from "../../../src/domain/execution/execution.js";
 import type { EpochMs, LedgerKey } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
@@ -104,7 +104,7 @@ async function reserveLines(
     transaction,
     bound.map(({ execution, intent: { no, account, maxNanoUsd } }) => {
       const tenant = transaction.get(executions, execution.no)?.tenant ?? "";
-      const payer = payerOfExecution(context, transaction, execution.no, tenant);
+      const [payer] = payersOfExecution(context, transaction, execution.no, tenant);
       return { spender: { ...payer, account }, attemptNo: no, maxNanoUsd };
     }),
   );

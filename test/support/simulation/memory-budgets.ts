@@ -9,6 +9,7 @@ import {
   type PlacedWish,
 } from "../../../src/domain/budget/budget.js";
 import { BudgetLevels, payerOf, type Payer, type Spender } from "../../../src/domain/budget/budget-levels.js";
+import type { Failure } from "../../../src/domain/failure.js";
 import type { WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type {
@@ -202,18 +203,39 @@ function keyOf({ attemptNo }: ReservationRow, budget: BudgetRow | undefined): st
   return `${String(attemptNo)}:${budget?.key ?? ""}`;
 }
 
-/** Who pays for the next call of an execution: who opened it, or the first that still waits. */
-export function payerOfExecution(
+/** Who may pay for the next call of an execution, in turn: who opened it, then the others that wait; equal labels stand for each other. */
+export function payersOfExecution(
   { database }: MemoryContext,
   transaction: Transaction,
   executionNo: number,
   tenant: string,
-): Payer {
-  const [first] = transaction
+): readonly [Payer, ...Payer[]] {
+  const waiting = transaction
     .all(database.jobs)
     .filter((job) => job.execution?.no === executionNo && job.state === "active")
-    .sort((a, b) => Number(b.key.no === executionNo) - Number(a.key.no === executionNo) || a.key.no - b.key.no);
-  return payerOf(tenant, first === undefined ? {} : parseEnvelope(first.envelope).labels);
+    .sort((a, b) => Number(b.key.no === executionNo) - Number(a.key.no === executionNo) || a.key.no - b.key.no)
+    .map((job) => payerOf(tenant, parseEnvelope(job.envelope).labels));
+  const [first = payerOf(tenant, {}), ...others] = waiting.filter(
+    (payer, index) => waiting.findIndex((other) => samePayer(payer, other)) === index,
+  );
+  return [first, ...others];
+}
+
+export function samePayer(a: Payer, b: Payer): boolean {
+  return a.department === b.department && a.application === b.application;
+}
+
+/** A payer who can't pay any more, while others wait for the same execution. */
+export interface LeftPayer {
+  readonly execution: WaitingExecution;
+  readonly payer: Payer;
+  readonly failure: Failure;
+}
+
+export interface WithinBudgets {
+  readonly decide: (execution: WaitingExecution) => ClaimVerdict;
+  readonly payerOf: (execution: WaitingExecution) => Payer;
+  readonly left: readonly LeftPayer[];
 }
 
 /** `decide` in view of the money, as the real ledger does it. */
@@ -223,23 +245,34 @@ export async function withinBudgets(
   waiting: readonly WaitingExecution[],
   nowMs: number,
   decide: (execution: WaitingExecution) => ClaimVerdict,
-): Promise<(execution: WaitingExecution) => ClaimVerdict> {
+): Promise<WithinBudgets> {
   const { budgets } = context;
   const payers = new Map(
     waiting.flatMap(({ key, tenant }) =>
-      budgets.guardsTenant(tenant) ? [[key.no, payerOfExecution(context, transaction, key.no, tenant)] as const] : [],
+      budgets.guardsTenant(tenant) ? [[key.no, payersOfExecution(context, transaction, key.no, tenant)] as const] : [],
     ),
   );
-  if (payers.size === 0) return decide;
-  const ask = await budgets.look(transaction, [...payers.values()], nowMs);
-  return (execution) => {
+  const left: LeftPayer[] = [];
+  const paying = new Map<number, Payer>();
+  const payerOfOne = ({ key, tenant }: WaitingExecution): Payer =>
+    paying.get(key.no) ?? payers.get(key.no)?.[0] ?? payerOf(tenant, {});
+  if (payers.size === 0) return { decide, left, payerOf: payerOfOne };
+  const ask = await budgets.look(transaction, [...payers.values()].flat(), nowMs);
+  const within = (execution: WaitingExecution): ClaimVerdict => {
     const verdict = decide(execution);
-    const payer = payers.get(execution.key.no);
-    if (payer === undefined || (verdict.kind !== "start" && verdict.kind !== "pool")) return verdict;
+    const own = payers.get(execution.key.no);
+    if (own === undefined || (verdict.kind !== "start" && verdict.kind !== "pool")) return verdict;
     const { account, maxNanoUsd } = verdict.kind === "start" ? verdict.intent : verdict.pooled.line;
-    const answer = ask({ ...payer, account }, maxNanoUsd);
+    const answers = own.map((payer) => ({ payer, answer: ask({ ...payer, account }, maxNanoUsd) }));
+    const able = execution.line === undefined ? answers.findIndex(({ answer }) => answer.kind !== "fail") : 0;
+    const place = able < 0 ? answers.length - 1 : able;
+    for (const { payer, answer } of answers.slice(0, place))
+      if (answer.kind === "fail") left.push({ execution, payer, failure: answer.failure });
+    const { payer, answer } = answers[place] ?? { payer: own[0], answer: { kind: "fits" as const } };
+    paying.set(execution.key.no, payer);
     if (answer.kind === "fits") return verdict;
     if (answer.kind === "wait" && verdict.kind === "start" && answer.because === "held") return verdict;
     return execution.line === undefined ? answer : { kind: "line" };
   };
+  return { decide: within, left, payerOf: payerOfOne };
 }

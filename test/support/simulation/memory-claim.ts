@@ -1,5 +1,7 @@
 import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { waitForBudget } from "../../../src/domain/budget/budget.js";
+import { payerOf } from "../../../src/domain/budget/budget-levels.js";
+import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import { doubtSettled, type DoubtFollowed } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { Failure } from "../../../src/domain/failure.js";
@@ -15,7 +17,7 @@ import type {
   StartedExecution,
 } from "../../../src/ports/ledger.js";
 import type { RefusedWishes } from "../../../src/ports/budget-store.js";
-import { payerOfExecution, withinBudgets, wokenOf } from "./memory-budgets.js";
+import { samePayer, withinBudgets, wokenOf, type LeftPayer } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
   endJobs,
@@ -28,7 +30,7 @@ import {
   type MemoryContext,
 } from "./memory-context.js";
 import { expireJobs } from "./memory-expire.js";
-import { forgetKey, payerOf } from "./memory-finish.js";
+import { forgetKey, payerOf as payingJobOf } from "./memory-finish.js";
 import { insertPooled } from "./memory-pools.js";
 import {
   leaveToLines,
@@ -121,7 +123,7 @@ async function claimInTransaction(
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row, source.of));
   const within = await withinBudgets(context, transaction, waiting, request.nowMs, decide);
   const levels = new Map(rows.map(({ key, level }) => [key.no, level]));
-  const plan = sortVerdicts(context, transaction, waiting, levels, within);
+  const plan = sortVerdicts(context, transaction, waiting, levels, within.decide);
   await context.statement(transaction, "executions-drop");
   const dropped = dropUnwanted(context, transaction, rows, new Set(waiting.map(({ key }) => key.no)));
   await context.statement(transaction, "ready-insert");
@@ -129,6 +131,7 @@ async function claimInTransaction(
   if (plan.pooled.length > 0) await poolExecutions(context, transaction, request, plan.pooled);
   await leaveToLines(context, transaction, plan.left);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
+  for (const one of within.left) failed.push(...(await failPayer(context, transaction, one, request.nowMs)));
   const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
   const outgoing = [
     ...written.outgoing,
@@ -137,8 +140,8 @@ async function claimInTransaction(
   const woken = await context.budgets.passOn(transaction, plan.tookNoMoney, request.nowMs);
   const refused = await context.budgets.reserve(
     transaction,
-    plan.started.map(({ execution: { key, tenant }, intent: { no, account, maxNanoUsd } }) => ({
-      spender: { ...payerOfExecution(context, transaction, key.no, tenant), account },
+    plan.started.map(({ execution, intent: { no, account, maxNanoUsd } }) => ({
+      spender: { ...within.payerOf(execution), account },
       attemptNo: no,
       maxNanoUsd,
     })),
@@ -303,6 +306,30 @@ function sortVerdicts(
     else plan.failed.push({ execution, failure: verdict.failure });
   }
   return plan;
+}
+
+/** Ends the jobs of a payer alone: the execution goes on for others. */
+async function failPayer(
+  context: MemoryContext,
+  transaction: Transaction,
+  { execution, payer, failure }: LeftPayer,
+  nowMs: number,
+): Promise<EndingWithReason[]> {
+  await context.statement(transaction, "jobs-fail-payer");
+  const own = transaction
+    .all(context.database.jobs)
+    .filter(
+      (job) =>
+        job.execution?.no === execution.key.no &&
+        job.state === "active" &&
+        samePayer(payer, payerOf(job.tenant, parseEnvelope(job.envelope).labels)),
+    )
+    .map(({ key }) => ({ no: key.no, status: "failed" as const, code: failure.code }));
+  const ended = await endJobs(context, transaction, own, nowMs);
+  return ended.map((job) => ({
+    job,
+    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
+  }));
 }
 
 function leavesMoney(verdict: ClaimVerdict, level: string): boolean {
@@ -486,7 +513,7 @@ async function settleDoubts(
     await transaction.lock(attempts, [doubtful.no], "exclusive");
     if (transaction.get(attempts, doubtful.no)?.state !== "in_doubt") continue;
     transaction.update(attempts, doubtful.no, { state: "settled", settledMs: nowMs });
-    const paid = payerOf(context, transaction, key);
+    const paid = payingJobOf(context, transaction, key);
     const rendered = render.lateCost({
       ...paid,
       execution: key,

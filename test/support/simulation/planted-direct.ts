@@ -1,3 +1,4 @@
+import { grantWithin, type PlacedWish } from "../../../src/domain/budget/budget.js";
 import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
 import { LEDGER_RULES } from "./memory-context.js";
 import type { PlantedBugs } from "./planted-bugs.js";
@@ -96,6 +97,25 @@ export const PLANTED_DIRECT: PlantedBugs = {
     bug: { rules: { locksBudgets: false } },
     caughtBy: "budget_holds",
   },
+  "only the tenant is asked whether there is money": {
+    bug: {
+      rules: {
+        grants: (wishes, standings) => {
+          const { refused } = grantWithin(wishes.map(ofTenantAlone), standings);
+          return { granted: wishes.filter(({ attemptNo }) => !refused.has(attemptNo)), refused };
+        },
+      },
+    },
+    caughtBy: "budget_holds",
+  },
+  "a call counts in its tenant's budget alone": {
+    bug: { rules: { reservesIn: (places) => ofTenantAlone({ places }).places } },
+    caughtBy: "reservations_are_true",
+  },
+  "the money of a call is settled in one of its budgets": {
+    bug: { rules: { settlesIn: (held) => held.slice(0, 1) } },
+    caughtBy: "reservations_are_true",
+  },
   "a call that was never sent keeps its money": {
     bug: { rules: { releasesUnsent: false } },
     caughtBy: "reservations_are_true",
@@ -113,3 +133,11 @@ export const PLANTED_DIRECT: PlantedBugs = {
     caughtBy: "patience_is_its_own",
   },
 };
+
+/** Without departments, applications and accounts. */
+function ofTenantAlone<Wish extends Pick<PlacedWish, "places">>(wish: Wish): Wish {
+  const places = wish.places.filter(
+    ({ budget: { level } }) => level.of === "tenant" && level.department === null && level.application === null,
+  );
+  return { ...wish, places };
+}

@@ -1,8 +1,11 @@
 import type pg from "pg";
 import { payerOf, type Payer } from "../../../domain/budget/budget-levels.js";
+import type { Failure } from "../../../domain/failure.js";
 import type { LedgerKey } from "../../../domain/ids.js";
 import { int8Array } from "../binary-array.js";
 import { run } from "../connection.js";
+import { ENDING_COLUMNS, readEndingJob } from "../ending.js";
+import type { EndingJob } from "../../../domain/result/outgoing.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { waiterDays } from "../waiters.js";
 
@@ -11,29 +14,77 @@ interface Paid {
   readonly tenant: string;
 }
 
+/** Who may pay for the next call of executions, by their numbers: the first of each pays, the others in turn once that has left. */
+export type Payers = ReadonlyMap<number, readonly [Payer, ...Payer[]]>;
+
 /**
- * Who pays for the next call of each execution, by the execution's number: the job that opened it, or when that has left the first that still
- * waits. Only where labels decide about money anything is asked.
+ * The job that opened an execution pays, or when it has left the first that still waits: those with the same labels stand for each other. Only
+ * where labels decide about money anything is asked.
  */
 export async function payersOf(
   client: pg.PoolClient,
   context: LedgerContext,
   executions: readonly Paid[],
-): Promise<ReadonlyMap<number, Payer>> {
-  const payers = new Map(executions.map(({ key, tenant }) => [key.no, payerOf(tenant, {})]));
-  const labelled = executions.filter(({ tenant }) => context.budgets.asksForLabels(tenant));
-  if (labelled.length === 0) return payers;
-  const keys = labelled.map(({ key }) => key);
+): Promise<Payers> {
+  const payers = new Map(
+    executions.map(({ key, tenant }): [number, [Payer, ...Payer[]]] => [key.no, [payerOf(tenant, {})]]),
+  );
+  const labelled = new Map(
+    executions.flatMap(({ key, tenant }) => (context.budgets.asksForLabels(tenant) ? [[key.no, tenant] as const] : [])),
+  );
+  if (labelled.size === 0) return payers;
+  const keys = executions.flatMap(({ key }) => (labelled.has(key.no) ? [key] : []));
   const rows = await run(
     client,
     "jobs-payers",
-    `SELECT DISTINCT ON (j.execution_no) j.execution_no, j.envelope::json->>'labels'
+    `SELECT j.execution_no, ${DEPARTMENT}, ${APPLICATION}
      FROM jobs j WHERE j.execution_no = ANY($1::int8[]) AND j.day BETWEEN $2 AND $3 AND j.state = 'active'
-     ORDER BY j.execution_no, j.no <> j.execution_no, j.no`,
+     GROUP BY 1, 2, 3 ORDER BY 1, bool_or(j.no = j.execution_no) DESC, min(j.no)`,
     [int8Array(keys.map(({ no }) => no)), ...waiterDays(context, keys)],
   );
-  const labels = new Map(rows.map(([no, text]) => [Number(no), text]));
-  for (const { key, tenant } of labelled)
-    payers.set(key.no, payerOf(tenant, JSON.parse(labels.get(key.no) ?? "{}") as Record<string, string>)); // written from an AdmittedJob
+  const found = new Map<number, Payer[]>();
+  for (const [no, department = null, application = null] of rows) {
+    const own = found.get(Number(no)) ?? [];
+    own.push({ tenant: labelled.get(Number(no)) ?? "", department, application });
+    found.set(Number(no), own);
+  }
+  for (const [no, [first, ...others]] of found) if (first !== undefined) payers.set(no, [first, ...others]);
   return payers;
+}
+
+const DEPARTMENT = "j.envelope::json->'labels'->>'department'";
+const APPLICATION = "j.envelope::json->'labels'->>'application'";
+
+/** A payer who can't pay any more, while others wait for the same execution. */
+export interface LeftPayer {
+  readonly execution: LedgerKey;
+  readonly payer: Payer;
+  readonly failure: Failure;
+}
+
+/** Ends the jobs of these payers alone; the executions go on for the others. */
+export async function failPayers(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  left: readonly LeftPayer[],
+  nowMs: number,
+): Promise<readonly { readonly job: EndingJob; readonly failure: Failure }[]> {
+  const ended: { readonly job: EndingJob; readonly failure: Failure }[] = [];
+  for (const { execution, payer, failure } of left) {
+    // Serial: rare, and each in its own order of rows.
+    const rows = await run(
+      client,
+      "jobs-fail-payer",
+      `UPDATE jobs j SET state = 'failed', ended_ms = $1, failure_code = $2
+       WHERE j.execution_no = $3 AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
+         AND ${DEPARTMENT} IS NOT DISTINCT FROM $6::text AND ${APPLICATION} IS NOT DISTINCT FROM $7::text
+       RETURNING ${ENDING_COLUMNS}`,
+      [
+        ...[nowMs, failure.code, execution.no, ...waiterDays(context, [execution])],
+        ...[payer.department, payer.application],
+      ],
+    );
+    ended.push(...rows.map((row) => ({ job: readEndingJob(context, row), failure })));
+  }
+  return ended;
 }
