@@ -12,7 +12,7 @@ import { createRoutePlanner, type PlanRoutes } from "../domain/route/plan-routes
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
 import { buildRoutingTerms } from "./build-routing.js";
-import { kindFacts } from "../adapters/providers/registry.js";
+import { kindFacts, PROVIDER_KINDS } from "../adapters/providers/registry.js";
 import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
 import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
@@ -35,6 +35,21 @@ export function buildCatalog(config: Config): Catalog {
       candidates: model.candidates.map(({ provider, model: candidate }) => ({ account: provider, model: candidate })),
     })),
   };
+}
+
+const OUTPUT_TOKENS_DEFAULT = 4_096;
+
+/** Every kind of provider that has listed prices as an account at those prices, named after it: for when there is no config. */
+export function listCatalog(): Catalog {
+  const accounts = PROVIDER_KINDS.filter(({ selfHosted }) => !selfHosted).map((facts) => ({
+    name: facts.kind,
+    facts,
+    regions: null,
+    prices: null,
+    maxOutputTokensDefault: OUTPUT_TOKENS_DEFAULT,
+    capabilities: null,
+  }));
+  return { prices: readPriceTable(new URL("pricing.json", SCHEMAS_DIRECTORY)), accounts, aliases: [] };
 }
 
 /** As routers plan: what they store names routes by their place in such a plan. */

@@ -20,6 +20,8 @@ export interface CommandContext extends CliProcess {
   readonly json: () => boolean;
   /** Path of the config file: `--config`, else `SLUICE_CONFIG`, else `sluice.yaml` here. */
   readonly configFile: () => string;
+  /** Whether that path was given, and is not only the default. */
+  readonly configIsNamed: () => boolean;
   /** The config, read when first asked for. Throws `ConfigError`. */
   readonly config: () => Config;
   /** Prints a value as JSON with `--json`, else the lines that `forPeople` makes of it. */

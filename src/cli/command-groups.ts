@@ -7,6 +7,7 @@ import { addConfigCommands } from "./commands/config.js";
 import { addCostsCommands } from "./commands/costs.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addDlqCommands } from "./commands/dlq.js";
+import { addEstimateCommand } from "./commands/estimate.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
@@ -36,6 +37,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addProvidersCommands,
   addAlertsCommands,
   addCostsCommands,
+  addEstimateCommand,
   addInDoubtCommands,
   addDlqCommands,
   addRouteCommands,

@@ -24,6 +24,7 @@ export async function runCli(args: readonly string[], cli: CliProcess): Promise<
     ...cli,
     json: () => json,
     configFile: () => configFileOf(program, cli),
+    configIsNamed: () => namedConfigOf(program, cli) !== null,
     config: () => (state.config ??= loadConfig(configFileOf(program, cli), cli.env, PROVIDER_KINDS)),
     show: (value, forPeople) => {
       if (json) cli.data(jsonText(value));
@@ -72,9 +73,13 @@ function newProgram(cli: CliProcess, json: boolean): Command {
 }
 
 function configFileOf(program: Command, cli: CliProcess): string {
+  return namedConfigOf(program, cli) ?? DEFAULT_CONFIG_FILE;
+}
+
+function namedConfigOf(program: Command, cli: CliProcess): string | null {
   const { config } = program.opts<{ config?: string }>();
-  const fromEnvironment = cli.env["SLUICE_CONFIG"];
-  return config ?? (fromEnvironment === undefined || fromEnvironment === "" ? DEFAULT_CONFIG_FILE : fromEnvironment);
+  const fromEnvironment = cli.env["SLUICE_CONFIG"] ?? "";
+  return config ?? (fromEnvironment === "" ? null : fromEnvironment);
 }
 
 function reportError(error: unknown, cli: CliProcess, json: boolean): ExitCode {

@@ -145,6 +145,23 @@ describe("on a ledger of its own", () => {
     expect((await ledger.cli("costs", "report", "--since", "2027-01-02", "--until", "2027-01-01")).exitCode).toBe(2);
   });
 
+  test("reprice says what history would have cost at another model's price, and counts apart what is not known", async () => {
+    await ledger.accept({ jobId: "a" }, { jobId: "b" });
+    await ledger.answer(await ledger.start());
+    await ledger.rows("UPDATE attempts SET input_tokens = NULL WHERE no = (SELECT min(no) FROM attempts)");
+    // gpt-4.1 lists $2 and $8 a million tokens, half in a batch; 10 tokens of prompt and 5 of answer.
+    expect(await ledger.json("costs", "reprice", "--as", "openai/gpt-4.1")).toMatchObject({
+      lines: [{ account: "openai-main", model: "gpt-4.1-mini", mode: "direct", calls: 1, paidNanoUsd: "1234" }],
+      total: { directNanoUsd: "60000", batchNanoUsd: "30000", unknownCalls: 1, unknownPaidNanoUsd: "1234" },
+    });
+    const { data } = await ledger.cli("costs", "reprice", "--as", "openai-main/gpt-4.1-nano", "--until", "2020-01-01");
+    expect(data).toEqual([
+      expect.stringMatching(/^called +mode +calls/),
+      expect.stringMatching(/^total +0 +0 +0 +\$0\.00/),
+    ]);
+    expect((await ledger.cli("costs", "reprice", "--as", "openai/nothing")).exitCode).toBe(7);
+  });
+
   /** A call whose router died, and whose doubt was then settled by policy. @returns its id. */
   async function settledDoubt(): Promise<string> {
     await ledger.accept({ jobId: "doubtful" });

@@ -6,6 +6,7 @@ import {
   type CostSums,
   type ReportDimension,
 } from "../../domain/cost/cost-report.js";
+import type { RepricedSums } from "../../domain/cost/reprice.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
 import { csvLine } from "../csv-line.js";
 import { dollarsText, isoOrNull, safeText, timeText } from "../display-text.js";
@@ -25,6 +26,9 @@ interface ReportFlags extends PeriodFlags {
   readonly csv?: boolean;
 }
 
+interface RepriceFlags extends PeriodFlags {
+  readonly as: string;
+}
 interface ReconcileFlags extends PeriodFlags {
   readonly bill: string;
   readonly account: readonly string[];
@@ -51,6 +55,15 @@ export const addCostsCommands: CommandGroup = (program, context) => {
     .option("--csv", "as comma-separated values, in nano-dollars")
     .action(context.action((flags: ReportFlags) => report(context, flags)));
   costs
+    .command("reprice")
+    .description(
+      "what the calls of the past would have cost at another model's price, with the tokens as they were counted then; exit 7 when it has none",
+    )
+    .requiredOption("--as <model>", "account/model, or provider/model at its list price")
+    .option("--since <time>", SINCE_HELP, timeValue)
+    .option("--until <time>", UNTIL_HELP, timeValue)
+    .action(context.action((flags: RepriceFlags) => reprice(context, flags)));
+  costs
     .command("reconcile")
     .description("hold a provider's bill against the ledger and book what was open; exit 6 when something is left")
     .requiredOption("--bill <file>", "the bill: one JSON object a line, as the simulator writes it")
@@ -63,6 +76,82 @@ export const addCostsCommands: CommandGroup = (program, context) => {
 
 function another(name: string, before: readonly string[]): readonly string[] {
   return [...before, name];
+}
+
+async function reprice(context: CommandContext, flags: RepriceFlags): Promise<ExitCode> {
+  const { as } = flags;
+  const { repriceCosts } = await import("../../app/operator/reprice-costs.js");
+  const period = periodOf(flags);
+  const found = await repriceCosts(context.config(), as, period);
+  if (found === null)
+    throw new CommandError(
+      EXIT.notFound,
+      `no price is known of ${safeText(as)}; expected account/model or provider/model`,
+    );
+  const { lines, total, priceVersion } = found;
+  const json = {
+    as,
+    priceVersion,
+    since: isoOrNull(period.sinceMs),
+    until: isoOrNull(period.untilMs),
+    lines: lines.map(({ sums, ...of }) => ({ ...of, ...repricedJson(sums) })),
+    total: repricedJson(total),
+  };
+  context.show(json, () =>
+    tableLines(
+      [
+        "called",
+        "mode",
+        "calls",
+        "prompt tokens",
+        "answer tokens",
+        "paid",
+        "direct",
+        "batch",
+        "unknown",
+        "paid for them",
+      ],
+      [
+        ...lines.map(({ account, model, mode, sums }) => [
+          safeText(`${account}/${model}`),
+          mode,
+          ...repricedCells(sums),
+        ]),
+        ["total", "", ...repricedCells(total)],
+      ],
+    ),
+  );
+  context.note(
+    `direct and batch: at the price of ${safeText(as)} (${priceVersion}); it may count the same text as other tokens`,
+  );
+  if (total.unknown > 0)
+    context.note(
+      `${String(total.unknown)} calls are in no sum: their tokens or their cost are not known, or have no price there`,
+    );
+  return EXIT.done;
+}
+
+function repricedCells(sums: RepricedSums): readonly string[] {
+  const { calls, inputTokens, outputTokens, paid, direct, batch, unknown, unknownPaid } = sums;
+  return [
+    ...[calls, inputTokens, outputTokens].map(String),
+    ...[paid, direct].map(dollarsText),
+    batch === null ? "-" : dollarsText(batch),
+    String(unknown),
+    dollarsText(unknownPaid),
+  ];
+}
+
+function repricedJson(sums: RepricedSums): Readonly<Record<string, unknown>> {
+  const { paid, direct, batch, unknown, unknownPaid, ...counts } = sums;
+  return {
+    ...counts,
+    paidNanoUsd: paid,
+    directNanoUsd: direct,
+    batchNanoUsd: batch,
+    unknownCalls: unknown,
+    unknownPaidNanoUsd: unknownPaid,
+  };
 }
 
 async function reconcile(context: CommandContext, flags: ReconcileFlags): Promise<ExitCode> {

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { BookedAttempt } from "../../../domain/cost/bill-row.js";
+import type { PastCall } from "../../../domain/cost/reprice.js";
 import type { LedgerKey } from "../../../domain/ids.js";
 import { int4Array, int8Array } from "../binary-array.js";
 import { run } from "../connection.js";
@@ -78,4 +79,33 @@ export async function bookedNanoUsd(
     within(accounts, period),
   );
   return BigInt(row?.[0] ?? 0);
+}
+
+/** A call that has a cost record: what it used and cost. */
+export interface BookedCall extends PastCall {
+  readonly account: string;
+  readonly model: string;
+  readonly mode: "direct" | "batch";
+}
+
+/** Calls of all accounts that began in the period and have a cost record, in no order. */
+export async function* bookedCalls(client: ReportClient, { sinceMs, untilMs }: CostPeriod): AsyncGenerator<BookedCall> {
+  const rows = client.stream(
+    `SELECT a.account, a.model, a.batch_no IS NOT NULL, a.nano_usd, a.input_tokens, a.cached_input_tokens, a.output_tokens
+     FROM costs c JOIN attempts a ON a.no = c.attempt_no AND a.day = c.day
+     WHERE c.kind = 'charge' AND a.started_ms BETWEEN $1::int8 AND $2::int8 - 1`,
+    [sinceMs ?? 0, untilMs ?? Number.MAX_SAFE_INTEGER],
+  );
+  for await (const [account, model, isLine, paid = null, input, cached, output] of rows)
+    yield {
+      account: account ?? "",
+      model: model ?? "",
+      mode: isLine === "t" ? "batch" : "direct",
+      paid: paid === null ? null : BigInt(paid),
+      usage: {
+        inputTokens: numberOrNull(input),
+        cachedInputTokens: numberOrNull(cached),
+        outputTokens: numberOrNull(output),
+      },
+    };
 }
