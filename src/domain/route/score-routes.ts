@@ -20,7 +20,8 @@ import type { ScoreWeights } from "./score-weights.js";
  *
  * A route is rejected while its circuit is open, its account has spent enough, a limit can never hold the call, or its latency is above
  * what the job allows. Behind all others come, from the last: those that an estimate says are too short for the prompt (no proof, so
- * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is, and those whose last calls failed (degraded).
+ * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is,
+ * and those whose last calls failed (degraded).
  */
 
 export interface RouteQuestion {
@@ -82,11 +83,11 @@ const STALE_LOOK_MS = 1_000;
 
 /** Candidates are grouped: a higher group is only taken when no lower one is left, and within one the order or the score decides. */
 const DEGRADED = 1;
-const TRIED = 2;
 /** On trial, for a job that has no time for one in vain. */
-const IN_HASTE = 3;
-const TOO_LONG = 4;
-const WAITS = 8;
+const IN_HASTE = 2;
+const TRIED = 4;
+const TOO_LONG = 8;
+const WAITS = 16;
 const REJECTED = 100;
 /** The same route again, as the failure's class asks for. */
 const AGAIN = -1;
