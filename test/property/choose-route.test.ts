@@ -29,7 +29,7 @@ import {
   type RouteWorld,
 } from "../support/route-world.js";
 
-const RUNS = Number(process.env["SLUICE_ROUTE_WORLDS"] ?? 4_000);
+const RUNS = Number(process.env["SLUICE_ROUTE_WORLDS"] ?? 3_000);
 /** A mistake that no world shows by then would not be seen at all. */
 const PLANTED_RUNS = 1_500;
 const SEED = 20_261_127;

@@ -8,7 +8,7 @@ import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { answeredBy } from "../../src/domain/route/catalog.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { createRoutePlanner, planRoutes, routeMaxCostNanoUsd } from "../../src/domain/route/plan-routes.js";
-import type { RequestFacts } from "../../src/domain/route/request-facts.js";
+import { readRequestFacts, type RequestFacts } from "../../src/domain/route/request-facts.js";
 
 const prices = parsePriceTable({
   asOf: "2026-11-24",
@@ -317,4 +317,17 @@ describe("the price of the model that answered", () => {
     const qwen = { model: "qwen", price: ZERO_PRICE };
     expect(answeredBy(local, qwen, "/models/x.gguf", prices)).toEqual({ price: ZERO_PRICE, otherModel: false });
   });
+});
+
+test("a planner keeps policies apart whose texts could pass for each other", () => {
+  const planner = createRoutePlanner(catalog);
+  const facts = readRequestFacts("openai.chat", "{}", 2, null);
+  const allowed = { ...defaultPolicy("local/qwen"), allowed: ["main"] };
+  const sets = JSON.stringify([null, [], false, null, ["main"], null]);
+  for (const between of ["\n", "/", " ", ""])
+    expect(planner(defaultPolicy(`local/qwen${between}${sets}`), facts).failure).toBeNull();
+  expect(planner(allowed, facts).rejected).toMatchObject([
+    { account: "local", because: "its tenant may only use main" },
+  ]);
+  expect(planner(defaultPolicy("local/qwen"), facts).first).toMatchObject({ account: "local" });
 });

@@ -148,11 +148,11 @@ export class RouteScorer {
 
   /** Of the last question, which was for scores: the others and the chosen one, in the order of the list. */
   scored(chosen: number): ScoredRoute[] {
-    const limit = at(this.#groups, chosen);
+    const limit = Math.max(0, at(this.#groups, chosen));
     const found: ScoredRoute[] = [];
     for (let place = 0; place < this.#routes.length; place += 1) {
       const route = this.#routes[place];
-      if (route === undefined || (at(this.#groups, place) > limit && this.#reasons[place] !== "")) continue;
+      if (route === undefined || at(this.#groups, place) > limit) continue;
       found.push({
         account: route.account,
         model: route.model,
@@ -164,6 +164,14 @@ export class RouteScorer {
       });
     }
     return found;
+  }
+
+  /** Of the last question: the place that the chosen one has among the scored. */
+  rank(chosen: number): number {
+    const limit = Math.max(0, at(this.#groups, chosen));
+    let before = 0;
+    for (let place = 0; place < chosen; place += 1) if (at(this.#groups, place) <= limit) before += 1;
+    return before;
   }
 
   #begin(routes: readonly Route[]): void {
