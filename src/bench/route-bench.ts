@@ -56,10 +56,22 @@ export function routeBench(seconds: number): RouteFigures {
       states.now = worlds[decided % WORLDS] ?? states.now;
       decided += 1;
       if (job === undefined) continue;
-      const plan = planRoutes(job.policy, job.facts);
-      const choice = chooser.choose({ ...job, plan });
+      const { facts, policy, mode, deadlineMs, latestDeadlineMs, nowMs, routeIndex, tried, explain } = job;
+      const plan = planRoutes(policy, facts);
+      const choice = chooser.choose({
+        plan,
+        facts,
+        policy,
+        mode,
+        deadlineMs,
+        latestDeadlineMs,
+        nowMs,
+        routeIndex,
+        tried,
+        explain,
+      });
       if (choice.kind !== "route") continue;
-      const decision = withComparison(undefined, choice.routes, choice.route, job.deadlineMs - job.nowMs);
+      const decision = withComparison(undefined, choice.routes, choice.route, deadlineMs - nowMs);
       rejected += decision?.routes?.rejected.length ?? 0;
     }
   };
@@ -136,7 +148,7 @@ function jobOf(random: RandomSource): Job {
     ...defaultPolicy("any"),
     chain: pick(["standard", ...Object.keys(BUILT_IN_CHAINS)]),
     ...(tier === "standard" ? {} : { tier }),
-    ...(random() < 0.3 ? { maxLatencyMs: 5_000 } : {}),
+    ...(random() < 0.25 ? { maxLatencyMs: 5_000 } : {}),
   };
   const nowMs = START_MS + Math.floor(random() * 86_400_000);
   const deadlineMs = nowMs + 1_000 + Math.floor(random() * 3_600_000);
@@ -182,16 +194,16 @@ function stateOf(random: RandomSource): State {
   const statistics = { failureRate: random() ** 4, p50Ms: p95Ms * (0.3 + random() * 0.6), p95Ms, calls: 100 };
   return {
     health:
-      sick < 0.18
+      sick < 0.14
         ? { state: "open", untilMs, because: "its circuit is open: 12 of 20 calls failed" }
-        : sick < 0.25
+        : sick < 0.2
           ? { state: "degraded", untilMs: null, because: "its last 2 calls failed" }
           : WELL,
     statistics: random() < 0.1 ? null : statistics,
     headroom:
       full < 0.08
         ? { kind: "never", because: "the call is larger than tokens/min ever allow" }
-        : full < 0.22
+        : full < 0.17
           ? { kind: "wait", runAtMs: untilMs, waitsFor: "concurrency", limit: "requests/min" }
           : GO,
   };

@@ -29,10 +29,11 @@ import {
   type RouteWorld,
 } from "../support/route-world.js";
 
-const RUNS = Number(process.env["SLUICE_ROUTE_WORLDS"] ?? 4_000);
+const RUNS = Number(process.env["SLUICE_ROUTE_WORLDS"] ?? 3_000);
 /** A mistake that no world shows by then would not be seen at all. */
 const PLANTED_RUNS = 1_500;
 const SEED = 20_261_127;
+const TRIAL_MS = 15_000;
 
 /** A place in the choice where a mistake may be planted. */
 interface Ways {
@@ -46,6 +47,7 @@ function settingsOf(world: RouteWorld): OracleSettings {
   return {
     nowMs: NOW_MS,
     latencyBudgetMs: LATENCY_BUDGET_MS,
+    trialMs: TRIAL_MS,
     bodyBytes: Buffer.byteLength(bodyOf(world)),
     overheadTokens: kindFacts("openai").unseen.overheadTokens,
     outputTokensDefault: OUTPUT_TOKENS_DEFAULT,
@@ -71,6 +73,7 @@ function faultOf(world: RouteWorld, ways: Ways = {}): string | null {
       latencyBudgetMs: LATENCY_BUDGET_MS,
     },
     conditions,
+    trialMs: () => TRIAL_MS,
     likelyBatch: ({ batchPrice }, mode) => mode === "batch" && batchPrice !== null,
   };
   const chosen = new RouteChooser(ways.parts?.(parts) ?? parts).choose(wish);

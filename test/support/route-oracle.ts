@@ -8,6 +8,7 @@ import type { RouteWorld, WorldCandidate } from "./route-world.js";
 export interface OracleSettings {
   readonly nowMs: number;
   readonly latencyBudgetMs: number;
+  readonly trialMs: number;
   readonly bodyBytes: number;
   readonly overheadTokens: number;
   readonly outputTokensDefault: number;
@@ -57,6 +58,11 @@ const outputTokens = (world: RouteWorld, settings: OracleSettings): number =>
 
 function isTooLong(world: RouteWorld, one: WorldCandidate, settings: OracleSettings): boolean {
   return one.contextTokens !== null && promptTokens(settings) + outputTokens(world, settings) > one.contextTokens;
+}
+
+/** On trial, and the trial may last longer than the job. */
+function isInHaste({ leftMs }: RouteWorld, { health }: WorldCandidate, { trialMs }: OracleSettings): boolean {
+  return health.state === "half_open" && leftMs < trialMs;
 }
 
 function isTooSlow(world: RouteWorld, { statistics }: WorldCandidate): boolean {
@@ -124,9 +130,18 @@ function keyOf(world: RouteWorld, place: number, turn: number, settings: OracleS
   const tooLong = isTooLong(world, one, settings);
   const wasTried = world.tried.includes(place);
   const degraded = one.health.state === "degraded";
-  const again = world.order === "score" && place === turn && wasTried && !degraded && !tooLong && wait === null;
+  const inHaste = isInHaste(world, one, settings);
+  const isSound = !degraded && !inHaste && !tooLong && wait === null;
+  const again = world.order === "score" && place === turn && wasTried && isSound;
   const flag = (is: boolean): number => (is ? 1 : 0);
-  return [wait?.runAtMs ?? 0, flag(tooLong), flag(wasTried && place !== turn), flag(degraded), flag(!again)];
+  return [
+    wait?.runAtMs ?? 0,
+    flag(tooLong),
+    flag(wasTried && place !== turn),
+    flag(inHaste),
+    flag(degraded),
+    flag(!again),
+  ];
 }
 
 function compare(one: readonly number[], other: readonly number[]): number {
@@ -173,6 +188,7 @@ export function isTrue(world: RouteWorld, place: number, because: string, settin
       ),
       isTooLong(world, one, settings),
     ],
+    [/^it is on trial, and a trial in vain /, isInHaste(world, one, settings)],
     [/^2 failures in a row$/, one.health.state === "degraded"],
     [/^it was tried before$/, world.tried.includes(place)],
     [/^the rule not-these forbids it$/, world.forbidden.includes(place)],

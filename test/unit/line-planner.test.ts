@@ -269,3 +269,19 @@ describe("a job that asks for a batch", () => {
     expect(plan("own-first", { deadlineMs: NOW_MS + 4 * HOUR_MS })).toMatchObject({ kind: "pool" });
   });
 });
+
+describe("what the choice between routes is told of batches", () => {
+  const routeOf = (model: string) => wishOf(model).plan.first!;
+  test.each<[string, string, "auto" | "direct" | "batch", number, boolean]>([
+    ["a call is wanted", "main/gpt", "direct", 24 * HOUR_MS, false],
+    ["a batch is wanted", "main/gpt", "batch", 1, true],
+    ["a batch is wanted, but the account has none", "local/qwen", "batch", 24 * HOUR_MS, false],
+    ["a batch is wanted, but no price of a line is known", "main/unlisted", "batch", 24 * HOUR_MS, false],
+    ["there is time for one", "main/gpt", "auto", NEEDED_MS + 600_000, true],
+    ["there is not", "main/gpt", "auto", NEEDED_MS + 599_999, false],
+  ])("%s", (_what, model, mode, leftMs, likely) => {
+    const { lines, encodings } = planner();
+    expect(lines.likely(routeOf(model), mode, leftMs)).toBe(likely);
+    expect(encodings).toEqual([]);
+  });
+});

@@ -356,3 +356,16 @@ describe("a context window", () => {
     });
   });
 });
+
+test("a planner keeps policies apart whose texts could pass for each other", () => {
+  const planner = createRoutePlanner(catalog);
+  const facts = readRequestFacts("openai.chat", "{}", 2, null);
+  const allowed = { ...defaultPolicy("local/qwen"), allowed: ["main"] };
+  const sets = JSON.stringify([null, [], false, null, ["main"], null]);
+  for (const between of ["\n", "/", " ", ""])
+    expect(planner(defaultPolicy(`local/qwen${between}${sets}`), facts).failure).toBeNull();
+  expect(planner(allowed, facts).rejected).toMatchObject([
+    { account: "local", because: "its tenant may only use main" },
+  ]);
+  expect(planner(defaultPolicy("local/qwen"), facts).first).toMatchObject({ account: "local" });
+});

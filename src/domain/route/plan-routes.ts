@@ -23,7 +23,7 @@ const BYTES_PER_TOKEN_MAX = 16;
 /** Nor fewer over real text: dense Chinese has more than two. Encoded data and odd symbols may, and are found out by the provider. */
 const BYTES_PER_TOKEN_MIN = 2;
 
-/** Distinct policies kept by a planner. Model names come from callers, so there must be a bound; aliases are far fewer. */
+/** Distinct policies kept by a planner, a format. Model names come from callers, so there must be a bound; aliases are far fewer. */
 const STATIC_PLANS_MAX = 1_000;
 
 export type PlanRoutes = (policy: RoutePolicy, facts: RequestFacts) => RoutePlan;
@@ -33,13 +33,20 @@ export type PlanRoutes = (policy: RoutePolicy, facts: RequestFacts) => RoutePlan
  * @param atLeast null: a request is held against context windows by its bytes alone.
  */
 export function createRoutePlanner(catalog: Catalog, atLeast: AtLeastTokens | null = null): PlanRoutes {
-  const plans = new Map<string, StaticPlan>();
+  // By format, then by the rest: a key made of both would be a new text, hashed anew, for every job.
+  const byFormat = new Map<RequestFormat, Map<string, StaticPlan>>();
   return (policy, facts) => {
-    const key = planKey(policy, facts.format);
+    const { format } = facts;
+    let plans = byFormat.get(format);
+    if (plans === undefined) {
+      plans = new Map<string, StaticPlan>();
+      byFormat.set(format, plans);
+    }
+    const key = planKey(policy);
     let plan = plans.get(key);
     if (plan === undefined) {
       if (plans.size >= STATIC_PLANS_MAX) plans.clear();
-      plan = staticPlan(policy, facts.format, catalog);
+      plan = staticPlan(policy, format, catalog);
       plans.set(key, plan);
     }
     return planForRequest(plan, facts, atLeast);
@@ -75,8 +82,8 @@ type Judged =
   | { readonly kind: "route"; readonly candidate: Candidate }
   | { readonly kind: "rejected"; readonly rejected: RejectedRoute; readonly onlyPriceMissing: boolean };
 
-function planKey(policy: RoutePolicy, format: RequestFormat): string {
-  const name = `${format}\n${policy.model}`;
+/** Admission lets no model's name through with the character that stands between: else one could be made that passes for another policy. */
+function planKey(policy: RoutePolicy): string {
   const plain =
     policy.providers === null &&
     policy.capabilities.length === 0 &&
@@ -84,9 +91,9 @@ function planKey(policy: RoutePolicy, format: RequestFormat): string {
     policy.regions === null &&
     policy.allowed === undefined &&
     policy.rules === undefined;
-  if (plain) return name;
+  if (plain) return policy.model;
   const { providers, capabilities, selfHostedOnly, regions, allowed, rules } = policy;
-  return `${name}\n${JSON.stringify([providers, capabilities, selfHostedOnly, regions, allowed, rules])}`;
+  return `${policy.model}\u0000${JSON.stringify([providers, capabilities, selfHostedOnly, regions, allowed, rules])}`;
 }
 
 function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog): StaticPlan {
@@ -242,11 +249,12 @@ function planForRequest(fixed: StaticPlan, facts: RequestFacts, atLeast: AtLeast
   const { plan } = fixed;
   if (plan.failure !== null) return plan;
   const rejected: RejectedRoute[] = [];
-  const open = fixed.candidates.filter((candidate) => {
+  const open: Candidate[] = [];
+  for (const candidate of fixed.candidates) {
     const because = reasonOfRequest(candidate, facts, atLeast);
-    if (because !== null) rejected.push(rejectedRoute(candidate.route, because));
-    return because === null;
-  });
+    if (because === null) open.push(candidate);
+    else rejected.push(rejectedRoute(candidate.route, because));
+  }
   const all = rejected.length === 0 ? plan : planOf(routesOf(open), [...plan.rejected, ...rejected]);
   if (all.first === null || !open.some((candidate) => isForeign(candidate, facts))) return all;
   const [first] = open;

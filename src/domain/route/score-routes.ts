@@ -20,7 +20,8 @@ import type { ScoreWeights } from "./score-weights.js";
  *
  * A route is rejected while its circuit is open, its account has spent enough, a limit can never hold the call, or its latency is above
  * what the job allows. Behind all others come, from the last: those that an estimate says are too short for the prompt (no proof, so
- * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is, and those whose last calls failed (degraded).
+ * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is,
+ * and those whose last calls failed (degraded).
  */
 
 export interface RouteQuestion {
@@ -85,11 +86,11 @@ const STALE_LOOK_MS = 1_000;
 
 /** Candidates are grouped: a higher group is only taken when no lower one is left, and within one the order or the score decides. */
 const DEGRADED = 1;
-const TRIED = 2;
 /** On trial, for a job that has no time for one in vain. */
-const IN_HASTE = 3;
-const TOO_LONG = 4;
-const WAITS = 8;
+const IN_HASTE = 2;
+const TRIED = 4;
+const TOO_LONG = 8;
+const WAITS = 16;
 const REJECTED = 100;
 /** The same route again, as the failure's class asks for. */
 const AGAIN = -1;
@@ -160,11 +161,11 @@ export class RouteScorer {
 
   /** Of the last question, which was for scores: the others and the chosen one, in the order of the list. */
   scored(chosen: number): ScoredRoute[] {
-    const limit = at(this.#groups, chosen);
+    const limit = Math.max(0, at(this.#groups, chosen));
     const found: ScoredRoute[] = [];
     for (let place = 0; place < this.#routes.length; place += 1) {
       const route = this.#routes[place];
-      if (route === undefined || (at(this.#groups, place) > limit && this.#reasons[place] !== "")) continue;
+      if (route === undefined || at(this.#groups, place) > limit) continue;
       found.push({
         account: route.account,
         model: route.model,
@@ -176,6 +177,14 @@ export class RouteScorer {
       });
     }
     return found;
+  }
+
+  /** Of the last question: the place that the chosen one has among the scored. */
+  rank(chosen: number): number {
+    const limit = Math.max(0, at(this.#groups, chosen));
+    let before = 0;
+    for (let place = 0; place < chosen; place += 1) if (at(this.#groups, place) <= limit) before += 1;
+    return before;
   }
 
   #begin(routes: readonly Route[]): void {

@@ -13,6 +13,7 @@ import {
   type CountPrompt,
   type LikelyBatch,
   type RouteQuestion,
+  type ScoredRoute,
 } from "../../domain/route/score-routes.js";
 import { ChainWeights, DEFAULT_WEIGHT_FACTORS } from "../../domain/route/score-weights.js";
 
@@ -176,7 +177,7 @@ export class RouteChooser {
     if (routes.length === 1 && rejected.length === 0) return undefined;
     if (order === "listed") return { because: this.#becauseListed(question, index), rejected };
     const scored = this.#scorer.scored(index);
-    return { because: becauseScored(scored, routes[index]), rejected, scored };
+    return { because: becauseScored(scored, this.#scorer.rank(index)), rejected, scored };
   }
 
   #becauseListed({ routes, turn, tried }: RouteQuestion, index: number): string {
@@ -186,16 +187,12 @@ export class RouteChooser {
   }
 }
 
-function becauseScored(
-  scored: readonly { readonly account: string; readonly model: string; readonly score: number }[],
-  chosen: Route | undefined,
-): string {
-  const own = scored.find(({ account, model }) => account === chosen?.account && model === chosen.model);
-  if (scored.length === 1 || own === undefined) return "the only candidate that can be called now";
-  const best = scored.every(({ score }) => score <= own.score);
-  return best
-    ? `the best score of ${String(scored.length)}, ${String(own.score)}`
-    : "tried again, as its failure asks for";
+/** @param chosen its place in `scored`. */
+function becauseScored(scored: readonly ScoredRoute[], chosen: number): string {
+  const own = scored[chosen]?.score ?? 0;
+  if (scored.length === 1) return "the only candidate that can be called now";
+  for (const { score } of scored) if (score > own) return "tried again, as its failure asks for";
+  return `the best score of ${String(scored.length)}, ${String(own)}`;
 }
 
 /** The first route stands for one that is no longer there; only others than the first need the whole plan. */
