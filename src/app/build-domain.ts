@@ -9,6 +9,7 @@ import { parsePriceTable, type PriceTable } from "../domain/cost/price-table.js"
 import type { Catalog } from "../domain/route/catalog.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
+import { buildRoutingTerms } from "./build-routing.js";
 import { kindFacts } from "../adapters/providers/registry.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
@@ -53,6 +54,7 @@ export function buildAdmission(config: Config, cluster: string): JobAdmission {
     reuse: buildReuse(config),
     resultsTopic: config.topics.results.name,
     configRevision: routesRevision(config),
+    routing: buildRoutingTerms(config),
     checkShape: compileJobShapeCheck(),
   });
 }
@@ -71,8 +73,9 @@ function routesRevision(config: Config): string {
     const { kind, baseUrl, maxOutputTokensDefault } = account;
     return { name, kind, baseUrl, maxOutputTokensDefault };
   });
-  const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates }]) => {
-    return { name, maxOutputTokensDefault, candidates };
+  const models = Object.entries(config.models).map(([name, { maxOutputTokensDefault, candidates, order }]) => {
+    // A written order is what all aliases had before there was another: their jobs keep their keys.
+    return { name, maxOutputTokensDefault, candidates, ...(order === "score" ? { order } : {}) };
   });
   return createHash("sha256").update(JSON.stringify({ accounts, models })).digest("hex").slice(0, 12);
 }

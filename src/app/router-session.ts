@@ -27,6 +27,7 @@ import { openBatchProvider, openProvider } from "../adapters/providers/registry.
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
+import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
@@ -119,6 +120,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
     rules: {
       admission: buildAdmission(config, cluster.id),
       catalog: buildCatalog(config),
+      routing: buildRouting(config),
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),
@@ -138,6 +140,7 @@ function settingsOf(config: Config): SessionSettings {
     ),
     batching: config.batching,
     rescue: rescueSettings(config),
+    health: config.health,
     watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
     delivery,
     groups: limits.groups,

@@ -3,12 +3,14 @@ import { addBatchesCommands } from "./commands/batches.js";
 import { addBenchCommand } from "./commands/bench.js";
 import { addBudgetsCommands } from "./commands/budgets.js";
 import { addConfigCommands } from "./commands/config.js";
+import { addCostsCommands } from "./commands/costs.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addDlqCommands } from "./commands/dlq.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addMigrateCommand } from "./commands/migrate.js";
 import { addResultsCommands } from "./commands/results.js";
+import { addRouteCommands } from "./commands/route.js";
 import { addRouterCommand } from "./commands/router.js";
 import { addSchemasCommands } from "./commands/schemas.js";
 import { addSimulatorCommand } from "./commands/simulator.js";
@@ -29,8 +31,10 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addJobsCommands,
   addBatchesCommands,
   addBudgetsCommands,
+  addCostsCommands,
   addInDoubtCommands,
   addDlqCommands,
+  addRouteCommands,
   addConfigCommands,
   addSimulatorCommand,
   addStackCommands,

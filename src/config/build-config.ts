@@ -1,4 +1,5 @@
 import { nanoUsdFromText } from "../domain/cost/decimal-money.js";
+import type { RouteRule, RuleEffect } from "../domain/route/route-rules.js";
 import type {
   AccountBatchConfig,
   AccountConfig,
@@ -8,6 +9,7 @@ import type {
   DeepReadonly,
   JobsTopic,
   KafkaConfig,
+  RoutingConfig,
   TopicSettings,
   TopicsConfig,
   WrittenTopic,
@@ -43,10 +45,16 @@ export function buildConfig(parsed: Parsed): Config {
     },
     redis: { url: parsed.redis.url ?? null },
     auth: { tenantFrom: parsed.auth.tenantFrom, topicTenants: byName(parsed.auth.topicTenants, (tenant) => tenant) },
-    tenants: byName(parsed.tenants, (tenant) => tenant),
+    tenants: byName(parsed.tenants, ({ tier, replyTopics, providers }) => ({
+      tier,
+      replyTopics,
+      // Sorted: it is part of what jobs share their calls by, and an order would mean nothing.
+      ...(providers === undefined ? {} : { providers: [...new Set(providers)].sort() }),
+    })),
     providers: byName(parsed.providers, (account) => buildAccount(account, parsed.batching.flushAfterMs)),
-    models: byName(parsed.models, ({ maxOutputTokensDefault, candidates, rescue, rescueMaxUsd }) => ({
+    models: byName(parsed.models, ({ maxOutputTokensDefault, candidates, order, rescue, rescueMaxUsd }) => ({
       maxOutputTokensDefault,
+      order,
       rescueMaxNanoUsd: rescue === "never" ? null : nanoUsd(rescueMaxUsd),
       candidates,
     })),
@@ -56,7 +64,40 @@ export function buildConfig(parsed: Parsed): Config {
       ...rest,
     })),
     prices: { file: parsed.prices.file ?? null },
+    chains: byName(parsed.chains, (weights) => weights),
+    rules: parsed.rules.map(buildRule),
+    routing: buildRoutingConfig(parsed.routing),
   });
+}
+
+function buildRule({ name, match, force, forbid, weight }: Parsed["rules"][number]): RouteRule {
+  const effect: RuleEffect =
+    force !== undefined
+      ? { kind: "force", routes: force }
+      : forbid !== undefined
+        ? { kind: "forbid", routes: forbid }
+        : { kind: "weight", routes: weight?.routes ?? [], factor: weight?.factor ?? 1 };
+  return {
+    name,
+    match: {
+      tenants: match.tenants ?? [],
+      tiers: match.tiers ?? [],
+      models: match.models ?? [],
+      labels: byName(match.labels, (value) => value),
+      bytesMin: match.bytesMin,
+      bytesMax: match.bytesMax,
+      tokensMin: match.tokensMin,
+      tokensMax: match.tokensMax,
+      time: match.time ?? null,
+    },
+    effect,
+  };
+}
+
+function buildRoutingConfig({ latencyBudgetMs, tiers, businessHours }: Parsed["routing"]): RoutingConfig {
+  if (businessHours === undefined) return { latencyBudgetMs, factors: { tiers, businessHours: null } };
+  const { latencyFactor, offPeakCostFactor, ...hours } = businessHours;
+  return { latencyBudgetMs, factors: { tiers, businessHours: { hours, latencyFactor, offPeakCostFactor } } };
 }
 
 function buildKafka({ kafka, environment }: Parsed): KafkaConfig {

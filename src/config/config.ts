@@ -2,6 +2,8 @@ import type { Budget } from "../domain/budget/budget.js";
 import type { BatchWay } from "../domain/batch/batch-rules.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import type { ProviderKind } from "../domain/route/route.js";
+import type { RouteRule } from "../domain/route/route-rules.js";
+import type { ScoreWeights, WeightFactors } from "../domain/route/score-weights.js";
 import type { ParsedConfig } from "./schema.js";
 
 /**
@@ -14,6 +16,7 @@ export interface Config extends DeepReadonly<
     ParsedConfig,
     | "environment"
     | "batching"
+    | "health"
     | "limits"
     | "dedupe"
     | "cache"
@@ -37,6 +40,15 @@ export interface Config extends DeepReadonly<
   readonly models: ByName<ModelConfig>;
   readonly budgets: readonly Budget[];
   readonly prices: { readonly file: string | null };
+  /** Besides the built-in ones. */
+  readonly chains: ByName<ScoreWeights>;
+  readonly rules: readonly RouteRule[];
+  readonly routing: RoutingConfig;
+}
+
+export interface RoutingConfig {
+  readonly latencyBudgetMs: number;
+  readonly factors: WeightFactors;
 }
 
 export type ByName<Value> = Readonly<Record<string, Value>>;
@@ -109,6 +121,8 @@ export interface AuthConfig {
 export interface TenantConfig {
   readonly tier: "free" | "standard" | "premium";
   readonly replyTopics: readonly string[];
+  /** Accounts, or `account/model`; left out: all. Sorted. */
+  readonly providers?: readonly string[];
 }
 
 type ParsedAccount = DeepReadonly<ParsedConfig["providers"][string]>;
@@ -159,6 +173,7 @@ export interface AccountBatchConfig {
 
 export interface ModelConfig {
   readonly maxOutputTokensDefault: number;
+  readonly order: "listed" | "score";
   /** Most that a call beside a line of a batch may cost whose deadline is near; null: none is made. */
   readonly rescueMaxNanoUsd: bigint | null;
   /** In the order they are tried; each names an account of `providers`. */

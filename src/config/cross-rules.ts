@@ -4,6 +4,7 @@ import { isTimeZone } from "../domain/budget/budget-window.js";
 import type { BrokenRule } from "./broken-rule.js";
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
+import { routingRules } from "./routing-rules.js";
 import type { KnownKind } from "./schema.js";
 
 /** Rules that relate keys to each other, which the schema can't say. Pure; order is the order of the file's sections in the contract. */
@@ -15,6 +16,7 @@ export function brokenRules(config: Config, kinds: readonly KnownKind[]): readon
     ...accountRules(config, kinds),
     ...batchRules(config, kinds),
     ...modelRules(config),
+    ...routingRules(config),
     ...budgetRules(config),
     ...retentionRules(config),
   ];

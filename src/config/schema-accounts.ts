@@ -19,6 +19,7 @@ import {
   TOPIC_NAME,
 } from "./fields.js";
 import { ACCOUNT_BATCH } from "./schema-batching.js";
+import { routeNames } from "./schema-routing.js";
 
 /** Config of who sends jobs and who serves them: tenants, provider accounts, prices, model aliases. */
 
@@ -49,6 +50,7 @@ export const TENANTS = named(
       .max(1000, { error: "expected at most 1000 topics" })
       .prefault([])
       .describe("Topics the tenant's results may go to, besides the common one."),
+    providers: routeNames("Accounts, or account/model, that the tenant's jobs may use; all when left out."),
   }),
   NAME,
   NAME_EXPECTED,
@@ -217,6 +219,10 @@ export const MODELS = named(
       default: 1024,
       why: "Output cap sent when the job sets none; bounds what one call can cost.",
     }),
+    order: word(
+      ["listed", "score"],
+      "listed: candidates are tried as they are written, and one that can't be called now is passed over. score: the best one by the weights of the job's chain.",
+    ).default("listed"),
     rescue: word(
       ["never", "whenDue"],
       "whenDue: a line that is still out in a batch when a job's deadline is so near that only a call of its own is counted on gets that call too, once. The first answer serves; both are paid.",
@@ -236,7 +242,9 @@ export const MODELS = named(
       )
       .min(1, { error: "expected at least one candidate" })
       .max(64, { error: "expected at most 64 candidates" })
-      .describe("Tried in this order; those that can't serve a job are left out."),
+      .describe(
+        "In the order they are tried, unless `order` says otherwise; those that can't serve a job are left out.",
+      ),
   }),
   NAME,
   NAME_EXPECTED,

@@ -11,6 +11,7 @@ import {
   MINUTE_MS,
   SECOND_MS,
   text,
+  word,
 } from "./fields.js";
 
 /** Config of how jobs are taken in, tried, answered and forgotten. */
@@ -59,6 +60,10 @@ export const DELIVERY = optionalSection(
       default: HOUR_MS,
       why: "A provider's Retry-After is believed up to here; beyond it the next route is taken.",
     }),
+    onContentRefused: word(
+      ["fail", "nextRoute"],
+      "What follows when a provider refuses a request for its content: `fail` ends the job, since content that one provider's rules forbid is seldom meant to be tried on others; `nextRoute` asks the next account of the alias.",
+    ).default("fail"),
     claimSizeMax: integer({
       min: 1,
       max: 5000,

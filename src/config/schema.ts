@@ -5,6 +5,8 @@ import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
+import { HEALTH } from "./schema-health.js";
+import { CHAINS, ROUTING, RULES } from "./schema-routing.js";
 import { HTTP, KAFKA, POSTGRES, REDIS, REGISTRY, TOPICS } from "./schema-servers.js";
 
 /** What the config has to know of a kind of provider; the list comes from outside. */
@@ -39,8 +41,12 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     providers: providersSection(kinds.map(({ kind }) => kind) as [string, ...string[]]), // at least one, see above
     models: MODELS.prefault({}),
     prices: PRICES,
+    chains: CHAINS.prefault({}),
+    rules: RULES,
+    routing: ROUTING,
     batching: BATCHING,
     budgets: BUDGETS,
+    health: HEALTH,
     limits: LIMITS,
     dedupe: DEDUPE,
     cache: CACHE,

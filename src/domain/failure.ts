@@ -101,39 +101,45 @@ export interface ProviderError {
 
 /**
  * What follows an attempt that did not succeed.
- * - `next_route`: the next candidate of the alias, and when none is left the same ones again after a wait
- * - `same_route`: the same candidate after a wait (its Retry-After, else backoff), the next one when it stays bad
+ * - `next_route`: the next candidate of the alias at once, and when none is left the same ones again after a wait
+ * - `next_or_wait`: the same, but when none is left this candidate again after its Retry-After, else backoff
+ * - `wider_route`: the next candidate with a larger context window; the end when there is none
+ * - `by_policy`: the end, or the next candidate at another account, as the config says
  * - `stop`: the job fails now: sending the same request again can't help
  * - `doubt`: the attempt may have been billed; it is settled after the grace (design.md, "Doubt ends")
  */
-export type AfterFailure = "next_route" | "same_route" | "stop" | "doubt";
+export type AfterFailure = "next_route" | "next_or_wait" | "wider_route" | "by_policy" | "stop" | "doubt";
 
 export interface FailurePolicy {
   readonly then: AfterFailure;
+  /**
+   * Whose fault it is: after one of the account, no other model of that account is tried for the same cause, unless nothing else is left
+   * and after a wait.
+   */
+  readonly of: "account" | "model";
+  /** Only there when true: the account serves no call before a person has done something. */
+  readonly bars?: true;
   /** What the job's result says when this was the last attempt. */
   readonly code: ErrorCode;
   readonly log: "debug" | "info" | "warn" | "error";
 }
 
-/**
- * The one table: an outcome without a decision does not compile. No default arm.
- * `stop` outcomes still go to the next route where that route differs in what it accepts (a larger window, say): issue 4.
- */
+/** The one table: an outcome without a decision does not compile. No default arm. */
 export const FAILURE_POLICY = {
-  rate_limited: { then: "same_route", code: "PROVIDER_UNAVAILABLE", log: "info" },
-  overloaded: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "warn" },
-  timed_out: { then: "doubt", code: "IN_DOUBT", log: "warn" },
-  connection_failed: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "warn" },
-  bad_response: { then: "doubt", code: "PROVIDER_BAD_RESPONSE", log: "warn" },
-  bad_answer: { then: "next_route", code: "BAD_ANSWER", log: "info" },
-  refused: { then: "stop", code: "PROVIDER_REFUSED", log: "info" },
-  content_refused: { then: "stop", code: "CONTENT_REFUSED", log: "info" },
-  context_too_long: { then: "stop", code: "CONTEXT_TOO_LONG", log: "info" },
-  auth_failed: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "error" },
-  quota_exhausted: { then: "next_route", code: "PROVIDER_UNAVAILABLE", log: "error" },
-  line_expired: { then: "next_route", code: "DEADLINE_EXCEEDED", log: "info" },
-  line_missing: { then: "next_route", code: "PROVIDER_LOST", log: "error" },
-  cancelled: { then: "stop", code: "CANCELLED", log: "info" },
-  in_doubt: { then: "doubt", code: "IN_DOUBT", log: "warn" },
-  unclassified: { then: "next_route", code: "PROVIDER_BAD_RESPONSE", log: "error" },
+  rate_limited: { then: "next_or_wait", of: "account", code: "PROVIDER_UNAVAILABLE", log: "info" },
+  overloaded: { then: "next_route", of: "account", code: "PROVIDER_UNAVAILABLE", log: "warn" },
+  timed_out: { then: "doubt", of: "account", code: "IN_DOUBT", log: "warn" },
+  connection_failed: { then: "next_route", of: "account", code: "PROVIDER_UNAVAILABLE", log: "warn" },
+  bad_response: { then: "doubt", of: "account", code: "PROVIDER_BAD_RESPONSE", log: "warn" },
+  bad_answer: { then: "next_route", of: "model", code: "BAD_ANSWER", log: "info" },
+  refused: { then: "stop", of: "model", code: "PROVIDER_REFUSED", log: "info" },
+  content_refused: { then: "by_policy", of: "account", code: "CONTENT_REFUSED", log: "info" },
+  context_too_long: { then: "wider_route", of: "model", code: "CONTEXT_TOO_LONG", log: "info" },
+  auth_failed: { then: "next_route", of: "account", bars: true, code: "PROVIDER_UNAVAILABLE", log: "error" },
+  quota_exhausted: { then: "next_route", of: "account", bars: true, code: "PROVIDER_UNAVAILABLE", log: "error" },
+  line_expired: { then: "next_route", of: "model", code: "DEADLINE_EXCEEDED", log: "info" },
+  line_missing: { then: "next_route", of: "model", code: "PROVIDER_LOST", log: "error" },
+  cancelled: { then: "stop", of: "model", code: "CANCELLED", log: "info" },
+  in_doubt: { then: "doubt", of: "account", code: "IN_DOUBT", log: "warn" },
+  unclassified: { then: "next_route", of: "account", code: "PROVIDER_BAD_RESPONSE", log: "error" },
 } as const satisfies Record<Exclude<AttemptOutcome, "succeeded">, FailurePolicy>;

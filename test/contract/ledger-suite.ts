@@ -14,10 +14,13 @@ import {
 } from "./ledger-bench.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
+import { healthCases } from "./ledger-health-cases.js";
 import { joiningCases } from "./ledger-joining-cases.js";
 import { replayCases, type OperatorSide } from "./ledger-replay-cases.js";
 import { turnCases } from "./ledger-turn-cases.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
+import type { HealthStore } from "../../src/ports/health-store.js";
+import type { Ledger } from "../../src/ports/ledger.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const BROKEN: Renderer = {
@@ -29,6 +32,7 @@ const BROKEN: Renderer = {
 
 /** A ledger under test, and what operators' commands do in it. */
 export interface SuiteLedger extends OpenLedger {
+  readonly ledger: Ledger & HealthStore;
   readonly operator: OperatorSide;
 }
 
@@ -41,6 +45,9 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
     const at = {
       get bench(): LedgerBench {
         return bench;
+      },
+      get health(): HealthStore {
+        return opened.ledger;
       },
       get operator(): OperatorSide {
         return opened.operator;
@@ -274,6 +281,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
     joiningCases(at);
     turnCases(at);
     replayCases(at);
+    healthCases(at);
 
     test("numbers are never given out twice", async () => {
       const blocks = await Promise.all(Array.from({ length: 5 }, () => bench.ledger.takeNumbers()));

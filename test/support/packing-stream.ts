@@ -243,8 +243,8 @@ const PRICE = {
 };
 const HALF_PRICE = { ...PRICE, inputNanoPerMillion: 500_000_000n, outputNanoPerMillion: 2_000_000_000n };
 
-function planOf({ random, accounts }: World): RoutePlan {
-  const routes = accounts.map(({ name }): Route => ({
+function planOf({ random, accounts: all }: World): RoutePlan {
+  const routes = all.map(({ name }): Route => ({
     account: name,
     kind: "openai",
     model: random.pick(["m", "n"]),
@@ -255,5 +255,6 @@ function planOf({ random, accounts }: World): RoutePlan {
     unseen: { overheadTokens: 0, imageTokensMax: IMAGE_TOKENS },
   }));
   const [first] = routes;
-  return { first: first ?? null, routes, rejected: [], accounts: routes.map(({ account }) => account), failure: null };
+  const accounts = routes.map(({ account }) => account);
+  return { first: first ?? null, routes, rejected: [], accounts, ruledOut: 0, failure: null };
 }

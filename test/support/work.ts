@@ -80,6 +80,14 @@ export function metricsInto(counted: Map<string, number>): Metrics {
   };
 }
 
+/** Of calls whose provider's health nobody asks about. */
+export const NO_HEALTH = {
+  waitUntilMs: () => null,
+  taken: () => undefined,
+  ended: () => undefined,
+  notSent: () => undefined,
+} as const;
+
 /** Calls that need nothing but a free place, by routes in their written order. */
 export function placesOf(slots: Slots) {
   return { slots, gate: new CallGate(slots), chooser: new RouteChooser() };

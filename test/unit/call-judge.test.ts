@@ -1,10 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import { createSchemaCheck } from "../../src/adapters/json-schema/check-schema.js";
+import { ZERO_PRICE } from "../../src/domain/cost/account-price.js";
 import { NO_USAGE } from "../../src/domain/cost/usage.js";
 import { verdictFor } from "../../src/domain/execution/execution.js";
 import type { ExpectedAnswer, RequestFormat } from "../../src/domain/job/job.js";
 import type { BillingRule } from "../../src/domain/cost/billing-rule.js";
 import { judgeCall, unjudgedCall, type JudgeSettings } from "../../src/pipeline/dispatch/call-judge.js";
+import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { ProviderAnswer, ProviderFailure } from "../../src/ports/provider.js";
 import { JUDGED_BY, POLICY, workOf } from "../support/work.js";
 
@@ -16,9 +18,10 @@ function judge(
   answer: Partial<ProviderAnswer>,
   format: RequestFormat = "openai.chat",
   settings: Partial<JudgeSettings> = {},
+  changes: Partial<Work> = {},
 ) {
   const policy = { ...POLICY, expect: { ...POLICY.expect, ...expected } };
-  const work = workOf(1, NOW_MS, { policy, bodyText, format });
+  const work = workOf(1, NOW_MS, { policy, bodyText, format, ...changes });
   return judgeCall(
     {
       retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
@@ -389,5 +392,45 @@ describe("what is booked", () => {
       modelVersion: "sim-other",
     });
     expect(judge({}, PLAIN, {})).not.toHaveProperty("otherModel");
+  });
+});
+
+describe("the list price of an answer", () => {
+  const price = (input: bigint, output: bigint) => ({
+    ...ZERO_PRICE,
+    version: `${String(input)}/${String(output)}`,
+    inputNanoPerMillion: input * 1_000_000n,
+    outputNanoPerMillion: output * 1_000_000n,
+  });
+  /** 10 tokens in and 5 out. */
+  const factsBy = (changes: Partial<Work>) => {
+    const work = workOf(1, NOW_MS);
+    const { verdict } = judge(
+      {},
+      PLAIN,
+      {},
+      "openai.chat",
+      {},
+      { firstPrice: price(4n, 20n), ...changes, route: changes.route ?? work.route },
+    );
+    if (verdict.kind !== "succeed") throw new Error("expected an answer that serves");
+    return verdict.answer.facts;
+  };
+  const second = { ...workOf(1, NOW_MS).intent, routeIndex: 1 };
+  const route = { ...workOf(1, NOW_MS).route, price: price(1n, 2n) };
+
+  test("is that of the first route, and says no other where that answered", () => {
+    const facts = factsBy({});
+    expect([facts.listNanoUsd, facts.routeListNanoUsd]).toEqual(["140", undefined]);
+  });
+
+  test("names what the route that answered lists too, so that what routing saved is known", () => {
+    const facts = factsBy({ intent: second, route });
+    expect([facts.listNanoUsd, facts.routeListNanoUsd]).toEqual(["140", "20"]);
+  });
+
+  test("of a line on another route is that of a call there", () => {
+    const facts = factsBy({ intent: second, route, callPrice: price(2n, 4n) });
+    expect([facts.listNanoUsd, facts.routeListNanoUsd]).toEqual(["140", "40"]);
   });
 });

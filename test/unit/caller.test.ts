@@ -6,7 +6,7 @@ import { SendPatience } from "../../src/pipeline/dispatch/send-patience.js";
 import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { FinishedCall } from "../../src/ports/ledger.js";
 import type { ProviderAnswer, ProviderCall, ProviderNotSent } from "../../src/ports/provider.js";
-import { JUDGED_BY, logInto, metricsInto, workOf } from "../support/work.js";
+import { JUDGED_BY, logInto, metricsInto, NO_HEALTH, workOf } from "../support/work.js";
 
 const NOW_MS = 1_800_000_000_000;
 const NO_CONNECTION: ProviderNotSent = { kind: "not_sent", because: "no_connection", message: "no connection" };
@@ -56,6 +56,7 @@ function bench(reply: (call: ProviderCall) => ProviderAnswer | ProviderNotSent, 
       ...JUDGED_BY,
       ...judge,
     },
+    health: NO_HEALTH,
     slots: { release: (account, answered) => released.push(`${account} ${String(answered)}`) },
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0 },

@@ -73,7 +73,7 @@ describe("the command line", () => {
   });
 
   test.each([
-    ["an unknown command", ["routr"], "Did you mean router?"],
+    ["an unknown command", ["migrat"], "Did you mean migrate?"],
     ["an unknown subcommand", ["topics", "aply"], "Did you mean apply?"],
     ["an unknown flag", ["migrate", "--pln"], "Did you mean --plan?"],
     [

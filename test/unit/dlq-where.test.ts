@@ -75,15 +75,16 @@ describe("--where", () => {
 });
 
 describe("--set", () => {
-  const DAY_MS = 86_400_000;
+  const TERMS = { maxTtlMs: 86_400_000, chains: ["standard", "own"] };
   test.each([
     ["deadline=+2h", { deadline: { afterMs: 7_200_000 }, chain: null }],
     [
       "deadline=2026-11-25T00:00:00Z , chain=standard",
       { deadline: { atMs: Date.UTC(2026, 10, 25) }, chain: "standard" },
     ],
+    ["chain=own", { deadline: null, chain: "own" }],
   ])("reads %s", (text, settings) => {
-    expect(parseReplaySettings(text, NOW_MS, DAY_MS)).toEqual({ kind: "settings", settings });
+    expect(parseReplaySettings(text, NOW_MS, TERMS)).toEqual({ kind: "settings", settings });
   });
 
   test.each([
@@ -91,11 +92,11 @@ describe("--set", () => {
     ["deadline=2026-11-24T00:00:00Z", "expected a time to come"],
     ["deadline=+2d", "expected at most 86400000 ms from now (delivery.maxTtlMs)"],
     ["deadline=+0s", "expected a time to come"],
-    ["chain=fast", "chain: expected one of standard"],
+    ["chain=fast", "chain: expected one of standard, own"],
     ["priority=9", 'expected deadline or chain, got "priority"'],
     ["", 'expected deadline or chain, got ""'],
   ])("refuses %s", (text, expected) => {
-    expect(parseReplaySettings(text, NOW_MS, DAY_MS)).toEqual({
+    expect(parseReplaySettings(text, NOW_MS, TERMS)).toEqual({
       kind: "bad",
       message: expect.stringContaining(expected),
     });

@@ -8,7 +8,7 @@ import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { BatchLine } from "../../src/ports/batch-ledger.js";
 import { PLAN_ROUTES } from "../support/simulation/fixture.js";
-import { logInto, workOf } from "../support/work.js";
+import { logInto, NO_HEALTH, workOf } from "../support/work.js";
 
 const NOW_MS = 1_800_000_000_000;
 
@@ -73,6 +73,7 @@ function running(lines: readonly BatchLine[], more: Partial<GroupCallsParts> = {
     settings: { lookEveryMs: 100, groupSizeMax: 500, pollMinMs: 1000 },
     routes: new LineRoutes(PLAN_ROUTES),
     numbers,
+    health: NO_HEALTH,
     slots,
     clock: {
       nowMs: () => NOW_MS,

@@ -13,10 +13,14 @@ function planned(fields: object, lines: Pick<LinePlanner, "plan"> = DIRECT_ONLY)
   return planner.plan(recordAt(0, 0, NOW_MS, Buffer.from(JSON.stringify(job))), undefined, NOW_MS);
 }
 
-describe("what the contract names and no route can promise yet", () => {
+describe("what no route of this config can promise", () => {
   test.each<[string, object, string]>([
     ["a batch", { mode: "batch" }, "no batch can be made: no account of this job has batches (alpha, beta)"],
-    ["a latency", { require: { maxLatencyMs: 2000 } }, "the latency of every candidate is unknown"],
+    [
+      "a latency",
+      { require: { maxLatencyMs: 2000 } },
+      "alpha/sim-alpha: how long it takes is not known yet, the job allows 2000 ms; beta",
+    ],
     ["a region", { require: { regions: ["eu"] } }, "the region of alpha is unknown"],
   ])("%s is refused with its reason, to the job's own reply topic", (_what, fields, reason) => {
     const plan = planned(fields);

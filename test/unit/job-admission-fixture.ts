@@ -1,6 +1,10 @@
 import { compileJobShapeCheck } from "../../src/adapters/registry/job-schema.js";
 import type { AdmissionSettings } from "../../src/domain/job/admission-settings.js";
-import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../src/domain/job/admission-settings.js";
+import {
+  DEFAULT_ADMISSION_LIMITS,
+  DEFAULT_COPIED_HEADER_LIMITS,
+  DEFAULT_ROUTING_TERMS,
+} from "../../src/domain/job/admission-settings.js";
 import type { AdmittedJob, Admission, IncomingRecord, RecordHeader, Refusal } from "../../src/domain/job/job.js";
 
 export const HOUR_MS = 3_600_000;
@@ -26,6 +30,7 @@ export function settings(changes: Partial<AdmissionSettings> = {}): AdmissionSet
     reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: "llm.results.v1",
     configRevision: "r1",
+    routing: DEFAULT_ROUTING_TERMS,
     checkShape,
     ...changes,
   };

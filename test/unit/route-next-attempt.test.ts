@@ -2,12 +2,26 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { ATTEMPT_OUTCOMES } from "../../src/domain/failure.js";
 import { decideAfter, decideAfterDoubt } from "../../src/domain/route/next-attempt.js";
-import type { DoubtFacts, FailedAttemptFacts, NextAttempt, RouteName } from "../../src/domain/route/next-attempt.js";
+import type {
+  DoubtFacts,
+  FailedAttemptFacts,
+  NextAttempt,
+  NextRoute,
+  RouteName,
+  TriedRoute,
+} from "../../src/domain/route/next-attempt.js";
 
 const A: RouteName = { account: "a", model: "m" };
 const B: RouteName = { account: "b", model: "m" };
+const A2: RouteName = { account: "a", model: "m2" };
+const B2: RouteName = { account: "b", model: "m2" };
+const C: RouteName = { account: "c", model: "m" };
+const sized = (route: RouteName, contextTokens: number | null): NextRoute => ({ ...route, contextTokens });
 const NOW = 1_000_000;
 const LIMITS = { attemptsMax: 5, backoffBaseMs: 100, backoffMaxMs: 1_000, retryAfterMaxMs: 60_000 };
+const ASKS_ON = { ...LIMITS, onContentRefused: "nextRoute" } as const;
+const BAD = { outcome: "bad_answer", httpStatus: 200 } as const;
+const KEY = { outcome: "auth_failed", httpStatus: 401 } as const;
 const DAYS_10 = 10 * 24 * 3_600_000;
 
 const factsOf = (more: Partial<FailedAttemptFacts>): FailedAttemptFacts => ({
@@ -52,19 +66,24 @@ describe("after an attempt that failed", () => {
     ["a passed deadline ends it", { latestDeadlineMs: NOW }, end("PROVIDER_UNAVAILABLE")],
     ["a wait that ends at the deadline ends it", { ...ONE, latestDeadlineMs: NOW + 50 }, end("PROVIDER_UNAVAILABLE")],
     [
-      "rate limited: the same candidate after backoff",
-      { outcome: "rate_limited", httpStatus: 429 },
+      "rate limited: the other account at once, whatever its Retry-After",
+      { outcome: "rate_limited", httpStatus: 429, retryAfterMs: 2_000 },
+      again(1, 0, null),
+    ],
+    [
+      "rate limited, only one: the same after backoff",
+      { ...ONE, outcome: "rate_limited", httpStatus: 429 },
       again(0, 50, "backoff"),
     ],
     [
-      "rate limited with Retry-After: not before it, jitter on top",
-      { outcome: "rate_limited", httpStatus: 429, retryAfterMs: 2_000 },
+      "rate limited with Retry-After, only one: not before it, jitter on top",
+      { ...ONE, outcome: "rate_limited", httpStatus: 429, retryAfterMs: 2_000 },
       again(0, 2_050, "retry_after"),
     ],
     [
-      "rate limited twice: the next candidate",
-      { outcome: "rate_limited", httpStatus: 429, attemptNumber: 2, tried: [A, A], retryAfterMs: 2_000 },
-      again(1, 0, null),
+      "rate limited at both: this one again, not before it said",
+      { outcome: "rate_limited", httpStatus: 429, routeIndex: 1, tried: [A, B], attemptNumber: 2, retryAfterMs: 2_000 },
+      again(1, 2_050, "retry_after"),
     ],
     [
       "rate limited twice, none left: it waits",
@@ -91,6 +110,33 @@ describe("after an attempt that failed", () => {
       { ...ONE, outcome: "rate_limited", httpStatus: 429, retryAfterMs: 9_000, latestDeadlineMs: NOW + 5_000 },
       end("PROVIDER_UNAVAILABLE"),
     ],
+    ["overloaded: another account before another model of the same", { routes: [A, A2, B] }, again(2, 0, null)],
+    [
+      "overloaded at both accounts: a model of them that was not tried, after backoff",
+      { routes: [A, A2, B], routeIndex: 2, tried: [{ ...A, outcome: "overloaded" }, B], attemptNumber: 2 },
+      again(1, 100, "backoff"),
+    ],
+    [
+      "rate limited before, overloaded now: another model of the account that had another trouble, at once",
+      { routes: [A, B, A2], routeIndex: 1, tried: [{ ...A, outcome: "rate_limited" }, B], attemptNumber: 2 },
+      again(2, 0, null),
+    ],
+    [
+      "a bad answer is the model's fault: another model of the same account",
+      { ...BAD, routes: [A, A2] },
+      again(1, 0, null),
+    ],
+    ["a refused key: never another model of the account", { ...KEY, routes: [A, A2, B] }, again(2, 0, null)],
+    [
+      "a refused key, then another account overloaded: that one again, the barred one never",
+      { routes: [A, A2, B], routeIndex: 2, tried: [{ ...A, outcome: "auth_failed" }, B], attemptNumber: 2 },
+      again(2, 100, "backoff"),
+    ],
+    [
+      "a refused key, one account: its breaker holds it back, and the job waits",
+      { ...KEY, ...ONE },
+      again(0, 50, "backoff"),
+    ],
     ["a key that is refused: the next candidate", { outcome: "auth_failed", httpStatus: 401 }, again(1, 0, null)],
     ["money gone: the next candidate", { outcome: "quota_exhausted", httpStatus: 429 }, again(1, 0, null)],
     ["an unknown status: the next candidate", { outcome: "unclassified", httpStatus: 418 }, again(1, 0, null)],
@@ -101,7 +147,46 @@ describe("after an attempt that failed", () => {
     ],
     ["refused: the end", { outcome: "refused", httpStatus: 400 }, end("PROVIDER_REFUSED")],
     ["content refused: the end", { outcome: "content_refused", httpStatus: 400 }, end("CONTENT_REFUSED")],
-    ["too long: the end", { outcome: "context_too_long", httpStatus: 400 }, end("CONTEXT_TOO_LONG")],
+    [
+      "content refused, where the config asks on: the next account",
+      { outcome: "content_refused", httpStatus: 400, limits: ASKS_ON },
+      again(1, 0, null),
+    ],
+    [
+      "content refused, where the config asks on: never another model of the same account, and never again after a wait",
+      { outcome: "content_refused", httpStatus: 400, limits: ASKS_ON, routes: [A, A2] },
+      end("CONTENT_REFUSED"),
+    ],
+    [
+      "content refused at both accounts: the end",
+      { outcome: "content_refused", limits: ASKS_ON, routeIndex: 1, tried: [{ ...A, outcome: "content_refused" }, B] },
+      end("CONTENT_REFUSED"),
+    ],
+    ["too long, windows unknown: the end", { outcome: "context_too_long", httpStatus: 400 }, end("CONTEXT_TOO_LONG")],
+    [
+      "too long: the next with a larger window, also of the same account",
+      { outcome: "context_too_long", httpStatus: 400, routes: [sized(A, 8), sized(B, 8), sized(A2, 9), sized(C, 99)] },
+      again(2, 0, null),
+    ],
+    [
+      "too long, no larger window: the end",
+      { outcome: "context_too_long", httpStatus: 400, routes: [sized(A, 8), sized(B, 8), sized(C, null)] },
+      end("CONTEXT_TOO_LONG"),
+    ],
+    [
+      "too long, the larger window was tried: the end",
+      { outcome: "context_too_long", routes: [sized(A, 8), sized(B, 9)], tried: [{ ...B, outcome: "overloaded" }, A] },
+      end("CONTEXT_TOO_LONG"),
+    ],
+    [
+      "too long, the larger window is at an account whose key is refused: the end",
+      {
+        outcome: "context_too_long",
+        routes: [sized(A, 8), sized(B2, 9)],
+        tried: [{ ...B, outcome: "auth_failed" }, A],
+      },
+      end("CONTEXT_TOO_LONG"),
+    ],
     [
       "connection failed before a byte: the next candidate",
       { outcome: "connection_failed", sent: "no", httpStatus: null },
@@ -233,4 +318,35 @@ describe("any run of failures", () => {
       { numRuns: 1_000 },
     );
   });
+
+  test("never goes at once to an account that failed for the same cause, nor ever to a barred one while another is left", () => {
+    const causes = fc.constantFrom("rate_limited", "overloaded", "connection_failed", "auth_failed", "quota_exhausted");
+    fc.assert(
+      fc.property(
+        fc.array(causes, { minLength: 8, maxLength: 8 }),
+        fc.shuffledSubarray([A, A2, B, B2, C], { minLength: 2 }),
+        (run, routes) => {
+          const tried: TriedRoute[] = [];
+          let routeIndex = 0;
+          for (const [at, outcome] of run.entries()) {
+            tried.push({ ...(routes[routeIndex] ?? A), outcome });
+            const facts = {
+              ...factsOf({ outcome, httpStatus: null, routes, routeIndex, tried, attemptNumber: at + 1 }),
+            };
+            const next = decideAfter({ ...facts, sent: "no", limits: { ...LIMITS, attemptsMax: 100 } }, 0.5);
+            if (next.kind !== "again") throw new Error(`expected another try, got ${next.kind}`);
+            const { account } = routes[next.routeIndex] ?? A;
+            const before = tried.filter((one) => one.account === account);
+            const barredAccounts = new Set(tried.filter(isBarred).map((one) => one.account));
+            if (next.waitsFor === null) expect(before.filter((one) => one.outcome === outcome)).toEqual([]);
+            if (routes.some((route) => !barredAccounts.has(route.account))) expect(before.filter(isBarred)).toEqual([]);
+            ({ routeIndex } = next);
+          }
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
 });
+
+const isBarred = ({ outcome }: TriedRoute): boolean => outcome === "auth_failed" || outcome === "quota_exhausted";

@@ -114,6 +114,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["topic"],
     help: "Sends of outgoing records that the brokers did not take: sent again, halved, or given up.",
   },
+  sluice_breaker_openings_total: {
+    kind: "counter",
+    labels: ["account"],
+    help: "Times that this router found a provider not worth calling, for one model or the whole account.",
+  },
 };
 
 const GAUGES: Facts<GaugeLabels, "gauge"> = {
@@ -155,6 +160,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     help: "Executions that wait for a batch of the account, in the whole ledger.",
   },
   sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
+  sluice_breaker_state: {
+    kind: "gauge",
+    labels: ["account", "model"],
+    help: "Of a model at an account, or * for the whole account: 0 called, 1 called behind others, 2 on trial, 3 not called.",
+  },
   sluice_build_info: { kind: "gauge", labels: ["version"], help: "Always 1; the label says which build runs." },
 };
 

@@ -7,6 +7,7 @@ import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect
 import type { LevelStanding } from "../../domain/budget/budget.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
 import type {
   CancelRequest,
   ClaimOutcome,
@@ -36,6 +37,7 @@ import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from 
 import { expire } from "./expire.js";
 import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
+import { breakers, saveBreaker } from "./health/breaker-rows.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
@@ -51,7 +53,7 @@ const OUTBOX_SILENT_AFTER_MS = 5000;
 const STRAGGLERS_AT_ONCE = 500;
 
 /** The ledger on PostgreSQL: one function a transaction, in the files beside this one. */
-export class PostgresLedger extends PostgresBatches implements Ledger {
+export class PostgresLedger extends PostgresBatches implements Ledger, HealthStore {
   readonly #tenants: readonly string[];
 
   constructor(context: LedgerContext, tenants: readonly string[]) {
@@ -125,6 +127,19 @@ export class PostgresLedger extends PostgresBatches implements Ledger {
 
   noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {
     return noteStop(this.context, session, stopped, atMs);
+  }
+
+  breakers(): Promise<readonly StoredBreaker[]> {
+    return breakers(this.context.pools.durable);
+  }
+
+  saveBreaker(
+    session: SessionNo,
+    save: BreakerSave,
+    event: GatewayEvent | null,
+    render: Renderer,
+  ): Promise<{ readonly saved: boolean; readonly outbox: readonly OutboxGroup[] }> {
+    return saveBreaker(this.context, session, save, event, render);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {

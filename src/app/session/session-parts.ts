@@ -7,16 +7,19 @@ import type { Catalog } from "../../domain/route/catalog.js";
 import type { RetryLimits } from "../../domain/route/next-attempt.js";
 import type { RouteConditions } from "../../domain/route/route-condition.js";
 import type { RescueLimits } from "../../domain/route/rescue.js";
+import type { BreakerSettings } from "../../domain/health/breaker.js";
 import type { Journal } from "../../ports/journal.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
+import type { HealthStore } from "../../ports/health-store.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
+import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
@@ -28,7 +31,7 @@ export interface SessionParts {
 }
 
 export interface SessionPorts {
-  readonly ledger: Ledger & BatchLedger;
+  readonly ledger: Ledger & BatchLedger & HealthStore;
   /** Whether a failure of the ledger is trouble that waiting mends. */
   readonly mendable: (error: unknown) => boolean;
   /** Done while the consumer joins its group. A session that can't is slow at first, not wrong. */
@@ -70,6 +73,7 @@ export interface ConsumerEars {
 export interface SessionRules {
   readonly admission: JobAdmission;
   readonly catalog: Catalog;
+  readonly routing: RoutingSettings;
   readonly renderSettings: RenderSettings;
 }
 
@@ -79,6 +83,7 @@ export interface SessionSettings {
   readonly accounts: ReadonlyMap<string, AccountSettings>;
   readonly batching: BatchingSettings;
   readonly rescue: RescueSettings;
+  readonly health: HealthSettings;
   /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day. */
   readonly watchesSpending: boolean;
   readonly delivery: DeliverySettings;
@@ -100,6 +105,10 @@ export interface SessionSettings {
 interface RescueSettings extends RescueLimits {
   /** The p95 of a call that is believed before enough have been answered. */
   readonly callPriorMs: number;
+}
+
+interface HealthSettings extends BreakerSettings {
+  readonly lookEveryMs: number;
 }
 
 interface AccountSettings {

@@ -106,11 +106,12 @@ export class Session {
 
   #loops(over: AbortSignal): readonly Promise<void>[] {
     const { sweepAfterMs } = this.#parts.settings.delivery;
-    const { keeper, giveBack, relay } = this.#stages;
+    const { keeper, giveBack, relay, healthWatch } = this.#stages;
     return [
       keeper.run(),
       this.#watchdog.run(over),
       giveBack.run(over),
+      healthWatch.run(over),
       relay.runSweep(),
       this.#every(LOAD_EVERY_MS, over, () => this.#lookAtLoad()),
       this.#every(STOPPED_EVERY_MS, over, () => this.#lookAtStopped()),

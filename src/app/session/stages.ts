@@ -3,6 +3,7 @@ import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import { answeredBy } from "../../domain/route/catalog.js";
 import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
@@ -19,9 +20,11 @@ import { CallTimes } from "../../pipeline/dispatch/call-times.js";
 import { CallGate } from "../../pipeline/dispatch/call-gate.js";
 import { Caller } from "../../pipeline/dispatch/caller.js";
 import { DispatchStage } from "../../pipeline/dispatch/dispatch-stage.js";
+import { HealthWatch } from "../../pipeline/dispatch/health-watch.js";
 import { GiveBack } from "../../pipeline/dispatch/give-back.js";
 import { NumberSource } from "../../pipeline/dispatch/number-source.js";
 import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
+import { RouteHealth } from "../../pipeline/dispatch/route-health.js";
 import { Slots } from "../../pipeline/dispatch/slots.js";
 import type { Work } from "../../pipeline/dispatch/work.js";
 import { FinishStage } from "../../pipeline/finish/finish-stage.js";
@@ -57,6 +60,7 @@ export class Stages {
   readonly batch: BatchStage;
   readonly groupCalls: GroupCalls;
   readonly outlook: BatchOutlook;
+  readonly healthWatch: HealthWatch;
   readonly #parts: StagesParts;
   readonly #planRoutes: PlanRoutes;
   readonly #pools: PoolReadings;
@@ -64,7 +68,8 @@ export class Stages {
   readonly #groupAccounts: ReadonlyMap<string, LineAccount>;
   readonly #lines: LinePlanner;
   readonly #callTimes: CallTimes;
-  readonly #chooser = new RouteChooser();
+  readonly #health: RouteHealth;
+  readonly #chooser: RouteChooser;
   readonly #gate: CallGate;
   #givenUp = false;
 
@@ -77,10 +82,18 @@ export class Stages {
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
-    this.#gate = new CallGate(this.slots);
+    this.#health = this.#wireHealth();
+    this.#gate = new CallGate(this.slots, this.#health);
+    this.#chooser = new RouteChooser({
+      routing: rules.routing,
+      conditions: this.#conditions(),
+      trialMs: this.#trialMs,
+      likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
+    });
     this.keeper = this.#wireKeeper();
     this.relay = this.#wireRelay();
     this.finish = this.#wireFinish();
+    this.healthWatch = this.#wireHealthWatch();
     this.giveBack = new GiveBack({
       ...this.#common(),
       slots: this.slots,
@@ -111,6 +124,43 @@ export class Stages {
       places: new Map(places),
       monotonicMs: () => ports.clock.monotonicMs(),
     });
+  }
+
+  #wireHealth(): RouteHealth {
+    const { ports, settings } = this.#parts;
+    return new RouteHealth({
+      settings: settings.health,
+      clock: ports.clock,
+      random: ports.random,
+      changed: (watched) => {
+        this.healthWatch.changed(watched);
+      },
+      wanted: () => {
+        this.healthWatch.wanted();
+      },
+    });
+  }
+
+  #wireHealthWatch(): HealthWatch {
+    const { ports, settings } = this.#parts;
+    return new HealthWatch(this.#health, {
+      ...this.#common(),
+      store: ports.ledger,
+      publish: this.#publish,
+      mayStart: this.#mayStart,
+      lookEveryMs: settings.health.lookEveryMs,
+      trialMs: this.#trialMs,
+    });
+  }
+
+  /** What is known of routes beyond the catalog. */
+  #conditions(): RouteConditions {
+    return {
+      ...UNKNOWN_CONDITIONS,
+      health: (account, model, nowMs) => this.#health.health(account, model, nowMs),
+      statistics: (account, model, nowMs) => this.#health.statistics(account, model, nowMs),
+      spent: (account, nowMs) => this.#parts.ports.spending?.spent(account, nowMs) ?? null,
+    };
   }
 
   #wireKeeper(): SessionKeeper {
@@ -165,6 +215,7 @@ export class Stages {
       mayStart: this.#mayStart,
       sending: (attemptNo) => this.#parts.journal.sending(attemptNo),
       judge: this.#judgeSettings(),
+      health: this.#health,
       finished: (call) => {
         this.finish.add(call);
       },
@@ -238,6 +289,7 @@ export class Stages {
       routes: new LineRoutes(this.#planRoutes),
       numbers: this.numbers,
       slots: this.slots,
+      health: this.#health,
       backlog: () => this.dispatch.backlog,
       mayStart: this.#mayStart,
       start: this.#start,
@@ -323,6 +375,12 @@ export class Stages {
 
   readonly #graceMs = (account: string): number =>
     this.#parts.settings.accounts.get(account)?.inDoubt.graceMs ?? DEFAULT_GRACE_MS;
+
+  /** A call, and the opening of its connection. */
+  readonly #trialMs = (account: string): number => {
+    const { callTimeoutMs, connectTimeoutMs } = this.#accountOf(account);
+    return callTimeoutMs + connectTimeoutMs;
+  };
 
   readonly #mayStart = (): boolean => this.keeper.mayStart();
 

@@ -7,6 +7,7 @@ const BATCH_LINES_MAX = 50_000;
 /** A little more than one batch may hold, so that it must be split. */
 const LARGE_LINES = 50_100;
 const LARGE_LINES_MAX = 200_000;
+const SECONDS_MAX = 600;
 
 export const addBenchCommand: CommandGroup = (program, context) => {
   const bench = program
@@ -71,6 +72,18 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       context.action(async ({ lines }: { readonly lines: number }) => {
         const { largeBatchBench } = await import("../../bench/large-batch-bench.js");
         const figures = await largeBatchBench(lines, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
+    .command("route")
+    .description("decisions between 20 candidates by score on one processor; needs no server")
+    .option("--seconds <number>", "how long", wholeNumber(1, SECONDS_MAX), 5)
+    .action(
+      context.action(async ({ seconds }: { readonly seconds: number }) => {
+        const { routeBench } = await import("../../bench/route-bench.js");
+        const figures = routeBench(seconds);
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
         return EXIT.done;
       }),

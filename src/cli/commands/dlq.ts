@@ -3,7 +3,13 @@ import type { ReplayPlan } from "../../app/operator/plan-replay.js";
 import type { ReplayReport } from "../../app/operator/replay-letters.js";
 import type { Letter, LetterGroup } from "../../adapters/postgres/operator/letter-rows.js";
 import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.js";
-import { NO_SETTINGS, parseReplaySettings, type ReplaySettings } from "../../domain/dead-letter/replay-settings.js";
+import {
+  NO_SETTINGS,
+  parseReplaySettings,
+  type ReplaySettings,
+  type ReplayTerms,
+} from "../../domain/dead-letter/replay-settings.js";
+import { chainNames } from "../../app/build-routing.js";
 import { REPLAY_REFUSALS } from "../../domain/dead-letter/replay.js";
 import { parseWhere, type Condition, type LetterState } from "../../domain/dead-letter/where.js";
 import { confirmed } from "../confirm.js";
@@ -212,7 +218,7 @@ async function show(context: CommandContext, no: number): Promise<ExitCode> {
 async function replay(context: CommandContext, flags: ReplayFlags, args: readonly string[]): Promise<ExitCode> {
   const filter = chosenFilter(flags, args);
   const config = context.config();
-  const settings = settingsOf(flags.set, config.delivery.maxTtlMs);
+  const settings = settingsOf(flags.set, { maxTtlMs: config.delivery.maxTtlMs, chains: chainNames(config) });
   const parked = flags.parked ?? false;
   const { withOperator } = await import("../../app/operator/open-operator.js");
   return withOperator(config, async (operator) => {
@@ -237,9 +243,9 @@ async function replay(context: CommandContext, flags: ReplayFlags, args: readonl
   });
 }
 
-function settingsOf(set: string | undefined, maxTtlMs: number): ReplaySettings {
+function settingsOf(set: string | undefined, terms: ReplayTerms): ReplaySettings {
   if (set === undefined) return NO_SETTINGS;
-  const read = parseReplaySettings(set, Date.now(), maxTtlMs);
+  const read = parseReplaySettings(set, Date.now(), terms);
   if (read.kind === "bad") throw new CommandError(EXIT.usage, read.message);
   return read.settings;
 }

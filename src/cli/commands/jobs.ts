@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { JobAttempt, JobBatch, JobView } from "../../app/operator/job-view.js";
 import type { JobLine, SeenState } from "../../adapters/postgres/operator/job-rows.js";
+import { comparisonLines } from "../route-text.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { CommandContext, CommandGroup } from "../command-context.js";
 import { dollarsText, isoOrNull, safeText, spanText, timeText } from "../display-text.js";
@@ -214,7 +215,8 @@ function decisionLines(decision: RouteDecision | null): readonly string[] {
   ];
   return [
     `decision ${decision.mode} at ${decision.account}/${decision.model}: ${safeText(decision.because)}`,
-    `         ${numbers.join(", ")}`,
+    ...(numbers.length === 0 ? [] : [`         ${numbers.join(", ")}`]),
+    ...(decision.routes === undefined ? [] : comparisonLines(decision.routes)),
   ];
 }
 

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { RoutePolicy } from "../job/job.js";
+import type { RuleOutcome } from "../route/route-rules.js";
 
 /**
  * Every hash of the core, and the only file of it that imports anything from outside (node:crypto).
@@ -85,8 +86,25 @@ export function executionKey(identity: ExecutionIdentity): Buffer {
       policy.regions === null ? null : unambiguous(policy.regions),
       flags([policy.selfHostedOnly, policy.expect.jsonSchema, policy.expect.notEmpty, policy.expect.complete]),
       policy.onDoubt,
+      ...routingParts(policy),
     ]),
   );
+}
+
+/** Nothing for a policy that says nothing of these: the count comes first, so no other list of parts is the same. */
+function routingParts({ allowed, rules, tier, maxLatencyMs }: RoutePolicy): readonly (string | null)[] {
+  if (allowed === undefined && rules === undefined && tier === undefined && maxLatencyMs === undefined) return [];
+  return [
+    allowed === undefined ? null : unambiguous(allowed),
+    rules === undefined ? null : unambiguous(rules.flatMap(ruleParts)),
+    tier ?? null,
+    maxLatencyMs === undefined ? null : String(maxLatencyMs),
+  ];
+}
+
+function ruleParts({ rule, effect }: RuleOutcome): readonly (string | null)[] {
+  const factor = effect.kind === "weight" ? String(effect.factor) : null;
+  return [rule, effect.kind, unambiguous(effect.routes), factor];
 }
 
 function flags(values: readonly boolean[]): string {

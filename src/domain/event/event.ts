@@ -35,6 +35,9 @@ export const EVENT_KINDS = {
   "batch.orphan_found": "critical",
   /** Two different results for one line; the first stands. */
   "result.conflict": "critical",
+  /** No call goes to a model at an account, or to a whole account, for now. */
+  "breaker.opened": "warning",
+  "breaker.closed": "info",
   "operator.cancelled": "info",
   "operator.replayed": "info",
   "operator.discarded": "info",

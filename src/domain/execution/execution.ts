@@ -112,6 +112,8 @@ export interface AnswerFacts {
   readonly nanoUsd: string | null;
   readonly maxNanoUsd: string;
   readonly listNanoUsd: string;
+  /** The list price on the route that answered; only there when that is not the first that could serve. */
+  readonly routeListNanoUsd?: string;
   readonly priceVersion: string;
   readonly attempt: AttemptSummary;
   /** Only there where there was something to choose between a batch and a call of its own. */

@@ -1,5 +1,6 @@
 /** What an execution in the queue waits for, in the ledger's words. */
-export type WaitReason = "concurrency" | "batch_fill" | "retry_after" | "backoff" | "doubt" | "budget" | "operator";
+export type WaitReason =
+  "concurrency" | "batch_fill" | "retry_after" | "backoff" | "breaker" | "doubt" | "budget" | "operator";
 
 /** The same in the words that people see (contract.md, "What people see"); null: its state says it already. */
 const SEEN_WAITS = {
@@ -8,6 +9,7 @@ const SEEN_WAITS = {
   retry_after: "retry_after",
   /** A wait between two tries is one thing to people, whoever set its length. */
   backoff: "retry_after",
+  breaker: "breaker",
   doubt: null,
   budget: "budget",
   operator: "operator",

@@ -1,5 +1,7 @@
 import type { LifetimeLimits } from "./deadline.js";
 import type { JobShapeCheck } from "./job-document.js";
+import type { RouteRule } from "../route/route-rules.js";
+import { BUILT_IN_CHAINS } from "../route/score-weights.js";
 import type { Tier } from "./job.js";
 
 /** What admission needs to know of the config. */
@@ -18,6 +20,7 @@ export interface AdmissionSettings {
   readonly resultsTopic: string;
   /** Part of every execution key: changes with whatever in the config decides about routes. */
   readonly configRevision: string;
+  readonly routing: RoutingTerms;
   /** From the published schema: `compileJobShapeCheck`. */
   readonly checkShape: JobShapeCheck;
 }
@@ -32,6 +35,15 @@ export interface ReuseSettings {
   readonly cacheMaxAgeMs: number | null;
 }
 
+/** What of routing is settled when a job is accepted. */
+export interface RoutingTerms {
+  /** Names that a job's `chain` may have. */
+  readonly chains: ReadonlySet<string>;
+  readonly rules: readonly RouteRule[];
+  /** Aliases whose candidates are chosen by score. */
+  readonly scored: ReadonlySet<string>;
+}
+
 /** Where a job's tenant comes from. Signatures are not built yet and are refused by the config. */
 export type TenantSource = "topic" | "body";
 
@@ -40,6 +52,8 @@ export interface TenantTerms {
   readonly tier: Tier;
   /** Topics that its jobs may name for their results. */
   readonly replyTopics: readonly string[];
+  /** Accounts, or `account/model`, that its jobs may use; left out: all. Sorted. */
+  readonly providers?: readonly string[];
   /** Labels of every job of the tenant that doesn't set them itself. */
   readonly labels?: Readonly<Record<string, string>>;
 }
@@ -68,3 +82,10 @@ export interface CopiedHeaderLimits {
 }
 
 export const DEFAULT_COPIED_HEADER_LIMITS: CopiedHeaderLimits = { countMax: 32, bytesMax: 8_192 };
+
+/** No rules, the chains that are always there, every alias in its written order. */
+export const DEFAULT_ROUTING_TERMS: RoutingTerms = {
+  chains: new Set(Object.keys(BUILT_IN_CHAINS)),
+  rules: [],
+  scored: new Set(),
+};

@@ -190,6 +190,8 @@ class Admitter implements JobAdmission {
     const document = named.read.document as JobDocument;
     const unserved = whatIsNotServed(named.read, document);
     if (unserved !== null) return refusedJob(named, "BAD_JOB", unserved, document);
+    const chainProblem = this.chainProblem(document.chain ?? null);
+    if (chainProblem !== null) return refusedJob(named, "BAD_JOB", chainProblem, document);
     const format = formatOf(document);
     const model = modelOf(document.body ?? {});
     if (model === null) return refusedJob(named, "BAD_JOB", modelExpected(document.body?.["model"]), document);
@@ -204,7 +206,7 @@ class Admitter implements JobAdmission {
     if (chosen.kind === "bad") return refusedJob(named, "BAD_DEADLINE", chosen.message, document);
     const bodyText = bodyTextOf(named.read.text, named.read.shape);
     const { record, tenant, terms, jobId } = named;
-    const { configRevision, reuse } = this.settings;
+    const { configRevision, reuse, routing } = this.settings;
     const deadlineMs = chosen.atMs;
     return {
       kind: "job",
@@ -222,8 +224,17 @@ class Admitter implements JobAdmission {
         reply,
         configRevision,
         reuse,
+        routing,
+        nowMs: named.nowMs,
       }),
     };
+  }
+
+  private chainProblem(chain: string | null): string | null {
+    const { chains } = this.settings.routing;
+    return chain === null || chains.has(chain)
+      ? null
+      : `chain: expected one of ${[...chains].join(", ")}, got ${quoted(chain)}`;
   }
 }
 

@@ -1,7 +1,8 @@
 import { nanoUsdFromText } from "../cost/decimal-money.js";
 import { bodyHashOf, executionKey, jobIdHash, requestDigest } from "../dedupe/request-hash.js";
 import type { EpochMs } from "../ids.js";
-import type { ReuseSettings, TenantTerms } from "./admission-settings.js";
+import { judgeRules } from "../route/route-rules.js";
+import type { ReuseSettings, RoutingTerms, TenantTerms } from "./admission-settings.js";
 import { canonicalJson } from "./canonical.js";
 import { defaultPolicy, EXPECT_DEFAULT } from "./default-policy.js";
 import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
@@ -32,6 +33,8 @@ export interface JobParts {
   readonly reply: ReplyEnvelope;
   readonly configRevision: string;
   readonly reuse: ReuseSettings;
+  readonly routing: RoutingTerms;
+  readonly nowMs: EpochMs;
 }
 
 const PRIORITY_DEFAULT = 5;
@@ -41,7 +44,9 @@ const TIERS_LOWEST_FIRST: readonly Tier[] = ["free", "standard", "premium"];
 export function buildJob(parts: JobParts): AdmittedJob {
   const { document, record, tenant, format, reuse } = parts;
   const requirements = requirementsOf(document.require ?? {});
-  const policy = policyOf(parts, requirements);
+  const tier = lowerTier(parts.terms.tier, document.tier ?? null);
+  const labels = labelsOf(parts.terms, document);
+  const policy = policyOf(parts, requirements, tier, labels);
   const digest = requestDigest(format, canonicalJson(parts.bodyText));
   const dedupe = reuse.dedupe && (document.dedupe ?? true);
   return {
@@ -63,8 +68,8 @@ export function buildJob(parts: JobParts): AdmittedJob {
     submittedAtMs: parts.submittedAtMs,
     deadlineMs: parts.deadlineMs,
     priority: document.priority ?? PRIORITY_DEFAULT,
-    tier: lowerTier(parts.terms.tier, document.tier ?? null),
-    labels: labelsOf(parts.terms, document),
+    tier,
+    labels,
     requirements,
     policy,
     dedupe,
@@ -101,8 +106,14 @@ function requirementsOf(require: RequireDocument): JobRequirements {
   };
 }
 
-function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
-  const { document } = parts;
+function policyOf(
+  parts: JobParts,
+  requirements: JobRequirements,
+  tier: Tier,
+  labels: Readonly<Record<string, string>>,
+): RoutePolicy {
+  const { document, terms, routing, tenant, model, bodyText } = parts;
+  const rules = judgeRules(routing.rules, { tenant, tier, model, labels, bodyText }, parts.nowMs);
   const byDefault = defaultPolicy(parts.model);
   return {
     ...byDefault,
@@ -113,6 +124,10 @@ function policyOf(parts: JobParts, requirements: JobRequirements): RoutePolicy {
     regions: requirements.regions,
     expect: expectOf(document.expect ?? {}),
     onDoubt: document.onDoubt ?? null,
+    ...(terms.providers === undefined ? {} : { allowed: terms.providers }),
+    ...(rules === null ? {} : { rules }),
+    ...(tier === "standard" || !routing.scored.has(model) ? {} : { tier }),
+    ...(requirements.maxLatencyMs === null ? {} : { maxLatencyMs: requirements.maxLatencyMs }),
   };
 }
 

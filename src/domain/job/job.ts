@@ -1,5 +1,6 @@
 import type { EpochMs } from "../ids.js";
 import type { ErrorCode } from "../failure.js";
+import type { RuleOutcome } from "../route/route-rules.js";
 
 /** Request formats of the contract. What is not served yet is refused by name, so a typing error is told apart. */
 export const REQUEST_FORMATS = [
@@ -72,6 +73,13 @@ export interface RoutePolicy {
   readonly regions: readonly string[] | null;
   readonly expect: ExpectedAnswer;
   readonly onDoubt: "retry" | "fail" | null;
+  /** What the job's tenant may use, by account or `account/model`; left out: anything. This and what follows is only there where it says something, so that the keys of all other executions stay as they are. */
+  readonly allowed?: readonly string[];
+  /** The config's rules that spoke of the job when it was accepted. */
+  readonly rules?: readonly RuleOutcome[];
+  /** Only where candidates are chosen by score, and it is not `standard`. */
+  readonly tier?: Tier;
+  readonly maxLatencyMs?: number;
 }
 
 /** A job that passed admission: every field checked, every default filled in. */

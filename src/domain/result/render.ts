@@ -218,12 +218,17 @@ function attemptOf(
 
 /** @param explained with all that decided: the job asked for it. */
 function decisionOf({ account, model, decision }: AnswerFacts, explained: boolean): ResultDecision {
+  const routes = decision?.routes;
   const short = {
     chosen: `${account}/${model}`,
     because: decision?.because ?? "the first candidate that could serve it",
-    rejectedCount: 0,
+    rejectedCount: routes?.rejected.length ?? 0,
   };
-  return explained && decision !== undefined ? { ...short, mode: decision.mode, numbers: decision.numbers } : short;
+  if (!explained || decision === undefined) return short;
+  const { mode, numbers } = decision;
+  if (routes === undefined) return { ...short, mode, numbers };
+  const scores = routes.scored === undefined ? {} : { scores: routes.scored };
+  return { ...short, mode, numbers, routeBecause: routes.because, ...scores, rejected: routes.rejected };
 }
 
 /** The charge's id is already there when this job carries it. */

@@ -3,7 +3,8 @@ import type { EndedState } from "../execution/execution.js";
 import type { Usage } from "../cost/usage.js";
 import type { RequestFormat, Tier } from "../job/job.js";
 import type { RouteDecision } from "../route/route-decision.js";
-import type { ProviderKind } from "../route/route.js";
+import type { ProviderKind, RejectedRoute } from "../route/route.js";
+import type { ScoredRoute } from "../route/score-routes.js";
 import type { CostRecord } from "./cost-record.js";
 import type { Served } from "./outgoing.js";
 import type { ResultError } from "./rendering.js";
@@ -51,6 +52,10 @@ export interface ResultDecision {
   /** What was chosen between a batch and a call of its own; only there where there was a choice and the job asked for it. */
   readonly mode?: RouteDecision["mode"];
   readonly numbers?: RouteDecision["numbers"];
+  /** Why this route and not another; these only there where there were several and the job asked for it. */
+  readonly routeBecause?: string;
+  readonly scores?: readonly ScoredRoute[];
+  readonly rejected?: readonly RejectedRoute[];
 }
 
 export interface ResultAttempt {

@@ -1,5 +1,5 @@
 import { FAILURE_POLICY } from "../failure.js";
-import type { AfterFailure, AttemptOutcome, ErrorCode } from "../failure.js";
+import type { AfterFailure, AttemptOutcome, ErrorCode, FailurePolicy } from "../failure.js";
 import type { EpochMs } from "../ids.js";
 
 /**
@@ -16,6 +16,8 @@ export interface RetryLimits {
   readonly backoffMaxMs: number;
   /** A provider's Retry-After counts up to this; some have said ten days. */
   readonly retryAfterMaxMs: number;
+  /** What follows a refusal for the content of the request; left out: the end. */
+  readonly onContentRefused?: "fail" | "nextRoute";
 }
 
 /** A route as its place in the plan names it. */
@@ -24,16 +26,27 @@ export interface RouteName {
   readonly model: string;
 }
 
+/** A route of the plan. */
+export interface NextRoute extends RouteName {
+  /** Its context window; null or left out: unknown. */
+  readonly contextTokens?: number | null;
+}
+
+/** A route that was called, and what came of it as far as it is known. */
+export interface TriedRoute extends RouteName {
+  readonly outcome?: AttemptOutcome;
+}
+
 /** Where the execution stands when one more attempt may follow. */
 export interface RetryFacts {
   /** Number of the attempt that ended, from 1. */
   readonly attemptNumber: number;
   /** The plan's routes, at least one. */
-  readonly routes: readonly RouteName[];
+  readonly routes: readonly NextRoute[];
   /** Place of the failed attempt's route in `routes`. */
   readonly routeIndex: number;
   /** The routes of all attempts so far, the failed one included, oldest first. */
-  readonly tried: readonly RouteName[];
+  readonly tried: readonly TriedRoute[];
   readonly nowMs: EpochMs;
   readonly latestDeadlineMs: EpochMs;
   readonly limits: RetryLimits;
@@ -48,13 +61,15 @@ export interface FailedAttemptFacts extends RetryFacts {
   readonly retryAfterMs: number | null;
 }
 
+interface Again {
+  readonly kind: "again";
+  readonly routeIndex: number;
+  readonly runAtMs: EpochMs;
+  readonly waitsFor: "retry_after" | "backoff" | null;
+}
+
 export type NextAttempt =
-  | {
-      readonly kind: "again";
-      readonly routeIndex: number;
-      readonly runAtMs: EpochMs;
-      readonly waitsFor: "retry_after" | "backoff" | null;
-    }
+  | Again
   | { readonly kind: "end"; readonly code: ErrorCode }
   /** It may have been billed: settled after the grace with `decideAfterDoubt`. */
   | { readonly kind: "doubt" };
@@ -66,7 +81,25 @@ export function decideAfter(facts: FailedAttemptFacts, random: number): NextAtte
   const code = endCode(facts);
   if (then === "stop" || facts.attemptNumber >= facts.limits.attemptsMax) return { kind: "end", code };
   if (facts.nowMs >= facts.latestDeadlineMs) return { kind: "end", code };
-  return (then === "same_route" ? sameRoute(facts, random) : nextRoute(facts, random)) ?? { kind: "end", code };
+  return followed(then, facts, random) ?? { kind: "end", code };
+}
+
+/** Null: nothing can follow. */
+function followed(
+  then: Exclude<AfterFailure, "doubt" | "stop">,
+  facts: FailedAttemptFacts,
+  random: number,
+): Again | null {
+  switch (then) {
+    case "next_route":
+      return nextRoute(facts, facts.outcome, random);
+    case "next_or_wait":
+      return nextOrWait(facts, random);
+    case "wider_route":
+      return widerRoute(facts);
+    case "by_policy":
+      return facts.limits.onContentRefused === "nextRoute" ? freshRoute(facts, facts.outcome) : null;
+  }
 }
 
 export interface DoubtFacts extends RetryFacts {
@@ -84,7 +117,7 @@ export function decideAfterDoubt(facts: DoubtFacts, random: number): Exclude<Nex
     facts.maxNanoUsd <= facts.retryMaxNanoUsd &&
     facts.attemptNumber < facts.limits.attemptsMax &&
     facts.nowMs < facts.latestDeadlineMs;
-  const next = mayRetry ? nextRoute(facts, random) : null;
+  const next = mayRetry ? nextRoute(facts, "in_doubt", random) : null;
   return next ?? { kind: "end", code: "IN_DOUBT" };
 }
 
@@ -111,57 +144,97 @@ function endCode(facts: FailedAttemptFacts): ErrorCode {
   return code === "IN_DOUBT" ? "PROVIDER_UNAVAILABLE" : code;
 }
 
-/** The same candidate after its wait; another one when it stays bad, asks for more than is honoured, or the wait is too long. */
-function sameRoute(facts: FailedAttemptFacts, random: number): NextAttempt | null {
+type Cause = Exclude<AttemptOutcome, "succeeded">;
+
+/** Another candidate at once; when none is left this one, not before it said so. */
+function nextOrWait(facts: FailedAttemptFacts, random: number): Again | null {
   const { limits, retryAfterMs } = facts;
-  const asked = retryAfterMs ?? 0;
-  if (staysBad(facts) || asked > limits.retryAfterMaxMs) {
-    const fresh = freshRoute(facts);
-    if (fresh !== null) return atOnce(facts, fresh);
-  }
-  if (retryAfterMs === null) return afterBackoff(facts, facts.routeIndex, random) ?? atOnceElsewhere(facts);
+  const elsewhere = freshRoute(facts, facts.outcome) ?? siblingRoute(facts, random);
+  if (elsewhere !== null) return elsewhere;
+  if (retryAfterMs === null) return afterBackoff(facts, facts.routeIndex, random);
   // Jitter on top, never below: all who were told the same second would come back together.
-  const waitMs = Math.min(asked, limits.retryAfterMaxMs) + Math.ceil(random * limits.backoffBaseMs);
+  const waitMs = Math.min(retryAfterMs, limits.retryAfterMaxMs) + Math.ceil(random * limits.backoffBaseMs);
   const runAtMs = facts.nowMs + waitMs;
-  if (runAtMs >= facts.latestDeadlineMs) return atOnceElsewhere(facts);
+  if (runAtMs >= facts.latestDeadlineMs) return null;
   return { kind: "again", routeIndex: facts.routeIndex, runAtMs, waitsFor: "retry_after" };
 }
 
-function staysBad(facts: RetryFacts): boolean {
-  const [before, last] = facts.tried.slice(-2);
-  return before !== undefined && last !== undefined && isSameRoute(before, last);
+/** The next candidate that may do better at once; when there is none, one after this in turn, after backoff. */
+function nextRoute(facts: RetryFacts, cause: Cause, random: number): Again | null {
+  const elsewhere = freshRoute(facts, cause) ?? siblingRoute(facts, random);
+  return elsewhere ?? afterBackoff(facts, turnAfter(facts), random);
 }
 
-function atOnceElsewhere(facts: RetryFacts): NextAttempt | null {
-  const fresh = freshRoute(facts);
-  return fresh === null ? null : atOnce(facts, fresh);
+/** At once: the first that was not tried, at an account that did not fail for the same cause and is not barred. */
+function freshRoute(facts: RetryFacts, cause: Cause): Again | null {
+  const failed = accountsThat(facts, cause);
+  const barred = barredAccounts(facts, cause);
+  return atOnce(
+    facts,
+    facts.routes.findIndex(
+      (route) => isUntried(facts, route) && !failed.has(route.account) && !barred.has(route.account),
+    ),
+  );
 }
 
-/** The next untried candidate at once; when all were tried, the one after this in turn, after backoff. */
-function nextRoute(facts: RetryFacts, random: number): Exclude<NextAttempt, { readonly kind: "doubt" }> | null {
-  const fresh = freshRoute(facts);
-  if (fresh !== null) return atOnce(facts, fresh);
-  return afterBackoff(facts, (facts.routeIndex + 1) % facts.routes.length, random);
+/** After backoff: one that was not tried, at an account that failed for the same cause but may have got over it. */
+function siblingRoute(facts: RetryFacts, random: number): Again | null {
+  const barred = barredAccounts(facts, null);
+  const found = facts.routes.findIndex((route) => isUntried(facts, route) && !barred.has(route.account));
+  return found === -1 ? null : afterBackoff(facts, found, random);
 }
 
-function freshRoute(facts: RetryFacts): number | null {
-  const found = facts.routes.findIndex((route) => !facts.tried.some((tried) => isSameRoute(tried, route)));
-  return found === -1 ? null : found;
+/** At once: one that was not tried and takes longer prompts than this one. */
+function widerRoute(facts: RetryFacts): Again | null {
+  const window = facts.routes[facts.routeIndex]?.contextTokens ?? null;
+  if (window === null) return null;
+  const barred = barredAccounts(facts, null);
+  return atOnce(
+    facts,
+    facts.routes.findIndex(
+      (route) => isUntried(facts, route) && !barred.has(route.account) && (route.contextTokens ?? 0) > window,
+    ),
+  );
 }
 
-function isSameRoute(one: RouteName, other: RouteName): boolean {
-  return one.account === other.account && one.model === other.model;
+/** The one behind this, of accounts that are not barred; when all are, their trouble may be over by then. */
+function turnAfter(facts: RetryFacts): number {
+  const { routes, routeIndex } = facts;
+  const barred = barredAccounts(facts, null);
+  const turns = routes.map((_route, step) => (routeIndex + 1 + step) % routes.length);
+  return turns.find((index) => !barred.has(routes[index]?.account ?? "")) ?? (routeIndex + 1) % routes.length;
 }
 
-function atOnce(facts: RetryFacts, routeIndex: number): Exclude<NextAttempt, { readonly kind: "doubt" }> {
-  return { kind: "again", routeIndex, runAtMs: facts.nowMs, waitsFor: null };
+/** Accounts that failed for this cause, where it is one of accounts; the last try is the one that failed. */
+function accountsThat({ tried }: RetryFacts, cause: Cause): ReadonlySet<string> {
+  if (FAILURE_POLICY[cause].of === "model") return NONE;
+  const last = tried.length - 1;
+  return new Set(tried.filter(({ outcome }, at) => outcome === cause || at === last).map(({ account }) => account));
 }
 
-function afterBackoff(
-  facts: RetryFacts,
-  routeIndex: number,
-  random: number,
-): Exclude<NextAttempt, { readonly kind: "doubt" }> | null {
+/** @param cause of the last try; null: as that says itself. */
+function barredAccounts({ tried }: RetryFacts, cause: Cause | null): ReadonlySet<string> {
+  const barred = tried.filter(({ outcome }, at) => bars(at === tried.length - 1 ? (outcome ?? cause) : outcome));
+  return barred.length === 0 ? NONE : new Set(barred.map(({ account }) => account));
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+function bars(outcome: AttemptOutcome | null | undefined): boolean {
+  if (outcome === null || outcome === undefined || outcome === "succeeded") return false;
+  const policy: FailurePolicy = FAILURE_POLICY[outcome];
+  return policy.bars === true;
+}
+
+function isUntried({ tried }: RetryFacts, route: RouteName): boolean {
+  return !tried.some((one) => one.account === route.account && one.model === route.model);
+}
+
+function atOnce(facts: RetryFacts, routeIndex: number): Again | null {
+  return routeIndex === -1 ? null : { kind: "again", routeIndex, runAtMs: facts.nowMs, waitsFor: null };
+}
+
+function afterBackoff(facts: RetryFacts, routeIndex: number, random: number): Again | null {
   const { backoffBaseMs, backoffMaxMs } = facts.limits;
   const ceilingMs = Math.min(backoffMaxMs, backoffBaseMs * 2 ** Math.min(facts.attemptNumber - 1, 30));
   const runAtMs = facts.nowMs + Math.ceil(random * ceilingMs);

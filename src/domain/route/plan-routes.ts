@@ -8,6 +8,7 @@ import type { KindFacts } from "./kind-facts.js";
 import { reasonOfBody, type AskedModel } from "./reason-of-body.js";
 import { outputTokensBound } from "./request-facts.js";
 import type { RequestFacts } from "./request-facts.js";
+import { namesRoute, reasonOfRules } from "./route-rules.js";
 import type { RejectedRoute, Route, RoutePlan } from "./route.js";
 import { reasonOfTranslation, type DryRuns } from "./translated-route.js";
 
@@ -45,9 +46,6 @@ export function planRoutes(policy: RoutePolicy, facts: RequestFacts, catalog: Ca
   return planForRequest(staticPlan(policy, facts.format, catalog), facts);
 }
 
-/** A chain that is not built yet is refused when the config or the job is checked; this is the list. */
-export const CHAINS = ["standard"] as const;
-
 interface StaticPlan {
   readonly plan: RoutePlan;
   /** Behind `plan.routes`, in the same order. */
@@ -75,9 +73,15 @@ type Judged =
 function planKey(policy: RoutePolicy, format: RequestFormat): string {
   const name = `${format}\n${policy.model}`;
   const plain =
-    policy.providers === null && policy.capabilities.length === 0 && !policy.selfHostedOnly && policy.regions === null;
+    policy.providers === null &&
+    policy.capabilities.length === 0 &&
+    !policy.selfHostedOnly &&
+    policy.regions === null &&
+    policy.allowed === undefined &&
+    policy.rules === undefined;
   if (plain) return name;
-  return `${name}\n${JSON.stringify([policy.providers, policy.capabilities, policy.selfHostedOnly, policy.regions])}`;
+  const { providers, capabilities, selfHostedOnly, regions, allowed, rules } = policy;
+  return `${name}\n${JSON.stringify([providers, capabilities, selfHostedOnly, regions, allowed, rules])}`;
 }
 
 function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog): StaticPlan {
@@ -189,6 +193,11 @@ function reasonAgainst(
     return `the job allows only the providers ${providers.join(", ")}`;
   }
   if (policy.selfHostedOnly && !selfHosted) return "the job allows only self-hosted models";
+  const { allowed, rules } = policy;
+  if (allowed !== undefined && !allowed.some((name) => namesRoute(name, account.name, model)))
+    return `its tenant may only use ${allowed.join(", ")}`;
+  const byRules = rules === undefined ? null : reasonOfRules(rules, account.name, model);
+  if (byRules !== null) return byRules;
   return (
     reasonOfRegion(account, policy) ??
     reasonOfFamily(model, facts, format) ??
@@ -273,6 +282,10 @@ class LazyPlan implements RoutePlan {
     return this.#known().rejected;
   }
 
+  get ruledOut(): number {
+    return this.#rejected.length;
+  }
+
   #known(): RoutePlan {
     return (this.#whole ??= translatedPlan(this.#open, this.#facts, this.#rejected));
   }
@@ -294,7 +307,8 @@ function planOf(routes: readonly Route[], rejected: readonly RejectedRoute[]): R
     routes.length > 0
       ? null
       : { code: "NO_ROUTE" as const, message: `no route can serve this request: ${words(rejected)}` };
-  return { first: routes[0] ?? null, routes, rejected, accounts: routes.map(({ account }) => account), failure };
+  const accounts = routes.map(({ account }) => account);
+  return { first: routes[0] ?? null, routes, rejected, accounts, ruledOut: rejected.length, failure };
 }
 
 function routesOf(candidates: readonly Candidate[]): readonly Route[] {

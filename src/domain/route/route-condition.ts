@@ -20,7 +20,7 @@ export interface RouteConditions {
 export interface RouteHealth {
   /** `degraded`: behind those that are well; `open`: not called; `half_open`: called for a trial, by what the gate lets through. */
   readonly state: "closed" | "degraded" | "open" | "half_open";
-  /** When an open one is tried again; null unless it is open. */
+  /** When an open one is tried again, or the chance of a trial is over; null: neither. */
   readonly untilMs: EpochMs | null;
   /** In words, for people; null when it is closed. */
   readonly because: string | null;
@@ -34,6 +34,8 @@ export interface RouteStatistics {
   readonly p95Ms: number;
   /** Calls these figures come from. */
   readonly calls: number;
+  /** Share of the prompt tokens that were read from the provider's cache, 0 to 1; left out: unknown. */
+  readonly cachedInputShare?: number;
 }
 
 export type Headroom =

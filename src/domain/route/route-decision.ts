@@ -1,4 +1,8 @@
-/** Why a job was given to a batch or to a call of its own, with the numbers that decided. For `jobs show` and, when asked for, the result. */
+import type { EpochMs } from "../ids.js";
+import type { RejectedRoute, Route } from "./route.js";
+import type { ScoredRoute } from "./score-routes.js";
+
+/** Which route serves a job and why, by a batch or by a call of its own, with the numbers that decided. For `jobs show` and, when asked for, the result. */
 export interface RouteDecision {
   readonly mode: "direct" | "batch";
   readonly account: string;
@@ -15,4 +19,29 @@ export interface RouteDecision {
     readonly tokens: number | null;
     readonly headroomTokens: number | null;
   };
+  /** Why this route and not another; only there where there were several. */
+  readonly routes?: RouteComparison;
+}
+
+export interface RouteComparison {
+  /** In words: "the best score, 0.83". */
+  readonly because: string;
+  /** With the reason of each, in words. */
+  readonly rejected: readonly RejectedRoute[];
+  /** Only there where scores decided: the chosen one and those it was better than, in the order of the list. */
+  readonly scored?: readonly ScoredRoute[];
+}
+
+/** A decision between routes, which may come with one about a batch. */
+export function withComparison(
+  decision: RouteDecision | undefined,
+  routes: RouteComparison | undefined,
+  { account, model }: Pick<Route, "account" | "model">,
+  leftMs: EpochMs,
+): RouteDecision | undefined {
+  if (routes === undefined) return decision;
+  if (decision !== undefined) return { ...decision, routes };
+  const none = { turnaroundP95Ms: null, fillMs: null, directMaxNanoUsd: null, batchMaxNanoUsd: null };
+  const numbers = { leftMs, ...none, tokens: null, headroomTokens: null };
+  return { mode: "direct", account, model, because: routes.because, numbers, routes };
 }

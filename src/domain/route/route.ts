@@ -45,6 +45,8 @@ export interface RoutePlan {
   readonly rejected: readonly RejectedRoute[];
   /** Accounts of `routes`, and of candidates that a translation may still rule out; known at once. */
   readonly accounts: readonly string[];
+  /** How many of `rejected` are known at once. */
+  readonly ruledOut: number;
   /** Why there is no route at all; null when there is one. */
   readonly failure: { readonly code: "UNKNOWN_MODEL" | "NO_ROUTE" | "NO_PRICE"; readonly message: string } | null;
 }

@@ -2,6 +2,7 @@ import { batchId, type Batch } from "../../domain/batch/batch.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { BatchLedger, BatchLine } from "../../ports/batch-ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
+import type { AskHealth } from "../dispatch/call-gate.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import type { Slots } from "../dispatch/slots.js";
 import type { Work } from "../dispatch/work.js";
@@ -17,6 +18,7 @@ export interface GroupCallsParts {
   readonly routes: LineRoutes;
   readonly numbers: Pick<NumberSource, "reserve" | "open" | "close">;
   readonly slots: Pick<Slots, "freeOf" | "takeBehind" | "release" | "released">;
+  readonly health: AskHealth;
   readonly clock: Clock;
   readonly log: Log;
   readonly mendable: (error: unknown) => boolean;
@@ -114,10 +116,9 @@ export class GroupCalls {
 
   /** Places are taken first, and given back when there are fewer lines. */
   async #begin(group: Batch): Promise<void> {
-    const { ledger, slots, settings } = this.#parts;
-    const most = Math.min(LINES_A_ROUND_MAX, settings.groupSizeMax);
-    let places = 0;
-    while (places < most && slots.takeBehind(group.account)) places += 1;
+    const { ledger, slots, health } = this.#parts;
+    const takenAtMs = this.#parts.clock.nowMs();
+    let places = this.#takePlaces(group, takenAtMs);
     if (places === 0) return;
     try {
       const lines = await ledger.openLines(group.no, 0, places);
@@ -127,8 +128,21 @@ export class GroupCalls {
       const left = lines.filter(({ attempt }) => !begun.has(attempt.no));
       if (left.length > 0) await this.#giveBack(group, left);
     } finally {
+      if (places > 0) health.notSent({ account: group.account, model: group.model ?? "", startedAtMs: takenAtMs });
       for (; places > 0; places -= 1) slots.release(group.account, false, true);
     }
+  }
+
+  /** None of an account that is not to be called, one for a trial. */
+  #takePlaces({ account, model }: Batch, nowMs: number): number {
+    const { slots, settings, health } = this.#parts;
+    const most = Math.min(LINES_A_ROUND_MAX, settings.groupSizeMax);
+    let places = 0;
+    while (places < most && health.waitUntilMs(account, model ?? "", nowMs) === null && slots.takeBehind(account)) {
+      health.taken(account, model, nowMs);
+      places += 1;
+    }
+    return places;
   }
 
   /** @returns the lines whose calls were begun, by their numbers until then. */

@@ -7,7 +7,7 @@ import { expectedTurnaround, type TurnaroundBook } from "../../domain/batch/turn
 import type { EpochMs } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import type { JobMode } from "../../domain/job/job.js";
-import { chooseMode, type BatchOffer, type ModeChoice } from "../../domain/route/choose-mode.js";
+import { chooseMode, withMargin, type BatchOffer, type ModeChoice } from "../../domain/route/choose-mode.js";
 import { routeMaxCostNanoUsd } from "../../domain/route/plan-routes.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
@@ -73,6 +73,16 @@ export class LinePlanner {
     if (!this.#mayBatch(plan)) return DIRECT;
     const next = routeAt(plan, wish.routeIndex);
     return next === null ? DIRECT : this.#ofRoute(wish, next.route, next.index).plan;
+  }
+
+  /** Whether a call by this route would rather wait for a batch, by what the choice between routes has to know of it: no line is encoded. */
+  likely(route: Route, mode: JobMode, leftMs: number): boolean {
+    if (mode === "direct") return false;
+    const account = this.#parts.accounts.get(route.account);
+    if (account === undefined || route.batchPrice === null) return false;
+    if (mode === "batch") return true;
+    const { p95Ms } = expectedTurnaround(this.#parts.turnaround(), route.account, route.model);
+    return p95Ms !== null && leftMs >= account.settings.flushAfterMs + withMargin(p95Ms);
   }
 
   #mayBatch({ accounts }: RoutePlan): boolean {

@@ -62,6 +62,7 @@ export class LineRoutes {
         if (attempt.routeIndex === 0 && known !== null) return known.price;
         return planned().first?.price ?? known?.price ?? NO_PRICE;
       },
+      ...(known === null ? {} : { callPrice: known.price }),
       latestDeadlineMs: line.latestDeadlineMs ?? nowMs,
       ...(decision === null ? {} : { decision }),
       batch: { no: batch.no, providerBatchId: batch.providerBatchId },

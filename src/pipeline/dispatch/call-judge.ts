@@ -121,7 +121,10 @@ function factsOf(
     usage: answer.usage,
     nanoUsd: nanoUsd === null ? null : nanoUsd.toString(),
     maxNanoUsd: nanoUsd === null ? work.intent.maxNanoUsd.toString() : nanoUsd.toString(),
-    listNanoUsd: listPrice(work, answer.usage, nanoUsd).toString(),
+    listNanoUsd: listPrice(work.firstPrice, answer.usage, nanoUsd).toString(),
+    ...(work.intent.routeIndex === 0
+      ? {}
+      : { routeListNanoUsd: listPrice(work.callPrice ?? work.route.price, answer.usage, nanoUsd).toString() }),
     priceVersion: charge.priceVersion ?? work.route.price.version,
     attempt,
     ...(work.decision === undefined ? {} : { decision: work.decision }),
@@ -133,10 +136,10 @@ function factsOf(
   };
 }
 
-/** The list price of the answer: direct, alone, uncached, on the first capable route. */
-function listPrice(work: Work, usage: Usage, paid: bigint | null): bigint {
+/** The list price of the answer: direct, alone, uncached. @param price of the first capable route, or of the one that answered. */
+function listPrice(price: ModelPrice, usage: Usage, paid: bigint | null): bigint {
   const uncached: Usage = { ...usage, cachedInputTokens: 0, cacheWriteTokens: 0, cacheWrite1hTokens: 0 };
-  const charge = chargeNanoUsd(uncached, work.firstPrice);
+  const charge = chargeNanoUsd(uncached, price);
   return charge.kind === "charged" ? charge.nanoUsd : (paid ?? 0n);
 }
 
@@ -270,7 +273,7 @@ function followUp(
     attemptNumber: work.intent.number,
     routes: work.routes,
     routeIndex: work.intent.routeIndex,
-    tried: [...work.history, { account: work.route.account, model: work.route.model }],
+    tried: [...work.history, { account: work.route.account, model: work.route.model, outcome: failure.outcome }],
     nowMs,
     latestDeadlineMs: work.latestDeadlineMs,
     limits: settings.retry,

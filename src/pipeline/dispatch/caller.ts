@@ -1,3 +1,5 @@
+import type { AttemptOutcome } from "../../domain/failure.js";
+import type { OutcomeFacts } from "../../domain/health/blame.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
 import type { FinishedCall } from "../../ports/ledger.js";
@@ -5,6 +7,7 @@ import type { Metrics } from "../../ports/metrics.js";
 import type { Provider, ProviderAnswer, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import { judgeCall, logLevelOf, unjudgedCall, type JudgeSettings } from "./call-judge.js";
+import type { RouteHealth } from "./route-health.js";
 import { SendPatience, type Patience, type PatienceSettings } from "./send-patience.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
@@ -23,6 +26,8 @@ export interface CallerParts extends PatienceSettings {
   /** Notes that the first byte of an attempt leaves next. @returns false: it must not. */
   readonly sending: (attemptNo: number) => boolean;
   readonly finished: (call: FinishedCall) => void;
+  /** What a call came to, for what is known of its provider's health. */
+  readonly health: Pick<RouteHealth, "ended" | "notSent">;
   /** How long a call was out that was answered. */
   readonly answered: (route: Work["route"], ms: number) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
@@ -75,6 +80,7 @@ export class Caller {
     const leftMs = work.latestDeadlineMs - clock.nowMs();
     // A process that slept between the commit and here may have been declared dead meanwhile: then the bytes do not leave.
     if (provider === undefined || leftMs <= 0 || !mayStart()) {
+      this.#parts.health.notSent(work.intent);
       this.#parts.notSent(work);
       return;
     }
@@ -118,6 +124,7 @@ export class Caller {
     }
     metrics.count("sluice_attempts_total", { account, outcome: "not_sent" });
     log.debug("attempt.not_sent", { attempt: attemptId(work.execution.day, work.intent.no), account, ...reply });
+    this.#parts.health.notSent(work.intent);
     this.#parts.notSent(work);
     return null;
   }
@@ -127,6 +134,7 @@ export class Caller {
     this.#patience.done(work.execution.no);
     if (outcome.kind === "answered") this.#parts.answered(work.route, ms);
     const call = this.#judge(work, outcome);
+    this.#parts.health.ended(work.intent, outcomeFacts(call.outcome, outcome), ms);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);
     this.#parts.finished(call);
@@ -171,6 +179,12 @@ export class Caller {
       message,
     });
   }
+}
+
+/** The outcome by the judge, which looks into answers; how it came over the wire by the call. */
+function outcomeFacts(outcome: AttemptOutcome, reply: ProviderAnswer | ProviderFailure): OutcomeFacts {
+  if (reply.kind === "answered") return { outcome, sent: "answered", httpStatus: 200 };
+  return { outcome, sent: reply.sent, httpStatus: reply.provider.status };
 }
 
 /** Opening a connection had all the time there is for it. Nothing was sent, so the next route has its turn at once. */

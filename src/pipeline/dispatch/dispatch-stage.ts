@@ -1,3 +1,4 @@
+import { accountKey } from "../../domain/budget/budget.js";
 import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
@@ -8,6 +9,7 @@ import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js"
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
+import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
@@ -19,7 +21,7 @@ import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
-import { routeAt, type RouteChooser } from "./route-chooser.js";
+import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
 import type { Slots } from "./slots.js";
 import type { Work } from "./work.js";
 
@@ -207,7 +209,7 @@ export class DispatchStage {
     } finally {
       for (const verdict of verdicts.values()) {
         if (verdict.kind !== "start" || started.has(verdict.intent.no)) continue;
-        gate.giveBack(verdict.intent.account);
+        gate.giveBack(verdict.intent);
         numbers.close(verdict.intent.no);
       }
     }
@@ -260,21 +262,27 @@ export class DispatchStage {
     if (next === null)
       return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
     const chosen = this.#parts.chooser.choose({
-      ...{ plan, facts, nowMs, policy: waiting.policy, tenant: waiting.tenant, tried: waiting.history },
+      ...{ plan, facts, nowMs, policy: waiting.policy, mode: waiting.mode, tried: waiting.history },
       deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
+      explain: false,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
+    // A batch takes hours, and what keeps a call back now may be over by then.
+    if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
     const line = this.#line(waiting, chosen.index, nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
+    if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
     const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
-    return line.decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision: line.decision };
+    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 
   /**
@@ -323,7 +331,7 @@ export class DispatchStage {
         attemptNumber: doubtful.number,
         routes,
         routeIndex: Math.min(doubtful.routeIndex, routes.length - 1),
-        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model }],
+        tried: [...waiting.history, { account: doubtful.account, model: doubtful.model, outcome: "in_doubt" }],
         nowMs,
         latestDeadlineMs: waiting.latestDeadlineMs,
         limits: this.#parts.retry,
@@ -384,6 +392,12 @@ interface Planned {
 /** An execution that came up for a deadline of one of its jobs goes back for the others, as it was: when it is due, and why it waits. */
 function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
+}
+
+/** What an account has spent holds it up as any budget does: money that is free there wakes it. */
+function waitOf({ runAtMs, waitsFor, route }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
+  const wait = { kind: "wait", runAtMs, waitsFor } as const;
+  return waitsFor === "budget" ? { ...wait, level: accountKey(route.account) } : wait;
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

@@ -17,6 +17,8 @@ export interface Work {
   readonly routes: readonly Route[];
   /** Price of the first capable route: what the list price is reckoned from. */
   readonly firstPrice: ModelPrice;
+  /** Only there where the route's price is that of a line of a batch: what a call would cost there. */
+  readonly callPrice?: ModelPrice;
   readonly history: readonly AttemptSummary[];
   /** Of the jobs that waited when the intent was stored; others may have joined since. */
   readonly latestDeadlineMs: number;

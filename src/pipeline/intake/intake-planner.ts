@@ -2,10 +2,11 @@ import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.
 import type { JobAdmission } from "../../domain/job/admit.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { DecodedValue } from "../../ports/broker.js";
 import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
-import type { RouteChooser } from "../dispatch/route-chooser.js";
+import type { RouteChoice, RouteChooser } from "../dispatch/route-chooser.js";
 
 /** An admitted job with the routes that can serve it, the one it takes and the bound of its call, and whether it waits for a batch instead. */
 export interface PlannedJob {
@@ -16,8 +17,12 @@ export interface PlannedJob {
   readonly facts: RequestFacts;
   readonly plan: RoutePlan;
   readonly maxNanoUsd: bigint;
-  readonly line: Exclude<LinePlan, { readonly kind: "refused" }>;
+  readonly line: PlannedLine;
+  /** Only there when true: no route can be called now, so it waits as a row. */
+  readonly waits?: boolean;
 }
+
+type PlannedLine = Exclude<LinePlan, { readonly kind: "refused" }>;
 
 export type Planned =
   | { readonly kind: "job"; readonly planned: PlannedJob }
@@ -56,8 +61,6 @@ export class IntakePlanner {
         : this.#admission.admitAvro(record, decoded.document, nowMs);
     if (admission.kind !== "job") return admission;
     const { job } = admission;
-    const notServed = notServedYet(job);
-    if (notServed !== null) return refused(job, "NO_ROUTE", notServed);
     const facts = readRequestFacts(
       job.format,
       job.bodyText,
@@ -65,22 +68,47 @@ export class IntakePlanner {
       job.requirements.maxCostNanoUsd,
     );
     const plan = this.#planRoutes(job.policy, facts);
-    const { mode, deadlineMs, policy, tenant } = job;
-    const chosen = this.#chooser.choose({ plan, facts, policy, tenant, deadlineMs, nowMs, routeIndex: 0, tried: [] });
+    const { mode, deadlineMs, policy, explain } = job;
+    const chosen = this.#chooser.choose({
+      ...{ plan, facts, policy, mode, deadlineMs, nowMs, explain },
+      latestDeadlineMs: deadlineMs,
+      routeIndex: 0,
+      tried: [],
+    });
     if (chosen.kind === "none") return refused(job, chosen.failure.code, chosen.failure.message);
     const { route, index: routeIndex } = chosen;
-    const line = this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: false });
+    const waits = chosen.kind === "wait";
+    // A batch takes hours, and what keeps a call back now may be over by then.
+    const line =
+      waits && mode !== "batch"
+        ? DIRECT
+        : this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: false });
     if (line.kind === "refused") return refused(job, line.code, line.message);
     const maxNanoUsd = routeMaxCostNanoUsd(route, facts);
-    return { kind: "job", planned: { job, route, routeIndex, facts, plan, maxNanoUsd, line } };
+    const planned = {
+      job,
+      route,
+      routeIndex,
+      facts,
+      plan,
+      maxNanoUsd,
+      line: explained(line, chosen, deadlineMs - nowMs),
+    };
+    return { kind: "job", planned: waits ? { ...planned, waits } : planned };
   }
 }
 
-/** What a job may ask for by contract and no route can promise so far: it is said, not ignored. */
-function notServedYet({ requirements }: AdmittedJob): string | null {
-  if (requirements.maxLatencyMs !== null)
-    return "the latency of every candidate is unknown, the job allows only those below require.maxLatencyMs; leave it out, or say ttlMs for when the answer is of no more use";
-  return null;
+const DIRECT: PlannedLine = { kind: "direct" };
+
+/** A batch may have been made by another route than the one that was chosen for a call: then only the batch's own reasons are true. */
+function explained(line: PlannedLine, chosen: RouteChoice, leftMs: number): PlannedLine {
+  if (chosen.kind !== "route" || chosen.routes === undefined) return line;
+  if (line.kind === "pool")
+    return line.pooled.line.routeIndex === chosen.index
+      ? { ...line, decision: { ...line.decision, routes: chosen.routes } }
+      : line;
+  const decision = withComparison(line.decision, chosen.routes, chosen.route, leftMs);
+  return decision === undefined ? line : { ...line, decision };
 }
 
 function refused(job: AdmittedJob, code: Refusal["code"], message: string): Planned {

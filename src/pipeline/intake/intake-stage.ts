@@ -226,7 +226,7 @@ export class IntakeStage implements RecordSink {
     const { numbers, backlog, gate } = this.#parts;
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
-    const mayStart = !isPooled && !backlog.here() && job.deadlineMs > nowMs;
+    const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
     const starts = mayStart && gate.take({ route, facts, tenant: job.tenant, nowMs }).kind === "go";
     return {
       no: numbers.next(),
@@ -255,7 +255,7 @@ export class IntakeStage implements RecordSink {
 
   #giveBack(item: IntakeJob): void {
     if (item.intent === null) return;
-    this.#parts.gate.giveBack(item.intent.account);
+    this.#parts.gate.giveBack(item.intent);
     this.#parts.numbers.close(item.intent.no);
   }
 

@@ -2,7 +2,11 @@ import { createHash } from "node:crypto";
 import { kindFacts } from "../../../src/adapters/providers/registry.js";
 import { compileJobShapeCheck } from "../../../src/adapters/registry/job-schema.js";
 import { createAdmission, type JobAdmission } from "../../../src/domain/job/admit.js";
-import { DEFAULT_ADMISSION_LIMITS, DEFAULT_COPIED_HEADER_LIMITS } from "../../../src/domain/job/admission-settings.js";
+import {
+  DEFAULT_ADMISSION_LIMITS,
+  DEFAULT_COPIED_HEADER_LIMITS,
+  DEFAULT_ROUTING_TERMS,
+} from "../../../src/domain/job/admission-settings.js";
 import { parsePriceTable } from "../../../src/domain/cost/price-table.js";
 import type { IncomingRecord, JobMode } from "../../../src/domain/job/job.js";
 import { createRenderer } from "../../../src/domain/result/render.js";
@@ -95,6 +99,7 @@ export function createSimulatedAdmission(): JobAdmission {
     reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: RESULTS_TOPIC,
     configRevision: "1",
+    routing: DEFAULT_ROUTING_TERMS,
     checkShape,
   });
 }

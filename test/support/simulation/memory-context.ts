@@ -1,3 +1,4 @@
+import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget.js";
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
@@ -112,11 +113,11 @@ export class MemoryContext {
   #from = 0;
   #left = 0;
 
-  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules) {
+  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules, seen?: SeenStanding) {
     this.database = database;
     this.wire = wire;
     this.rules = rules;
-    this.budgets = new MemoryBudgets(this);
+    this.budgets = new MemoryBudgets(this, seen);
   }
 
   nextNumber(): number {

@@ -67,6 +67,7 @@ export class MemoryDatabase {
   readonly repeats = new Table<rows.RepeatRow>("repeats");
   readonly unanswered = new Table<true>("unanswered");
   readonly replays = new Table<rows.ReplayRow>("replays");
+  readonly breakers = new Table<rows.BreakerRow>("breakers");
   readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters");
   readonly locks = new LockTable();
   readonly nowMs: () => number;

@@ -1,3 +1,4 @@
+import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
@@ -6,6 +7,7 @@ import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
+import type { BreakerSave, HealthStore, StoredBreaker } from "../../../src/ports/health-store.js";
 import type {
   CancelRequest,
   ClaimOutcome,
@@ -43,6 +45,7 @@ import type {
   WaitingLine,
 } from "../../../src/ports/batch-ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
+import { breakersOf, saveBreaker } from "./memory-breakers.js";
 import { bindLines, expireBatched, linesByAttempt, openLines, returnLines } from "./memory-batch-lines.js";
 import { lineCounts, startLines } from "./memory-start-lines.js";
 import {
@@ -86,13 +89,13 @@ const stampOf = (session: SessionNo): string => `session ${String(session)}`;
  * The ledger in memory, one instance a process: same statements, locks and order as on Postgres, with a step of the scheduler between
  * any two. What a planted bug changes comes in as `rules`.
  */
-export class MemoryLedger implements Ledger, BatchLedger {
+export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
   readonly #context: MemoryContext;
   readonly #database: MemoryDatabase;
 
-  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules = LEDGER_RULES) {
+  constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules = LEDGER_RULES, seen?: SeenStanding) {
     this.#database = database;
-    this.#context = new MemoryContext(database, wire, rules);
+    this.#context = new MemoryContext(database, wire, rules, seen);
   }
 
   /** The connections of this process are cut. @param gone it is dead, and goes on with nothing. */
@@ -203,6 +206,19 @@ export class MemoryLedger implements Ledger, BatchLedger {
 
   adoptPosition(adoption: MemoryAdoption, render: Renderer): Promise<boolean> {
     return adoptPosition(this.#context, adoption, render);
+  }
+
+  breakers(): Promise<readonly StoredBreaker[]> {
+    return breakersOf(this.#context);
+  }
+
+  saveBreaker(
+    session: SessionNo,
+    save: BreakerSave,
+    event: GatewayEvent | null,
+    render: Renderer,
+  ): Promise<{ readonly saved: boolean; readonly outbox: readonly OutboxGroup[] }> {
+    return saveBreaker(this.#context, session, save, event, render);
   }
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome> {

@@ -10,6 +10,7 @@ import type { BudgetStanding } from "../../../src/domain/budget/budget.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import type { AttemptOutcome, Failure } from "../../../src/domain/failure.js";
+import type { StoredBreaker } from "../../../src/ports/health-store.js";
 import type { WaitReason } from "../../../src/domain/execution/waits.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import type { QueuedLine } from "../../../src/domain/batch/queued-line.js";
@@ -197,3 +198,10 @@ export interface ReplayRow {
 }
 
 export type { CostRow, Outgoing };
+
+/** As `StoredBreaker`, with times of the database's clock. */
+export interface BreakerRow extends Omit<StoredBreaker, "openMs" | "leftMs" | "changedAgoMs"> {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly changedMs: number;
+}

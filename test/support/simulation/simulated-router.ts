@@ -1,3 +1,4 @@
+import type { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
@@ -14,6 +15,7 @@ import { InboxConsumer, type InboxSettings } from "../../../src/adapters/kafka/i
 import { PartitionAlerts } from "../../../src/app/partition-alerts.js";
 import { Session } from "../../../src/app/session/session.js";
 import type { ConsumerEars, SessionParts, SessionSettings } from "../../../src/app/session/session-parts.js";
+import { LISTED_ONLY } from "../../../src/pipeline/dispatch/route-chooser.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { fakeKafka } from "./fake-kafka-client.js";
 import type { FakeProvider } from "./fake-provider.js";
@@ -46,6 +48,19 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "res
     recordsPerSend: 8,
     bytesPerSend: 20_000,
     replyTopics: new Set([SIDE_TOPIC]),
+  },
+  // A few failures open it, so that seeds with much trouble see trials and ramps.
+  health: {
+    degradedAfter: 2,
+    openAfter: 4,
+    failureRate: 0.7,
+    rateCallsMin: 10,
+    rateWindowMs: 20_000,
+    cooldownMs: 1000,
+    accountCooldownMs: 3000,
+    cooldownMaxMs: 4000,
+    rampMs: 3000,
+    lookEveryMs: 1500,
   },
   resultBytesMax: 1_000_000,
   watchdogMs: 45_000,
@@ -107,6 +122,9 @@ export interface RouterParts {
   readonly life: Life;
   readonly broker: FakeBroker;
   readonly ledger: MemoryLedger;
+  /** What its ledger has seen of accounts. */
+  readonly spending: SpentAccounts;
+  readonly watchesSpending: boolean;
   readonly publisher: Publisher;
   readonly providers: ReadonlyMap<string, FakeProvider>;
   /** Empty: no account has a batch API. */
@@ -174,8 +192,19 @@ export class SimulatedRouter {
   }
 
   #sessionParts(): SessionParts {
-    const { world, broker, ledger, publisher, providers, batchProviders, admission, catalog, doubtPolicy, marks } =
-      this.#parts;
+    const {
+      world,
+      broker,
+      ledger,
+      spending,
+      publisher,
+      providers,
+      batchProviders,
+      admission,
+      catalog,
+      doubtPolicy,
+      marks,
+    } = this.#parts;
     const { grouped, createGraceMs } = this.#parts;
     const inDoubt = { ...DOUBT, policy: doubtPolicy };
     const batch = { ...BATCHES, createGraceMs, concurrency: LINES_AT_ONCE };
@@ -190,6 +219,7 @@ export class SimulatedRouter {
         noteStop: (session, stopped) => ledger.noteStop(session, stopped),
         offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
         publisher,
+        spending,
         openJournal: this.#parts.openJournal,
         providers,
         batchProviders,
@@ -200,13 +230,14 @@ export class SimulatedRouter {
         metrics: NO_METRICS,
         alerts: new PartitionAlerts(),
       },
-      rules: { admission, catalog, renderSettings: RENDER_SETTINGS },
+      rules: { admission, catalog, routing: LISTED_ONLY, renderSettings: RENDER_SETTINGS },
       settings: {
         ...SETTINGS,
         // Without batches nothing is ever in a pool.
         batching: batchProviders.size + grouped.length === 0 ? { ...BATCHING, pollMaxMs: 60_000 } : BATCHING,
         rescue: { ...RESCUE, maxNanoUsd: new Map(this.#parts.rescues ? [["sim", RESCUE_MAX_NANO_USD]] : []) },
         pending: marks,
+        watchesSpending: this.#parts.watchesSpending,
         accounts: new Map(ACCOUNTS.map((name) => [name, account(name)])),
       },
     };

@@ -3,7 +3,7 @@ import type { AttemptIntent, AttemptSummary } from "../../../domain/execution/ex
 import { subjectOf } from "../../../domain/event/event.js";
 import { operatorEvent } from "../../../domain/event/operator-event.js";
 import { attemptId } from "../../../domain/job/ids.js";
-import { NO_USAGE } from "../../../domain/cost/usage.js";
+import { NO_USAGE, type Usage } from "../../../domain/cost/usage.js";
 import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { LateCost, Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
@@ -60,6 +60,14 @@ export interface Resolution {
   readonly billed: boolean;
   readonly byWhom: string;
   readonly session: SessionNo;
+  /** Only there when a bill says it: then what an attempt without a known answer was booked with is corrected too. */
+  readonly bill?: BilledAs;
+}
+
+/** What a row of a bill says beside the amount. */
+export interface BilledAs {
+  readonly usage: Usage;
+  readonly providerBatchId: string | null;
 }
 
 export type ResolveOutcome = "resolved" | "not_in_doubt" | "not_found";
@@ -67,7 +75,8 @@ export type ResolveOutcome = "resolved" | "not_in_doubt" | "not_found";
 /**
  * Writes down what the operator learned from the provider's bill. An attempt that has a cost record gets an adjustment, else its first
  * one. One whose grace still runs ends its doubt at once: not billed, its execution is due now as if nothing had been sent; billed, its
- * doubt is settled now by policy. Doing it again changes nothing: the attempt is no longer in doubt.
+ * doubt is settled now by policy. Doing it again changes nothing: the attempt is no longer in doubt. A bill also settles what a suspect
+ * usage left open, and corrects what an earlier resolution said.
  */
 export async function resolveDoubt(
   context: LedgerContext,
@@ -87,6 +96,9 @@ interface LockedAttempt extends AttemptIntent {
   readonly execution: LedgerKey;
   readonly state: string;
   readonly nowMs: number;
+  readonly outcome: string | null;
+  /** What is booked; null: nothing that is known. */
+  readonly nanoUsd: bigint | null;
 }
 
 async function resolveInTransaction(
@@ -97,12 +109,26 @@ async function resolveInTransaction(
 ): Promise<ResolveOutcome> {
   const attempt = await lockAttempt(client, resolution.attempt);
   if (attempt === null) return "not_found";
-  if (attempt.state !== "in_doubt" && attempt.state !== "settled") return "not_in_doubt";
+  const isDoubt = attempt.state === "in_doubt" || attempt.state === "settled";
+  if (!isDoubt && !(resolution.bill !== undefined && isCorrected(attempt, resolution.nanoUsd))) return "not_in_doubt";
+  const { usage } = resolution.bill ?? { usage: NO_USAGE };
   await run(
     client,
     "attempt-resolve",
-    "UPDATE attempts SET state = $3, outcome = 'in_doubt', ended_ms = $4, nano_usd = $5 WHERE no = $1 AND day = $2",
-    [attempt.no, attempt.execution.day, resolution.billed ? "answered" : "failed", attempt.nowMs, resolution.nanoUsd],
+    `UPDATE attempts SET state = CASE WHEN $9 THEN $3 ELSE state END, outcome = CASE WHEN $9 THEN 'in_doubt' ELSE outcome END,
+       ended_ms = CASE WHEN $9 THEN $4::int8 ELSE ended_ms END, nano_usd = $5, input_tokens = coalesce($6, input_tokens),
+       cached_input_tokens = coalesce($7, cached_input_tokens), output_tokens = coalesce($8, output_tokens) WHERE no = $1 AND day = $2`,
+    [
+      attempt.no,
+      attempt.execution.day,
+      resolution.billed ? "answered" : "failed",
+      attempt.nowMs,
+      resolution.nanoUsd,
+      usage.inputTokens,
+      usage.cachedInputTokens,
+      usage.outputTokens,
+      isDoubt,
+    ],
   );
   if (attempt.state === "in_doubt") await endGrace(client, attempt, resolution.billed);
   const opened = await payerOf(client, context, attempt.execution);
@@ -118,6 +144,12 @@ async function resolveInTransaction(
   insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, outgoing);
   await context.budgets.settle(client, [{ attemptNo: attempt.no, nanoUsd: resolution.nanoUsd }], attempt.nowMs);
   return "resolved";
+}
+
+/** What a bill says of an attempt that has ended stands where nothing is booked, or only what an earlier resolution said. */
+function isCorrected({ state, outcome, nanoUsd }: LockedAttempt, billed: bigint): boolean {
+  if (state !== "answered" && state !== "failed") return false;
+  return nanoUsd === null || (outcome === "in_doubt" && nanoUsd !== billed);
 }
 
 /** Locks in the order of a claim: queue row, execution, attempt. */
@@ -138,13 +170,20 @@ async function lockAttempt(client: pg.PoolClient, key: LedgerKey): Promise<Locke
   const [row] = await run(
     client,
     "attempt-lock",
-    `SELECT a.state, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8, ${INTENT_COLUMNS}
+    `SELECT a.state, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8, a.outcome, a.nano_usd, ${INTENT_COLUMNS}
      FROM attempts a WHERE no = $1 AND day = $2 FOR UPDATE`,
     [key.no, key.day],
   );
   if (row === undefined) return null;
-  const [state, nowMs, ...intent] = row;
-  return { ...readIntent(intent), execution, state: state ?? "", nowMs: Number(nowMs) };
+  const [state, nowMs, outcome = null, nanoUsd = null, ...intent] = row;
+  return {
+    ...readIntent(intent),
+    execution,
+    state: state ?? "",
+    nowMs: Number(nowMs),
+    outcome,
+    nanoUsd: nanoUsd === null ? null : BigInt(nanoUsd),
+  };
 }
 
 async function endGrace(client: pg.PoolClient, attempt: LockedAttempt, billed: boolean): Promise<void> {
@@ -181,19 +220,22 @@ async function bookResolution(
   opened: Pick<LateCost, "tenant" | "payer">,
   render: Renderer,
 ): Promise<Outgoing[]> {
-  const earlier = await run(client, "costs-of-attempt", "SELECT 1 FROM costs WHERE no = $1 AND day = $2", [
+  const earlier = await run(client, "costs-charge-of-attempt", "SELECT job_no FROM costs WHERE no = $1 AND day = $2", [
     attempt.no,
     attempt.execution.day,
   ]);
   if (earlier.length === 0 && !resolution.billed) return [];
+  // A suspect usage may be that of an answer that served the job; a doubt served nobody.
+  const served = earlier.some(([jobNo]) => jobNo !== null);
   const rendered = render.lateCost({
     ...opened,
     execution: attempt.execution,
     attempt,
-    billing: resolution.billed ? "waste" : "charged",
-    nanoUsd: resolution.nanoUsd,
-    usage: NO_USAGE,
+    billing: resolution.billed && !served ? "waste" : "charged",
+    nanoUsd: resolution.nanoUsd - (attempt.nanoUsd ?? 0n),
+    usage: resolution.bill?.usage ?? NO_USAGE,
     priceVersion: null,
+    ...(resolution.bill === undefined ? {} : { providerBatchId: resolution.bill.providerBatchId }),
     correctsNo: earlier.length > 0 ? attempt.no : null,
     no: earlier.length > 0 ? context.numbers.next() : attempt.no,
     atMs: attempt.nowMs,

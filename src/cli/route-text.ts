@@ -1,0 +1,19 @@
+import type { RouteComparison } from "../domain/route/route-decision.js";
+import { dollarsText, safeText } from "./display-text.js";
+import { tableLines } from "./text-table.js";
+
+/** How a route was chosen among several, for people. */
+export function comparisonLines({ because, scored, rejected }: RouteComparison): readonly string[] {
+  const scores = (scored ?? []).map((route) => [
+    `${route.account}/${route.model}`,
+    ...[route.score, route.cost, route.latency, route.reliability].map((value) => value.toFixed(3)),
+    dollarsText(BigInt(route.expectedNanoUsd)),
+  ]);
+  return [
+    `route    ${safeText(because)}`,
+    ...(scores.length === 0
+      ? []
+      : tableLines(["scored", "score", "cost", "latency", "reliability", "expected"], scores)),
+    ...rejected.map((route) => `rejected ${route.account}/${route.model}: ${safeText(route.because)}`),
+  ];
+}

@@ -1,0 +1,45 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { PLANTED } from "./planted-bugs.js";
+import type { ScenarioKind } from "./scenario.js";
+
+interface Found {
+  readonly seed: number;
+  readonly checker: string;
+}
+
+/** A bound for a run that hangs. */
+const TIMEOUT_MS = 600_000;
+
+/** Tests that each planted bug is found, by its checker, in worlds of this kind; in a thread outside of Jest, which is several times as fast. */
+export function findsPlantedBugs(kind: ScenarioKind, seeds: number): void {
+  describe(`a planted bug is found within ${String(seeds)} seeds`, () => {
+    let thread: Worker | null = null;
+
+    beforeAll(() => {
+      thread = new Worker(new URL("planted-thread.mjs", import.meta.url), {
+        workerData: { kind },
+        resourceLimits: { maxYoungGenerationSizeMb: 64 },
+      });
+    });
+
+    afterAll(async () => {
+      await thread?.terminate();
+    });
+
+    test.each(Object.entries(PLANTED[kind]))(
+      "%s",
+      async (name, { caughtBy, from = 1 }) => {
+        if (thread === null) throw new Error("the thread was not started");
+        const reply = once(thread, "message"); // rejects with an error that ended the thread
+        thread.postMessage({ name, from, seeds });
+        const [found] = (await reply) as [Found | null]; // what planted-thread.mjs posts
+        if (found !== null)
+          process.stdout.write(`planted: ${name}: found by ${found.checker} with seed ${String(found.seed)}\n`);
+        expect(found?.checker).toBe(caughtBy);
+      },
+      TIMEOUT_MS,
+    );
+  });
+}

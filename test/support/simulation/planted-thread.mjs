@@ -1,0 +1,19 @@
+// Looks for planted bugs outside of Jest: of each that is asked for, the first seed that finds it.
+import { register } from "node:module";
+import { parentPort, workerData } from "node:worker_threads";
+
+register("../typescript-hooks.mjs", import.meta.url);
+const { simulate } = await import("./simulation.ts");
+const { PLANTED } = await import("./planted-bugs.ts");
+
+parentPort.on("message", async ({ name, from, seeds }) => {
+  const { bug } = PLANTED[workerData.kind][name];
+  for (let seed = from; seed < from + seeds; seed += 1) {
+    // Serial: the first seed that finds it is the answer.
+    const { violation } = await simulate(seed, bug, workerData.kind);
+    if (violation === null) continue;
+    parentPort.postMessage({ seed, checker: violation.checker });
+    return;
+  }
+  parentPort.postMessage(null);
+});
