@@ -7,10 +7,13 @@ import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
 import { parsePriceTable, type PriceTable } from "../domain/cost/price-table.js";
 import type { Catalog } from "../domain/route/catalog.js";
+import { createRoutePlanner, type PlanRoutes } from "../domain/route/plan-routes.js";
 import type { RenderSettings, ValueEncoders } from "../domain/result/rendering.js";
 import type { LedgerSettings } from "../adapters/postgres/ledger-context.js";
 import { buildRoutingTerms } from "./build-routing.js";
 import { kindFacts } from "../adapters/providers/registry.js";
+import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
+import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { compileJobShapeCheck, SCHEMAS_DIRECTORY } from "../adapters/registry/job-schema.js";
 
 /** Accounts, aliases and prices as routing needs them. @throws PriceTableError when the price file can't be used. */
@@ -31,6 +34,11 @@ export function buildCatalog(config: Config): Catalog {
       candidates: model.candidates.map(({ provider, model: candidate }) => ({ account: provider, model: candidate })),
     })),
   };
+}
+
+/** As routers plan: what they store names routes by their place in such a plan. */
+export function buildRoutePlanner(config: Config): PlanRoutes {
+  return createRoutePlanner(buildCatalog(config), new LearnedTokenEstimates(lazyTokenizer()).atLeast);
 }
 
 function ownPrices(prices: AccountPrices | null): OwnPrices | null {

@@ -12,6 +12,7 @@ import type { ValueDecoder } from "../ports/value-decoder.js";
 import { groupConcurrency } from "../domain/batch/group-rules.js";
 import type { BatchProvider } from "../ports/batch-provider.js";
 import type { Metrics } from "../ports/metrics.js";
+import type { Webhook } from "../ports/webhook.js";
 import type { Provider } from "../ports/provider.js";
 import type { BatchAccountSettings } from "../pipeline/batch/batch-settings.js";
 import { FileJournal } from "../adapters/journal/file-journal.js";
@@ -20,12 +21,16 @@ import { RecordPublisher } from "../adapters/kafka/record-publisher.js";
 import type { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { isConnectionTrouble, type Pools } from "../adapters/postgres/connection.js";
 import { LedgerContext } from "../adapters/postgres/ledger-context.js";
+import { PostgresAlerts } from "../adapters/postgres/alert/postgres-alerts.js";
 import { PostgresLedger } from "../adapters/postgres/postgres-ledger.js";
 import { SpentAccounts } from "../pipeline/budget/spent-accounts.js";
 import { createSchemaCheck } from "../adapters/json-schema/check-schema.js";
 import { openBatchProvider, openProvider } from "../adapters/providers/registry.js";
+import { openWebhook } from "../adapters/webhook/signed-webhook.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { systemRandom } from "../adapters/system/system-random.js";
+import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
+import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
 import { buildRouting } from "./build-routing.js";
 import type { AtPoint } from "./crash-point.js";
@@ -61,20 +66,29 @@ export class RouterSession {
   readonly #session: Session;
   readonly #publisher: RecordPublisher;
   readonly #providers: OpenProviders;
+  readonly #webhook: Webhook | null;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
     const { config, kafka } = options;
     const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
     const providers = { direct: await openProviders(config), batch: await openBatchProviders(config) };
-    const session = await Session.open(partsOf(options, publisher, providers), options.name);
-    return new RouterSession(options, session, publisher, providers);
+    const webhook = openAlertWebhook(config.alerts);
+    const session = await Session.open(partsOf(options, publisher, providers, webhook), options.name);
+    return new RouterSession(options, session, publisher, providers, webhook);
   }
 
-  private constructor(options: SessionOptions, session: Session, publisher: RecordPublisher, providers: OpenProviders) {
+  private constructor(
+    options: SessionOptions,
+    session: Session,
+    publisher: RecordPublisher,
+    providers: OpenProviders,
+    webhook: Webhook | null,
+  ) {
     this.#options = options;
     this.#session = session;
     this.#publisher = publisher;
     this.#providers = providers;
+    this.#webhook = webhook;
   }
 
   /** Runs until the signal or until the session is declared dead, then drains. */
@@ -83,11 +97,17 @@ export class RouterSession {
     await this.#publisher.close().catch(() => undefined);
     const { direct, batch } = this.#providers;
     await Promise.all([...direct.values(), ...batch.values()].map((provider) => provider.close()));
+    await this.#webhook?.close();
     this.#options.log.info("session.ended", { session: this.#session.no });
   }
 }
 
-function partsOf(options: SessionOptions, publisher: RecordPublisher, providers: OpenProviders): SessionParts {
+function partsOf(
+  options: SessionOptions,
+  publisher: RecordPublisher,
+  providers: OpenProviders,
+  webhook: Webhook | null,
+): SessionParts {
   const { config, pools, cluster, encoders, log, metrics, alerts } = options;
   const spending = new SpentAccounts();
   const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
@@ -106,6 +126,7 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       spending,
       providers: providers.direct,
       batchProviders: providers.batch,
+      tokenEstimates: new LearnedTokenEstimates(lazyTokenizer()),
       checkSchema: createSchemaCheck(config.limits.answerSchemas, (because) => {
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
@@ -124,7 +145,32 @@ function partsOf(options: SessionOptions, publisher: RecordPublisher, providers:
       renderSettings: buildRenderSettings(config, cluster.id, encoders),
     },
     settings: settingsOf(config),
+    ...alertingOf(config, context, webhook),
   };
+}
+
+function alertingOf(
+  { alerts }: Config,
+  context: LedgerContext,
+  webhook: Webhook | null,
+): Pick<SessionParts, "alerting"> {
+  const { enabled, webhook: settings, ...rules } = alerts;
+  if (!enabled) return {};
+  return {
+    alerting: {
+      ledger: new PostgresAlerts(context),
+      settings: rules,
+      readings: () => Promise.resolve({}),
+      webhook:
+        settings === null || webhook === null ? null : { webhook, limits: settings, timeoutMs: settings.timeoutMs },
+    },
+  };
+}
+
+function openAlertWebhook({ enabled, webhook }: Config["alerts"]): Webhook | null {
+  if (!enabled || webhook === null) return null;
+  const { url, secret, timeoutMs } = webhook;
+  return openWebhook({ url, secret, timeoutMs, nowMs: () => systemClock.nowMs() });
 }
 
 function settingsOf(config: Config): SessionSettings {

@@ -1,4 +1,5 @@
 import type { CommandGroup } from "./command-context.js";
+import { addAlertsCommands } from "./commands/alerts.js";
 import { addBatchesCommands } from "./commands/batches.js";
 import { addBenchCommand } from "./commands/bench.js";
 import { addBudgetsCommands } from "./commands/budgets.js";
@@ -31,6 +32,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addJobsCommands,
   addBatchesCommands,
   addBudgetsCommands,
+  addAlertsCommands,
   addCostsCommands,
   addInDoubtCommands,
   addDlqCommands,

@@ -4,6 +4,7 @@ import type {
   AccountBatchConfig,
   AccountConfig,
   AccountPrices,
+  AlertsConfig,
   ByName,
   Config,
   DeepReadonly,
@@ -64,10 +65,20 @@ export function buildConfig(parsed: Parsed): Config {
       ...rest,
     })),
     prices: { file: parsed.prices.file ?? null },
+    alerts: buildAlerts(parsed.alerts),
     chains: byName(parsed.chains, (weights) => weights),
     rules: parsed.rules.map(buildRule),
     routing: buildRoutingConfig(parsed.routing),
   });
+}
+
+function buildAlerts({ latencyP95Ms, spendMinUsd, webhook, ...same }: Parsed["alerts"]): AlertsConfig {
+  return {
+    ...same,
+    latencyP95Ms: latencyP95Ms ?? null,
+    spendMinNanoUsd: nanoUsd(spendMinUsd),
+    webhook: webhook ?? null,
+  };
 }
 
 function buildRule({ name, match, force, forbid, weight }: Parsed["rules"][number]): RouteRule {

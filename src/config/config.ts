@@ -40,10 +40,21 @@ export interface Config extends DeepReadonly<
   readonly models: ByName<ModelConfig>;
   readonly budgets: readonly Budget[];
   readonly prices: { readonly file: string | null };
+  readonly alerts: AlertsConfig;
   /** Besides the built-in ones. */
   readonly chains: ByName<ScoreWeights>;
   readonly rules: readonly RouteRule[];
   readonly routing: RoutingConfig;
+}
+
+type ParsedAlerts = DeepReadonly<ParsedConfig["alerts"]>;
+
+export interface AlertsConfig extends Omit<ParsedAlerts, "latencyP95Ms" | "spendMinUsd" | "webhook"> {
+  /** Null: no target. */
+  readonly latencyP95Ms: number | null;
+  readonly spendMinNanoUsd: bigint;
+  /** Null: nobody is told over HTTP. The secret is never to be logged. */
+  readonly webhook: NonNullable<ParsedAlerts["webhook"]> | null;
 }
 
 export interface RoutingConfig {

@@ -6,7 +6,6 @@ const KEYS = [
   "compression",
   "rollout",
   "events",
-  "alerts",
   "telemetry",
   "auth.signature",
   "auth.signatures",

@@ -3,6 +3,7 @@ import type { BatchRules } from "../domain/batch/batch-rules.js";
 import { section, text } from "./fields.js";
 import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
+import { ALERTS } from "./schema-alerts.js";
 import { BUDGETS } from "./schema-budgets.js";
 import { CACHE, DEDUPE, DELIVERY, HEADERS, LIMITS, RESULTS, RETENTION, SHUTDOWN, STORAGE } from "./schema-delivery.js";
 import { HEALTH } from "./schema-health.js";
@@ -46,6 +47,7 @@ export const configSchema = (kinds: readonly KnownKind[]) =>
     routing: ROUTING,
     batching: BATCHING,
     budgets: BUDGETS,
+    alerts: ALERTS,
     health: HEALTH,
     limits: LIMITS,
     dedupe: DEDUPE,

@@ -2,7 +2,13 @@ import { matchesPattern, type ConfigPath } from "./config-path.js";
 import { isReference } from "./interpolate.js";
 
 /** Places that hold a secret as a whole: written as `${…}` only, shown as `***`. */
-const SECRET_PATTERNS = ["kafka.sasl.password", "registry.password", "providers.*.apiKey", "providers.*.apiKey.*"];
+const SECRET_PATTERNS = [
+  "kafka.sasl.password",
+  "registry.password",
+  "providers.*.apiKey",
+  "providers.*.apiKey.*",
+  "alerts.webhook.secret",
+];
 /** URL schemes whose user-info part may hold a password. */
 const URL_PASSWORD = /^([a-z][a-z0-9+.-]*:\/\/[^/?#:@\s]*):([^@/?#\s]*)@/i;
 const URL_SECRET_PARAMETER = /([?&](?:password|sslpassword|token|key|api_key|apikey)=)([^&#\s]*)/gi;

@@ -105,8 +105,16 @@ export interface FinishGroup {
   readonly calls: readonly FinishedCall[];
 }
 
+/** A job that ended, in a few words. */
+export interface EndedJob {
+  readonly status: EndedState;
+  readonly code: ErrorCode | null;
+  /** Only there when it succeeded: how long it took is asked of those. */
+  readonly acceptedAtMs?: EpochMs;
+}
+
 export interface FinishOutcome {
-  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: readonly EndedJob[];
   readonly outbox: readonly OutboxGroup[];
   /** Calls whose outcome came after their execution had ended otherwise: paid for nothing. */
   readonly waste: number;
@@ -186,7 +194,7 @@ export interface ClaimOutcome {
   /** Rows taken from the queue, started or not; as many as the limit means that there may be more. */
   readonly taken: number;
   readonly started: readonly StartedExecution[];
-  readonly ended: readonly { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: readonly EndedJob[];
   readonly outbox: readonly OutboxGroup[];
   /** Executions that waited for money and are due now; left out: none. */
   readonly woken?: number;

@@ -35,6 +35,7 @@ export interface CounterLabels {
   readonly sluice_batch_quarantined_total: { readonly account: string; readonly because: QuarantineReason };
   readonly sluice_rescues_total: { readonly account: string };
   readonly sluice_relay_failures_total: { readonly topic: string };
+  readonly sluice_alert_notices_total: { readonly outcome: "delivered" | "failed" | "given_up" };
   readonly sluice_breaker_openings_total: { readonly account: string };
 }
 
@@ -50,6 +51,7 @@ export interface GaugeLabels {
   readonly sluice_batches: { readonly account: string; readonly state: string };
   readonly sluice_batch_waiting_lines: { readonly account: string };
   readonly sluice_live_routers: NoLabels;
+  readonly sluice_alerts: { readonly rule: string };
   readonly sluice_breaker_state: { readonly account: string; readonly model: string };
   readonly sluice_build_info: { readonly version: string };
 }

@@ -12,6 +12,8 @@ import {
   resultsIn,
   type OpenLedger,
 } from "./ledger-bench.js";
+import type { AlertLedger } from "../../src/ports/alert-ledger.js";
+import { alertCases } from "./ledger-alert-cases.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
 import { healthCases } from "./ledger-health-cases.js";
@@ -34,6 +36,7 @@ const BROKEN: Renderer = {
 export interface SuiteLedger extends OpenLedger {
   readonly ledger: Ledger & HealthStore;
   readonly operator: OperatorSide;
+  readonly alerts: AlertLedger;
 }
 
 /** One suite of cases for every ledger: what the simulation's says is worth as much as these cases. */
@@ -51,6 +54,9 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
       },
       get operator(): OperatorSide {
         return opened.operator;
+      },
+      get alerts(): AlertLedger {
+        return opened.alerts;
       },
     };
 
@@ -281,6 +287,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
     joiningCases(at);
     turnCases(at);
     replayCases(at);
+    alertCases(at);
     healthCases(at);
 
     test("numbers are never given out twice", async () => {

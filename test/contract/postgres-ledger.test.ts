@@ -1,3 +1,4 @@
+import { PostgresAlerts } from "../../src/adapters/postgres/alert/postgres-alerts.js";
 import { createPools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
 import { loadLetter } from "../../src/adapters/postgres/operator/letter-rows.js";
@@ -42,6 +43,7 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
   const { pools, context, ledger, close } = await openContext([]);
   return {
     ledger,
+    alerts: new PostgresAlerts(context),
     operator: {
       openSession: () => openOperatorSession(context, "operator"),
       replay: async (request, render) => {

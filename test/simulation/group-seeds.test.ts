@@ -8,9 +8,9 @@ const SEEDS = Number(process.env["SLUICE_SEEDS"] ?? 100);
 const FIRST = Number(process.env["SLUICE_FIRST_SEED"] ?? 1);
 /** How often each is to be seen, a seed; groups that go from one session to another are rarer, and a case of every ledger. */
 const AT_LEAST: Pick<GroupCounts, "made" | "cancelled" | "answered" | "failed" | "inDoubt" | "returned"> = {
-  made: 2,
+  made: 2.2,
   cancelled: 0.3,
-  answered: 3,
+  answered: 1.5,
   failed: 0.5,
   inDoubt: 0.1,
   returned: 0.1,

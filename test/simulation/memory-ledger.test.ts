@@ -13,6 +13,7 @@ function open(): Promise<SuiteLedger & { readonly ledger: MemoryLedger }> {
   const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire);
   return Promise.resolve({
     ledger,
+    alerts: ledger.alerting,
     operator: {
       openSession: () => ledger.openOperatorSession("operator"),
       replay: (request, render) => ledger.replayLetter(request, render),

@@ -3,14 +3,14 @@ import { seenTooSeldom, summed, told } from "../support/simulation/seed-report.j
 import { simulateSeeds } from "../support/simulation/simulate-seeds.js";
 import type { SimulationResult } from "../support/simulation/simulation.js";
 
-const SEEDS = Number(process.env["SLUICE_SEEDS"] ?? 300);
+const SEEDS = Number(process.env["SLUICE_SEEDS"] ?? 600);
 const FIRST = Number(process.env["SLUICE_FIRST_SEED"] ?? 1);
 const TWICE = 50;
 /** How often each fault is to be seen, a seed. */
 const AT_LEAST: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   kills: 0.5,
   freezes: 0.33,
-  rivals: 0.08,
+  rivals: 0.045,
   fences: 0.1,
   inDoubt: 1,
   express: 0.03,

@@ -25,6 +25,8 @@ export interface GatewayOptions {
   /** Topics that acme's results may go to, by the last word of their names; "missing" is not created. */
   readonly replyTopics?: Readonly<Record<string, { readonly messageBytesMax?: number } | "missing">>;
   readonly config?: ConfigChanges;
+  /** What else the config refers to. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Address of the schema registry for the routers; the shared one when left out. */
   readonly registryUrl?: string;
   /** A Postgres server of the test's own; the shared one when left out. */
@@ -90,6 +92,7 @@ export class Gateway {
       DATABASE_URL: database.url,
       SCHEMA_REGISTRY_URL: options.registryUrl ?? addresses.registryUrl,
       OPENAI_API_KEY: "test-key",
+      ...options.env,
     };
     if (postgresUrl !== undefined) {
       const logFile = join(folder, "migrate.log");

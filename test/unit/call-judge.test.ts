@@ -183,7 +183,8 @@ describe("a schema that the body asks for, in each format", () => {
 });
 
 describe("a call that fails when no time is left for the job that began it", () => {
-  const failAt = (leftMs: number, failure: Partial<ProviderFailure>, attemptsMax = 5) =>
+  const ONE_ROUTE: Partial<Work> = { routes: workOf(1, NOW_MS).routes.slice(0, 1) };
+  const failAt = (leftMs: number, failure: Partial<ProviderFailure>, attemptsMax = 5, more: Partial<Work> = {}) =>
     judgeCall(
       {
         retry: { attemptsMax, backoffBaseMs: 100, backoffMaxMs: 1000, retryAfterMaxMs: 60_000 },
@@ -191,7 +192,7 @@ describe("a call that fails when no time is left for the job that began it", () 
         resultBytesMax: 1_000_000,
         ...JUDGED_BY,
       },
-      workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + leftMs }),
+      workOf(1, NOW_MS, { latestDeadlineMs: NOW_MS + leftMs, ...more }),
       {
         kind: "failed",
         outcome: "overloaded",
@@ -211,7 +212,7 @@ describe("a call that fails when no time is left for the job that began it", () 
       failure: { code: "PROVIDER_UNAVAILABLE" },
       givenTime: { kind: "again", routeIndex: 1, runAtMs: NOW_MS, waitsFor: "concurrency" },
     });
-    expect(failAt(0, { outcome: "rate_limited", retryAfterMs: 20_000 })).toMatchObject({
+    expect(failAt(0, { outcome: "rate_limited", retryAfterMs: 20_000 }, 5, ONE_ROUTE)).toMatchObject({
       givenTime: { kind: "again", routeIndex: 0, runAtMs: NOW_MS + 20_050, waitsFor: "retry_after" },
     });
   });

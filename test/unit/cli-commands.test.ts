@@ -23,7 +23,7 @@ beforeAll(() => {
   goodFile = join(folder, "good.yaml");
   badFile = join(folder, "bad.yaml");
   writeFileSync(goodFile, CONFIG);
-  writeFileSync(badFile, `${CONFIG}alerts: {}\nhttp: { prot: 1 }\n`);
+  writeFileSync(badFile, `${CONFIG}telemetry: {}\nhttp: { prot: 1 }\n`);
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });
@@ -132,7 +132,7 @@ describe("config check", () => {
     const { exitCode, data, notes } = await run(["config", "check", "--config", badFile]);
     expect([exitCode, data]).toEqual([3, []]);
     expect(notes).toEqual([
-      `${badFile}:8:1: alerts: not built yet; leave it out`,
+      `${badFile}:8:1: telemetry: not built yet; leave it out`,
       `${badFile}:9:9: http.prot: unknown key; did you mean port?`,
       "sluice: the config has 2 problems",
     ]);
@@ -147,7 +147,7 @@ describe("config check", () => {
         exitCode: 3,
         file: badFile,
         problems: [
-          { path: "alerts", line: 8, column: 1, message: "not built yet; leave it out" },
+          { path: "telemetry", line: 8, column: 1, message: "not built yet; leave it out" },
           { path: "http.prot", line: 9, column: 9, message: "unknown key; did you mean port?" },
         ],
       },

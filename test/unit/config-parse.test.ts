@@ -282,8 +282,8 @@ describe("a config that is wrong says where and what", () => {
       problems: ["7:18 : not valid YAML: Map keys must be unique"],
     },
     "a key of the contract that is not built": {
-      lines: ["alerts: {}"],
-      problems: ["7:1 alerts: not built yet; leave it out"],
+      lines: ["telemetry: {}"],
+      problems: ["7:1 telemetry: not built yet; leave it out"],
     },
     "a nested key that is not built": {
       lines: [
@@ -314,7 +314,7 @@ describe("a config that is wrong says where and what", () => {
     check({
       lines: [
         "environment: Prod",
-        "alerts: {}",
+        "telemetry: {}",
         "http: { port: -1 }",
         "retention: { jobIdDays: 3 }",
         "models: { m: { candidates: [{ provider: nobody, model: x }] } }",
@@ -322,7 +322,7 @@ describe("a config that is wrong says where and what", () => {
       ],
       problems: [
         '6:14 environment: expected 1 to 32 lower-case letters, digits and hyphens, got "Prod"',
-        "7:1 alerts: not built yet",
+        "7:1 telemetry: not built yet",
         "8:15 http.port: expected a whole number",
         "9:25 retention.jobIdDays: expected at least 14",
         "10:41 models.m.candidates[0].provider: nobody is not an account of providers: none",
@@ -332,7 +332,7 @@ describe("a config that is wrong says where and what", () => {
   });
 
   test("each top-level key of the contract that is not built, by name", () => {
-    const names = ["compression", "rollout", "events", "alerts", "telemetry"];
+    const names = ["compression", "rollout", "events", "telemetry"];
     check({
       lines: names.map((name) => `${name}: {}`),
       problems: names.map((name, index) => `${String(index + 7)}:1 ${name}: not built yet; leave it out`),

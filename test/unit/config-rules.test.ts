@@ -56,6 +56,38 @@ describe("rules between keys", () => {
       { delivery: "{ backoffBaseMs: 2000, backoffMaxMs: 1000 }" },
       "delivery.backoffBaseMs: ",
     ],
+    "an allow-list of a tenant with an account of nobody": [
+      { tenants: "{ acme: { providers: [o, p/gpt] } }" },
+      "tenants.acme.providers[1]: p is not an account of providers: o",
+    ],
+    "a chain in which nothing counts": [
+      { chains: "{ own: { cost: 0, latency: 0, reliability: 0 } }" },
+      "chains.own: expected a weight above 0",
+    ],
+    "business hours on no planet": [
+      { routing: "{ businessHours: { timeZone: Mars/Base, from: '08:00', to: '18:00' } }" },
+      "routing.businessHours.timeZone: Mars/Base is no time zone; write one like Europe/Zurich or UTC",
+    ],
+    "hours without end": [
+      { rules: "[{ name: r, match: { time: { timeZone: UTC, from: '08:00', to: '08:00' } }, forbid: [o] }]" },
+      "rules[0].match.time.to: expected another time than from, 08:00",
+    ],
+    "two rules of one name": [
+      { rules: "[{ name: r, forbid: [o] }, { name: r, force: [o] }]" },
+      "rules[1].name: r is the name of rules[0] already",
+    ],
+    "a rule about a tenant of nobody": [
+      { rules: "[{ name: r, match: { tenants: [nobody] }, forbid: [o] }]" },
+      "rules[0].match.tenants[0]: nobody is not a tenant",
+    ],
+    "a rule about an account of nobody": [
+      { rules: "[{ name: r, weight: { routes: [p], factor: 2 } }]" },
+      "rules[0].weight.routes[0]: p is not an account of providers: o",
+    ],
+    "a rule with two effects": [
+      { rules: "[{ name: r, forbid: [o], force: [o] }]" },
+      "rules[0]: expected exactly one of force, forbid, weight",
+    ],
     "a budget of nobody": [
       { budgets: "[{ tenant: shop, limitUsd: '1' }, { tenant: nobody, limitUsd: '1' }]" },
       "budgets[1].tenant: nobody is not a tenant; known: acme, shop",

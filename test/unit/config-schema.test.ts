@@ -53,8 +53,9 @@ function nodes(node: Node, path = ""): readonly (readonly [string, Node])[] {
   return [[path, node], ...children.flatMap(([key, child]) => nodes(child, key === "" ? path : `${path}.${key}`))];
 }
 
-/** Numbers without a default here: brokers, the provider or another key set them. */
-const SET_ELSEWHERE = /\.(?:replication|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs))$/;
+/** Numbers without a default here: brokers, the provider or another key set them, or there is none. */
+const SET_ELSEWHERE =
+  /\.(?:replication|latencyP95Ms|batch\.(?:concurrency|linesMax|bytesMax|enqueuedTokensMax|flushAfterMs))$/;
 
 describe("the published schema", () => {
   test("is the one that the gateway checks with", () => {

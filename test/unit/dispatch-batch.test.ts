@@ -1,10 +1,11 @@
-import { expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import type { PooledLine } from "../../src/domain/batch/queued-line.js";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import type { RouteDecision } from "../../src/domain/route/route-decision.js";
 import { DispatchStage } from "../../src/pipeline/dispatch/dispatch-stage.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
+import type { RouteChoice } from "../../src/pipeline/dispatch/route-chooser.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { LinePlan, ServiceWish } from "../../src/pipeline/batch/line-planner.js";
@@ -71,7 +72,7 @@ function waitingExecution(more: Partial<WaitingExecution> = {}): WaitingExecutio
 }
 
 /** One claim of that execution under a line planner that says this; the ledger starts what is to be started. */
-async function dispatched(waiting: WaitingExecution, plan: LinePlan) {
+async function dispatched(waiting: WaitingExecution, plan: LinePlan, choice?: RouteChoice) {
   const seen = { verdicts: [] as ClaimVerdict[], wishes: [] as ServiceWish[], works: [] as Work[] };
   const slots = new Slots(
     new Map([
@@ -105,6 +106,7 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan) {
     },
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
     ...placesOf(slots),
+    ...(choice === undefined ? {} : { chooser: { choose: () => choice } }),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0 },
     log: logInto([]),
@@ -192,4 +194,31 @@ test("what follows a doubt is a call: the line planner isn't asked", async () =>
   const { verdicts, wishes } = await dispatched(doubtful, { kind: "pool", pooled: POOLED, decision: DECISION });
   expect(wishes).toEqual([]);
   expect(verdicts).toMatchObject([{ kind: "start", intent: { number: 2 } }]);
+});
+
+describe("what the choice between routes says", () => {
+  const { route } = workOf(7, NOW_MS);
+  const waits: RouteChoice = { kind: "wait", runAtMs: NOW_MS + 9000, waitsFor: "breaker", route, index: 0 };
+
+  test("while no route can be called the execution waits, without a slot, and no batch is asked about", async () => {
+    const { verdicts, wishes, slotsFree } = await dispatched(waitingExecution(), { kind: "direct" }, waits);
+    expect(verdicts).toEqual([{ kind: "wait", runAtMs: NOW_MS + 9000, waitsFor: "breaker" }]);
+    expect([wishes, slotsFree]).toEqual([[], 8]);
+  });
+
+  test("but one that insists on a batch waits for that", async () => {
+    const plan: LinePlan = { kind: "pool", pooled: POOLED, decision: DECISION };
+    const { verdicts } = await dispatched(waitingExecution({ mode: "batch" }), plan, waits);
+    expect(verdicts).toMatchObject([{ kind: "pool" }]);
+  });
+
+  test("goes along with the call, for its result and for the ledger", async () => {
+    const routes = { because: "the best score of 2, 0.7", rejected: [] };
+    const chosen: RouteChoice = { kind: "route", route, index: 0, routes };
+    const { verdicts, works } = await dispatched(waitingExecution(), { kind: "direct" }, chosen);
+    expect(verdicts).toMatchObject([
+      { kind: "start", intent: { account: "alpha" }, decision: { mode: "direct", routes } },
+    ]);
+    expect(works).toMatchObject([{ decision: { because: "the best score of 2, 0.7" } }]);
+  });
 });

@@ -3,6 +3,9 @@ import { describe, expect, test } from "@jest/globals";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import avro from "avsc";
 import type { Schema } from "avsc";
+import type { Alert } from "../../src/domain/alert/alert.js";
+import { alertEvent } from "../../src/domain/event/alert-event.js";
+import { breakerClosed, breakerOpened } from "../../src/domain/event/breaker-event.js";
 import { doubtBegan, doubtSettled } from "../../src/domain/event/doubt-event.js";
 import { createAvroEncoder } from "../../src/adapters/registry/avro-encoder.js";
 import { EVENT_KINDS, NO_SUBJECT, type GatewayEvent } from "../../src/domain/event/event.js";
@@ -84,7 +87,26 @@ const BATCH_KINDS = [
   "batch.orphan_found",
   "result.conflict",
 ] as const satisfies readonly GatewayEvent["kind"][];
+const ALERT: Alert = {
+  rule: "provider_down",
+  subject: "openai-main",
+  version: 3,
+  state: "raised",
+  sinceMs: AT_MS,
+  turningSinceMs: null,
+  wasRaised: true,
+  text: { message: "all 9 calls of openai-main failed", account: "openai-main", details: { calls: "9" } },
+};
 const EVENTS: readonly GatewayEvent[] = [
+  alertEvent(ALERT, "raised", AT_MS - 1, AT_MS),
+  alertEvent(
+    { ...ALERT, rule: "budget", subject: "acme/day/80", text: { message: "spent", tenant: "acme", details: {} } },
+    "recovered",
+    AT_MS - 90_000,
+    AT_MS,
+  ),
+  breakerOpened({ account: "openai-main", model: "gpt-x" }, "its last call ended as overloaded", AT_MS + 5000, AT_MS),
+  breakerClosed({ account: "openai-main", model: null }, 61_000, AT_MS),
   doubtBegan(DOUBT, "its router's session ended"),
   doubtSettled(DOUBT, "IN_DOUBT"),
   doubtSettled({ ...DOUBT, subject: NO_SUBJECT }, "retried"),
@@ -163,6 +185,21 @@ describe("an event on its topic", () => {
     const ids = [1, 2, 1].map((no) => rendered(event, no).document["eventId"]);
     expect(ids[0]).toBe(ids[2]);
     expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  test("of an alert has the alert's severity, and a recovery none that wakes anybody", () => {
+    const raised = rendered(alertEvent(ALERT, "raised", AT_MS - 1, AT_MS));
+    expect(raised.document).toMatchObject({ kind: "alert.raised", severity: "critical", account: "openai-main" });
+    expect(raised.record.key?.toString()).toBe("openai-main");
+    expect(raised.details).toEqual({
+      alert: "provider_down:openai-main",
+      rule: "provider_down",
+      version: "3",
+      calls: "9",
+    });
+    const over = rendered(alertEvent({ ...ALERT, subject: "" }, "recovered", AT_MS - 90_000, AT_MS));
+    expect(over.document).toMatchObject({ kind: "alert.recovered", severity: "info" });
+    expect(over.details).toMatchObject({ alert: "provider_down", raisedMs: "90000" });
   });
 
   test("is tried below in every kind there is", () => {

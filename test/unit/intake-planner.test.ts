@@ -7,8 +7,12 @@ import { CATALOG, createSimulatedAdmission, recordAt } from "../support/simulati
 
 const NOW_MS = 1_796_126_400_000;
 
-function planned(fields: object, lines: Pick<LinePlanner, "plan"> = DIRECT_ONLY) {
-  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), new RouteChooser(), lines);
+function planned(
+  fields: object,
+  lines: Pick<LinePlanner, "plan"> = DIRECT_ONLY,
+  chooser: Pick<RouteChooser, "choose"> = new RouteChooser(),
+) {
+  const planner = new IntakePlanner(createSimulatedAdmission(), createRoutePlanner(CATALOG), chooser, lines);
   const job = { jobId: "a", tenant: "catalogue", body: { model: "sim", messages: [] }, ...fields };
   return planner.plan(recordAt(0, 0, NOW_MS, Buffer.from(JSON.stringify(job))), undefined, NOW_MS);
 }
@@ -68,6 +72,69 @@ describe("a batch or a call of its own", () => {
     expect(plan).toMatchObject({
       kind: "refused",
       refusal: { code: "NO_ROUTE_IN_TIME", message: "no batch can be made: too late", identity: { jobId: "a" } },
+    });
+  });
+});
+
+describe("what the choice between routes says", () => {
+  const waits: Pick<RouteChooser, "choose"> = {
+    choose: ({ plan, nowMs }) => ({
+      kind: "wait",
+      runAtMs: nowMs + 9000,
+      waitsFor: "breaker",
+      route: plan.routes[1]!,
+      index: 1,
+    }),
+  };
+  const POOLED = {
+    kind: "pool",
+    pooled: { line: { routeIndex: 0 } },
+    decision: { mode: "batch", because: "b" },
+  } as any;
+
+  test("a job that no route can be called for is accepted all the same, to wait as a row; no batch is asked about", () => {
+    const lines = {
+      plan: (): never => {
+        throw new Error("a batch was asked about");
+      },
+    };
+    expect(planned({}, lines, waits)).toMatchObject({
+      kind: "job",
+      planned: { waits: true, routeIndex: 1, line: { kind: "direct" } },
+    });
+  });
+
+  test("one that insists on a batch waits for that", () => {
+    expect(planned({ mode: "batch" }, { plan: () => POOLED }, waits)).toMatchObject({
+      kind: "job",
+      planned: { line: { kind: "pool" } },
+    });
+  });
+
+  test("is told with the decision about a batch when both are of one route, and alone when there is none", () => {
+    const routes = { because: "the best score of 2, 0.7", rejected: [] };
+    const chooser = (index: number): Pick<RouteChooser, "choose"> => ({
+      choose: ({ plan }) => ({ kind: "route", route: plan.routes[index]!, index, routes }),
+    });
+    const line = (index: number, plan: any) => {
+      const found = planned({}, { plan: () => plan }, chooser(index));
+      return found.kind === "job" ? found.planned.line : null;
+    };
+    expect(line(0, POOLED)).toMatchObject({ decision: { mode: "batch", because: "b", routes } });
+    expect(line(1, POOLED)).toEqual(POOLED);
+    expect(line(1, { kind: "direct" })).toMatchObject({
+      decision: { mode: "direct", account: "beta", because: routes.because },
+    });
+  });
+
+  test("a job that wants to know is told of its only candidate's rivals", () => {
+    const found = planned({ explain: true, require: { providers: ["beta"] } });
+    expect(found).toMatchObject({
+      planned: {
+        line: {
+          decision: { routes: { rejected: [{ account: "alpha", because: "the job allows only the providers beta" }] } },
+        },
+      },
     });
   });
 });

@@ -248,3 +248,15 @@ test("groups are as large as the slots allow those that need one: jobs for batch
   // Half of them need one, and two are free.
   expect((await sizesOf((offset) => offset % 2 === 0)).slice(0, 3)).toEqual([2, 4, 4]);
 });
+
+test("a job that no route can be called for takes no slot and has no call", async () => {
+  const slots = new Slots(new Map([["alpha", 8]]));
+  const plan: IntakeParts["planner"]["plan"] = (record, decoded, nowMs) => {
+    const planned = PLANNER.plan(record, decoded, nowMs);
+    const waits = planned.kind === "job" && record.offset === 1;
+    return waits ? { ...planned, planned: { ...planned.planned, waits } } : planned;
+  };
+  const parts = { ...placesOf(slots), backlog: { here: () => false, began: quiet }, groupWaitMs: 1 };
+  const [group] = await accepted({ plan }, 2, parts);
+  expect(group?.jobs).toMatchObject([{ intent: { account: "alpha" } }, { intent: null }]);
+});

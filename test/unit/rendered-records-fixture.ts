@@ -87,6 +87,25 @@ const BATCH_FACTS: AnswerFacts = {
     },
   },
 };
+const SCORE = { score: 0.7, cost: 1, latency: 0.5, reliability: 0.5, expectedNanoUsd: "9000" };
+const SCORED_FACTS: AnswerFacts = {
+  ...FACTS,
+  decision: {
+    mode: "direct",
+    account: "openai-main",
+    model: "gpt-4.1-mini",
+    because: "the best score of 1, 0.7",
+    numbers: {
+      ...{ leftMs: 86_398_500, turnaroundP95Ms: null, fillMs: null, directMaxNanoUsd: null, batchMaxNanoUsd: null },
+      ...{ tokens: null, headroomTokens: null },
+    },
+    routes: {
+      because: "the best score of 1, 0.7",
+      scored: [{ account: "openai-main", model: "gpt-4.1-mini", ...SCORE }],
+      rejected: [{ account: "claude-main", model: "claude-haiku-4-5", because: "its circuit is open" }],
+    },
+  },
+};
 const INTENT: AttemptIntent = { ...ATTEMPT, routeIndex: 0, maxNanoUsd: 500_000n };
 
 const envelopeTo = (topic: string, labels: Readonly<Record<string, string>>, explain = false): string =>
@@ -199,6 +218,12 @@ const END_CASES: readonly EndCase[] = [
     name: "succeeded as a line, explained",
     job: { ...JOB, envelope: envelopeTo(RESULTS_TOPIC, {}, true) },
     end: { ...END, answer: { bodyText: ANSWER_TEXT, facts: BATCH_FACTS } },
+  },
+  { name: "chosen by score", job: JOB, end: { ...END, answer: { bodyText: ANSWER_TEXT, facts: SCORED_FACTS } } },
+  {
+    name: "chosen by score, explained",
+    job: { ...JOB, envelope: envelopeTo(RESULTS_TOPIC, {}, true) },
+    end: { ...END, answer: { bodyText: ANSWER_TEXT, facts: SCORED_FACTS } },
   },
   {
     name: "joined a line",

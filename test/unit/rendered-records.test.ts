@@ -220,3 +220,28 @@ describe("the check notices", () => {
     expect(problemsOf(check, value)).toContain(problem);
   });
 });
+
+describe("a choice between routes", () => {
+  const decisionOf = (name: string): unknown => {
+    const outgoing = CASES.find((each) => each.name === name)?.outgoing ?? [];
+    return outgoing.filter(({ kind }) => kind === "result").map(documentOf)[0]?.["decision"];
+  };
+  const short = {
+    chosen: "openai-main/gpt-4.1-mini",
+    because: "the best score of 1, 0.7",
+    rejectedCount: 1,
+  };
+
+  test("is told in short", () => {
+    expect(decisionOf("chosen by score")).toEqual(short);
+  });
+
+  test("is told with scores and each reason when the job asked for it", () => {
+    expect(decisionOf("chosen by score, explained")).toMatchObject({
+      ...short,
+      mode: "direct",
+      scores: [{ account: "openai-main", score: 0.7, expectedNanoUsd: "9000" }],
+      rejected: [{ account: "claude-main", model: "claude-haiku-4-5", because: "its circuit is open" }],
+    });
+  });
+});

@@ -8,7 +8,7 @@ import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { answeredBy } from "../../src/domain/route/catalog.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { createRoutePlanner, planRoutes, routeMaxCostNanoUsd } from "../../src/domain/route/plan-routes.js";
-import type { RequestFacts } from "../../src/domain/route/request-facts.js";
+import { readRequestFacts, type RequestFacts } from "../../src/domain/route/request-facts.js";
 
 const prices = parsePriceTable({
   asOf: "2026-11-24",
@@ -316,5 +316,43 @@ describe("the price of the model that answered", () => {
     const local = account("local", "openai-compatible", { prices: { zero: true } });
     const qwen = { model: "qwen", price: ZERO_PRICE };
     expect(answeredBy(local, qwen, "/models/x.gguf", prices)).toEqual({ price: ZERO_PRICE, otherModel: false });
+  });
+});
+
+describe("a context window", () => {
+  const bodyOf = (bytes: number): string =>
+    JSON.stringify({ model: "m", max_tokens: 1000, messages: ["x".repeat(bytes)] });
+  const windowed = {
+    ...catalog,
+    prices: parsePriceTable({
+      asOf: "2026-01-01",
+      models: { "openai/small": { inputPerMTok: 1, outputPerMTok: 1, contextWindow: 8000, maxOutputTokens: 4000 } },
+    }),
+  };
+  const planned = (bytes: number, tokens: number) => {
+    let asked = 0;
+    const account = windowed.accounts.find(({ facts }) => facts.kind === "openai")?.name ?? "";
+    const plan = createRoutePlanner(windowed, () => {
+      asked += 1;
+      return tokens;
+    });
+    const body = bodyOf(bytes);
+    const facts = readRequestFacts("openai.chat", body, Buffer.byteLength(body), null);
+    const { first, rejected } = plan(policyOf(`${account}/small`), facts);
+    return { fits: first !== null, because: rejected[0]?.because ?? null, asked };
+  };
+
+  test("is not asked about where the bytes alone say that a prompt fits, or that it can't", () => {
+    expect(planned(12_000, 1e9)).toEqual({ fits: true, because: null, asked: 0 });
+    expect(planned(200_000, 0)).toMatchObject({ fits: false, asked: 0 });
+  });
+
+  test("takes prompt and answer together", () => {
+    expect(planned(30_000, 7_000)).toEqual({ fits: true, because: null, asked: 1 });
+    expect(planned(30_000, 7_001)).toEqual({
+      fits: false,
+      because: "at least 7001 tokens of prompt and up to 1000 of answer can't fit the 8000 tokens of small",
+      asked: 1,
+    });
   });
 });

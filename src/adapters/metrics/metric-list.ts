@@ -114,6 +114,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     labels: ["topic"],
     help: "Sends of outgoing records that the brokers did not take: sent again, halved, or given up.",
   },
+  sluice_alert_notices_total: {
+    kind: "counter",
+    labels: ["outcome"],
+    help: "Tries to tell the webhook of an alert: delivered, failed and tried again, or given_up.",
+  },
   sluice_breaker_openings_total: {
     kind: "counter",
     labels: ["account"],
@@ -160,6 +165,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     help: "Executions that wait for a batch of the account, in the whole ledger.",
   },
   sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
+  sluice_alerts: {
+    kind: "gauge",
+    labels: ["rule"],
+    help: "Alerts of this rule that are raised, of the whole gateway: every router says the same.",
+  },
   sluice_breaker_state: {
     kind: "gauge",
     labels: ["account", "model"],

@@ -1,6 +1,5 @@
 import type pg from "pg";
 import type { EndedState } from "../../domain/execution/execution.js";
-import type { ErrorCode } from "../../domain/failure.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
 import type {
   CostRow,
@@ -11,6 +10,7 @@ import type {
   RenderedEnd,
   Renderer,
 } from "../../domain/result/outgoing.js";
+import type { EndedJob } from "../../ports/ledger.js";
 import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send } from "./connection.js";
 import { bytesOf, bytesOrNull } from "./stored-body.js";
@@ -45,7 +45,7 @@ export interface EndingWithReason {
 
 export interface WrittenEnds {
   readonly outgoing: Outgoing[];
-  readonly ended: { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: EndedJob[];
 }
 
 /**
@@ -91,7 +91,12 @@ export async function writeEnds(
   if (letters.length > 0) insertJobLetters(client, context, letters);
   const repeats = [...taken.rows, ...(await rest).rows];
   outgoing.push(...repeatResults(context, render, repeats, outgoing));
-  return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
+  return { outgoing, ended: ends.map(endedJob) };
+}
+
+function endedJob({ job, end }: EndingWithReason): EndedJob {
+  const { status, acceptedAtMs } = job;
+  return status === "succeeded" ? { status, code: null, acceptedAtMs } : { status, code: end.failure?.code ?? null };
 }
 
 async function keptRecords(client: pg.PoolClient, jobs: readonly EndingJob[]): Promise<Map<number, KeptRecord>> {

@@ -1,12 +1,11 @@
 import type { Config } from "../../config/config.js";
 import type { IncomingRecord, RoutePolicy, Tier } from "../../domain/job/job.js";
-import { createRoutePlanner } from "../../domain/route/plan-routes.js";
 import { readRequestFacts } from "../../domain/route/request-facts.js";
 import { UNKNOWN_CONDITIONS } from "../../domain/route/route-condition.js";
 import type { RouteComparison } from "../../domain/route/route-decision.js";
 import type { ScoreWeights } from "../../domain/route/score-weights.js";
 import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
-import { buildAdmission, buildCatalog } from "../build-domain.js";
+import { buildAdmission, buildRoutePlanner } from "../build-domain.js";
 import { buildRouting } from "../build-routing.js";
 
 /** What a router that knows nothing of its providers would make of a job. */
@@ -40,7 +39,7 @@ export function explainRoute(config: Config, text: string, nowMs: number): Route
     Buffer.byteLength(job.bodyText),
     job.requirements.maxCostNanoUsd,
   );
-  const plan = createRoutePlanner(buildCatalog(config))(job.policy, facts);
+  const plan = buildRoutePlanner(config)(job.policy, facts);
   const routing = buildRouting(config);
   const chooser = new RouteChooser({
     routing,

@@ -4,7 +4,6 @@ import { seenWait, type SeenWait } from "../../domain/execution/waits.js";
 import { attemptId } from "../../domain/job/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
-import { createRoutePlanner } from "../../domain/route/plan-routes.js";
 import {
   deliveryOf,
   findJobs,
@@ -23,7 +22,7 @@ import {
 } from "../../adapters/postgres/operator/job-rows.js";
 import { loadBatch } from "../../adapters/postgres/operator/batch-rows.js";
 import { loadRequests } from "../../adapters/postgres/operator/letter-rows.js";
-import { allBudgets, buildCatalog } from "../build-domain.js";
+import { allBudgets, buildRoutePlanner } from "../build-domain.js";
 import { summaryOf, type BatchSummary } from "./batch-view.js";
 import type { Operator } from "./open-operator.js";
 import { routesOf } from "./stored-routes.js";
@@ -192,7 +191,7 @@ function budgetOf({ config }: Operator, key: string | null): string | null {
 async function concurrencyLimit(operator: Operator, job: JobDetail): Promise<string | null> {
   const [request] = await loadRequests(operator.pools.durable, [job.key]);
   if (request === undefined) return null;
-  const { routes } = routesOf(createRoutePlanner(buildCatalog(operator.config)), request);
+  const { routes } = routesOf(buildRoutePlanner(operator.config), request);
   const next = routes[job.nextRouteIndex] ?? routes[0];
   return next === undefined ? null : `providers.${next.account}.limits.concurrency`;
 }

@@ -1,9 +1,9 @@
 import { isAboutDelivery, refusalOf, type ReplayRefusal } from "../../domain/dead-letter/replay.js";
 import type { LetterState } from "../../domain/dead-letter/where.js";
-import { createRoutePlanner, routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
+import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { loadRequests, type Letter, type StoredRequest } from "../../adapters/postgres/operator/letter-rows.js";
 import type { LetterFilter } from "../../adapters/postgres/operator/sql-filter.js";
-import { buildCatalog } from "../build-domain.js";
+import { buildRoutePlanner } from "../build-domain.js";
 import type { Operator } from "./open-operator.js";
 import { selectLetters } from "./select-letters.js";
 import { routesOf } from "./stored-routes.js";
@@ -33,7 +33,7 @@ const BODIES_AT_ONCE = 50;
 const EXAMPLES_MAX = 5;
 
 export async function planReplay(operator: Operator, filter: LetterFilter, parked: boolean): Promise<ReplayPlan> {
-  const planRoutes = createRoutePlanner(buildCatalog(operator.config));
+  const planRoutes = buildRoutePlanner(operator.config);
   const groups = new Map<string, { code: string; tenant: string | null; state: LetterState; count: number }>();
   const refused = new RefusedCounts();
   let [count, maxCostNanoUsd, unknownCost] = [0, 0n, 0];

@@ -1,3 +1,6 @@
+import type { NoticeLimits } from "../../domain/alert/notice.js";
+import type { AlertReadings } from "../../domain/alert/readings.js";
+import type { AlertSettings } from "../../domain/alert/settings.js";
 import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
@@ -17,10 +20,13 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider } from "../../ports/provider.js";
 import type { CheckSchema } from "../../ports/schema-check.js";
+import type { TokenEstimates } from "../../ports/token-estimates.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
 import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
 import type { AtPoint } from "../crash-point.js";
+import type { AlertLedger } from "../../ports/alert-ledger.js";
+import type { Webhook } from "../../ports/webhook.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
 
 /** All that a session is made of comes from outside: adapters and the config in a router, the simulated world in the simulation. */
@@ -28,6 +34,21 @@ export interface SessionParts {
   readonly ports: SessionPorts;
   readonly rules: SessionRules;
   readonly settings: SessionSettings;
+  /** Left out: nobody looks for alerts. */
+  readonly alerting?: Alerting;
+}
+
+export interface Alerting {
+  readonly ledger: AlertLedger;
+  readonly settings: AlertSettings;
+  /** What a router reads outside of the ledger. */
+  readonly readings: () => Promise<Partial<AlertReadings>>;
+  /** Null: nobody outside is told. */
+  readonly webhook: {
+    readonly webhook: Pick<Webhook, "send">;
+    readonly limits: NoticeLimits;
+    readonly timeoutMs: number;
+  } | null;
 }
 
 export interface SessionPorts {
@@ -50,6 +71,8 @@ export interface SessionPorts {
   readonly spending?: Pick<RouteConditions, "spent">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
+  /** Left out: a request is held against context windows by its bytes alone. */
+  readonly tokenEstimates?: TokenEstimates;
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;

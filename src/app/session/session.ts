@@ -3,9 +3,11 @@ import type { SessionNo } from "../../domain/ids.js";
 import type { Journal } from "../../ports/journal.js";
 import type { JobsConsumer } from "../../ports/broker.js";
 import { ConsumerWatchdog, type PartitionLook } from "../../adapters/kafka/consumer-watchdog.js";
+import { TallyRecorder } from "../../pipeline/alert/tally-recorder.js";
 import { persist } from "../../pipeline/persist.js";
 import { takeOverEarlierWork } from "../../pipeline/finish/earlier-work.js";
 import { reportEnds } from "../../pipeline/finish/finish-stage.js";
+import { openAlerts, type AlertLoops } from "./alert-loops.js";
 import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
 import { Stages } from "./stages.js";
@@ -32,6 +34,7 @@ export class Session {
   readonly #stages: Stages;
   readonly #watchdog: ConsumerWatchdog;
   readonly #load: LoadWatch;
+  readonly #alerts: AlertLoops;
   readonly #journal: Journal;
   readonly #over = new AbortController();
 
@@ -44,7 +47,9 @@ export class Session {
     return new Session(parts, session, await parts.ports.openJournal(session));
   }
 
-  private constructor(parts: SessionParts, session: SessionNo, journal: Journal) {
+  private constructor(given: SessionParts, session: SessionNo, journal: Journal) {
+    const recorder = given.alerting === undefined ? null : new TallyRecorder();
+    const parts = recorder === null ? given : countedBy(recorder, given);
     const { ports, settings } = parts;
     this.#parts = parts;
     this.no = session;
@@ -61,10 +66,12 @@ export class Session {
       session,
       inbox: this.#consumer,
       journal: this.#journal,
+      ...(recorder === null ? {} : { listener: recorder }),
       endSession: (reason) => {
         this.#end(reason);
       },
     });
+    this.#alerts = openAlerts(parts, session, this.#stages, recorder);
     this.#watchdog = new ConsumerWatchdog({
       ...ports,
       watchdogMs: settings.watchdogMs,
@@ -122,6 +129,7 @@ export class Session {
         ? [this.#every(SPENDING_EVERY_MS, over, () => this.#lookAtSpending())]
         : []),
       this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
+      ...this.#alerts.run(over),
     ];
   }
 
@@ -327,6 +335,11 @@ export class Session {
       log.error("ledger.days_failed", { error });
     });
   }
+}
+
+/** The same parts, with what metrics are told of ends told to the recorder too. */
+function countedBy(recorder: TallyRecorder, parts: SessionParts): SessionParts {
+  return { ...parts, ports: { ...parts.ports, metrics: recorder.listening(parts.ports.metrics) } };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

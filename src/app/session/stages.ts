@@ -7,6 +7,7 @@ import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/rou
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
+import type { FinishListener } from "../../pipeline/alert/tally-recorder.js";
 import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
 import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
@@ -40,6 +41,8 @@ export interface StagesParts extends SessionParts {
   readonly journal: Journal;
   /** The session must end: it was declared dead, or something of it can't be written. */
   readonly endSession: (reason: string) => void;
+  /** Only there when somebody counts what calls come to. */
+  readonly listener?: FinishListener;
 }
 
 /** Of an account that is no longer in the config. */
@@ -76,7 +79,7 @@ export class Stages {
   constructor(parts: StagesParts) {
     const { ports, rules, settings, endSession } = parts;
     this.#parts = parts;
-    this.#planRoutes = createRoutePlanner(rules.catalog);
+    this.#planRoutes = createRoutePlanner(rules.catalog, ports.tokenEstimates?.atLeast);
     this.#batchAccounts = batchAccounts(parts);
     this.#groupAccounts = groupAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
@@ -88,6 +91,7 @@ export class Stages {
       routing: rules.routing,
       conditions: this.#conditions(),
       trialMs: this.#trialMs,
+      ...(ports.tokenEstimates === undefined ? {} : { countPrompt: ports.tokenEstimates.promptTokens }),
       likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
     });
     this.keeper = this.#wireKeeper();
@@ -222,6 +226,7 @@ export class Stages {
       answered: (route, ms) => {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
       },
+      ...(ports.tokenEstimates === undefined ? {} : { counted: ports.tokenEstimates.learn }),
       notSent: (work) => {
         this.giveBack.add(work);
       },
@@ -357,9 +362,10 @@ export class Stages {
   }
 
   #common() {
-    const { session, ports } = this.#parts;
+    const { session, ports, listener } = this.#parts;
     const { ledger, clock, random, log, metrics, mendable } = ports;
-    return { ledger, session, clock, random, log, metrics, mendable, render: this.render };
+    const heard = listener === undefined ? {} : { listener };
+    return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard };
   }
 
   #groups() {

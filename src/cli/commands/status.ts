@@ -1,3 +1,5 @@
+import { alertName } from "../../domain/alert/alert.js";
+import { alertJson } from "../alert-text.js";
 import type { OperatorStatus } from "../../app/operator/status.js";
 import type { CommandGroup } from "../command-context.js";
 import { dollarsText } from "../display-text.js";
@@ -40,6 +42,10 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
         until: new Date(untilMs).toISOString(),
       })),
     },
+    breakers: status.breakers.map(({ account, model, state, because, openMs, leftMs, openings }) => ({
+      ...{ account, model, state, because, openings, openMs },
+      nextTrialInMs: Math.max(0, leftMs),
+    })),
     outbox: { records: status.outboxRecords, oldestAgeMs: age(status.outboxOldestMs) },
     inDoubt: {
       open: status.inDoubt.open,
@@ -49,6 +55,7 @@ function statusJson(status: OperatorStatus): Readonly<Record<string, unknown>> {
     },
     deadLetters: status.letters,
     unansweredExecutions: status.unansweredExecutions,
+    alerts: status.alerts.map(alertJson),
     consumerLag: null, // the ledger knows positions, only a broker knows the ends of its logs
     needs: status.needs,
   };
@@ -66,11 +73,19 @@ function statusLines(status: OperatorStatus): readonly string[] {
         ]),
     `waiting      ${String(status.readyRows)} executions${ago(status.oldestRunnableMs)}${status.oldestRunnableMs === null ? "" : " overdue"}`,
     `batches      ${String(batches.live)} live, ${String(batches.inDoubt)} in doubt, ${String(batches.overdue)} overdue; ${String(status.batchReadyRows)} executions wait for one`,
+    ...(status.breakers.length === 0 ? [] : [`breakers     ${status.breakers.map(breakerText).join("; ")}`]),
     `outbox       ${String(status.outboxRecords)} records${ago(status.outboxOldestMs)}`,
     `in doubt     ${String(inDoubt.open)} in their grace, ${String(inDoubt.settled)} settled with open cost, at most ${dollarsText(BigInt(inDoubt.maxNanoUsd))}${ago(inDoubt.oldestMs)}`,
     `dead letters ${letters.length === 0 ? "none open" : letters.map(({ code, state, count }) => `${String(count)} ${code}${state === "parked" ? " (parked)" : ""}`).join(", ")}`,
+    `alerts       ${status.alerts.length === 0 ? "none raised" : status.alerts.map(alertName).join(", ")}`,
     "lag          unknown without a broker",
   ];
+}
+
+function breakerText({ account, model, state, openMs, leftMs, because }: OperatorStatus["breakers"][number]): string {
+  const name = model === null ? `account ${account}` : `${account}/${model}`;
+  const next = state === "half_open" ? "on trial" : `next trial in ${secondsText(leftMs)}`;
+  return `${name} open for ${secondsText(openMs)}, ${next}: ${because}`;
 }
 
 function secondsText(ms: number): string {

@@ -43,12 +43,17 @@ export const EVENT_KINDS = {
   "operator.discarded": "info",
   "operator.resolved": "info",
   "operator.adopted": "info",
+  /** Says its own severity; each alert once, until it has recovered. */
+  "alert.raised": "warning",
+  "alert.recovered": "info",
 } as const satisfies Record<string, EventSeverity>;
 export type EventKind = keyof typeof EVENT_KINDS;
 
 /** What somebody must notice. Null: unknown, or not about one. */
 export interface GatewayEvent {
   readonly kind: EventKind;
+  /** Only there when it is not the kind's own. */
+  readonly severity?: EventSeverity;
   /** A sentence for people; never holds a prompt or an answer. */
   readonly message: string;
   readonly tenant: string | null;

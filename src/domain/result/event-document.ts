@@ -22,7 +22,7 @@ export function eventDocument(event: GatewayEvent, eventId: string): EventDocume
   return {
     eventId,
     kind: event.kind,
-    severity: EVENT_KINDS[event.kind],
+    severity: event.severity ?? EVENT_KINDS[event.kind],
     message: event.message,
     tenant: event.tenant,
     jobId: event.jobId,

@@ -20,14 +20,19 @@ import { reasonOfTranslation, type DryRuns } from "./translated-route.js";
 
 /** No tokenizer in use averages more bytes a token over real text; a body longer than this many bytes per token of the window can't fit. */
 const BYTES_PER_TOKEN_MAX = 16;
+/** Nor fewer over real text: dense Chinese has more than two. Encoded data and odd symbols may, and are found out by the provider. */
+const BYTES_PER_TOKEN_MIN = 2;
 
 /** Distinct policies kept by a planner. Model names come from callers, so there must be a bound; aliases are far fewer. */
 const STATIC_PLANS_MAX = 1_000;
 
 export type PlanRoutes = (policy: RoutePolicy, facts: RequestFacts) => RoutePlan;
 
-/** A planner with its catalog; plans of the usual policies are worked out once. Deterministic: same arguments, same plan. */
-export function createRoutePlanner(catalog: Catalog): PlanRoutes {
+/**
+ * A planner with its catalog; plans of the usual policies are worked out once. Deterministic: same arguments, same plan.
+ * @param atLeast null: a request is held against context windows by its bytes alone.
+ */
+export function createRoutePlanner(catalog: Catalog, atLeast: AtLeastTokens | null = null): PlanRoutes {
   const plans = new Map<string, StaticPlan>();
   return (policy, facts) => {
     const key = planKey(policy, facts.format);
@@ -37,13 +42,13 @@ export function createRoutePlanner(catalog: Catalog): PlanRoutes {
       plan = staticPlan(policy, facts.format, catalog);
       plans.set(key, plan);
     }
-    return planForRequest(plan, facts);
+    return planForRequest(plan, facts, atLeast);
   };
 }
 
 /** The same without keeping anything. */
 export function planRoutes(policy: RoutePolicy, facts: RequestFacts, catalog: Catalog): RoutePlan {
-  return planForRequest(staticPlan(policy, facts.format, catalog), facts);
+  return planForRequest(staticPlan(policy, facts.format, catalog), facts, null);
 }
 
 interface StaticPlan {
@@ -233,12 +238,12 @@ function reasonOfCapabilities(account: Account, model: string, facts: ModelFacts
   return missing.length === 0 ? null : `${model} lacks ${missing.join(", ")}`;
 }
 
-function planForRequest(fixed: StaticPlan, facts: RequestFacts): RoutePlan {
+function planForRequest(fixed: StaticPlan, facts: RequestFacts, atLeast: AtLeastTokens | null): RoutePlan {
   const { plan } = fixed;
   if (plan.failure !== null) return plan;
   const rejected: RejectedRoute[] = [];
   const open = fixed.candidates.filter((candidate) => {
-    const because = reasonOfRequest(candidate, facts);
+    const because = reasonOfRequest(candidate, facts, atLeast);
     if (because !== null) rejected.push(rejectedRoute(candidate.route, because));
     return because === null;
   });
@@ -324,12 +329,12 @@ function isForeign({ spoken }: Candidate, facts: RequestFacts): boolean {
 }
 
 /** What can be told without a translation. */
-function reasonOfRequest(candidate: Candidate, facts: RequestFacts): string | null {
+function reasonOfRequest(candidate: Candidate, facts: RequestFacts, atLeast: AtLeastTokens | null): string | null {
   const { route, facts: model } = candidate;
   return (
     reasonOfNeeds(route, model, facts) ??
     (isForeign(candidate, facts) ? null : reasonOfBody(askedModel(candidate), facts.bodyText, facts.asks)) ??
-    reasonOfLength(route, model.maxOutputTokens, facts) ??
+    reasonOfLength(route, model.maxOutputTokens, facts, atLeast) ??
     reasonOfCost(route, facts)
   );
 }
@@ -344,17 +349,31 @@ function reasonOfNeeds(route: Route, { capabilities, rule }: ModelFacts, facts: 
   return missing.length === 0 ? null : `the request needs ${missing.join(", ")}, which ${route.model} lacks`;
 }
 
-function reasonOfLength(route: Route, outputMax: number | null, facts: RequestFacts): string | null {
+/** A request that fits by its bytes alone, and one that can't, is not estimated: that is nearly every one. */
+function reasonOfLength(
+  route: Route,
+  outputMax: number | null,
+  facts: RequestFacts,
+  atLeast: AtLeastTokens | null,
+): string | null {
   const asked = facts.requestedMaxOutputTokens;
   if (asked !== null && outputMax !== null && asked > outputMax) {
     return `the job asks for ${String(asked)} output tokens, ${route.model} gives at most ${String(outputMax)}`;
   }
   // A window is one input's, and a request for embeddings may hold thousands.
   if (route.contextTokens === null || facts.holdsMedia || familyOf(facts.format) === "embedding") return null;
-  return facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX
-    ? `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`
+  if (facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX)
+    return `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`;
+  const answer = asked ?? route.maxOutputTokens;
+  if (atLeast === null || facts.bodyBytes / BYTES_PER_TOKEN_MIN + answer <= route.contextTokens) return null;
+  const tokens = atLeast(facts);
+  return tokens + answer > route.contextTokens
+    ? `at least ${String(tokens)} tokens of prompt and up to ${String(answer)} of answer can't fit the ${String(route.contextTokens)} tokens of ${route.model}`
     : null;
 }
+
+/** What any model counts for a prompt at least, as good as surely. Deterministic: stored attempts name routes by their place in the plan. */
+type AtLeastTokens = (facts: RequestFacts) => number;
 
 function reasonOfCost(route: Route, facts: RequestFacts): string | null {
   if (facts.maxCostNanoUsd === null) return null;

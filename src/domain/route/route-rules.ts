@@ -1,5 +1,4 @@
 import type { EpochMs } from "../ids.js";
-import type { Tier } from "../job/job.js";
 import { isWithin, type WeekHours } from "./week-hours.js";
 
 /** A rule of the config: which jobs it speaks of, and what it does to their routes. */
@@ -12,7 +11,7 @@ export interface RouteRule {
 /** All of it must hold; null or empty: not looked at. Bounds are included. */
 export interface RuleMatch {
   readonly tenants: readonly string[];
-  readonly tiers: readonly Tier[];
+  readonly tiers: readonly string[];
   /** As jobs name them. */
   readonly models: readonly string[];
   /** The job has each of these labels with this value. */
@@ -37,7 +36,7 @@ export type RuleEffect =
 /** What rules look at. */
 export interface RuledJob {
   readonly tenant: string;
-  readonly tier: Tier;
+  readonly tier: string;
   readonly model: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly bodyText: string;

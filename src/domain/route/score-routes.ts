@@ -67,6 +67,9 @@ export type RouteAnswer =
 /** Whether a route would serve the request in a batch: then it is priced as a line, and no limit of calls holds it. */
 export type LikelyBatch = (route: Route, mode: JobMode, leftMs: number) => boolean;
 
+/** Tokens that a route's model is expected to count for the prompt of a request. */
+export type CountPrompt = (facts: RequestFacts, route: Route) => number;
+
 /** A share of failures beyond this is counted as this: nothing is charged for more than twenty tries. */
 const FAILURE_RATE_MAX = 0.95;
 /** Of a route that nothing is known of. */
@@ -96,6 +99,7 @@ export class RouteScorer {
   readonly #conditions: RouteConditions;
   readonly #likelyBatch: LikelyBatch;
   readonly #trialMs: (account: string) => number;
+  readonly #countPrompt: CountPrompt | null;
   #routes: readonly Route[] = [];
   #groups = new Int32Array(0);
   #expected = new Float64Array(0);
@@ -110,8 +114,17 @@ export class RouteScorer {
   #waitUntilMs = Number.POSITIVE_INFINITY;
   #waitsFor: WaitReason = "breaker";
 
-  /** @param trialMs how long a trial of an account that was not well may take. */
-  constructor(conditions: RouteConditions, likelyBatch: LikelyBatch, trialMs: (account: string) => number = () => 0) {
+  /**
+   * @param trialMs how long a trial of an account that was not well may take.
+   * @param countPrompt null: prompts are held against windows by their bytes.
+   */
+  constructor(
+    conditions: RouteConditions,
+    likelyBatch: LikelyBatch,
+    trialMs: (account: string) => number = () => 0,
+    countPrompt: CountPrompt | null = null,
+  ) {
+    this.#countPrompt = countPrompt;
     this.#conditions = conditions;
     this.#likelyBatch = likelyBatch;
     this.#trialMs = trialMs;
@@ -219,9 +232,10 @@ export class RouteScorer {
         because = "it was tried before";
       } else if (order === "score" && group === 0) group = AGAIN;
     }
-    if (isTooLong(route, question.facts, promptTokens + outputTokens)) {
+    const counted = this.#countNear(route, question.facts, promptTokens, outputTokens);
+    if (isTooLong(route, question.facts, counted + outputTokens)) {
       group = (group === AGAIN ? 0 : group) + TOO_LONG;
-      because = `about ${String(promptTokens)} tokens of prompt and ${String(outputTokens)} of answer, it takes ${String(route.contextTokens)}`;
+      because = `about ${String(counted)} tokens of prompt and ${String(outputTokens)} of answer, it takes ${String(route.contextTokens)}`;
     }
     const inBatch = this.#likelyBatch(route, question.mode, question.leftMs);
     if (!inBatch) {
@@ -250,6 +264,14 @@ export class RouteScorer {
   #hasNoTime({ leftMs, nowMs }: RouteQuestion, account: string, untilMs: EpochMs | null): boolean {
     const neededMs = this.#trialMs(account);
     return leftMs < neededMs && (untilMs === null || untilMs - nowMs >= neededMs * TRIAL_LEFT_SHARE);
+  }
+
+  /** Only where the window is near: a prompt of half as many tokens again as its bytes let expect is none in use. */
+  #countNear(route: Route, facts: RequestFacts, byBytes: number, outputTokens: number): number {
+    const { contextTokens, unseen } = route;
+    if (this.#countPrompt === null || contextTokens === null || byBytes * 1.5 + outputTokens <= contextTokens)
+      return byBytes;
+    return this.#countPrompt(facts, route) + unseen.overheadTokens;
   }
 
   #reject(place: number, because: string): void {

@@ -9,6 +9,7 @@ import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
+import type { FinishListener } from "../alert/tally-recorder.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { JudgeSettings } from "../dispatch/call-judge.js";
 import type { NumberSource } from "../dispatch/number-source.js";
@@ -48,6 +49,8 @@ export interface BatchStageParts {
   readonly mayStart: () => boolean;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   readonly fenced: () => void;
+  /** Only there when somebody counts. */
+  readonly listener?: FinishListener;
   /** Told at the places where a kill is worst, for tests; what it waits for holds the work up there (but for `create_leaving`). */
   readonly reached?: (point: BatchPoint, batch: Batch) => Promise<void>;
 }

@@ -82,7 +82,7 @@ export class LinePlanner {
     if (account === undefined || route.batchPrice === null) return false;
     if (mode === "batch") return true;
     const { p95Ms } = expectedTurnaround(this.#parts.turnaround(), route.account, route.model);
-    return p95Ms !== null && leftMs >= account.settings.flushAfterMs + withMargin(p95Ms);
+    return leftMs >= account.settings.flushAfterMs + withMargin(p95Ms);
   }
 
   #mayBatch({ accounts }: RoutePlan): boolean {

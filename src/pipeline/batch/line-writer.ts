@@ -16,7 +16,7 @@ export interface Written {
 
 type WriterParts = Pick<
   BatchStageParts,
-  "ledger" | "session" | "render" | "clock" | "log" | "metrics" | "mendable" | "publish"
+  "ledger" | "session" | "render" | "clock" | "log" | "metrics" | "mendable" | "publish" | "listener"
 >;
 
 /** Writes what lines came to, a group a transaction. What an outcome says is read again after a kill, so nothing is kept here. */
@@ -53,6 +53,7 @@ export class LineWriter {
       metrics.observe("sluice_group_size", { stage: "batch" }, calls.length);
       metrics.observe("sluice_group_seconds", { stage: "batch" }, (clock.monotonicMs() - startedMs) / 1000);
       reportEnds(metrics, outcome);
+      this.#parts.listener?.finished(calls, outcome, clock.nowMs());
       this.#parts.publish(outcome.outbox);
       return null;
     } catch (error) {

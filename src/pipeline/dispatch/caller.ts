@@ -6,6 +6,7 @@ import type { FinishedCall } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider, ProviderAnswer, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
+import type { TokenEstimates } from "../../ports/token-estimates.js";
 import { judgeCall, logLevelOf, unjudgedCall, type JudgeSettings } from "./call-judge.js";
 import type { RouteHealth } from "./route-health.js";
 import { SendPatience, type Patience, type PatienceSettings } from "./send-patience.js";
@@ -30,6 +31,8 @@ export interface CallerParts extends PatienceSettings {
   readonly health: Pick<RouteHealth, "ended" | "notSent">;
   /** How long a call was out that was answered. */
   readonly answered: (route: Work["route"], ms: number) => void;
+  /** What the provider counted for a request's body; left out where nobody learns from it. */
+  readonly counted?: TokenEstimates["learn"];
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
 }
@@ -136,6 +139,8 @@ export class Caller {
     const call = this.#judge(work, outcome);
     this.#parts.health.ended(work.intent, outcomeFacts(call.outcome, outcome), ms);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
+    if (call.usage.inputTokens !== null && call.otherModel !== true)
+      this.#parts.counted?.(work.bodyText, work.route, call.usage.inputTokens);
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);
     this.#parts.finished(call);
   }

@@ -8,7 +8,12 @@ import { outputTokensBound, type RequestFacts } from "../../domain/route/request
 import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
 import type { RouteComparison } from "../../domain/route/route-decision.js";
 import type { RejectedRoute, Route, RoutePlan } from "../../domain/route/route.js";
-import { RouteScorer, type LikelyBatch, type RouteQuestion } from "../../domain/route/score-routes.js";
+import {
+  RouteScorer,
+  type CountPrompt,
+  type LikelyBatch,
+  type RouteQuestion,
+} from "../../domain/route/score-routes.js";
 import { ChainWeights, DEFAULT_WEIGHT_FACTORS } from "../../domain/route/score-weights.js";
 
 /** A request that is to be served, and what the choice of its route goes by. */
@@ -56,6 +61,8 @@ export interface ChooserParts {
   /** How long a trial of an account that was not well may take; no time when left out. */
   readonly trialMs?: (account: string) => number;
   readonly likelyBatch: LikelyBatch;
+  /** For prompts near a window; by their bytes when left out. */
+  readonly countPrompt?: CountPrompt;
 }
 
 export const LISTED_ONLY: RoutingSettings = {
@@ -86,7 +93,7 @@ export class RouteChooser {
 
   constructor(parts: ChooserParts = PLAIN) {
     this.#parts = parts;
-    this.#scorer = new RouteScorer(parts.conditions, parts.likelyBatch, parts.trialMs);
+    this.#scorer = new RouteScorer(parts.conditions, parts.likelyBatch, parts.trialMs, parts.countPrompt);
   }
 
   choose(wish: RouteWish): RouteChoice {

@@ -3,6 +3,7 @@ import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
 import type { Journal } from "../../ports/journal.js";
 import type { FinishedCall, FinishOutcome, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
+import type { FinishListener } from "../alert/tally-recorder.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import { GroupQueue } from "../group-queue.js";
@@ -33,6 +34,8 @@ export interface FinishParts {
   readonly graceMs: (account: string) => number;
   /** The session must end: then the recovery puts in doubt what could not be written at all. */
   readonly endSession: (reason: string) => void;
+  /** Only there when somebody counts. */
+  readonly listener?: FinishListener;
 }
 
 const DOUBT_TRIES = 3;
@@ -136,6 +139,7 @@ export class FinishStage {
     metrics.observe("sluice_group_size", { stage: "finish" }, calls.length);
     metrics.observe("sluice_group_seconds", { stage: "finish" }, ms / 1000);
     reportEnds(metrics, outcome);
+    this.#parts.listener?.finished(calls, outcome, this.#parts.clock.nowMs());
     const doubts = calls.filter((call) => call.verdict.kind === "doubt");
     for (const call of doubts) metrics.count("sluice_in_doubt_total", { account: call.attempt.account });
   }

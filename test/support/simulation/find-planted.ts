@@ -30,10 +30,10 @@ export function findsPlantedBugs(kind: ScenarioKind, seeds: number): void {
 
     test.each(Object.entries(PLANTED[kind]))(
       "%s",
-      async (name, { caughtBy, from = 1 }) => {
+      async (name, { caughtBy }) => {
         if (thread === null) throw new Error("the thread was not started");
         const reply = once(thread, "message"); // rejects with an error that ended the thread
-        thread.postMessage({ name, from, seeds });
+        thread.postMessage({ name, seeds });
         const [found] = (await reply) as [Found | null]; // what planted-thread.mjs posts
         if (found !== null)
           process.stdout.write(`planted: ${name}: found by ${found.checker} with seed ${String(found.seed)}\n`);

@@ -3,9 +3,8 @@ import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import { verdictFor, type EndedState } from "../../../src/domain/execution/execution.js";
-import type { ErrorCode } from "../../../src/domain/failure.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
-import type { FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
+import type { EndedJob, FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import { MemoryBudgets } from "./memory-budgets.js";
 import { CommitUnknown, Deadlock, LedgerAway, type MemoryDatabase, type Transaction } from "./memory-database.js";
@@ -209,7 +208,7 @@ export interface EndingWithReason {
 
 export interface WrittenEnds {
   readonly outgoing: Outgoing[];
-  readonly ended: { readonly status: EndedState; readonly code: ErrorCode | null }[];
+  readonly ended: EndedJob[];
 }
 
 export function endingOf(row: JobRow, status: EndedState): EndingJob {
@@ -275,7 +274,12 @@ export async function writeEnds(
   }
   await context.statement(transaction, "repeats");
   outgoing.push(...repeatResults(context, transaction, render, ends, outgoing));
-  return { outgoing, ended: ends.map(({ job, end }) => ({ status: job.status, code: end.failure?.code ?? null })) };
+  return { outgoing, ended: ends.map(endedJob) };
+}
+
+function endedJob({ job, end }: EndingWithReason): EndedJob {
+  const { status, acceptedAtMs } = job;
+  return status === "succeeded" ? { status, code: null, acceptedAtMs } : { status, code: end.failure?.code ?? null };
 }
 
 function repeatResults(

@@ -69,6 +69,11 @@ export class MemoryDatabase {
   readonly replays = new Table<rows.ReplayRow>("replays");
   readonly breakers = new Table<rows.BreakerRow>("breakers");
   readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters");
+  readonly alertWatch = new Table<rows.AlertWatchRow>("alert_watch");
+  readonly alertTallies = new Table<rows.AlertTallyRow>("alert_tallies");
+  readonly alerts = new Table<rows.AlertRow>("alerts");
+  readonly alertSpend = new Table<rows.AlertSpendRow>("alert_spend");
+  readonly alertNotices = new Table<rows.NoticeRow>("alert_notices");
   readonly locks = new LockTable();
   readonly nowMs: () => number;
   /** What the config says of money. */

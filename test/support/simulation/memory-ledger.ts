@@ -45,6 +45,7 @@ import type {
   WaitingLine,
 } from "../../../src/ports/batch-ledger.js";
 import { accept, positionKey } from "./memory-accept.js";
+import { MemoryAlerts } from "./memory-alerts.js";
 import { breakersOf, saveBreaker } from "./memory-breakers.js";
 import { bindLines, expireBatched, linesByAttempt, openLines, returnLines } from "./memory-batch-lines.js";
 import { lineCounts, startLines } from "./memory-start-lines.js";
@@ -90,12 +91,14 @@ const stampOf = (session: SessionNo): string => `session ${String(session)}`;
  * any two. What a planted bug changes comes in as `rules`.
  */
 export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
+  readonly alerting: MemoryAlerts;
   readonly #context: MemoryContext;
   readonly #database: MemoryDatabase;
 
   constructor(database: MemoryDatabase, wire: LedgerWire, rules: LedgerRules = LEDGER_RULES, seen?: SeenStanding) {
     this.#database = database;
     this.#context = new MemoryContext(database, wire, rules, seen);
+    this.alerting = new MemoryAlerts(this.#context);
   }
 
   /** The connections of this process are cut. @param gone it is dead, and goes on with nothing. */

@@ -6,6 +6,7 @@ import type {
   JobState,
   ServedAnswer,
 } from "../../../src/domain/execution/execution.js";
+import type { Alert } from "../../../src/domain/alert/alert.js";
 import type { BudgetStanding } from "../../../src/domain/budget/budget.js";
 import type { LetterState } from "../../../src/domain/dead-letter/where.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
@@ -30,6 +31,32 @@ export interface RouterRow {
   readonly endedMs: number | null;
   readonly died: boolean;
   readonly recoveredMs: number | null;
+}
+
+export interface AlertWatchRow {
+  readonly lookedAtMs: number;
+  readonly memory: string | null;
+}
+
+export interface AlertTallyRow {
+  readonly text: string;
+}
+
+export type AlertRow = Alert;
+
+export interface AlertSpendRow {
+  readonly quarter: number;
+  readonly nanoUsd: bigint;
+}
+
+export interface NoticeRow {
+  readonly no: number;
+  readonly eventId: string;
+  readonly body: string;
+  readonly tries: number;
+  readonly createdMs: number;
+  readonly nextAtMs: number;
+  readonly reason: string | null;
 }
 
 export interface PositionRow {

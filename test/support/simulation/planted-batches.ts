@@ -45,7 +45,6 @@ export const PLANTED_BATCHES: PlantedBugs = {
   "results are matched by their place": {
     bug: changed((real) => ({ results: (request, limits, signal) => byPlace(real.results(request, limits, signal)) })),
     caughtBy: "right_answer",
-    from: 3,
   },
   "a line whose time ran out counts as answered": {
     bug: changed((real) => ({
@@ -72,7 +71,6 @@ export const PLANTED_BATCHES: PlantedBugs = {
   "a batch of its size is taken, whoever's it is": {
     bug: { rules: { knowsBatches: false } },
     caughtBy: "adopts_its_own",
-    from: 12,
   },
   "a line whose rescue failed is rescued again": {
     bug: { rules: { rescuedOnce: false } },

@@ -5,13 +5,8 @@ import { PLANTED_BATCHES } from "./planted-batches.js";
 import { PLANTED_DIRECT } from "./planted-direct.js";
 import { PLANTED_GROUPS } from "./planted-groups.js";
 
-/**
- * Each must be found, and by the checker that is meant for it. `from`: the seed with which the search begins, where an earlier one meets
- * another checker first; 1 when left out.
- */
-export type PlantedBugs = Readonly<
-  Record<string, { readonly bug: PlantedBug; readonly caughtBy: CheckerName; readonly from?: number }>
->;
+/** Each must be found by the checker that is meant for it: another one that finds it does not count. */
+export type PlantedBugs = Readonly<Record<string, { readonly bug: PlantedBug; readonly caughtBy: CheckerName }>>;
 
 /** By the kind of world in which they are looked for. */
 export const PLANTED: Readonly<Record<ScenarioKind, PlantedBugs>> = {

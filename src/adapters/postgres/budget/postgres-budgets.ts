@@ -136,9 +136,9 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
   }
 
   /** All budgets in the windows that are. */
-  async standings(pool: pg.Pool): Promise<readonly LevelStanding[]> {
+  async standings(client: pg.PoolClient | pg.Pool): Promise<readonly LevelStanding[]> {
     const places = this.#levels.all(this.#nowMs());
-    const standings = places.length === 0 ? new Map<string, BudgetStanding>() : await this.#read(pool, places);
+    const standings = places.length === 0 ? new Map<string, BudgetStanding>() : await this.#read(client, places);
     return places.map((place) => ({ ...place, ...(standings.get(place.row) ?? UNTOUCHED) }));
   }
 

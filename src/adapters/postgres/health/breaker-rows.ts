@@ -13,9 +13,9 @@ const FORGET_AFTER_MS = 86_400_000;
 const NOW_MS = "floor(extract(epoch FROM clock_timestamp()) * 1000)::int8";
 
 /** All rows: those that opened within about a day. */
-export async function breakers(pool: pg.Pool): Promise<readonly StoredBreaker[]> {
+export async function breakers(client: pg.PoolClient | pg.Pool): Promise<readonly StoredBreaker[]> {
   const rows = await run(
-    pool,
+    client,
     "breakers-read",
     `SELECT account, model, version, state, openings, because, n.ms - since_ms, until_ms - n.ms, n.ms - changed_ms, session_no
      FROM breakers, (SELECT ${NOW_MS} AS ms) n`,
