@@ -1,4 +1,4 @@
-import type { BudgetAnswer, ReservationWish } from "../domain/budget/budget.js";
+import type { BudgetAnswer, BudgetPlace, BudgetStanding, ReservationWish } from "../domain/budget/budget.js";
 import type { Payer, Spender } from "../domain/budget/budget-levels.js";
 import type { EpochMs } from "../domain/ids.js";
 
@@ -56,6 +56,9 @@ export type RefusedWishes = ReadonlyMap<number, string>;
 export interface Woken {
   readonly executions: Promise<number>;
 }
+
+/** Told of each budget that is read, where it stood. */
+export type SeenStanding = (place: BudgetPlace, standing: BudgetStanding) => void;
 
 export interface RenumberedAttempt {
   readonly from: number;

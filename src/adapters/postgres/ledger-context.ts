@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { Budget } from "../../domain/budget/budget.js";
-import { PostgresBudgets, type SeenStanding } from "./budget/postgres-budgets.js";
+import type { SeenStanding } from "../../ports/budget-store.js";
+import { PostgresBudgets } from "./budget/postgres-budgets.js";
 import { run, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";

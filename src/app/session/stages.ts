@@ -185,6 +185,7 @@ export class Stages {
       health: (account, model, nowMs) => this.#health.health(account, model, nowMs),
       statistics: (account, model, nowMs) => this.#health.statistics(account, model, nowMs),
       headroom: (route, tokens, nowMs) => this.limits.headroom(route, tokens, nowMs),
+      spent: (account, nowMs) => this.#parts.ports.spending?.spent(account, nowMs) ?? null,
     };
   }
 

@@ -45,6 +45,11 @@ export function budgetKey({ level, window }: Pick<Budget, "level" | "window">): 
   return JSON.stringify([level.of, ...whose, window]);
 }
 
+/** The key of what an account may spend a day. */
+export function accountKey(account: string): string {
+  return budgetKey({ level: { of: "account", account }, window: "day" });
+}
+
 /** The level in words. */
 export function levelText(level: BudgetLevel): string {
   if (level.of === "account") return `account ${level.account}`;

@@ -1,3 +1,4 @@
+import { accountKey } from "../../domain/budget/budget.js";
 import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
 import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
@@ -430,8 +431,10 @@ function putBack(waiting: WaitingExecution): ClaimVerdict {
   return { kind: "wait", runAtMs: waiting.dueAtMs, waitsFor: waiting.waitedFor };
 }
 
-function waitOf({ runAtMs, waitsFor }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
-  return { kind: "wait", runAtMs, waitsFor };
+/** What an account has spent holds it up as any budget does: money that is free there wakes it. */
+function waitOf({ runAtMs, waitsFor, route }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
+  const wait = { kind: "wait", runAtMs, waitsFor } as const;
+  return waitsFor === "budget" ? { ...wait, level: accountKey(route.account) } : wait;
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

@@ -18,6 +18,7 @@ import type {
   BudgetStore,
   RefusedWishes,
   RenumberedAttempt,
+  SeenStanding,
   SettledAttempt,
   Woken,
 } from "../../../src/ports/budget-store.js";
@@ -32,9 +33,11 @@ const NONE: RefusedWishes = new Map();
 export class MemoryBudgets implements BudgetStore<Transaction> {
   readonly #context: MemoryContext;
   readonly #levels: BudgetLevels;
+  readonly #seen: SeenStanding | undefined;
 
-  constructor(context: MemoryContext) {
+  constructor(context: MemoryContext, seen?: SeenStanding) {
     this.#context = context;
+    this.#seen = seen;
     this.#levels = new BudgetLevels(context.database.limits);
   }
 
@@ -88,7 +91,9 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
 
   #standings(transaction: Transaction, places: readonly BudgetPlace[]): Map<string, BudgetStanding> {
     const { budgets } = this.#context.database;
-    return new Map(places.map(({ row }) => [row, transaction.get(budgets, row) ?? UNTOUCHED]));
+    const standings = new Map(places.map(({ row }) => [row, transaction.get(budgets, row) ?? UNTOUCHED]));
+    if (this.#seen !== undefined) for (const place of places) this.#seen(place, standings.get(place.row) ?? UNTOUCHED);
+    return standings;
   }
 
   /** What a ledger that doesn't lock would go by. */
@@ -183,7 +188,9 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
   standings(transaction: Transaction): readonly LevelStanding[] {
     const { budgets, nowMs } = this.#context.database;
     return this.#levels.all(nowMs()).map((place) => {
-      const { settledNanoUsd, reservedNanoUsd } = transaction.get(budgets, place.row) ?? UNTOUCHED;
+      const standing = transaction.get(budgets, place.row) ?? UNTOUCHED;
+      this.#seen?.(place, standing);
+      const { settledNanoUsd, reservedNanoUsd } = standing;
       return { ...place, settledNanoUsd, reservedNanoUsd };
     });
   }

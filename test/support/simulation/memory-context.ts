@@ -1,3 +1,4 @@
+import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget.js";
 import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
@@ -118,11 +119,12 @@ export class MemoryContext {
     wire: LedgerWire,
     rules: LedgerRules,
     weights: ReadonlyMap<string, number> = new Map(),
+    seen?: SeenStanding,
   ) {
     this.database = database;
     this.wire = wire;
     this.rules = rules;
-    this.budgets = new MemoryBudgets(this);
+    this.budgets = new MemoryBudgets(this, seen);
     this.turns = new QueueTurns((tenant) => weights.get(tenant) ?? 1);
   }
 

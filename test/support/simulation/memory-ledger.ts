@@ -1,3 +1,4 @@
+import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
@@ -100,9 +101,10 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     wire: LedgerWire,
     rules: LedgerRules = LEDGER_RULES,
     weights?: ReadonlyMap<string, number>,
+    seen?: SeenStanding,
   ) {
     this.#database = database;
-    this.#context = new MemoryContext(database, wire, rules, weights);
+    this.#context = new MemoryContext(database, wire, rules, weights, seen);
     this.alerting = new MemoryAlerts(this.#context);
   }
 

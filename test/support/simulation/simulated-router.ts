@@ -1,3 +1,4 @@
+import type { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
@@ -125,6 +126,10 @@ export interface RouterParts {
   readonly life: Life;
   readonly broker: FakeBroker;
   readonly ledger: MemoryLedger;
+  /** What its ledger has seen of accounts. */
+  readonly spending?: SpentAccounts;
+  /** False when left out. */
+  readonly watchesSpending?: boolean;
   readonly publisher: Publisher;
   readonly providers: ReadonlyMap<string, Provider>;
   /** Empty: no account has a batch API. */
@@ -197,8 +202,19 @@ export class SimulatedRouter {
   }
 
   #sessionParts(): SessionParts {
-    const { world, broker, ledger, publisher, providers, batchProviders, admission, catalog, doubtPolicy, marks } =
-      this.#parts;
+    const {
+      world,
+      broker,
+      ledger,
+      spending,
+      publisher,
+      providers,
+      batchProviders,
+      admission,
+      catalog,
+      doubtPolicy,
+      marks,
+    } = this.#parts;
     const { grouped, createGraceMs } = this.#parts;
     const inDoubt = { ...DOUBT, policy: doubtPolicy };
     const batch = { ...BATCHES, createGraceMs, concurrency: LINES_AT_ONCE };
@@ -218,6 +234,7 @@ export class SimulatedRouter {
         noteStop: (session, stopped) => ledger.noteStop(session, stopped),
         offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
         publisher,
+        ...(spending === undefined ? {} : { spending }),
         openJournal: this.#parts.openJournal,
         providers,
         batchProviders,
@@ -236,6 +253,7 @@ export class SimulatedRouter {
         rescue: { ...RESCUE, maxNanoUsd: new Map(this.#parts.rescues ? [["sim", RESCUE_MAX_NANO_USD]] : []) },
         pending: marks,
         accounts: new Map((this.#parts.accounts ?? ACCOUNTS).map((name) => [name, account(name)])),
+        watchesSpending: this.#parts.watchesSpending ?? false,
         ...this.#parts.settings,
       },
     };

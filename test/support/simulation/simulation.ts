@@ -1,3 +1,4 @@
+import { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
@@ -413,7 +414,7 @@ export class Simulation {
   }
 
   /** A process's own connection. */
-  #openLedger(life: Life): MemoryLedger {
+  #openLedger(life: Life, spending?: SpentAccounts): MemoryLedger {
     const world = this.#world;
     const cut = this.#unlessCalm(this.#scenario.cutLedger);
     return new MemoryLedger(
@@ -424,6 +425,8 @@ export class Simulation {
           cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
       },
       { ...LEDGER_RULES, ...this.#bug.rules },
+      undefined,
+      spending?.seen,
     );
   }
 
@@ -441,7 +444,8 @@ export class Simulation {
     this.#lives += 1;
     const life = new Life(`router-${String(this.#lives)}`);
     const unlessCalm = (probability: number) => this.#unlessCalm(probability);
-    const ledger = this.#openLedger(life);
+    const spending = new SpentAccounts();
+    const ledger = this.#openLedger(life, spending);
     const real = new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble));
     const sessions: SessionNo[] = [];
     const router = new SimulatedRouter({
@@ -449,6 +453,8 @@ export class Simulation {
       life,
       broker: this.#broker,
       ledger,
+      spending,
+      watchesSpending: this.#scenario.budgets.some(({ level }) => level.of === "account"),
       publisher: this.#bug.publisher?.(real) ?? real,
       providers: new Map(
         ACCOUNTS.map((account) => [

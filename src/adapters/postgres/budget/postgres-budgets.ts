@@ -20,6 +20,7 @@ import type {
   BudgetStore,
   RefusedWishes,
   RenumberedAttempt,
+  SeenStanding,
   SettledAttempt,
   Woken,
 } from "../../../ports/budget-store.js";
@@ -31,9 +32,6 @@ interface BudgetRow {
   readonly key: string;
   readonly sinceMs: number;
 }
-
-/** Told of each budget that is read, where it stood. */
-export type SeenStanding = (place: BudgetPlace, standing: BudgetStanding) => void;
 
 const NONE: RefusedWishes = new Map();
 const ANYTHING_FITS: AskBudget = () => ({ kind: "fits" });
