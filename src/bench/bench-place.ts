@@ -15,6 +15,7 @@ const PARTITIONS = 12;
 const RECORDS_PER_SEND = 1000;
 /** The reader shares the processors with what is measured; asking every 20 ms took a sixth of what the router did. */
 const READER_LOOKS_EVERY_MS = 100;
+const PRICES = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 export interface Topics {
@@ -35,6 +36,13 @@ export interface RouterSetup {
     readonly account: Readonly<Record<string, unknown>>;
     readonly batching: Readonly<Record<string, unknown>>;
   };
+  /** Rate limits of the account, beside its concurrency; none when left out. */
+  readonly limits?: Readonly<Record<string, unknown>>;
+  /** Of the account, by the alias that jobs name; `cheap` when left out. */
+  readonly models?: Readonly<Record<string, string>>;
+  /** Where the account's API is; at the mock's port when left out. */
+  readonly baseUrl?: string;
+  readonly redisUrl?: string;
   /** The config's section `budgets`; none when left out. */
   readonly budgets?: readonly Readonly<Record<string, unknown>>[];
 }
@@ -55,8 +63,10 @@ export class BenchPlace {
   readonly #run = Date.now().toString(36);
   #count = 0;
 
-  static async open(note: (line: string) => void): Promise<BenchPlace> {
-    const stack = await startStack({ servers: ["kafka", "postgres"], onProgress: note });
+  /** @param withRedis also the server that routers share rate limits in. */
+  static async open(note: (line: string) => void, withRedis = false): Promise<BenchPlace> {
+    const servers = withRedis ? (["kafka", "postgres", "redis"] as const) : (["kafka", "postgres"] as const);
+    const stack = await startStack({ servers, onProgress: note });
     const database = await createOwnDatabase(stack.addresses.databaseUrl, `bench_${Date.now().toString(36)}`);
     const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
     const kafka = new KafkaClient({
@@ -95,6 +105,10 @@ export class BenchPlace {
     return this.#serverPid("kafka");
   }
 
+  get redisPid(): number | null {
+    return this.#serverPid("redis");
+  }
+
   #serverPid(name: string): number | null {
     return this.stack.servers.find((server) => server.name.includes(name))?.pid ?? null;
   }
@@ -116,6 +130,25 @@ export class BenchPlace {
     const child = this.#start("mock", [here("mock-provider-main.js"), "--latency-ms", String(latencyMs)], {});
     const line = await firstLine(child);
     return { port: (JSON.parse(line) as { port: number }).port, process: child }; // the edge: our own line
+  }
+
+  /** The simulated providers, with further flags of their program. */
+  async startSimulator(flags: readonly string[]): Promise<{ readonly url: string; readonly process: OwnProcess }> {
+    const bill = join(this.folder, "bill.jsonl");
+    const args = [
+      here("../simulator/simulator-main.js"),
+      "--port",
+      "0",
+      "--bill",
+      bill,
+      "--pricing",
+      PRICES,
+      ...flags,
+      "--hold-stdin",
+    ];
+    const child = this.#start("simulator", args, {});
+    const line = await lineWith(child, '"listening"');
+    return { url: (JSON.parse(line) as { listening: string }).listening.replace(/\/$/, ""), process: child }; // the edge: our own line
   }
 
   /** Jobs that all differ. @param from number of the first, so that no two batches hold the same job. @param bodyOf about 0.3 KB when left out. */
@@ -234,20 +267,26 @@ function routerConfig(setup: RouterSetup): unknown {
     kafka: { brokers: ["${KAFKA_BROKERS}"], groupId: `bench-${topics.jobs}` },
     topics: { jobs: [topics.jobs], results: topics.results, costs: topics.costs, events: topics.events },
     postgres: { url: "${DATABASE_URL}" },
+    ...(setup.redisUrl === undefined ? {} : { redis: { url: setup.redisUrl } }),
     auth: { tenantFrom: "body" },
     tenants: { bench: { tier: "standard" } },
     providers: {
       mock: {
         kind: "openai",
-        baseUrl: `http://127.0.0.1:${String(setup.mockPort)}/v1`,
+        baseUrl: setup.baseUrl ?? `http://127.0.0.1:${String(setup.mockPort)}/v1`,
         apiKey: "${OPENAI_API_KEY}",
         callTimeoutMs: setup.callTimeoutMs,
         idleTimeoutMs: setup.callTimeoutMs,
-        limits: { concurrency: setup.concurrency },
+        limits: { concurrency: setup.concurrency, ...setup.limits },
         ...(setup.batches === undefined ? {} : { batch: setup.batches.account }),
       },
     },
-    models: { cheap: { maxOutputTokensDefault: 512, candidates: [{ provider: "mock", model: "gpt-4.1-mini" }] } },
+    models: Object.fromEntries(
+      Object.entries(setup.models ?? { cheap: "gpt-4.1-mini" }).map(([alias, model]) => [
+        alias,
+        { maxOutputTokensDefault: 512, candidates: [{ provider: "mock", model }] },
+      ]),
+    ),
     limits: { pending: { jobsMax: setup.pendingJobsMax } },
     ...(setup.batches === undefined ? {} : { batching: setup.batches.batching }),
     ...(setup.budgets === undefined ? {} : { budgets: setup.budgets }),

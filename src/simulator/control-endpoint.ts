@@ -86,6 +86,7 @@ export class ControlEndpoint {
         "POST /simulator/latency",
         (_query, body) => (parts.endpoint.latency = parseLatency(JSON.parse(body.toString("utf8")))),
       ],
+      ["GET /simulator/limits", () => ({ windows: parts.engine.limits.windows })],
       ["GET /simulator/faults", () => ({ rules: parts.faults.rules })],
       ["POST /simulator/faults", (_query, body) => this.#replaceFaults(JSON.parse(body.toString("utf8")))],
       ["DELETE /simulator/faults", () => this.#replaceFaults([])],

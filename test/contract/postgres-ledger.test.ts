@@ -13,6 +13,7 @@ import type { Log } from "../../src/ports/system.js";
 import { migratedDatabase } from "../support/servers.js";
 import { batchLedgerSuite } from "./ledger-batch-cases.js";
 import type { BudgetedLedger } from "./budget-bench.js";
+import { queueLedgerSuite } from "./ledger-queue-cases.js";
 import { budgetLedgerSuite } from "./ledger-budget-cases.js";
 import { RENDER } from "../support/simulation/fixture.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
@@ -25,13 +26,18 @@ const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null } as const;
 const nowMs = (): number => Date.now();
 
 /** An empty ledger of its own. */
-const openContext = async (budgets: readonly Budget[]) => {
+const openContext = async (budgets: readonly Budget[], weights: ReadonlyMap<string, number> = new Map()) => {
   const database = await migratedDatabase();
   const pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     LOG,
   );
-  const context = new LedgerContext(pools, "sim", nowMs, { waitersMax: 500, compressAboveBytes: 2048, budgets });
+  const context = new LedgerContext(pools, "sim", nowMs, {
+    waitersMax: 500,
+    compressAboveBytes: 2048,
+    budgets,
+    weights,
+  });
   const close = async (): Promise<void> => {
     await pools.close();
     await database.drop();
@@ -90,3 +96,5 @@ const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger>
 ledgerSuite("the ledger on PostgreSQL", open);
 budgetLedgerSuite("budgets in the ledger on PostgreSQL", openBudgeted);
 batchLedgerSuite("batches in the ledger on PostgreSQL", open);
+
+queueLedgerSuite("the queue of the ledger on PostgreSQL", (weights) => openContext([], weights));

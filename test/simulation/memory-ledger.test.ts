@@ -3,7 +3,9 @@ import { batchLedgerSuite } from "../contract/ledger-batch-cases.js";
 import type { BudgetedLedger } from "../contract/budget-bench.js";
 import { budgetLedgerSuite } from "../contract/ledger-budget-cases.js";
 import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
+import { queueLedgerSuite } from "../contract/ledger-queue-cases.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
+import { LEDGER_RULES } from "../support/simulation/memory-context.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
 import { START_MS } from "../support/simulation/fixture.js";
 
@@ -42,3 +44,9 @@ function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
 ledgerSuite("the ledger in memory", open);
 budgetLedgerSuite("budgets in the ledger in memory", openBudgeted);
 batchLedgerSuite("batches in the ledger in memory", open);
+queueLedgerSuite("the queue of the ledger in memory", (weights) => {
+  const nowMs = (): number => START_MS;
+  const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
+  const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire, LEDGER_RULES, weights);
+  return Promise.resolve({ ledger, nowMs, close: () => Promise.resolve() });
+});

@@ -174,7 +174,9 @@ async function waitsOf(operator: Operator, job: JobDetail): Promise<WaitsFor | n
       ? await concurrencyLimit(operator, job)
       : reason === "budget"
         ? budgetOf(operator, waits.level)
-        : null;
+        : reason === "rate_limit"
+          ? rateLimitOf(waits.limit)
+          : null;
   return { reason, untilMs: waits.untilMs, limit, batchAt: waits.batchAt };
 }
 
@@ -185,6 +187,14 @@ function budgetOf({ config }: Operator, key: string | null): string | null {
   return budget.level.of === "account"
     ? `providers.${budget.level.account}.dailySpendUsd`
     : `budgets[${String(config.budgets.indexOf(budget))}]`;
+}
+
+/** The limits that it waits by, by their place in the config. */
+function rateLimitOf(name: string | null): string | null {
+  if (name === null) return null;
+  const [account = "", ...model] = name.split("/");
+  const limits = `providers.${account}.limits`;
+  return model.length === 0 ? limits : `${limits}.models.${model.join("/")}`;
 }
 
 /** The limit of the account that a router calls next; null when no route is left. */

@@ -26,6 +26,19 @@ export const addBenchCommand: CommandGroup = (program, context) => {
       }),
     );
   bench
+    .command("limits")
+    .description("three routers and one Redis at twice the allowed rate: what the provider counted, against the limit")
+    .option("--seconds <number>", "length of the load", wholeNumber(20, SECONDS_MAX), 180)
+    .option("--kill-redis", "kill Redis half-way", false)
+    .action(
+      context.action(async ({ seconds, killRedis }: { readonly seconds: number; readonly killRedis: boolean }) => {
+        const { limitsBench } = await import("../../bench/limits-bench.js");
+        const figures = await limitsBench(seconds, killRedis, context.note);
+        context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
+        return EXIT.done;
+      }),
+    );
+  bench
     .command("backlog")
     .description("acceptance and memory while the provider has stopped")
     .option("--jobs <number>", "jobs", wholeNumber(1000, JOBS_MAX), 100_000)

@@ -66,6 +66,10 @@ class DirectChatCall implements DirectCall {
     return this.#call.inputTokens;
   }
 
+  get outputTokensMax(): number {
+    return this.#call.outputTokensMax * this.#call.choices;
+  }
+
   answer(context: AnswerContext): DirectAnswer {
     const digests = { prompt: this.promptDigest, body: context.bodyDigest };
     const answer = composeAnswer(this.#call, digests, context);

@@ -40,6 +40,8 @@ export type DirectCall = {
   /** Of the prompt's texts; it fixes the answer and the latency. */
   readonly promptDigest: string;
   readonly inputTokens: number;
+  /** The longest answer, all choices together; left out: there is none. */
+  readonly outputTokensMax?: number;
   answer(context: AnswerContext): DirectAnswer;
 };
 

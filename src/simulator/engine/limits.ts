@@ -2,7 +2,8 @@
  * Rate limits and quotas: what an account may do with a model in a minute, and how many tokens it may have waiting in batches.
  * Counted always, for the rate headers; enforced only when limits are stated (`--limits`).
  */
-import { integer, isObject, mapOf, shape } from "./field-checks.js";
+import { flag, integer, isObject, mapOf, shape } from "./field-checks.js";
+import { SlidingWindows, type WindowReport } from "./sliding-windows.js";
 
 /** Each holds for an account and a model. */
 export type LimitSet = {
@@ -18,6 +19,11 @@ export type LimitsOption = {
   readonly models?: Readonly<Record<string, LimitSet>>;
   readonly batchCreatesPerHour?: number;
   readonly uploadsPerMinute?: number;
+  /**
+   * Calls are counted in the minute before each of them, tokens of the prompt and of the longest answer, instead of by buckets that fill
+   * within a minute; and every call is remembered for `/simulator/limits`.
+   */
+  readonly slidingWindow?: boolean;
   /** Below the providers' own, so that tests need no files of full size: lines of a batch, and bytes of a batch's input. */
   readonly batchLines?: number;
   readonly batchBytes?: number;
@@ -53,6 +59,7 @@ const LIMITS = shape(
     models: mapOf(LIMIT_SET, 10_000),
     batchCreatesPerHour: integer(0),
     uploadsPerMinute: integer(0),
+    slidingWindow: flag,
     batchLines: integer(1),
     batchBytes: integer(1),
   },
@@ -84,19 +91,37 @@ function remembered<T>(map: Map<string, T>, key: string, fresh: () => T): T {
   return value;
 }
 
+/** What is left of a sliding window is said to nobody. */
+function slidingState(set: LimitSet, exceeded: RateState["exceeded"]): RateState {
+  const limitRequests = set.requestsPerMinute ?? NOMINAL.requestsPerMinute;
+  const limitTokens = set.tokensPerMinute ?? NOMINAL.tokensPerMinute;
+  return {
+    ...{ limitRequests, remainingRequests: exceeded === "requests" ? 0 : 1, resetRequestsMs: 1000 },
+    ...{ limitTokens, remainingTokens: exceeded === "tokens" ? 0 : 1, resetTokensMs: 1000 },
+    exceeded,
+    retryAfterMs: exceeded === null ? 0 : 1000,
+  };
+}
+
 export class Limits {
   readonly #stated: LimitsOption | null;
   /** By model, then account: joining the two to a key would cost more than all the rest. */
   readonly #buckets = new Map<string, Map<string, Bucket>>();
   readonly #windows = new Map<string, Window>();
+  readonly #sliding: SlidingWindows | null;
 
   constructor(stated: LimitsOption | null) {
     this.#stated = stated;
+    this.#sliding = stated?.slidingWindow === true ? new SlidingWindows() : null;
   }
 
   /** Counts a direct call. A call over a limit is not counted, as at the providers. */
-  take(account: string, model: string, tokens: number, nowMs: number): RateState {
+  take(account: string, model: string, tokens: number, nowMs: number, outputTokensMax = 0): RateState {
     const set = this.#setOf(model);
+    if (this.#sliding !== null) {
+      const over = this.#sliding.take(account, model, set, tokens + outputTokensMax, nowMs);
+      return slidingState(set, over);
+    }
     const limitRequests = set.requestsPerMinute ?? NOMINAL.requestsPerMinute;
     const limitTokens = set.tokensPerMinute ?? NOMINAL.tokensPerMinute;
     const ofModel = this.#buckets.get(model) ?? remembered(this.#buckets, model, () => new Map<string, Bucket>());
@@ -133,6 +158,11 @@ export class Limits {
       exceeded,
       retryAfterMs: Math.ceil((lacking * MINUTE_MS) / limit),
     };
+  }
+
+  /** What the sliding windows let through; null: there are none. */
+  get windows(): readonly WindowReport[] | null {
+    return this.#sliding?.report ?? null;
   }
 
   /** Counts a created batch; false = over the limit, and not counted. */

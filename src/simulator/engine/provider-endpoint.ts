@@ -166,7 +166,13 @@ export class ProviderEndpoint {
     const checked = direct.check({ headers: request.headers, params, body: parsed.json }, prices);
     if ("refusal" in checked) return checked;
     const { call } = checked;
-    const rates = limits.take(known.account, call.model.name, call.inputTokens, performance.now());
+    const rates = limits.take(
+      known.account,
+      call.model.name,
+      call.inputTokens,
+      performance.now(),
+      call.outputTokensMax,
+    );
     const rateHeaders = provider.rateHeaders(rates);
     if (rates.exceeded !== null) return { refusal: provider.rateRefusal(rates, "seconds"), rateHeaders };
     return { direct, call, account: known.account, body, rateHeaders };

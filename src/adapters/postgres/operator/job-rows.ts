@@ -112,6 +112,8 @@ export interface WaitingRow {
   readonly batchAt: { readonly account: string; readonly model: string } | null;
   /** The budget that keeps it out, by its key; null: another thing does. */
   readonly level: string | null;
+  /** The rate limit that it waits by: an account, or `account/model`; null: by none. */
+  readonly limit: string | null;
 }
 
 /** The newest generation of a job id, in the named tenant or in every one that has it. */
@@ -120,7 +122,7 @@ export async function findJobs(pool: pg.Pool, jobId: string, tenant: string | nu
     pool,
     "jobs-find",
     `SELECT ${JOB_COLUMNS}, j.envelope, j.source, j.execution_no, j.execution_day, e.state, e.attempt_no, e.history, e.answer_facts, r.waits_for, r.run_at_ms, e.route_index,
-       e.decision, array_to_json(e.returned), b.account, b.model, least(b.look_at_ms, b.expires_ms), r.waits_level
+       e.decision, array_to_json(e.returned), b.account, b.model, least(b.look_at_ms, b.expires_ms), r.waits_level, r.limit_name
      FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${JOB_DETAILS}
        LEFT JOIN ready r ON r.no = j.execution_no LEFT JOIN batch_ready b ON b.no = j.execution_no
      WHERE k.tenant_no IN (SELECT no FROM tenants WHERE $1::text IS NULL OR name = $1) AND k.id_hash = $2 ORDER BY t.name`,
@@ -150,11 +152,14 @@ function readJobDetail(row: Row): JobDetail {
 }
 
 function readWaitingRow(waitsFor: string | null, runAtMs: string | null, batch: Row): WaitingRow | null {
-  const [account, model, lookAtMs, level = null] = batch;
+  const [account, model, lookAtMs, level = null, limitName] = batch;
   // Every verdict has one of these words.
-  if (waitsFor !== null) return { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs), batchAt: null, level };
+  if (waitsFor !== null) {
+    const limit = limitName === null || limitName === undefined || limitName === "" ? null : limitName;
+    return { forWhat: waitsFor as WaitReason, untilMs: Number(runAtMs), batchAt: null, level, limit };
+  }
   if (typeof account !== "string" || typeof model !== "string") return null;
-  return { forWhat: "batch_fill", untilMs: Number(lookAtMs), batchAt: { account, model }, level: null };
+  return { forWhat: "batch_fill", untilMs: Number(lookAtMs), batchAt: { account, model }, level: null, limit: null };
 }
 
 export interface AttemptLine {
