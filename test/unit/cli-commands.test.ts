@@ -120,7 +120,9 @@ describe("config check", () => {
     writeFileSync(file, `${readFileSync(goodFile, "utf8")}\nretention: { bodyDays: 7 }\n`);
     const { exitCode, notes } = await run(["config", "check", "--config", file]);
     expect(exitCode).toBe(0);
-    expect(notes.join("\n")).toMatch(/warning: line \d+: retention\.bodyDays: not used yet: the ledger removes nothing/);
+    expect(notes.join("\n")).toMatch(
+      /warning: line \d+: retention\.bodyDays: not used yet: the ledger removes nothing/,
+    );
   });
 
   test("takes the file from SLUICE_CONFIG, and --config wins", async () => {

@@ -73,7 +73,7 @@ describe("a call that jobs shared", () => {
         const parts = allocateShared(
           paid,
           members.map((one, place) => ({ ...one, pays: place === 0 })),
-          by as "even" | "list",
+          by,
         );
         expect(sum(parts.map(({ nanoUsd }) => nanoUsd))).toBe(0n);
         const payer = parts[0]?.nanoUsd ?? 0n;

@@ -29,7 +29,10 @@ interface World {
   stop(): Promise<void>;
 }
 
-function world(stated: Partial<AccountLimits>, own: { shared?: boolean; concurrency?: number; routers?: number } = {}): World {
+function world(
+  stated: Partial<AccountLimits>,
+  own: { shared?: boolean; concurrency?: number; routers?: number } = {},
+): World {
   let nowMs = 0;
   const sleepers: { untilMs: number; wake: () => void }[] = [];
   const asks: StoreAsk[] = [];
