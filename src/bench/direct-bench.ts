@@ -1,4 +1,4 @@
-import { BenchPlace, type Topics } from "./bench-place.js";
+import { BenchPlace, type RouterSetup, type Topics } from "./bench-place.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
 
 const PAIRS = 3;
@@ -26,6 +26,34 @@ export interface DirectFigures {
   readonly mockP50Ms: number;
   readonly peakRssMb: number;
 }
+
+/** What limits and budgets cost that never keep a call back. */
+export interface GuardedFigures {
+  readonly jobs: number;
+  readonly calls: number;
+  /** Jobs a second with them over those without. */
+  readonly guardedRatio: number;
+  readonly guardedJobsPerS: number;
+  readonly plainJobsPerS: number;
+  readonly guardedRouterCpuSPer1k: number;
+  readonly plainRouterCpuSPer1k: number;
+  readonly guardedPostgresCpuSPer1k: number;
+  readonly plainPostgresCpuSPer1k: number;
+}
+
+/** Far above what a run needs: requests and tokens by the minute and the day in Redis, budgets of two levels. */
+const WIDE = {
+  limits: {
+    requestsPerMinute: 3_000_000,
+    tokensPerMinute: 2_000_000_000,
+    requestsPerDay: 1_000_000_000,
+    tokensPerDay: 1_000_000_000_000,
+  },
+  budgets: [
+    { tenant: "bench", limitUsd: "1000000", window: "month" },
+    { tenant: "bench", limitUsd: "1000000", window: "day" },
+  ],
+} as const;
 
 interface RunFigures {
   readonly jobsPerS: number;
@@ -61,6 +89,45 @@ export async function directBench(jobs: number, note: (line: string) => void): P
   }
 }
 
+/** The gateway with limits and budgets against itself without, in interleaved pairs: median of three. */
+export async function guardedBench(jobs: number, note: (line: string) => void): Promise<GuardedFigures> {
+  const place = await BenchPlace.open(note, true);
+  try {
+    const ran: { readonly plain: GatewayFigures; readonly guarded: GatewayFigures }[] = [];
+    const { redisUrl } = place.stack.addresses;
+    for (let pair = 1; pair <= PAIRS; pair += 1) {
+      // Serial: two runs at once would measure each other. Who goes first changes, since a database that grows slows what comes later.
+      const guardedFirst = pair % 2 === 0;
+      const first = await gatewayRun(place, jobs, 0, GATEWAY_PLACES, guardedFirst ? { ...WIDE, redisUrl } : {});
+      const second = await gatewayRun(place, jobs, 0, GATEWAY_PLACES, guardedFirst ? {} : { ...WIDE, redisUrl });
+      const [plain, guarded] = guardedFirst ? [second, first] : [first, second];
+      note(
+        `pair ${String(pair)}: without ${String(Math.round(plain.jobsPerS))}/s, with ${String(Math.round(guarded.jobsPerS))}/s`,
+      );
+      ran.push({ plain, guarded });
+    }
+    const byRatio = [...ran].sort(
+      (a, b) => a.guarded.jobsPerS / a.plain.jobsPerS - b.guarded.jobsPerS / b.plain.jobsPerS,
+    );
+    const median = byRatio[Math.floor(byRatio.length / 2)];
+    if (median === undefined) throw new Error("InvariantError: no pair was run");
+    const { plain, guarded } = median;
+    return {
+      jobs,
+      calls: guarded.calls,
+      guardedRatio: round(guarded.jobsPerS / plain.jobsPerS, 3),
+      guardedJobsPerS: Math.round(guarded.jobsPerS),
+      plainJobsPerS: Math.round(plain.jobsPerS),
+      guardedRouterCpuSPer1k: round(guarded.cpuSPer1k, 3),
+      plainRouterCpuSPer1k: round(plain.cpuSPer1k, 3),
+      guardedPostgresCpuSPer1k: round(guarded.postgresCpuSPer1k, 3),
+      plainPostgresCpuSPer1k: round(plain.postgresCpuSPer1k, 3),
+    };
+  } finally {
+    await place.close();
+  }
+}
+
 async function pairs(
   place: BenchPlace,
   jobs: number,
@@ -86,6 +153,10 @@ async function pairs(
   return { ...median, ratio: median.gateway.jobsPerS / median.bare.jobsPerS };
 }
 
+interface GatewayFigures extends RunFigures {
+  readonly calls: number;
+}
+
 async function bareRun(place: BenchPlace, jobs: number, latencyMs: number, inFlight: number): Promise<RunFigures> {
   const topics = await place.freshTopics();
   const mock = await place.startMock(latencyMs);
@@ -101,7 +172,8 @@ async function gatewayRun(
   jobs: number,
   latencyMs: number,
   places: number,
-): Promise<RunFigures & { readonly calls: number }> {
+  more: Partial<RouterSetup> = {},
+): Promise<GatewayFigures> {
   const topics = await place.freshTopics();
   const mock = await place.startMock(latencyMs);
   const router = await place.startRouter({
@@ -110,6 +182,7 @@ async function gatewayRun(
     concurrency: places,
     callTimeoutMs: 60_000,
     pendingJobsMax: 200_000,
+    ...more,
   });
   const figures = await measure(place, topics, jobs, router.pid);
   const calls = (await callsOf(mock.port)) - WARM_UP_JOBS;

@@ -17,10 +17,11 @@ export const addBenchCommand: CommandGroup = (program, context) => {
     .command("direct")
     .description("direct calls: jobs/s, CPU and latency against consume-call-produce without a ledger")
     .option("--jobs <number>", "jobs of one run", wholeNumber(1000, JOBS_MAX), 20_000)
+    .option("--guarded", "instead: what rate limits in Redis and budgets cost that keep no call back", false)
     .action(
-      context.action(async ({ jobs }: { readonly jobs: number }) => {
-        const { directBench } = await import("../../bench/direct-bench.js");
-        const figures = await directBench(jobs, context.note);
+      context.action(async ({ jobs, guarded }: { readonly jobs: number; readonly guarded: boolean }) => {
+        const { directBench, guardedBench } = await import("../../bench/direct-bench.js");
+        const figures = await (guarded ? guardedBench(jobs, context.note) : directBench(jobs, context.note));
         context.show(figures, () => Object.entries(figures).map(([name, value]) => `${name}: ${String(value)}`));
         return EXIT.done;
       }),
