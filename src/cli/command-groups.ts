@@ -10,6 +10,7 @@ import { addDlqCommands } from "./commands/dlq.js";
 import { addEstimateCommand } from "./commands/estimate.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
+import { addLimitsCommands } from "./commands/limits.js";
 import { addMigrateCommand } from "./commands/migrate.js";
 import { addProvidersCommands } from "./commands/providers.js";
 import { addResultsCommands } from "./commands/results.js";
@@ -34,6 +35,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addJobsCommands,
   addBatchesCommands,
   addBudgetsCommands,
+  addLimitsCommands,
   addProvidersCommands,
   addAlertsCommands,
   addCostsCommands,

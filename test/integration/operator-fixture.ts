@@ -33,6 +33,9 @@ export interface FixtureServers {
   readonly kafkaBrokers?: string;
   readonly topics?: FreshTopicNames;
   readonly providerUrl?: string;
+  readonly redisUrl?: string;
+  /** Of `openai-main`, beside its places, as YAML. */
+  readonly limits?: string;
 }
 
 export class OperatorFixture {
@@ -50,6 +53,8 @@ export class OperatorFixture {
     kafkaBrokers = "127.0.0.1:1",
     topics,
     providerUrl = "http://127.0.0.1:1",
+    redisUrl,
+    limits = "",
   }: FixtureServers = {}): Promise<OperatorFixture> {
     const database = await migratedDatabase();
     const folder = mkdtempSync(join(tmpdir(), "sluice-operator-"));
@@ -60,12 +65,13 @@ environment: test
 kafka: { brokers: ['${kafkaBrokers}'] }
 ${topics === undefined ? "" : `topics: { jobs: ['${topics.jobs}'], results: '${topics.results}', costs: '${topics.costs}', events: '${topics.events}' }`}
 postgres: { url: '\${DATABASE_URL}' }
+${redisUrl === undefined ? "" : `redis: { url: '${redisUrl}' }`}
 auth: { tenantFrom: body }
 tenants: { acme: { tier: standard }, shop: { tier: free } }
 budgets: [{ tenant: shop, limitUsd: "1" }, { tenant: acme, limitUsd: "25.00", window: month }]
 http: { port: 0 }
 providers:
-  openai-main: { kind: openai, baseUrl: '${providerUrl}', apiKey: '\${KEY}', limits: { concurrency: 4 } }
+  openai-main: { kind: openai, baseUrl: '${providerUrl}', apiKey: '\${KEY}', limits: { concurrency: 4${limits} } }
 models:
   cheap: { maxOutputTokensDefault: 100, candidates: [{ provider: openai-main, model: gpt-4.1-mini }] }
 `,

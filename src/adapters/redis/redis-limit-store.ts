@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
-import { bucketRules } from "../../domain/limit/bucket.js";
+import { bucketRules, recoveredFactor } from "../../domain/limit/bucket.js";
 import type { Lease } from "../../domain/limit/lease.js";
+import type { LimitReading } from "../../domain/limit/limit-standing.js";
 import type { LimitRule, LimitScope } from "../../domain/limit/limits.js";
 import type { LimitStore, StoreAsk } from "../../ports/limit-store.js";
 import { LEASE_SCRIPT } from "./lease-script.js";
@@ -13,15 +14,6 @@ export interface RedisLimitSettings {
   readonly timeoutMs: number;
   /** Told of each connection that breaks. */
   readonly onTrouble: (message: string) => void;
-}
-
-/** What of a limit is read for people. */
-export interface LimitReading {
-  readonly learned: number | null;
-  /** What holds now, after refusals. */
-  readonly factor: number;
-  /** Granted within the window. */
-  readonly used: number;
 }
 
 interface WithLease extends Redis {
@@ -74,13 +66,15 @@ export class RedisLimitStore implements LimitStore {
     };
   }
 
-  /** By the rule's key; a limit that nobody has used of late is not there. @throws when the server can't be reached. */
+  /** By the rule's key; a limit that nobody has used of late is not there. Takes and changes nothing. @throws when the server can't be reached. */
   async read(scopes: readonly LimitScope[]): Promise<ReadonlyMap<string, LimitReading>> {
     const rules = new Map(scopes.flatMap((scope) => scope.rules.map((rule) => [rule.key, rule] as const)));
+    const [seconds, microseconds] = await this.#redis.time();
+    const nowMs = Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
     const found = await Promise.all(
       [...rules.values()].map(async (rule) => {
         const kept = await this.#redis.hgetall(this.#keyOf(rule));
-        return kept["born"] === undefined ? [] : [[rule.key, reading(rule, kept)] as const];
+        return kept["born"] === undefined ? [] : [[rule.key, limitReading(rule, kept, nowMs)] as const];
       }),
     );
     return new Map(found.flat());
@@ -105,12 +99,23 @@ function ruleArguments(rule: LimitRule, { notes, share }: StoreAsk): readonly (s
   return [unit, rule.limit * share, learned, note?.tighten === true ? 1 : 0, windowMs, slotMs, paced ? 1 : 0];
 }
 
-/** As of the last lease: what has left the window since is still in it. */
-function reading({ limit }: LimitRule, kept: Readonly<Record<string, string>>): LimitReading {
+/**
+ * What a bucket says at a moment, without moving it on: slots that have left the window since the last lease are not counted.
+ * @param kept the fields of its hash, see `LEASE_SCRIPT`.
+ */
+export function limitReading(rule: LimitRule, kept: Readonly<Record<string, string>>, nowMs: number): LimitReading {
+  const { windowMs, slotMs } = bucketRules(rule);
+  const oldestSlot = Math.floor((nowMs - windowMs) / slotMs);
   const learned = Number(kept["learned"] ?? -1);
+  const passedMs = Math.max(0, nowMs - Number(kept["at"] ?? nowMs));
+  let used = 0;
+  for (const [field, amount] of Object.entries(kept)) {
+    const slot = /^s(\d+)$/.exec(field)?.[1];
+    if (slot !== undefined && Number(slot) > oldestSlot) used += Number(amount);
+  }
   return {
-    learned: learned < 0 || learned >= limit ? null : learned,
-    factor: Number(kept["factor"] ?? 1),
-    used: Number(kept["sum"] ?? 0),
+    learned: learned < 0 || learned >= rule.limit ? null : learned,
+    factor: recoveredFactor(Number(kept["factor"] ?? 1), passedMs),
+    used,
   };
 }

@@ -43,6 +43,11 @@ export function bucketRules({ unit, window }: Pick<LimitRule, "unit" | "window">
   return { unit, ...(window === "minute" ? MINUTE : DAY) };
 }
 
+/** What holds at a moment of the share that held `passedMs` before. */
+export function recoveredFactor(factor: number, passedMs: number): number {
+  return Math.min(1, factor + passedMs * RECOVERY_PER_MS);
+}
+
 /** Time is handed in, and never goes back: an earlier one counts as the last. */
 export class LimitBucket {
   readonly rules: BucketRules;
@@ -107,7 +112,7 @@ export class LimitBucket {
   advance(nowMs: number): void {
     const passedMs = Math.max(0, nowMs - this.#atMs);
     this.#atMs += passedMs;
-    this.#factor = Math.min(1, this.#factor + passedMs * RECOVERY_PER_MS);
+    this.#factor = recoveredFactor(this.#factor, passedMs);
     this.#level = Math.min(this.#cap(), this.#level + passedMs * this.#perMs());
     const oldest = this.#slotOf(this.#atMs) - this.#span();
     for (const [slot, amount] of this.#slots) {

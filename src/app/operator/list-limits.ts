@@ -1,0 +1,92 @@
+import { limitWaiters, type LimitWaiters } from "../../adapters/postgres/operator/limit-rows.js";
+import { RedisLimitStore } from "../../adapters/redis/redis-limit-store.js";
+import type { Config } from "../../config/config.js";
+import { limitStanding, type LimitReading, type LimitStanding } from "../../domain/limit/limit-standing.js";
+import { scopesOf, type LimitScope } from "../../domain/limit/limits.js";
+import type { Operator } from "./open-operator.js";
+
+/** Where routers keep what they share of the limits. */
+export type SharedLimits =
+  | { readonly kind: "read"; readonly readings: ReadonlyMap<string, LimitReading> }
+  /** Each router keeps its share in its own memory. */
+  | { readonly kind: "not_configured" }
+  | { readonly kind: "not_reached"; readonly because: string };
+
+/** The limits of an account, or of one of its models that has its own. */
+export interface LimitLine {
+  readonly account: string;
+  /** Null: of the account. */
+  readonly model: string | null;
+  /** Calls at once that each router makes; null: models have none of their own. */
+  readonly concurrency: number | null;
+  readonly waiting: LimitWaiters;
+  readonly limits: readonly LimitStanding[];
+}
+
+export interface LimitList {
+  readonly shared: SharedLimits["kind"];
+  /** Why Redis can't be reached. */
+  readonly because: string | null;
+  readonly lines: readonly LimitLine[];
+}
+
+/** A command has no router's haste. */
+const REDIS_TIMEOUT_MS = 2000;
+const NOBODY: LimitWaiters = { rows: 0, sinceMs: null };
+
+/** The limits of the config, in its order, as Redis and the ledger know them; nothing is taken of any. */
+export async function listLimits({ config, pools }: Operator): Promise<LimitList> {
+  const [waiting, shared] = await Promise.all([limitWaiters(pools.durable), readShared(config)]);
+  return {
+    shared: shared.kind,
+    because: shared.kind === "not_reached" ? shared.because : null,
+    lines: limitLines(config.providers, shared, waiting),
+  };
+}
+
+export function limitLines(
+  accounts: Readonly<Record<string, Pick<Config["providers"][string], "limits">>>,
+  shared: SharedLimits,
+  waiting: ReadonlyMap<string, LimitWaiters>,
+): readonly LimitLine[] {
+  const line = ({ account, name, own }: LimitScope, concurrency: number | null): LimitLine => ({
+    account,
+    model: name === account ? null : name.slice(account.length + 1),
+    concurrency,
+    waiting: waiting.get(name) ?? NOBODY,
+    limits: own.map((rule) => limitStanding(rule, shared.kind === "read" ? shared.readings.get(rule.key) : null)),
+  });
+  return Object.entries(accounts).flatMap(([account, { limits }]) => {
+    const { concurrency } = limits;
+    const scopes = scopesOf(account, limits);
+    const common = scopes.find(({ name }) => name === account);
+    const models = scopes.filter(({ name }) => name !== account).map((scope) => line(scope, null));
+    const whole =
+      common === undefined
+        ? { account, model: null, concurrency, waiting: NOBODY, limits: [] }
+        : line(common, concurrency);
+    return [whole, ...models];
+  });
+}
+
+async function readShared({ redis, environment, providers }: Config): Promise<SharedLimits> {
+  const scopes = Object.entries(providers).flatMap(([account, { limits }]) => scopesOf(account, limits));
+  if (redis.url === null) return { kind: "not_configured" };
+  if (scopes.length === 0) return { kind: "read", readings: new Map() };
+  let because = "";
+  const store = new RedisLimitStore({
+    ...{ url: redis.url, environment, timeoutMs: REDIS_TIMEOUT_MS },
+    onTrouble: (message) => {
+      because = message;
+    },
+  });
+  try {
+    await store.connect();
+    return { kind: "read", readings: await store.read(scopes) };
+  } catch (error) {
+    if (because === "") because = error instanceof Error ? error.message : String(error);
+    return { kind: "not_reached", because };
+  } finally {
+    await store.close();
+  }
+}
