@@ -22,7 +22,7 @@ const RECORDS = JSON.stringify(
   })),
 );
 
-/** What o200k_base counts for the text alone, as tiktoken does; around it stand a dozen or so tokens of the request's own. */
+/** What gpt-tokenizer counts for the text alone with o200k_base, when it is run directly; around it stand a dozen or so tokens of the request's own. */
 const TEXTS: readonly (readonly [string, string, number])[] = [
   ["English", ENGLISH, 25],
   ["German", GERMAN, 33],
