@@ -46,6 +46,6 @@ CREATE TABLE alert_notices (
   last_error text
 ) WITH (fillfactor = 50);
 
--- Calls in doubt in the queue, and cost that nobody knows. Rows of `ready` and `costs` are never updated, and few are in these.
+-- Calls in doubt in the queue, and cost that nobody knows. Few rows are in these.
 CREATE INDEX ready_doubt ON ready (no) WHERE waits_for = 'doubt';
 CREATE INDEX costs_open ON costs (attempt_no) WHERE nano_usd IS NULL;

@@ -61,6 +61,9 @@ const isWhole = (line: Line): boolean =>
   BigInt(line.listNanoUsd) - BigInt(line.paidNanoUsd) ===
   saved(line) - BigInt(line.wasteNanoUsd) - BigInt(line.unlistedNanoUsd);
 
+/** A budget of all time, as its row is named. */
+const LEVEL = '["tenant","shop",null,null,"total"]';
+
 describe("on a ledger of its own", () => {
   let ledger: OperatorFixture;
   beforeEach(async () => {
@@ -185,7 +188,8 @@ describe("on a ledger of its own", () => {
   test("reconcile settles a doubt with what was billed, gives its reservation back, and changes nothing again", async () => {
     const id = await settledDoubt();
     await ledger.rows(
-      "INSERT INTO budgets SELECT tenant_no, 1, 100, 5000 FROM executions; INSERT INTO reservations SELECT a.no, e.tenant_no, 1, 5000 FROM attempts a, executions e",
+      `INSERT INTO budgets (level, since_ms, settled_nano, reserved_nano) VALUES ('${LEVEL}', 0, 100, 5000);
+       INSERT INTO reservations (attempt_no, level, since_ms, max_nano) SELECT no, '${LEVEL}', 0, 5000 FROM attempts`,
     );
     const open = await ledger.json<Report>("costs", "report");
     expect(open.total).toMatchObject({ paidNanoUsd: "0", inDoubtCalls: 1, inDoubtMaxNanoUsd: "5000" });

@@ -14,6 +14,7 @@ import {
   type BreakerSettings,
 } from "../../src/domain/health/breaker.js";
 import { beginRamp, hasRoom, promiseTurn, takeFromRamp } from "../../src/domain/health/ramp.js";
+import { NO_USAGE, type Usage } from "../../src/domain/cost/usage.js";
 import { failuresSince, statisticsSince, type RecentCall } from "../../src/domain/health/recent-calls.js";
 
 const NOW = 1_000_000;
@@ -456,7 +457,10 @@ describe("what an outcome says of the provider", () => {
 });
 
 describe("recent calls", () => {
-  const call = (endedAtMs: number, ms: number, isFailed = false): RecentCall => ({ endedAtMs, ms, failed: isFailed });
+  const call = (endedAtMs: number, ms: number, isFailed = false, usage: Partial<Usage> = {}): RecentCall => ({
+    ...{ endedAtMs, ms, failed: isFailed },
+    usage: { ...NO_USAGE, ...usage },
+  });
 
   test("count within their window", () => {
     const calls = [call(1, 5, true), call(10, 5, true), call(11, 5), call(12, 5, true)];
@@ -488,5 +492,14 @@ describe("recent calls", () => {
     const answered = [70, 10, 20, 50, 40, 30, 60, 80, 100, 90].map((ms, at) => call(at, ms));
     const calls = [...answered, call(20, 99_999, true), call(21, 99_999, true)];
     expect(statisticsSince(calls, 0)).toEqual({ failureRate: 1 - 10 / 12, p50Ms: 50, p95Ms: 100, calls: 12 });
+  });
+
+  test("tell how much of the prompts came from the provider's cache, where it counts that", () => {
+    const cached = call(1, 10, false, { inputTokens: 300, cachedInputTokens: 200 });
+    const uncached = call(1, 10, false, { inputTokens: 100, cachedInputTokens: 0 });
+    const untold = call(1, 10, false, { inputTokens: 5000 });
+    const ten = (one: RecentCall): readonly RecentCall[] => Array.from({ length: 10 }, () => one);
+    expect(statisticsSince([...ten(cached), ...ten(uncached), ...ten(untold)], 0)?.cachedInputShare).toBe(0.5);
+    expect(statisticsSince(ten(untold), 0)).not.toHaveProperty("cachedInputShare");
   });
 });

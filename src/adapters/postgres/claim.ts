@@ -1,8 +1,5 @@
 import type pg from "pg";
-import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
-import { doubtSummary } from "../../domain/execution/doubt-summary.js";
-import type { RouteDecision } from "../../domain/route/route-decision.js";
-import type { WaitReason } from "../../domain/execution/waits.js";
+import type { WaitingExecution } from "../../domain/execution/execution.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { Failure } from "../../domain/failure.js";
 import type { EndingJob, JobEnd, Outgoing, Renderer } from "../../domain/result/outgoing.js";
@@ -12,20 +9,20 @@ import type { Payer } from "../../domain/budget/budget-levels.js";
 import type { Woken } from "../../ports/budget-store.js";
 import { failPayers } from "./budget/payers.js";
 import { withinBudgets } from "./budget/within-budgets.js";
-import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
+import { insertPooled } from "./batch/pool-rows.js";
 import { insertAttempts } from "./attempt-rows.js";
+import { historyWithDoubt, sortVerdicts, waitRow, type Pooled, type Started } from "./claim-plan.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
-import { insertReady, type ReadyRow } from "./ready-rows.js";
-import { dueMs } from "./ready-take.js";
-import { loadWaiting, type LoadedExecution } from "./load-waiting.js";
-import { leaveToLines, rescueEvents, takeLines, type LeftToLine, type LINES_OUT } from "./rescue.js";
+import { insertReady } from "./ready-rows.js";
+import { loadWaiting } from "./load-waiting.js";
+import { leaveToLines, rescueEvents, takeLines, type LINES_OUT } from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
-import type { TakenRow } from "./taken-row.js";
+import { TAKEN_COLUMNS, takenRow, type TakenRow } from "./taken-row.js";
 import { waiterDays } from "./waiters.js";
 
 const NOTHING: Claimed = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -167,147 +164,20 @@ function rowsMax({ limit, limits }: Pick<ClaimRequest, "limit" | "limits">): num
   return sum;
 }
 
-const EXPIRED = "SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
-
-/** The first due row alone, in a statement that touches nothing else: whatever its claim was refused for can't be in the way. */
-export async function setAside(
-  context: LedgerContext,
-  request: Pick<ClaimRequest, "pick" | "nowMs" | "limits">,
-  untilMs: number,
-): Promise<LedgerKey | null> {
-  const pool = context.pools.durable;
-  const SET = "UPDATE ready r SET run_at_ms = $1, expires_ms = $1, waits_for = 'operator', limit_name = ''";
-  const { pick, nowMs, limits } = request;
-  if (pick === "expire") {
-    const rows = await run(
-      pool,
-      "ready-set-aside-expire",
-      `${SET} FROM (SELECT no FROM ready WHERE expires_ms <= $2 ORDER BY expires_ms LIMIT 1 FOR UPDATE SKIP LOCKED) q
-       WHERE r.no = q.no RETURNING r.no, r.day`,
-      [untilMs, nowMs],
-    );
-    return keyOf(rows);
-  }
-  const wish = limits === undefined || limits.size === 0 ? { limit: 1 } : { limit: 0, limits };
-  const part = await context.readyTake.first(pool, wish, nowMs);
-  if (part === null) return null;
-  const rows = await run(
-    pool,
-    "ready-set-aside-run",
-    `${SET} FROM (SELECT no FROM ready WHERE limit_name = $2 AND tenant_no = $3 AND run_at_ms <= $4 ORDER BY priority DESC, expires_ms
-       LIMIT 1 FOR UPDATE SKIP LOCKED) q WHERE r.no = q.no RETURNING r.no, r.day`,
-    [untilMs, part.limit, Number(part.tenant), dueMs(part, nowMs)],
-  );
-  return keyOf(rows);
-}
-
-function keyOf([row]: readonly (readonly (string | null)[])[]): LedgerKey | null {
-  return row === undefined ? null : { no: Number(row[0]), day: Number(row[1]) };
-}
-
 async function takeExpired(client: pg.PoolClient, request: ClaimRequest): Promise<TakenRows> {
   const found = await run(
     client,
     "ready-take-expire",
-    `DELETE FROM ready r USING (${EXPIRED}) q WHERE r.no = q.no RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.waits_level`,
+    `DELETE FROM ready r USING (SELECT no FROM ready WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE SKIP LOCKED) q
+     WHERE r.no = q.no RETURNING ${TAKEN_COLUMNS}`,
     [request.nowMs, request.limit],
   );
-  const rows = found
-    .map(([no, day, runAt, waitsFor, bytes, level]) => ({
-      no: Number(no),
-      day: Number(day),
-      runAtMs: Number(runAt),
-      waitsFor: waitsFor as WaitReason, // every verdict has one of these
-      bytes: Number(bytes),
-      level: level ?? null,
-    }))
-    .sort((a, b) => a.no - b.no);
-  return { rows };
-}
-
-/** With the reason for a call of its own, where there was something to choose. */
-interface Started extends StartedExecution, Pick<LoadedExecution, "priority" | "bytes" | "level"> {
-  readonly decision?: RouteDecision;
-}
-
-interface Plan {
-  readonly started: Started[];
-  readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
-  readonly settled: Settled[];
-  readonly waits: ReadyRow[];
-  readonly pooled: Pooled[];
-  readonly left: LeftToLine[];
-  /** The budgets whose money executions were woken for that took none of it, by their keys. */
-  readonly tookNoMoney: string[];
-}
-
-/** An execution that waits for a batch from now on. */
-interface Pooled {
-  readonly execution: WaitingExecution;
-  readonly decision: RouteDecision;
-  readonly history: readonly AttemptSummary[];
-  readonly row: PoolRow;
-}
-
-function sortVerdicts(
-  context: LedgerContext,
-  nowMs: number,
-  waiting: readonly LoadedExecution[],
-  decide: (execution: WaitingExecution) => ClaimVerdict,
-): Plan {
-  const plan: Plan = { started: [], failed: [], settled: [], waits: [], pooled: [], left: [], tookNoMoney: [] };
-  for (const loaded of waiting) {
-    const { execution, priority, bytes, level } = loaded;
-    const verdict = decide(execution);
-    if (level !== null && leavesMoney(verdict, level)) plan.tookNoMoney.push(level);
-    if (verdict.kind === "wait") {
-      plan.waits.push(waitRow(context, loaded, verdict));
-      continue;
-    }
-    if (verdict.kind === "line") {
-      plan.left.push(...leftOf(execution));
-      continue;
-    }
-    if (execution.doubtful !== null)
-      plan.settled.push({ execution, followed: verdict.kind === "fail" ? verdict.failure.code : "retried" });
-    if (verdict.kind === "start")
-      plan.started.push({ execution, intent: verdict.intent, priority, bytes, level, ...decisionOf(verdict) });
-    else if (verdict.kind === "pool") plan.pooled.push(pooledOf(context, loaded, verdict, nowMs));
-    else plan.failed.push({ execution, failure: verdict.failure });
-  }
-  return plan;
-}
-
-/** One that goes on waiting for money without a word of whose waits for the same as before. */
-function waitRow(
-  context: LedgerContext,
-  { execution, priority, bytes, level }: Pick<LoadedExecution, "execution" | "priority" | "bytes" | "level">,
-  {
-    runAtMs,
-    waitsFor,
-    limit,
-    ...by
-  }: Pick<Extract<ClaimVerdict, { readonly kind: "wait" }>, "runAtMs" | "waitsFor" | "level" | "limit">,
-): ReadyRow {
-  const own = waitsFor === "budget" ? (by.level ?? level) : null;
-  return {
-    ...execution.key,
-    ...{ priority, runAtMs, expiresMs: execution.nearestDeadlineMs, waitsFor, bytes },
-    tenantNo: context.tenants.noOf(execution.tenant),
-    ...(own === null ? {} : { level: own }),
-    ...(limit === undefined ? {} : { limit }),
-  };
+  return { rows: found.map(takenRow).sort((a, b) => a.no - b.no) };
 }
 
 /** The end of a job whose execution goes on without it: it had no part in what was tried. */
 function unpaidEnd({ execution }: EndingJob, failure: Failure, endedAtMs: number): JobEnd {
   return { answer: null, failure, served: "call", payer: execution, history: [], endedAtMs };
-}
-
-/** Whether one that was woken for the money of a budget leaves it to others: it ends, or another budget keeps it out. */
-function leavesMoney(verdict: ClaimVerdict, level: string): boolean {
-  if (verdict.kind === "wait") return verdict.waitsFor === "budget" && (verdict.level ?? level) !== level;
-  return verdict.kind === "fail";
 }
 
 /** Which of them have the money for their calls. `refused` have to wait for it; a line without a rescue waits for nothing. */
@@ -358,41 +228,6 @@ function putOff(client: pg.PoolClient, refused: readonly Started[], nowMs: numbe
   );
 }
 
-/** What never left its line needs nothing. A doubt has to be settled first, and is not while the line is out. */
-function leftOf({ key, state, line, nearestDeadlineMs }: WaitingExecution): readonly LeftToLine[] {
-  if (line === undefined || state === "in_doubt")
-    throw new Error("InvariantError: an execution was left to a line that can't take it");
-  return state === "ready" ? [{ key, line, nearestDeadlineMs }] : [];
-}
-
-/** Why a line is rescued belongs to the call's answer: the line has its own reason to be one. */
-function decisionOf({
-  decision,
-  intent,
-}: Extract<ClaimVerdict, { readonly kind: "start" }>): Pick<Started, "decision"> {
-  return decision === undefined || intent.supersedes !== undefined ? {} : { decision };
-}
-
-function pooledOf(
-  context: LedgerContext,
-  { execution, priority, bytes }: LoadedExecution,
-  { pooled, decision }: Extract<ClaimVerdict, { readonly kind: "pool" }>,
-  nowMs: number,
-): Pooled {
-  const history = historyWithDoubt(execution, nowMs);
-  const row = {
-    ...execution.key,
-    ...pooled,
-    tenantNo: context.tenants.noOf(execution.tenant),
-    priority,
-    addedMs: nowMs,
-    expiresMs: execution.nearestDeadlineMs,
-    bytes,
-    attempts: history.length,
-  };
-  return { execution, decision, history, row };
-}
-
 /** They keep waiting, for a batch: a doubt of theirs is over. */
 function poolExecutions(client: pg.PoolClient, pooled: readonly Pooled[]): void {
   if (pooled.length === 0) return;
@@ -437,12 +272,6 @@ async function dropUnwanted(
     [int8Array(unwanted.map((key) => key.no)), int4Array(unwanted.map((key) => key.day))],
   );
   return leftDoubts(client, unwanted);
-}
-
-function historyWithDoubt(execution: WaitingExecution, nowMs: number): readonly AttemptSummary[] {
-  return execution.doubtful === null
-    ? execution.history
-    : [...execution.history, doubtSummary(execution.doubtful, nowMs)];
 }
 
 function startExecutions(client: pg.PoolClient, request: Claiming, started: readonly Started[]): void {

@@ -3,16 +3,19 @@ import { textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
 
+/** `names`: the limits that rows wait by; one probe of the index each. */
+export const LIMIT_NAMES = `WITH RECURSIVE names AS (
+   (SELECT limit_name FROM ready WHERE limit_name > '' ORDER BY limit_name LIMIT 1)
+   UNION ALL
+   SELECT n.limit_name FROM names p, LATERAL (
+  SELECT r.limit_name FROM ready r WHERE r.limit_name > p.limit_name ORDER BY r.limit_name LIMIT 1) n)`;
+
 /** One probe of the index a limit, and its rows up to a bound. */
 export async function limitQueues(context: LedgerContext, rowsMax: number): Promise<readonly LimitQueue[]> {
   const rows = await run(
     context.pools.durable,
     "limit-queues",
-    `WITH RECURSIVE names AS (
-       (SELECT limit_name FROM ready WHERE limit_name > '' ORDER BY limit_name LIMIT 1)
-       UNION ALL
-       SELECT n.limit_name FROM names p, LATERAL (
-         SELECT r.limit_name FROM ready r WHERE r.limit_name > p.limit_name ORDER BY r.limit_name LIMIT 1) n)
+    `${LIMIT_NAMES}
      SELECT p.limit_name, (SELECT count(*) FROM (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name LIMIT $1) c) FROM names p`,
     [rowsMax],
   );

@@ -1,5 +1,4 @@
 import type pg from "pg";
-import type { WaitReason } from "../../domain/execution/waits.js";
 import {
   filledShares,
   QueueTurns,
@@ -11,7 +10,7 @@ import {
 } from "../../domain/limit/queue-turns.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
-import type { TakenRow } from "./taken-row.js";
+import { TAKEN_COLUMNS, takenRow, type TakenRow } from "./taken-row.js";
 
 /** Parts of the queue that one look finds; the next goes on behind them. */
 const PARTS_A_LOOK = 256;
@@ -26,9 +25,8 @@ const PARTS = `parts AS (
    SELECT n.limit_name, n.tenant_no FROM parts p, LATERAL (
      SELECT r.limit_name, r.tenant_no FROM ready r WHERE (r.limit_name, r.tenant_no) > (p.limit_name, p.tenant_no)
      ORDER BY r.limit_name, r.tenant_no LIMIT 1) n)`;
-const DUE_PARTS = `SELECT NULL::int8, NULL::int4, NULL::int8, NULL::text, NULL::int4, p.limit_name, p.tenant_no,
-     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3),
-     NULL::text
+const DUE_PARTS = `SELECT NULL::int8, NULL::int4, NULL::int8, NULL::text, NULL::int4, NULL::text, p.limit_name, p.tenant_no,
+     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3)
    FROM (SELECT limit_name, tenant_no FROM parts LIMIT ${String(PARTS_A_LOOK)}) p`;
 const LOOK = `WITH RECURSIVE ${PARTS} ${DUE_PARTS}`;
 /** The rows are chosen once: as a part of the join they might be chosen again for each row. */
@@ -38,8 +36,8 @@ const TAKE = `WITH RECURSIVE ${PARTS},
        LATERAL (SELECT r.no FROM ready r WHERE r.limit_name = u.limit_name AND r.tenant_no = u.tenant_no AND r.run_at_ms <= u.due_ms
          ORDER BY r.priority DESC, r.expires_ms LIMIT u.most FOR UPDATE SKIP LOCKED) q),
    taken AS (DELETE FROM ready r USING chosen c WHERE r.no = c.no
-     RETURNING r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.limit_name, r.tenant_no, r.waits_level)
-   SELECT no, day, run_at_ms, waits_for, bytes, limit_name, tenant_no, NULL::bool, waits_level FROM taken UNION ALL ${DUE_PARTS}`;
+     RETURNING ${TAKEN_COLUMNS}, r.limit_name, r.tenant_no)
+   SELECT t.*, NULL::bool FROM taken t UNION ALL ${DUE_PARTS}`;
 
 /** The last part that was seen. */
 type Behind = QueuePart;
@@ -109,7 +107,7 @@ export class ReadyTake {
   /** A look that found as many parts as it may goes on behind them; what is known stays until it is through. */
   #heard(rows: readonly Row[]): void {
     const last = rows.at(-1);
-    this.#found.push(...rows.filter((row) => row[7] === "t").map(partOf));
+    this.#found.push(...rows.filter((row) => row[8] === "t").map(partOf));
     if (rows.length >= PARTS_A_LOOK && last !== undefined) {
       this.#behind = partOf(last);
       const there = new Set(this.#parts.map(({ limit, tenant }) => `${tenant}\n${limit}`));
@@ -142,16 +140,5 @@ function sharesArrays(shares: readonly QueueShare[], nowMs: number): readonly Bu
 }
 
 function partOf(row: Row): QueuePart {
-  return { limit: row[5] ?? "", tenant: row[6] ?? "" };
-}
-
-function takenRow([no, day, runAt, waitsFor, bytes, , , , level]: Row): TakenRow {
-  return {
-    no: Number(no),
-    day: Number(day),
-    runAtMs: Number(runAt),
-    waitsFor: waitsFor as WaitReason, // every verdict has one of these
-    bytes: Number(bytes),
-    level: level ?? null,
-  };
+  return { limit: row[6] ?? "", tenant: row[7] ?? "" };
 }

@@ -9,3 +9,17 @@ export interface TakenRow extends LedgerKey {
   readonly level: string | null;
   readonly bytes: number;
 }
+
+/** The columns that `takenRow` reads first, of `ready` as `r`. */
+export const TAKEN_COLUMNS = "r.no, r.day, r.run_at_ms, r.waits_for, r.bytes, r.waits_level";
+
+export function takenRow([no, day, runAt, waitsFor, bytes, level]: readonly (string | null)[]): TakenRow {
+  return {
+    no: Number(no),
+    day: Number(day),
+    runAtMs: Number(runAt),
+    waitsFor: waitsFor as WaitReason, // every verdict has one of these
+    bytes: Number(bytes),
+    level: level ?? null,
+  };
+}

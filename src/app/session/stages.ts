@@ -143,6 +143,9 @@ export class Stages {
       accounts: new Map(accounts),
       shared: ports.limitStore ?? null,
       slots: this.slots,
+      granted: () => {
+        this.dispatch.wake();
+      },
     });
     if (limits.any)
       ports.limitEars?.listen((account, model, said) => {

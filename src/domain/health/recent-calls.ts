@@ -1,3 +1,4 @@
+import type { Usage } from "../cost/usage.js";
 import type { EpochMs } from "../ids.js";
 import type { RouteStatistics } from "../route/route-condition.js";
 
@@ -7,6 +8,8 @@ export interface RecentCall {
   /** How long it was out. */
   readonly ms: number;
   readonly failed: boolean;
+  /** What the provider counted; all null without an answer. */
+  readonly usage: Pick<Usage, "inputTokens" | "cachedInputTokens">;
 }
 
 /** Fewer calls say nothing. */
@@ -32,12 +35,25 @@ export function statisticsSince(calls: readonly RecentCall[], sinceMs: EpochMs):
   const answered = recent.filter(({ failed }) => !failed).map(({ ms }) => ms);
   if (recent.length < CALLS_MIN || answered.length === 0) return null;
   answered.sort((one, other) => one - other);
+  const cachedInputShare = cachedShareOf(recent);
   return {
+    ...(cachedInputShare === null ? {} : { cachedInputShare }),
     failureRate: 1 - answered.length / recent.length,
     p50Ms: quantile(answered, 0.5),
     p95Ms: quantile(answered, 0.95),
     calls: recent.length,
   };
+}
+
+/** Null: no provider's count is known. */
+function cachedShareOf(calls: readonly RecentCall[]): number | null {
+  let [input, cached] = [0, 0];
+  for (const { usage } of calls) {
+    if (usage.inputTokens === null || usage.cachedInputTokens === null) continue;
+    input += usage.inputTokens;
+    cached += usage.cachedInputTokens;
+  }
+  return input === 0 ? null : cached / input;
 }
 
 /** The smallest value that so large a share is not above. @param sorted at least one value, rising. */

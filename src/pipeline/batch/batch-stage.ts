@@ -1,5 +1,6 @@
 import { batchId, type Batch } from "../../domain/batch/batch.js";
 import { reportEnds } from "../finish/finish-stage.js";
+import { Nap } from "../nap.js";
 import { BatchBuilder } from "./batch-builder.js";
 import type { BatchStageParts } from "./batch-parts.js";
 import { BatchSaves } from "./batch-saves.js";
@@ -32,10 +33,12 @@ export class BatchStage {
   readonly #steps = new Set<Promise<void>>();
   /** Batches whose step failed here, with the time before which they are left alone. */
   readonly #resting = new Map<number, number>();
-  #wake: (() => void) | null = null;
+  /** Between two looks for steps: until a place is free or a batch was made. */
+  readonly #nap: Nap;
 
   constructor(parts: BatchStageParts) {
     this.#parts = parts;
+    this.#nap = new Nap(parts.clock);
     const { ledger, planRoutes, settings } = parts;
     const [stop, cut] = [this.#stop.signal, this.#cut.signal];
     const sizes = new PoolSizes();
@@ -61,11 +64,12 @@ export class BatchStage {
   /** Begins nothing new; steps that are under way end at the next place that is stored. */
   stop(): void {
     this.#stop.abort();
+    this.#nap.wake();
   }
 
   /** Cuts what is still under way: what was sent and not answered is looked for by whoever takes the batch over. */
   cut(): void {
-    this.#stop.abort();
+    this.stop();
     this.#cut.abort();
   }
 
@@ -133,7 +137,7 @@ export class BatchStage {
 
   async #build(): Promise<boolean> {
     const made = await this.#builder.round();
-    if (made > 0) this.#wake?.();
+    if (made > 0) this.#nap.wake();
     return false;
   }
 
@@ -146,7 +150,8 @@ export class BatchStage {
       const due = await ledger.claimBatches(session, clock.nowMs(), free + this.#busy.size + this.#resting.size);
       for (const batch of due.filter((one) => this.#isFree(one)).slice(0, free)) this.#start(batch);
     }
-    return this.#nextStep();
+    await this.#nap.sleep(settings.lookEveryMs);
+    return true;
   }
 
   #isFree({ no }: Batch): boolean {
@@ -156,31 +161,13 @@ export class BatchStage {
     return !this.#busy.has(no);
   }
 
-  /** @returns true once a place is free or a batch was made, false after the time of a look. */
-  async #nextStep(): Promise<boolean> {
-    const { clock, settings } = this.#parts;
-    const timer = new AbortController();
-    const woken = new Promise<boolean>((resolve) => {
-      this.#wake = () => {
-        resolve(true);
-        timer.abort();
-      };
-    });
-    const over = AbortSignal.any([timer.signal, this.#stop.signal]);
-    const slept = clock.sleep(settings.lookEveryMs, over).then(() => true);
-    const result = await Promise.race([woken, slept]);
-    this.#wake = null;
-    timer.abort();
-    return result;
-  }
-
   #start(batch: Batch): void {
     this.#busy.add(batch.no);
     const step: Promise<void> = this.#work(batch).finally(() => {
       this.#busy.delete(batch.no);
       this.#steps.delete(step);
       this.#builder.roomMade(batch.account);
-      this.#wake?.();
+      this.#nap.wake();
     });
     this.#steps.add(step);
   }

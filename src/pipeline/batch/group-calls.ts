@@ -8,6 +8,7 @@ import type { NumberSource } from "../dispatch/number-source.js";
 import type { RateLimits } from "../dispatch/rate-limits.js";
 import type { Slots } from "../dispatch/slots.js";
 import type { Work } from "../dispatch/work.js";
+import { Nap } from "../nap.js";
 import type { BatchingSettings } from "./batch-settings.js";
 import type { LineRoutes } from "./line-routes.js";
 
@@ -45,6 +46,7 @@ const LEFT_OVER_MS = 1000;
 export class GroupCalls {
   readonly #parts: GroupCallsParts;
   readonly #stop = new AbortController();
+  readonly #nap: Nap;
   /** By number, in the order in which they were opened. */
   readonly #groups = new Map<number, Batch>();
   /** Since when an account has had a free place at every look; monotonic. */
@@ -53,6 +55,7 @@ export class GroupCalls {
 
   constructor(parts: GroupCallsParts) {
     this.#parts = parts;
+    this.#nap = new Nap(parts.clock);
   }
 
   /** A group whose lines may be called. Adding it again changes nothing. */
@@ -67,6 +70,7 @@ export class GroupCalls {
 
   stop(): void {
     this.#stop.abort();
+    this.#nap.wake();
   }
 
   /** Runs until it is stopped; when it resolves nothing new is begun. */
@@ -85,10 +89,10 @@ export class GroupCalls {
 
   /** Until a place is given back, at most so long. */
   async #wait(ms: number): Promise<void> {
-    const timer = new AbortController();
-    const over = AbortSignal.any([timer.signal, this.#stop.signal]);
-    await Promise.race([this.#nextPlace(), this.#parts.clock.sleep(ms, over)]);
-    timer.abort();
+    const slept = this.#nap.sleep(ms);
+    await Promise.race([this.#nextPlace(), slept]);
+    this.#nap.wake();
+    await slept;
   }
 
   /** One promise until it resolves: nobody takes back that it was asked for. */

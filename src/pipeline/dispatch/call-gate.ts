@@ -12,7 +12,6 @@ import type { Slots } from "./slots.js";
 export interface CallWish {
   readonly route: Route;
   readonly facts: RequestFacts;
-  readonly tenant: string;
   readonly nowMs: EpochMs;
   /** Whether rows that wait for the same limit go first; left out: they do not. */
   readonly behind?: boolean;
@@ -27,7 +26,7 @@ export type Admission =
   | { readonly kind: "never"; readonly because: string };
 
 /** What the gate asks of rate limits. */
-export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken" | "granted">;
+export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken">;
 
 /** An execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
@@ -88,16 +87,11 @@ export class CallGate {
     for (const limit of asked.keys()) this.#limits?.taken(limit, taken?.get(limit) ?? { rows: 0, more: false });
   }
 
-  /** Aborted when rows that wait for a limit may start; null: there are no limits. */
-  get granted(): AbortSignal | null {
-    return this.#limits?.granted ?? null;
-  }
-
   #takePlace(account: string, nowMs: EpochMs): Admission {
     return this.#slots.take(account) ? GO : noPlace(nowMs);
   }
 
-  #takeLimited(limits: GateLimits, { route, facts, nowMs, behind }: Required<Omit<CallWish, "tenant">>): Admission {
+  #takeLimited(limits: GateLimits, { route, facts, nowMs, behind }: Required<CallWish>): Admission {
     const answer = limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
     if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
     if (answer.kind === "go") return answer.pass === null ? GO : { kind: "go", pass: answer.pass };

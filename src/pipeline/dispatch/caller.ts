@@ -140,7 +140,7 @@ export class Caller {
     if (outcome.kind === "answered") this.#parts.answered(work.route, ms);
     else if (outcome.outcome === "rate_limited") this.#parts.rateLimited?.(work.route);
     const call = this.#judge(work, outcome);
-    this.#parts.health.ended(work.intent, outcomeFacts(call.outcome, outcome), ms);
+    this.#parts.health.ended(work.intent, outcomeFacts(call.outcome, outcome), ms, call.usage);
     if (call.otherModel === true) this.#flagOtherModel(work, call.modelVersion ?? "");
     if (call.usage.inputTokens !== null && call.otherModel !== true)
       this.#parts.counted?.(work.bodyText, work.route, call.usage.inputTokens);

@@ -20,6 +20,7 @@ import { reportEnds } from "../finish/finish-stage.js";
 import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
 import type { LimitPass } from "./limit-scope.js";
+import { Nap } from "../nap.js";
 import type { NumberSource } from "./number-source.js";
 import { RescueLooks } from "./rescue-looks.js";
 import { routeAt, type RouteChoice, type RouteChooser } from "./route-chooser.js";
@@ -73,8 +74,7 @@ export class DispatchStage {
   readonly #passes = new WeakMap<AttemptIntent, LimitPass>();
   #backlog = true; // until the first look says otherwise
   #nextExpiryMs = 0;
-  #woken = false;
-  #nap: AbortController | null = null;
+  readonly #nap: Nap;
   /** Most rows of a claim: fewer while one among them is refused. */
   readonly #limits: Record<ClaimFor, number>;
   readonly #rescues: RescueLooks;
@@ -84,6 +84,7 @@ export class DispatchStage {
 
   constructor(parts: DispatchParts) {
     this.#parts = parts;
+    this.#nap = new Nap(parts.clock);
     const { claimSizeMax, rescue, callTimes } = parts;
     this.#limits = { run: claimSizeMax, expire: claimSizeMax, rescue: claimSizeMax };
     this.#rescues = new RescueLooks(rescue, callTimes);
@@ -105,8 +106,7 @@ export class DispatchStage {
 
   /** There may be something due: the next look is now. */
   wake(): void {
-    this.#woken = true;
-    this.#nap?.abort();
+    this.#nap.wake();
   }
 
   async run(): Promise<void> {
@@ -114,25 +114,13 @@ export class DispatchStage {
     while (!this.#stop.signal.aborted) {
       try {
         const more = await this.#step();
-        if (!more) await this.#sleep(idlePollMs);
+        if (!more) await this.#nap.sleep(idlePollMs);
       } catch (error) {
         if (!this.#parts.mendable(error) && (await this.#narrow(error))) continue;
         log.warn("dispatch.claim_failed", { message: error instanceof Error ? error.message : String(error) });
         await clock.sleep(idlePollMs * 2, this.#stop.signal);
       }
     }
-  }
-
-  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
-  async #sleep(ms: number): Promise<void> {
-    if (!this.#woken) {
-      this.#nap = new AbortController();
-      const { granted } = this.#parts.gate;
-      const over = granted === null ? this.#nap.signal : AbortSignal.any([this.#nap.signal, granted]);
-      await this.#parts.clock.sleep(ms, over);
-      this.#nap = null;
-    }
-    this.#woken = false;
   }
 
   /**
@@ -263,7 +251,7 @@ export class DispatchStage {
     const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
     if (line === undefined || call === null) return { kind: "line" };
     const { route } = call;
-    const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
+    const admission = this.#parts.gate.take({ route, facts, nowMs });
     if (admission.kind !== "go") return { kind: "line" };
     const fresh = this.#intent(waiting, call.route, call.index, facts, nowMs);
     const intent: AttemptIntent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
@@ -295,7 +283,7 @@ export class DispatchStage {
     if (line.kind === "refused") return fail(line.code, line.message);
     if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
-    const admission = this.#parts.gate.take({ route, facts, tenant: waiting.tenant, nowMs });
+    const admission = this.#parts.gate.take({ route, facts, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);

@@ -59,6 +59,13 @@ export class HealthWatch {
 
   async run(stop: AbortSignal): Promise<void> {
     const { log } = this.#parts;
+    stop.addEventListener(
+      "abort",
+      () => {
+        this.#wake();
+      },
+      { once: true },
+    );
     while (!stop.aborted) {
       this.#isWanted = false;
       try {
@@ -77,7 +84,7 @@ export class HealthWatch {
     this.#wake = () => {
       woken.abort();
     };
-    await this.#parts.clock.sleep(this.#parts.lookEveryMs, AbortSignal.any([stop, woken.signal]));
+    await this.#parts.clock.sleep(this.#parts.lookEveryMs, woken.signal);
   }
 
   /** One round. @throws what the ledger says against it. */

@@ -44,7 +44,7 @@ export class HeldScope {
   /** Asked for and not answered yet. */
   asking = false;
   #grants: HeldGrant[] = [];
-  #returned: Grant[] = [];
+  readonly #returned: Grant[] = [];
   /** Calls that asked since the last renewal, and in the one before. */
   #asked = 0;
   #askedBefore = 0;
@@ -131,11 +131,6 @@ export class HeldScope {
 
   takeReturned(): readonly Grant[] {
     return this.#returned.splice(0);
-  }
-
-  /** Grants of a store that is not asked any more. */
-  forgetReturned(): void {
-    this.#returned = [];
   }
 
   /** @param askedMs when the lease was asked for. @returns whether it brought something. */

@@ -17,6 +17,7 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { LimitStore, StoreAsk } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log } from "../../ports/system.js";
+import { Nap } from "../nap.js";
 import { HeldScope, type LimitPass } from "./limit-scope.js";
 import { LocalLimitStore } from "./local-limit-store.js";
 import type { Slots } from "./slots.js";
@@ -32,6 +33,8 @@ export interface RateLimitsParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** There are new grants for rows that wait. */
+  readonly granted: () => void;
 }
 
 export type LimitAnswer =
@@ -80,11 +83,11 @@ export class RateLimits {
   #looked = false;
   #nextLookMs = 0;
   #isShared: boolean | null = null;
-  #rung = new AbortController();
-  #granted = new AbortController();
+  readonly #nap: Nap;
 
   constructor(parts: RateLimitsParts) {
     this.#parts = parts;
+    this.#nap = new Nap(parts.clock);
     this.#bornMs = parts.clock.monotonicMs();
     this.#local = new LocalLimitStore(() => parts.clock.monotonicMs());
     for (const [account, limits] of parts.accounts) {
@@ -200,24 +203,18 @@ export class RateLimits {
       if (window === "minute") held.notes.set(key, { learned: held.notes.get(key)?.learned ?? null, tighten: true });
   }
 
-  /** Aborted when there are new grants for rows that wait; asked for anew then. */
-  get granted(): AbortSignal {
-    return this.#granted.signal;
-  }
-
   stop(): void {
     this.#stop.abort();
+    this.#nap.wake();
   }
 
   /** Renews grants until it is stopped; without limits there is nothing to do. */
   async run(): Promise<void> {
     const { clock } = this.#parts;
     while (this.any && !this.#stop.signal.aborted) {
-      const rung = new AbortController();
-      this.#rung = rung;
       if (clock.monotonicMs() >= this.#nextLookMs) await this.#look();
       await this.#renew();
-      await clock.sleep(RENEW_MS, AbortSignal.any([rung.signal, this.#stop.signal]));
+      await this.#nap.sleep(RENEW_MS);
     }
   }
 
@@ -264,7 +261,7 @@ export class RateLimits {
     try {
       const lease = await this.#lease(held, ask);
       const nowMs = this.#parts.clock.monotonicMs();
-      if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#wake();
+      if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#parts.granted();
     } finally {
       held.asking = false;
     }
@@ -343,12 +340,6 @@ export class RateLimits {
 
   /** The first refusal asks at once; while the store says to wait, the next round is soon enough. */
   #ring(held: HeldScope): void {
-    if (held.refusedBy(this.#parts.clock.monotonicMs()) === null) this.#rung.abort();
-  }
-
-  #wake(): void {
-    const granted = this.#granted;
-    this.#granted = new AbortController();
-    granted.abort();
+    if (held.refusedBy(this.#parts.clock.monotonicMs()) === null) this.#nap.wake();
   }
 }

@@ -14,6 +14,7 @@ import {
 } from "../../domain/health/breaker.js";
 import { beginRamp, hasRoom, promiseTurn, takeFromRamp, type Ramp } from "../../domain/health/ramp.js";
 import { failuresSince, statisticsSince, type RecentCall } from "../../domain/health/recent-calls.js";
+import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { EpochMs } from "../../domain/ids.js";
 import type { RouteConditions, RouteHealth as Health, RouteStatistics } from "../../domain/route/route-condition.js";
@@ -158,14 +159,14 @@ export class RouteHealth implements Pick<RouteConditions, "health" | "statistics
       this.#step(one, { kind: "not_sent", startedAtMs }, nowMs);
   }
 
-  /** A call ended. @param ms how long it was out. */
-  ended({ account, model, startedAtMs }: CallOf, outcome: OutcomeFacts, ms: number): void {
+  /** A call ended. @param ms how long it was out. @param usage what the provider counted. */
+  ended({ account, model, startedAtMs }: CallOf, outcome: OutcomeFacts, ms: number, usage: Usage = NO_USAGE): void {
     const blame = blameOf(outcome);
     if (blame === "nothing") return;
     const nowMs = this.#parts.clock.nowMs();
     const known = this.#account(account);
     const ofModel = this.#model(known, model);
-    if (blame !== "alive") remember(ofModel, { endedAtMs: nowMs, ms, failed: blame !== "answered" });
+    if (blame !== "alive") remember(ofModel, { endedAtMs: nowMs, ms, failed: blame !== "answered", usage });
     if (blame === "answered" || blame === "alive" || blame === "poor") {
       known.failures.clear();
       const isProof = this.#proves(known, startedAtMs, nowMs);

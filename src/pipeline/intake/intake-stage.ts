@@ -230,7 +230,7 @@ export class IntakeStage implements RecordSink {
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
     const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
-    const admission = mayStart ? gate.take({ route, facts, tenant: job.tenant, nowMs, behind: true }) : null;
+    const admission = mayStart ? gate.take({ route, facts, nowMs, behind: true }) : null;
     const starts = admission?.kind === "go";
     const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(route), job.submittedAtMs);
     const item: IntakeJob = {

@@ -15,7 +15,7 @@ import type { LedgerContext } from "../ledger-context.js";
 
 type Source = (client: pg.PoolClient, context: LedgerContext, nowMs: EpochMs) => Promise<Partial<AlertReadings>>;
 
-/** Rows of the queue among which the oldest due one is looked for, highest priority first. */
+/** Rows of the queue among which the oldest due one is looked for, in the order of the index. What waits for a rate limit can't run. */
 const RUNNABLE_LOOK = 1000;
 
 /** One bounded statement a source, each by an index or on a small table. */
@@ -47,7 +47,8 @@ async function queue(client: pg.PoolClient, _context: LedgerContext, nowMs: Epoc
     run(
       client,
       "alert-runnable",
-      `SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE run_at_ms <= $1 ORDER BY priority DESC, run_at_ms LIMIT ${String(RUNNABLE_LOOK)}) r`,
+      `SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE limit_name = '' AND run_at_ms <= $1
+         ORDER BY tenant_no, priority DESC, expires_ms LIMIT ${String(RUNNABLE_LOOK)}) r`,
       [nowMs],
     ),
     run(

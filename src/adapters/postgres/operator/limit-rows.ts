@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { run } from "../connection.js";
+import { LIMIT_NAMES } from "../limit-queues.js";
 
 /** Calls that wait for a limit. */
 export interface LimitWaiters {
@@ -9,18 +10,14 @@ export interface LimitWaiters {
   readonly sinceMs: number | null;
 }
 
-export const ROWS_MAX = 100_000;
+const ROWS_MAX = 100_000;
 
 /** By the limit's name; one that nothing waits for is not there. */
 export async function limitWaiters(pool: pg.Pool): Promise<ReadonlyMap<string, LimitWaiters>> {
   const rows = await run(
     pool,
     "limits-waiting",
-    `WITH RECURSIVE names AS (
-       (SELECT limit_name FROM ready WHERE limit_name > '' ORDER BY limit_name LIMIT 1)
-       UNION ALL
-       SELECT n.limit_name FROM names p, LATERAL (
-         SELECT r.limit_name FROM ready r WHERE r.limit_name > p.limit_name ORDER BY r.limit_name LIMIT 1) n)
+    `${LIMIT_NAMES}
      SELECT p.limit_name, w.rows, (SELECT min(j.accepted_ms) FROM jobs j WHERE j.execution_no = w.oldest AND j.state = 'active')
      FROM names p, LATERAL (
        SELECT count(*) AS rows, min(c.no) AS oldest FROM (SELECT r.no FROM ready r WHERE r.limit_name = p.limit_name LIMIT $1) c) w`,

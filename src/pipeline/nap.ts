@@ -1,0 +1,31 @@
+import type { Clock } from "../ports/system.js";
+
+/**
+ * The wait of a loop between two looks, which others may end. One signal a wait: Node 20 keeps something of each `AbortSignal.any` for
+ * as long as the longest-lived of its signals lives, 50 bytes a wait, and loops wait many times a second for months.
+ */
+export class Nap {
+  readonly #clock: Pick<Clock, "sleep">;
+  #over: AbortController | null = null;
+  #isWoken = false;
+
+  constructor(clock: Pick<Clock, "sleep">) {
+    this.#clock = clock;
+  }
+
+  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
+  async sleep(ms: number): Promise<void> {
+    if (!this.#isWoken) {
+      const over = new AbortController();
+      this.#over = over;
+      await this.#clock.sleep(ms, over.signal);
+      this.#over = null;
+    }
+    this.#isWoken = false;
+  }
+
+  wake(): void {
+    this.#isWoken = true;
+    this.#over?.abort();
+  }
+}
