@@ -13,13 +13,18 @@ export class Nap {
     this.#clock = clock;
   }
 
-  /** Ends sooner when somebody wakes it, at once when somebody has since it last slept. */
-  async sleep(ms: number): Promise<void> {
+  /**
+   * Ends sooner when somebody wakes it, at once when somebody has since it last slept.
+   * @param until ends it too.
+   */
+  async sleep(ms: number, until?: Promise<void>): Promise<void> {
     if (!this.#isWoken) {
       const over = new AbortController();
       this.#over = over;
-      await this.#clock.sleep(ms, over.signal);
+      const slept = this.#clock.sleep(ms, over.signal);
+      await (until === undefined ? slept : Promise.race([slept, until]));
       this.#over = null;
+      over.abort();
     }
     this.#isWoken = false;
   }

@@ -5,17 +5,19 @@ import { Nap } from "../../src/pipeline/nap.js";
 function napper() {
   const slept: number[] = [];
   const ends: (() => void)[] = [];
+  const seen = { aborts: 0 };
   const nap = new Nap({
     sleep: (ms, signal) =>
       new Promise((resolve) => {
         slept.push(ms);
         ends.push(resolve);
         signal?.addEventListener("abort", () => {
+          seen.aborts += 1;
           resolve();
         });
       }),
   });
-  return { nap, slept, ends };
+  return { nap, slept, ends, seen };
 }
 
 test("a nap lasts its time, or until somebody wakes it", async () => {
@@ -39,4 +41,14 @@ test("who was woken while awake does not sleep, once", async () => {
   ends[0]?.();
   await next;
   expect(slept).toEqual([200]);
+});
+
+test("what ends a nap beside its time leaves no timer, and does not count as a waking", async () => {
+  const { nap, slept, ends, seen } = napper();
+  await nap.sleep(100, Promise.resolve());
+  expect(seen.aborts).toBe(1);
+  const next = nap.sleep(200);
+  ends[1]?.();
+  await next;
+  expect(slept).toEqual([100, 200]);
 });

@@ -89,10 +89,7 @@ export class GroupCalls {
 
   /** Until a place is given back, at most so long. */
   async #wait(ms: number): Promise<void> {
-    const slept = this.#nap.sleep(ms);
-    await Promise.race([this.#nextPlace(), slept]);
-    this.#nap.wake();
-    await slept;
+    await this.#nap.sleep(ms, this.#nextPlace());
   }
 
   /** One promise until it resolves: nobody takes back that it was asked for. */
