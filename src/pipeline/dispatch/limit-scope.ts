@@ -113,7 +113,7 @@ export class HeldScope {
   }
 
   /**
-   * @param places calls that could be made at once.
+   * @param places calls that can be in the air: fast ones leave their places several times between two renewals.
    * @returns null: the grants that are held are enough for who waits.
    */
   want(nowMs: number, places: number): Want | null {

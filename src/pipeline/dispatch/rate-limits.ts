@@ -29,7 +29,7 @@ export interface RateLimitsParts {
   /** Null: each router keeps its share in its own memory. */
   readonly shared: LimitStore | null;
   readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues">;
-  readonly slots: Pick<Slots, "freeOf">;
+  readonly slots: Pick<Slots, "freeOf" | "openOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -245,7 +245,7 @@ export class RateLimits {
     const nowMs = clock.monotonicMs();
     const asks: Promise<void>[] = [];
     for (const held of this.#byName.values()) {
-      const want = held.asking ? null : held.want(nowMs, slots.freeOf(held.scope.account));
+      const want = held.asking ? null : held.want(nowMs, slots.openOf(held.scope.account));
       if (want === null) continue;
       held.asking = true;
       const { notes, scope, anew } = held;

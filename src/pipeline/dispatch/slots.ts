@@ -51,6 +51,11 @@ export class Slots {
     return places === undefined ? 0 : places.open - places.used;
   }
 
+  /** Free or not. */
+  openOf(account: string): number {
+    return this.#accounts.get(account)?.open ?? 0;
+  }
+
   take(account: string): boolean {
     const places = this.#accounts.get(account);
     if (places === undefined) return false;
