@@ -477,7 +477,8 @@ function raceCases(at: At): void {
       const jobs = [];
       for (let no = 3; no < 30; no += 1) jobs.push(await at.bench.job(wishNo(no), false)); // serial: as above
       await at.bench.accept(jobs);
-      const intents = await Promise.all(jobs.map(() => at.bench.intent(1)));
+      // Each claim may be tried again, and take again what another put back and money woke.
+      const intents = await Promise.all(Array.from({ length: jobs.length * 10 }, () => at.bench.intent(1)));
       const [claims] = await Promise.all([
         Promise.all(
           Array.from({ length: 5 }, () =>
