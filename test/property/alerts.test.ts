@@ -15,7 +15,11 @@ const READINGS: fc.Arbitrary<Partial<AlertReadings>> = fc.record(
       fc.record({ oldestAtMs: fc.option(fc.integer({ min: START_MS, max: START_MS + 30 * MINUTE_MS })) }),
     ),
     nearestDeadlinesMs: fc.option(
-      fc.array(fc.integer({ min: START_MS, max: START_MS + 3_600_000 }), { maxLength: 30 }),
+      fc.oneof(
+        fc.array(fc.integer({ min: START_MS, max: START_MS + 3_600_000 }), { maxLength: 30 }),
+        // Many within minutes, or none of the sequences would come near a deadline often enough.
+        fc.array(fc.integer({ min: START_MS, max: START_MS + 10 * MINUTE_MS }), { minLength: 10, maxLength: 30 }),
+      ),
     ),
     batches: fc.option(
       fc.uniqueArray(
