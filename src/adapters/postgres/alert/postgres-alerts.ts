@@ -118,7 +118,7 @@ export class PostgresAlerts implements AlertLedger {
       this.#context.pools.durable,
       "alert-notices-take",
       `UPDATE alert_notices n SET tries = n.tries + 1, next_at_ms = d.now_ms + $2
-       FROM (SELECT no, (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms FROM alert_notices
+       FROM (SELECT no, floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms FROM alert_notices
              WHERE next_at_ms <= extract(epoch FROM clock_timestamp()) * 1000 ORDER BY no LIMIT $1 FOR UPDATE SKIP LOCKED) d
        WHERE n.no = d.no RETURNING n.no, n.event_id, n.body, n.tries, d.now_ms - n.created_ms`,
       [limit, holdMs],
@@ -141,7 +141,7 @@ export class PostgresAlerts implements AlertLedger {
     await run(
       this.#context.pools.durable,
       "alert-notice-retry",
-      `UPDATE alert_notices SET next_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::int8 + $3, last_error = $4
+      `UPDATE alert_notices SET next_at_ms = floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 + $3, last_error = $4
        WHERE no = $1 AND tries = $2`,
       [no, tries, afterMs, reason],
     );
@@ -157,7 +157,7 @@ async function takeTurn(
     client,
     "alert-turn",
     `UPDATE alert_watch w SET looked_at_ms = d.now_ms
-     FROM (SELECT no, t.now_ms FROM alert_watch, (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms) t
+     FROM (SELECT no, t.now_ms FROM alert_watch, (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 AS now_ms) t
            WHERE looked_at_ms <= t.now_ms - $1::int8 OR looked_at_ms > t.now_ms FOR UPDATE OF alert_watch SKIP LOCKED) d
      WHERE w.no = d.no RETURNING d.now_ms, w.memory`,
     [everyMs],
