@@ -79,6 +79,7 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan, choice?: Ro
       ["alpha", 4],
       ["beta", 4],
     ]),
+    () => 0,
   );
   const stop = { now: (): void => undefined };
   const claim: Ledger["claim"] = (request, decide) => {

@@ -28,7 +28,7 @@ export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchPa
     planRoutes: PLAN_ROUTES,
     lines: DIRECT_ONLY,
     numbers: new NumberSource(() => ledger.takeNumbers()),
-    ...placesOf(new Slots(new Map([["alpha", 8]]))),
+    ...placesOf(new Slots(new Map([["alpha", 8]]), () => 0)),
     ...NO_RESCUES,
     random: { next: () => 0 },
     log: logInto([]),

@@ -60,6 +60,7 @@ async function verdictOn(
           ["alpha", 4],
           ["beta", 4],
         ]),
+        () => 0,
       ),
     ),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },

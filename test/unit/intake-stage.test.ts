@@ -46,7 +46,7 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
     renderSettings: RENDER_SETTINGS,
     planner,
     numbers: new NumberSource(() => Promise.resolve({ from: 1, count: 1000 })),
-    ...placesOf(new Slots(new Map())),
+    ...placesOf(new Slots(new Map(), () => 0)),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
     random: { next: () => 0.5 },
     log: { debug: quiet, info: quiet, warn: quiet, error: (event) => errors.push(event) },
@@ -188,7 +188,7 @@ async function accepted(planner: IntakeParts["planner"], count: number, more: Pa
 }
 
 test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {
-  const slots = new Slots(new Map([["alpha", 8]]));
+  const slots = new Slots(new Map([["alpha", 8]]), () => 0);
   const planner = plannerWithBatches((offset) => offset !== 1);
   const [group] = await accepted(planner, 3, {
     ...placesOf(slots),
@@ -218,7 +218,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
       }),
   });
   const parts = {
-    ...placesOf(new Slots(new Map([["alpha", 8]]))),
+    ...placesOf(new Slots(new Map([["alpha", 8]]), () => 0)),
     backlog: { here: () => false, began: () => began.push("began") },
     groupWaitMs: 1,
     start: (work: Work) => works.push(work),
@@ -230,7 +230,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
   // It had a place and no money: that keeps nobody else from a place.
   await accepted(planner, 3, { ...parts, ledger: acceptAs(["pooled", "queued", "pooled"]) });
   expect(began).toEqual([]);
-  const full = { ...parts, ...placesOf(new Slots(new Map([["alpha", 0]]))) };
+  const full = { ...parts, ...placesOf(new Slots(new Map([["alpha", 0]]), () => 0)) };
   await accepted(planner, 3, { ...full, ledger: acceptAs(["pooled", "queued", "pooled"]) });
   expect(began).toEqual(["began"]);
 });
@@ -238,7 +238,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
 test("groups are as large as the slots allow those that need one: jobs for batches are not held up by them", async () => {
   const sizesOf = async (isPooled: (offset: number) => boolean) => {
     const groups = await accepted(plannerWithBatches(isPooled), 20, {
-      ...placesOf(new Slots(new Map([["alpha", 2]]))),
+      ...placesOf(new Slots(new Map([["alpha", 2]]), () => 0)),
       backlog: { here: () => false, began: quiet },
     });
     return groups.map(({ jobs }) => jobs.length);
@@ -250,7 +250,7 @@ test("groups are as large as the slots allow those that need one: jobs for batch
 });
 
 test("a job that no route can be called for takes no slot and has no call", async () => {
-  const slots = new Slots(new Map([["alpha", 8]]));
+  const slots = new Slots(new Map([["alpha", 8]]), () => 0);
   const plan: IntakeParts["planner"]["plan"] = (record, decoded, nowMs) => {
     const planned = PLANNER.plan(record, decoded, nowMs);
     const waits = planned.kind === "job" && record.offset === 1;

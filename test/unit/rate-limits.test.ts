@@ -62,7 +62,7 @@ function world(
     },
     close: () => Promise.resolve(),
   };
-  const slots = new Slots(new Map([[ROUTE.account, own.concurrency ?? 8]]));
+  const slots = new Slots(new Map([[ROUTE.account, own.concurrency ?? 8]]), () => 0);
   const limits = new RateLimits({
     accounts: new Map([[ROUTE.account, { ...NONE, models: {}, ...stated }]]),
     session: sessionNo(1),

@@ -127,10 +127,11 @@ export class Stages {
   #wireSlots(): Slots {
     const { ports, settings } = this.#parts;
     const places = [...this.#groupAccounts].map(([name, { settings: own }]) => [name, own.concurrency ?? 1] as const);
-    return new Slots(new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])), {
-      places: new Map(places),
-      monotonicMs: () => ports.clock.monotonicMs(),
-    });
+    return new Slots(
+      new Map([...settings.accounts].map(([name, { concurrency }]) => [name, concurrency])),
+      () => ports.clock.monotonicMs(),
+      new Map(places),
+    );
   }
 
   #wireLimits(): RateLimits {

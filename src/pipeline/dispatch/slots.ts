@@ -3,10 +3,17 @@ const FIRST_PLACES = 8;
 const PLACES_PER_ANSWER = 2;
 /** So long a place belongs to the direct job that asked for one in vain: it asks again after 200 ms, when it is claimed. */
 const REFUSED_COUNTS_MS = 1000;
+/** About as long as an intent takes to be stored. */
+const AHEAD_MS = 50;
 
 /**
  * Free places for calls, by account: from the durable intent until the answer is there. A place is taken before the transaction that
  * stores the intent and given back when it was not needed.
+ *
+ * While an intent is stored its place would stand empty, so places that are about to come free are given out ahead: as many as came free
+ * in the last `AHEAD_MS`, and never more than are open. Slow calls thus have none ahead, and fast ones leave no connection idle. Calls in the
+ * air are never more than the account's concurrency: that many connections has its adapter, which sends the others as calls come back and
+ * gives up those that waited for `delivery.sendWithinMs`.
  *
  * An account starts with few places and gets more with its answers. A router that has just started has no connection open yet, and whatever
  * intents it has stored when it is killed are in doubt, sent or not; and a provider that has just come back is not met with a stampede.
@@ -18,17 +25,23 @@ export class Slots {
 
   /**
    * @param concurrency calls at once by account.
+   * @param monotonicMs a clock in milliseconds.
    * @param background those of them that lines of groups may take, by account; none when left out.
    */
-  constructor(concurrency: ReadonlyMap<string, number>, background: Background = NO_BACKGROUND) {
-    this.#monotonicMs = background.monotonicMs;
+  constructor(
+    concurrency: ReadonlyMap<string, number>,
+    monotonicMs: () => number,
+    background: ReadonlyMap<string, number> = new Map(),
+  ) {
+    this.#monotonicMs = monotonicMs;
     this.#accounts = new Map(
       [...concurrency].map(([name, limit]) => [
         name,
         {
           ...{ limit, open: Math.min(limit, FIRST_PLACES), used: 0 },
-          background: { limit: background.places.get(name) ?? 0, used: 0 },
+          background: { limit: background.get(name) ?? 0, used: 0 },
           refusedAtMs: -Infinity,
+          answers: { sinceMs: -Infinity, count: 0, before: 0 },
         },
       ]),
     );
@@ -37,7 +50,8 @@ export class Slots {
   /** Free places over all accounts. */
   get free(): number {
     let sum = 0;
-    for (const { open, used } of this.#accounts.values()) sum += open - used;
+    const nowMs = this.#monotonicMs();
+    for (const places of this.#accounts.values()) sum += freeOf(places, nowMs);
     return sum;
   }
 
@@ -48,10 +62,10 @@ export class Slots {
 
   freeOf(account: string): number {
     const places = this.#accounts.get(account);
-    return places === undefined ? 0 : places.open - places.used;
+    return places === undefined ? 0 : freeOf(places, this.#monotonicMs());
   }
 
-  /** Free or not. */
+  /** Free or not, without those that are given out ahead. */
   openOf(account: string): number {
     return this.#accounts.get(account)?.open ?? 0;
   }
@@ -60,8 +74,11 @@ export class Slots {
     const places = this.#accounts.get(account);
     if (places === undefined) return false;
     if (places.used >= places.open) {
-      places.refusedAtMs = this.#monotonicMs();
-      return false;
+      const nowMs = this.#monotonicMs();
+      if (freeOf(places, nowMs) <= 0) {
+        places.refusedAtMs = nowMs;
+        return false;
+      }
     }
     places.used += 1;
     return true;
@@ -87,7 +104,10 @@ export class Slots {
     if (places === undefined) return;
     places.used -= 1;
     if (behind) places.background.used -= 1;
-    if (answered) places.open = Math.min(places.limit, places.open + PLACES_PER_ANSWER);
+    if (answered) {
+      places.open = Math.min(places.limit, places.open + PLACES_PER_ANSWER);
+      countAnswer(places.answers, this.#monotonicMs());
+    }
     if (this.#waiting.length > 0) for (const wake of this.#waiting.splice(0)) wake();
   }
 
@@ -97,14 +117,6 @@ export class Slots {
   }
 }
 
-/** What lines of groups may take. */
-export interface Background {
-  readonly places: ReadonlyMap<string, number>;
-  readonly monotonicMs: () => number;
-}
-
-const NO_BACKGROUND: Background = { places: new Map(), monotonicMs: () => 0 };
-
 interface AccountPlaces {
   readonly limit: number;
   open: number;
@@ -113,4 +125,33 @@ interface AccountPlaces {
   readonly background: { readonly limit: number; used: number };
   /** When a direct job last asked in vain. */
   refusedAtMs: number;
+  readonly answers: Answers;
+}
+
+/** Calls that were answered since `sinceMs`, and in the `AHEAD_MS` before it. */
+interface Answers {
+  sinceMs: number;
+  count: number;
+  before: number;
+}
+
+function freeOf({ open, used, answers }: AccountPlaces, nowMs: number): number {
+  return Math.max(0, open + Math.min(open, aheadOf(answers, nowMs)) - used);
+}
+
+function countAnswer(answers: Answers, nowMs: number): void {
+  const sinceMs = nowMs - answers.sinceMs;
+  if (sinceMs >= AHEAD_MS) {
+    answers.before = sinceMs < 2 * AHEAD_MS ? answers.count : 0;
+    answers.sinceMs = nowMs;
+    answers.count = 0;
+  }
+  answers.count += 1;
+}
+
+/** A provider that has stopped answering has none ahead once this is over. */
+function aheadOf({ sinceMs, count, before }: Answers, nowMs: number): number {
+  const agoMs = nowMs - sinceMs;
+  if (agoMs >= 2 * AHEAD_MS) return 0;
+  return agoMs >= AHEAD_MS ? count : Math.max(count, before);
 }
