@@ -13,6 +13,8 @@ import { createOwnDatabase } from "../demo/own-database.js";
 const { Kafka: KafkaClient, logLevel } = kafkajs;
 const PARTITIONS = 12;
 const RECORDS_PER_SEND = 1000;
+/** The bare loop answers a whole fetched batch with one `send`, which a partition's default of 1 MiB refuses once jobs pile up. */
+const LARGE_BATCHES = [{ name: "max.message.bytes", value: "16777216" }];
 /** The reader shares the processors with what is measured; asking every 20 ms took a sixth of what the router did. */
 const READER_LOOKS_EVERY_MS = 100;
 const PRICES = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
@@ -120,7 +122,7 @@ export class BenchPlace {
     const names = [topics.jobs, topics.results, topics.costs, topics.events, `${jobs}.dlq`];
     await createTopics(
       this.admin,
-      names.map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
+      names.map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1, configEntries: LARGE_BATCHES })),
       systemClock,
     );
     return topics;
