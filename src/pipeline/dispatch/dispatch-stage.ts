@@ -9,7 +9,6 @@ import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js"
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
-import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
@@ -19,6 +18,7 @@ import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
+import { explainedLine } from "./explained-line.js";
 import type { LimitPass } from "./limit-scope.js";
 import { Nap } from "../nap.js";
 import type { NumberSource } from "./number-source.js";
@@ -272,13 +272,13 @@ export class DispatchStage {
       deadlineMs: waiting.nearestDeadlineMs,
       latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
-      explain: false,
+      explain: waiting.explain === true,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
     // A batch takes hours, and what keeps a call back now may be over by then.
     if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
-    const line = this.#line(waiting, chosen.index, nowMs);
+    const line = explainedLine(this.#line(waiting, chosen.index, nowMs), chosen, waiting.nearestDeadlineMs - nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
     if (chosen.kind === "wait") return waitOf(chosen);
@@ -288,7 +288,7 @@ export class DispatchStage {
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
     if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
-    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    const { decision } = line;
     return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 
