@@ -5,7 +5,7 @@ import type { AttemptIntent, WaitingExecution } from "../../domain/execution/exe
 import type { ErrorCode } from "../../domain/failure.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
-import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js";
+import { rescueDecision, type ChosenRoute, type RescueLimits } from "../../domain/route/rescue.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
@@ -248,7 +248,8 @@ export class DispatchStage {
   #rescue(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
     const { line } = waiting;
     const { plan, facts } = this.#plan(waiting);
-    const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
+    const choose = (routes: readonly Route[], turn: number) => this.#chooseCall(waiting, facts, nowMs, routes, turn);
+    const call = this.#rescues.choose(waiting, { plan, facts, nowMs, choose });
     if (line === undefined || call === null) return { kind: "line" };
     const { route } = call;
     const admission = this.#parts.gate.take({ route, facts, nowMs });
@@ -257,6 +258,26 @@ export class DispatchStage {
     const intent: AttemptIntent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
     if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
     return { kind: "start", intent, decision: rescueDecision(waiting, call, nowMs) };
+  }
+
+  /** A call among these routes of its plan. */
+  #chooseCall(
+    waiting: WaitingExecution,
+    facts: RequestFacts,
+    nowMs: number,
+    routes: readonly Route[],
+    turn: number,
+  ): ChosenRoute | null {
+    const accounts = [...new Set(routes.map(({ account }) => account))];
+    const chosen = this.#parts.chooser.choose({
+      plan: { first: routes[0] ?? null, routes, rejected: [], accounts, ruledOut: 0, failure: null },
+      ...{ facts, nowMs, policy: waiting.policy, mode: "direct", tried: waiting.history },
+      deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
+      routeIndex: turn,
+      explain: waiting.explain === true,
+    });
+    return chosen.kind === "route" ? chosen : null;
   }
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
