@@ -1,4 +1,5 @@
 import type { RouteComparison } from "../domain/route/route-decision.js";
+import type { RejectedRoute } from "../domain/route/route.js";
 import { dollarsText, safeText } from "./display-text.js";
 import { tableLines } from "./text-table.js";
 
@@ -14,6 +15,10 @@ export function comparisonLines({ because, scored, rejected }: RouteComparison):
     ...(scores.length === 0
       ? []
       : tableLines(["scored", "score", "cost", "latency", "reliability", "expected"], scores)),
-    ...rejected.map((route) => `rejected ${route.account}/${route.model}: ${safeText(route.because)}`),
+    ...rejected.map(rejectedLine),
   ];
+}
+
+export function rejectedLine({ account, model, because }: RejectedRoute): string {
+  return `rejected ${account}/${model}: ${safeText(because)}`;
 }

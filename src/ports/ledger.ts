@@ -36,6 +36,7 @@ export interface PositionMove {
 export interface InboxPosition {
   /** Offset of the next record to accept. */
   readonly next: number;
+  /** Of the record before it; null or empty: unknown; `LOG_START_WITNESS`: the log began there. */
   readonly witness: Buffer | null;
 }
 
@@ -255,6 +256,7 @@ export interface Ledger {
   ): Promise<number>;
 
   position(topic: string, partition: number): Promise<InboxPosition | null>;
+  /** A partition is met for the first time, and its log begins at `next`. One that is known stays as it is. */
   openPosition(topic: string, partition: number, next: number): Promise<void>;
 
   /**

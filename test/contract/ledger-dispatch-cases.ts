@@ -6,8 +6,9 @@ import type { Renderer } from "../../src/domain/result/outgoing.js";
 import { FinishStage } from "../../src/pipeline/finish/finish-stage.js";
 import { NO_JOURNAL } from "../../src/ports/journal.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
-import { digestOf, EVENTS_TOPIC, RENDER } from "../support/simulation/fixture.js";
+import { digestOf, EVENTS_TOPIC, RENDER, type JobWish } from "../support/simulation/fixture.js";
 import { logInto, metricsInto } from "../support/work.js";
+import { promptOf } from "./batch-bench.js";
 import {
   ANSWER_NANO_USD,
   answerTo,
@@ -74,6 +75,30 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
         at.bench.claim(() => ({ kind: "start", intent: two })),
       ]);
       expect(outcomes.flatMap(({ started }) => started)).toHaveLength(1);
+    });
+
+    test("tells that a job which waits for it asks for all that decided, whether it opened it or joined", async () => {
+      const wishes: readonly JobWish[] = [
+        { ...WISH, prompt: "nobody asks", labels: { explain: "true", 'x"explain"': '"explain":true' } },
+        { ...WISH, jobId: "b", prompt: "the first asks", explain: true },
+        { ...WISH, jobId: "c", prompt: "the second asks" },
+        { ...WISH, jobId: "d", prompt: "the second asks", explain: true },
+        { ...WISH, jobId: "e", prompt: "both say no", explain: false },
+      ];
+      const jobs = [];
+      for (const wish of wishes) jobs.push(await at.bench.job(wish, false)); // serial: in the order of their numbers
+      await at.bench.accept(jobs);
+      const asked: [string, true | undefined][] = [];
+      await at.bench.claim((waiting) => {
+        asked.push([promptOf(waiting), waiting.explain]);
+        return { kind: "wait", runAtMs: at.bench.nowMs(), waitsFor: "concurrency" };
+      });
+      expect(asked).toEqual([
+        ["nobody asks", undefined],
+        ["the first asks", true],
+        ["the second asks", true],
+        ["both say no", undefined],
+      ]);
     });
 
     test("keeps a row that it was told to let wait", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { LOG_START_WITNESS } from "../../src/domain/dedupe/record-witness.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
 import type { LedgerBench } from "./ledger-bench.js";
@@ -15,6 +16,19 @@ export function turnCases(at: { readonly bench: LedgerBench }): void {
     await at.bench.ledger.recoverDeadSessions(recoverer, -1000, () => 0, RENDER);
     at.bench.session = await open();
   };
+
+  describe("a position", () => {
+    test("[B9] says that the log began there until something of it is accepted, and is opened once", async () => {
+      const { ledger } = at.bench;
+      await ledger.openPosition(JOBS_TOPIC, 1, 5);
+      await ledger.openPosition(JOBS_TOPIC, 1, 9);
+      expect(await ledger.position(JOBS_TOPIC, 1)).toEqual({ next: 5, witness: LOG_START_WITNESS });
+      await ledger.openPosition(JOBS_TOPIC, 0, 0);
+      await at.bench.accept([await at.bench.job(WISH, true)]);
+      const { witness } = (await ledger.position(JOBS_TOPIC, 0)) ?? {};
+      expect(witness).toHaveLength(8);
+    });
+  });
 
   describe("turns at a position", () => {
     test("[A16] count sessions that end there, whether they were declared dead yet or not", async () => {

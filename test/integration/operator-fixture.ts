@@ -36,6 +36,8 @@ export interface FixtureServers {
   readonly redisUrl?: string;
   /** Of `openai-main`, beside its places, as YAML. */
   readonly limits?: string;
+  /** Of `openai-main`, beside its limits, as YAML. */
+  readonly account?: string;
 }
 
 export class OperatorFixture {
@@ -55,6 +57,7 @@ export class OperatorFixture {
     providerUrl = "http://127.0.0.1:1",
     redisUrl,
     limits = "",
+    account = "",
   }: FixtureServers = {}): Promise<OperatorFixture> {
     const database = await migratedDatabase();
     const folder = mkdtempSync(join(tmpdir(), "sluice-operator-"));
@@ -71,7 +74,7 @@ tenants: { acme: { tier: standard }, shop: { tier: free } }
 budgets: [{ tenant: shop, limitUsd: "1" }, { tenant: acme, limitUsd: "25.00", window: month }]
 http: { port: 0 }
 providers:
-  openai-main: { kind: openai, baseUrl: '${providerUrl}', apiKey: '\${KEY}', limits: { concurrency: 4${limits} } }
+  openai-main: { kind: openai, baseUrl: '${providerUrl}', apiKey: '\${KEY}', limits: { concurrency: 4${limits} }${account} }
 models:
   cheap: { maxOutputTokensDefault: 100, candidates: [{ provider: openai-main, model: gpt-4.1-mini }] }
 `,

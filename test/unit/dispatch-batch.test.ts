@@ -222,4 +222,31 @@ describe("what the choice between routes says", () => {
     ]);
     expect(works).toMatchObject([{ decision: { because: "the best score of 2, 0.7" } }]);
   });
+
+  test("with all that speaks against others when a job that waits for it asks, though the first of the list is taken", async () => {
+    const waiting = waitingExecution({ policy: { ...POLICY, providers: ["beta"] }, nextRouteIndex: 0 });
+    const [untold, told] = [
+      await dispatched(waiting, { kind: "direct" }),
+      await dispatched({ ...waiting, explain: true }, { kind: "direct" }),
+    ];
+    const rejected = [{ account: "alpha", because: "the job allows only the providers beta" }];
+    // The plan itself ruled alpha out, which is told in any case; the free first one of two is told of only when asked.
+    expect(untold.verdicts).toMatchObject([{ kind: "start", decision: { routes: { rejected } } }]);
+    expect(told.verdicts).toMatchObject([{ kind: "start", decision: { routes: { rejected } } }]);
+    const first = waitingExecution({ nextRouteIndex: 0 });
+    expect((await dispatched(first, { kind: "direct" })).verdicts[0]).not.toHaveProperty("decision");
+    const { verdicts, works } = await dispatched({ ...first, explain: true }, { kind: "direct" });
+    const routes = { because: "the first in the list that can serve it", rejected: [] };
+    expect(verdicts).toMatchObject([{ kind: "start", decision: { mode: "direct", account: "alpha", routes } }]);
+    expect(works).toMatchObject([{ decision: { routes } }]);
+  });
+
+  test("goes along with a line by the same route, and not with one by another", async () => {
+    const plan: LinePlan = { kind: "pool", pooled: POOLED, decision: DECISION };
+    const routes = { because: "the best score of 2, 0.7", rejected: [] };
+    const chosen = (index: number): RouteChoice => ({ kind: "route", route, index, routes });
+    const { verdicts } = await dispatched(waitingExecution(), plan, chosen(1));
+    expect(verdicts).toEqual([{ ...plan, decision: { ...DECISION, routes } }]);
+    expect((await dispatched(waitingExecution(), plan, chosen(0))).verdicts).toEqual([plan]);
+  });
 });

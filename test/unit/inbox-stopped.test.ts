@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { EachBatchPayload, Kafka } from "kafkajs";
 import { InboxConsumer } from "../../src/adapters/kafka/inbox-consumer.js";
 import type { PositionTurn } from "../../src/domain/dedupe/crash-suspect.js";
-import { recordWitness } from "../../src/domain/dedupe/record-witness.js";
+import { LOG_START_WITNESS, recordWitness } from "../../src/domain/dedupe/record-witness.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import type { RecordRun } from "../../src/ports/broker.js";
 import type { InboxPosition } from "../../src/ports/ledger.js";
@@ -174,6 +174,17 @@ describe("a partition whose log is not the one that was read", () => {
     log = { low: 0, high: 9 };
     expect(await client.batch("new", 0, 1)).toBeNull();
     expect(client.told).toEqual(["seek 0 to 2"]);
+  });
+
+  test("[B9] stops when it was met at the log's beginning, was never read, and the log of a topic made anew has grown past that", async () => {
+    position = { next: 4, witness: LOG_START_WITNESS };
+    log = { low: 0, high: 4 };
+    expect(await client.batch("new", 0, 2)).toBeNull();
+    expect([alerts, client.told, runs]).toEqual([["other_topic"], ["pause jobs:0"], []]);
+    position = { next: 0, witness: LOG_START_WITNESS };
+    await inbox.lookAtStopped();
+    expect(await client.batch("new", 0, 3)).toBe("3");
+    expect(spans()).toEqual(["0 to 3"]);
   });
 
   test("[B9] is noticed in the middle of a generation, when the broker sets the client back to the beginning", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { judgePosition } from "../../src/domain/dedupe/judge-position.js";
-import { recordWitness } from "../../src/domain/dedupe/record-witness.js";
+import { LOG_START_WITNESS, recordWitness } from "../../src/domain/dedupe/record-witness.js";
 
 const RECORD = {
   topic: "jobs",
@@ -13,6 +13,8 @@ const RECORD = {
 };
 const WITNESS = recordWitness(RECORD);
 const EXPECTED = { next: 5, witness: WITNESS };
+/** Met when the log began there; nothing was accepted yet. */
+const OPENED = { next: 5, witness: LOG_START_WITNESS };
 const OTHER = { ...RECORD, value: Buffer.from("another one") };
 
 describe("a position beside its log", () => {
@@ -35,6 +37,30 @@ describe("a position beside its log", () => {
     ["fits when that record is gone by age", EXPECTED, { low: 5, high: 9 }, undefined, "fits"],
     ["fits without a witness", { next: 5, witness: null }, { low: 0, high: 9 }, undefined, "fits"],
     ["fits with an empty witness", { next: 5, witness: Buffer.alloc(0) }, { low: 0, high: 9 }, undefined, "fits"],
+    ["fits where the log began and still begins", OPENED, { low: 5, high: 9 }, undefined, "fits"],
+    ["has a gap when the log began there and begins later now", OPENED, { low: 6, high: 9 }, undefined, "gap"],
+    [
+      "is another topic's when the log began there and now has records before it",
+      OPENED,
+      { low: 0, high: 5 },
+      undefined,
+      "other_topic",
+    ],
+    ["is another topic's then whatever record lies there", OPENED, { low: 4, high: 9 }, RECORD, "other_topic"],
+    [
+      "is truncated when the log began there and ends before it now",
+      OPENED,
+      { low: 0, high: 4 },
+      undefined,
+      "truncated",
+    ],
+    [
+      "fits where the first log begins",
+      { next: 0, witness: LOG_START_WITNESS },
+      { low: 0, high: 3 },
+      undefined,
+      "fits",
+    ],
     ["fits before the first record", { next: 0, witness: null }, { low: 0, high: 0 }, undefined, "fits"],
   ] as const)("%s", (_name, expected, log, before, verdict) => {
     expect(judgePosition(expected, log, before)).toBe(verdict);

@@ -13,6 +13,7 @@ import { attemptId } from "../../src/domain/job/ids.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
+import type { RouteConditions, RouteHealth } from "../../src/domain/route/route-condition.js";
 import type { BatchAccountSettings } from "../../src/pipeline/batch/batch-settings.js";
 import { DIRECT_ONLY, LinePlanner, type LineAccount, type ServiceWish } from "../../src/pipeline/batch/line-planner.js";
 
@@ -93,10 +94,20 @@ interface Setup {
   readonly settings?: Partial<BatchAccountSettings>;
   readonly headroomTokens?: number | null;
   readonly only?: readonly string[];
+  /** Of accounts; the others are well. */
+  readonly states?: Readonly<Record<string, RouteHealth["state"]>>;
+  /** Accounts that have spent what they may. */
+  readonly spent?: readonly string[];
 }
 
 /** A planner of real accounts, and how many lines it had encoded. */
-function planner({ settings = {}, headroomTokens = null, only = ["main", "claude"] }: Setup = {}) {
+function planner({
+  settings = {},
+  headroomTokens = null,
+  only = ["main", "claude"],
+  states = {},
+  spent = [],
+}: Setup = {}) {
   const encodings: string[] = [];
   const accountOf = (provider: LineAccount["provider"]): LineAccount => ({
     provider: {
@@ -116,7 +127,11 @@ function planner({ settings = {}, headroomTokens = null, only = ["main", "claude
     ],
   ]);
   const accounts = new Map([...all].filter(([name]) => only.includes(name)));
-  const lines = new LinePlanner({ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens });
+  const conditions: Pick<RouteConditions, "health" | "spent"> = {
+    health: (name) => ({ state: states[name] ?? "closed", untilMs: null, because: null }),
+    spent: (name) => (spent.includes(name) ? "it has spent enough" : null),
+  };
+  const lines = new LinePlanner({ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens, conditions });
   return { lines, encodings };
 }
 
@@ -239,6 +254,30 @@ describe("a job that asks for a batch", () => {
     ["a later one can", "both", {}, { only: ["claude"] }, { account: "claude", routeIndex: 1 }],
   ])("goes elsewhere when only %s", (_which, model, more, setup, line) => {
     expect(plan(model, more, setup)).toMatchObject({ kind: "pool", pooled: { line } });
+  });
+
+  test.each<[string, Partial<ServiceWish>, Pick<Setup, "states" | "spent" | "only">, string]>([
+    ["whose circuit is open", {}, { states: { main: "open" } }, "claude"],
+    ["whose account has spent enough", {}, { spent: ["main"] }, "claude"],
+    ["whose calls fail", {}, { states: { main: "degraded" } }, "claude"],
+    ["that is worse than another", { routeIndex: 1 }, { states: { main: "degraded", claude: "open" } }, "main"],
+    ["but one on trial is as good as any", {}, { states: { main: "half_open" } }, "main"],
+    [
+      "but of equally bad ones it is its turn",
+      { routeIndex: 1 },
+      { states: { main: "open" }, spent: ["claude"] },
+      "claude",
+    ],
+    ["but a bad one is better than none", {}, { states: { main: "open" }, only: ["main"] }, "main"],
+  ])("passes over a route %s", (_which, more, setup, account) => {
+    expect(plan("both", more, setup)).toMatchObject({ kind: "pool", pooled: { line: { account } } });
+  });
+
+  test("is refused with the reason of each once, whatever their health", () => {
+    const setup: Setup = { settings: { bytesMax: 100 }, states: { main: "open" } };
+    expect(plan("both", {}, setup)).toMatchObject({
+      message: expect.stringMatching(/^no batch can be made: claude\/claude: alone in .*; main\/gpt: alone in [^;]*$/),
+    });
   });
 
   test("is refused where no account has batches, naming them", () => {

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
-import { chooseRescue, isRescueDue, rescueDecision, type RescueTimes } from "../../src/domain/route/rescue.js";
+import {
+  chooseRescue,
+  isRescueDue,
+  rescueDecision,
+  type RescueFacts,
+  type RescueTimes,
+} from "../../src/domain/route/rescue.js";
 import { CallTimes } from "../../src/pipeline/dispatch/call-times.js";
 import { PLAN_ROUTES } from "../support/simulation/fixture.js";
 
@@ -66,8 +72,9 @@ describe("the call beside a line", () => {
     changes: Partial<Omit<WaitingExecution, "mode" | "line">> & Pick<Partial<WaitingExecution>, "mode"> = {},
     allowed: readonly (readonly [string, bigint])[] = [["sim", 10_000_000n]],
     callP95Ms: (account: string) => number = () => 1000,
+    choice: RescueFacts["choose"] = (_, turn) => ({ index: turn }),
   ) {
-    const asked = { waiting: { ...WAITING, ...changes }, facts, plan, nowMs: NOW_MS };
+    const asked = { waiting: { ...WAITING, ...changes }, facts, plan, nowMs: NOW_MS, choose: choice };
     const limits = { maxNanoUsd: new Map(allowed), lookEveryMs: 1000 };
     return chooseRescue({ ...asked, callP95Ms: ({ account }) => callP95Ms(account) }, limits);
   }
@@ -102,6 +109,34 @@ describe("the call beside a line", () => {
     expect(choose(soon)).toBeNull();
     expect(choose(soon, undefined, (account) => (account === "alpha" ? 30_000 : 1))?.route.account).toBe("alpha");
     expect(choose(soon, undefined, (account) => (account === "beta" ? 30_000 : 1))).toBeNull();
+  });
+
+  test("goes by the route that the choice between those that may be paid takes, and is timed by that one", () => {
+    const asked: [string[], number][] = [];
+    const takes =
+      (account: string | null): RescueFacts["choose"] =>
+      (routes, turn) => {
+        asked.push([routes.map((route) => route.account), turn]);
+        const index = routes.findIndex((route) => route.account === account);
+        return index === -1 ? null : { index };
+      };
+    expect(choose({}, undefined, undefined, takes("beta"))).toMatchObject({ route: { account: "beta" }, index: 1 });
+    expect(choose({ nextRouteIndex: 1 }, undefined, undefined, takes(null))).toBeNull();
+    expect(asked).toEqual([
+      [["alpha", "beta"], 0],
+      [["alpha", "beta"], 1],
+    ]);
+    const soon = { nearestDeadlineMs: NOW_MS + 80_000 };
+    const slow = (account: string): number => (account === "beta" ? 30_000 : 1);
+    expect(choose(soon, undefined, slow, takes("alpha"))).toBeNull();
+    expect(choose(soon, undefined, slow, takes("beta"))?.route.account).toBe("beta");
+  });
+
+  test("says what spoke against the others", () => {
+    const routes = { because: "the next in the list that can be called", rejected: [] };
+    const call = choose({}, undefined, undefined, () => ({ index: 1, routes }));
+    if (call === null) throw new Error("expected a call");
+    expect(rescueDecision(WAITING, call, NOW_MS)).toMatchObject({ account: "beta", routes });
   });
 
   test("says why it was made", () => {

@@ -115,6 +115,12 @@ describe("route explain", () => {
     expect(data.join("\n")).toContain(expected);
   });
 
+  test("with --live and no ledger there is an error that says so, and it ends with 4", async () => {
+    const { exitCode, data, notes } = await explain(job("listed"), ["--live"]);
+    expect([exitCode, data]).toEqual([4, []]);
+    expect(notes.join("\n")).toContain("127.0.0.1:1");
+  });
+
   test("a file that is not there ends with 7", async () => {
     const notes: string[] = [];
     const exitCode = await runCli(["route", "explain", join(folder, "gone"), "--config", join(folder, "sluice.yaml")], {

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.js";
+import { EXPLAIN_MARK } from "../../domain/result/envelope.js";
 import { INTENT_COLUMNS, readIntent } from "./attempt-rows.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { run } from "./connection.js";
@@ -34,10 +35,11 @@ export async function loadWaiting(
     client,
     `executions-load-waiting-${of}`,
     `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, ${REQUEST_COLUMNS}, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
-       w.latest, w.nearest, w.priority, ${LINE_COLUMNS}, ${lines.expected}, ${INTENT_COLUMNS}
+       w.latest, w.nearest, w.priority, w.explain, ${LINE_COLUMNS}, ${lines.expected}, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
-     JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority FROM jobs j
+     JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority,
+                          bool_or(strpos(j.envelope, '${EXPLAIN_MARK}') > 0) AS explain FROM jobs j
                    WHERE j.execution_no = k.no AND j.day BETWEEN $3 AND $4 AND j.state = 'active') w ON w.latest IS NOT NULL
      LEFT JOIN attempts a ON a.no = e.attempt_no AND a.day = e.day ${lines.join}
      WHERE ${lines.where} ORDER BY e.no + 0`,
@@ -67,7 +69,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     mode,
     ...rest
   ] = row;
-  const [latest, nearest, priority, ...others] = rest;
+  const [latest, nearest, priority, explain, ...others] = rest;
   const [lineColumns, attempt] = [others.slice(0, LINE_COLUMN_COUNT), others.slice(LINE_COLUMN_COUNT)];
   const line = readLineOut(lineColumns);
   return {
@@ -87,6 +89,7 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
       nearestDeadlineMs: Number(nearest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),
       mode: mode as JobMode, // written from an AdmittedJob
+      ...(explain === "t" ? { explain: true } : {}),
       ...(line === null ? {} : { line }),
     },
     attempts: Number(attempts),

@@ -1,3 +1,4 @@
+import { LOG_START_WITNESS } from "../../domain/dedupe/record-witness.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
@@ -119,8 +120,8 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     await run(
       this.context.pools.durable,
       "position-open",
-      "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-      [this.context.cluster, topic, partition, next],
+      "INSERT INTO inbox_position (cluster, topic, partition, next, witness) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+      [this.context.cluster, topic, partition, next, LOG_START_WITNESS],
     );
   }
 

@@ -82,10 +82,10 @@ export function startIn(log: LogBounds, from: AdoptFrom): number | null {
 
 /** @returns false when a router or another operator moved the position since it was looked at. */
 export async function adopt(operator: Operator, stand: PartitionStand, start: number): Promise<boolean> {
-  const { cluster, topic, partition, expected } = stand;
+  const { cluster, topic, partition, expected, log } = stand;
   const { context, byWhom, nowMs } = operator;
   const action = { byWhom, atMs: nowMs() };
   const session = await operator.session();
-  const adoption = { cluster, topic, partition, expected, from: start, session, action };
+  const adoption = { cluster, topic, partition, expected, from: start, isLogStart: start === log.low, session, action };
   return adoptPosition(context, adoption, await operator.render());
 }

@@ -1,34 +1,63 @@
 import type { Config } from "../../config/config.js";
-import type { IncomingRecord, RoutePolicy, Tier } from "../../domain/job/job.js";
+import { payerOf } from "../../domain/budget/budget-levels.js";
+import type { WaitReason } from "../../domain/execution/waits.js";
+import type { EpochMs } from "../../domain/ids.js";
+import { callTokens } from "../../domain/limit/call-tokens.js";
+import type { IncomingRecord, JobMode, RoutePolicy, Tier } from "../../domain/job/job.js";
 import { readRequestFacts } from "../../domain/route/request-facts.js";
-import { UNKNOWN_CONDITIONS } from "../../domain/route/route-condition.js";
+import { UNKNOWN_CONDITIONS, type Headroom } from "../../domain/route/route-condition.js";
 import type { RouteComparison } from "../../domain/route/route-decision.js";
+import type { RejectedRoute } from "../../domain/route/route.js";
+import type { LikelyBatch } from "../../domain/route/score-routes.js";
 import type { ScoreWeights } from "../../domain/route/score-weights.js";
 import { RouteChooser } from "../../pipeline/dispatch/route-chooser.js";
 import { buildAdmission, buildRoutePlanner } from "../build-domain.js";
 import { buildRouting } from "../build-routing.js";
+import { liveConditions, seenOf, type LiveReadings, type SeenOfJob } from "./live-conditions.js";
 
-/** What a router that knows nothing of its providers would make of a job. */
+/** What a router would make of a job. */
 export type RouteExplanation =
-  | { readonly kind: "refused"; readonly code: string; readonly message: string }
-  | {
+  | { readonly kind: "refused"; readonly code: string; readonly message: string; readonly seen?: SeenOfJob }
+  | (ExplainedJob & {
       readonly kind: "route";
-      readonly tenant: string;
-      readonly tier: Tier;
-      readonly policy: RoutePolicy;
-      readonly order: "listed" | "score";
-      /** Null where the order is the written one. */
-      readonly weights: ScoreWeights | null;
       readonly chosen: string;
       readonly routes: RouteComparison;
-    };
+      /** It would be accepted as a row, since a limit of the chosen route leaves nothing for it now. */
+      readonly waits?: Pick<Extract<Headroom, { readonly kind: "wait" }>, "runAtMs" | "waitsFor" | "limit">;
+    })
+  /** No route can be called now: it would be accepted as a row. */
+  | (ExplainedJob & {
+      readonly kind: "wait";
+      /** The route whose turn it is. */
+      readonly turn: string;
+      readonly runAtMs: EpochMs;
+      readonly waitsFor: WaitReason;
+      readonly rejected: readonly RejectedRoute[];
+    });
+
+interface ExplainedJob {
+  readonly tenant: string;
+  readonly tier: Tier;
+  readonly mode: JobMode;
+  readonly policy: RoutePolicy;
+  readonly order: "listed" | "score";
+  /** Null where the order is the written one. */
+  readonly weights: ScoreWeights | null;
+  /** Only there where somebody looked what routers share. */
+  readonly seen?: SeenOfJob;
+}
 
 /**
- * Answers from the config alone, without a server: health, latency, limits and budgets are unknown, and whether the job would be a line
- * of a batch is not asked.
+ * Answers from the config, and from what routers share where that was read; without it health, limits and budgets are unknown. Latency and
+ * error rates always are, and whether the job would be a line of a batch is not asked.
  * @param text a job as it would be sent.
  */
-export function explainRoute(config: Config, text: string, nowMs: number): RouteExplanation {
+export function explainRoute(
+  config: Config,
+  text: string,
+  nowMs: number,
+  live: LiveReadings | null = null,
+): RouteExplanation {
   const admission = buildAdmission(config, "none").admit(recordOf(config, text, nowMs), nowMs);
   if (admission.kind === "refused") return { kind: "refused", ...codeAndMessage(admission.refusal) };
   if (admission.kind === "cancel") return { kind: "refused", code: "NULL_VALUE", message: "expected a job" };
@@ -41,12 +70,10 @@ export function explainRoute(config: Config, text: string, nowMs: number): Route
   );
   const plan = buildRoutePlanner(config)(job.policy, facts);
   const routing = buildRouting(config);
-  const chooser = new RouteChooser({
-    routing,
-    conditions: UNKNOWN_CONDITIONS,
-    likelyBatch: (_, mode) => mode === "batch",
-  });
-  const { policy, mode, deadlineMs, tenant, tier } = job;
+  const conditions = live === null ? UNKNOWN_CONDITIONS : liveConditions(config, live);
+  const likelyBatch: LikelyBatch = (_, mode) => mode === "batch";
+  const chooser = new RouteChooser({ routing, conditions, likelyBatch });
+  const { policy, mode, deadlineMs, tenant, tier, labels } = job;
   const choice = chooser.choose({
     ...{ plan, facts, policy, mode, deadlineMs, nowMs },
     latestDeadlineMs: deadlineMs,
@@ -54,15 +81,28 @@ export function explainRoute(config: Config, text: string, nowMs: number): Route
     tried: [],
     explain: true,
   });
-  if (choice.kind === "none") return { kind: "refused", ...codeAndMessage(choice.failure) };
+  const seen = live === null ? {} : { seen: seenOf(config, live, payerOf(tenant, labels), plan.routes) };
+  if (choice.kind === "none") return { kind: "refused", ...codeAndMessage(choice.failure), ...seen };
   const byScore = routing.scored.has(policy.model);
-  return {
-    kind: "route",
-    ...{ tenant, tier, policy },
+  const explained: ExplainedJob = {
+    ...{ tenant, tier, mode, policy },
     order: byScore ? "score" : "listed",
     weights: byScore ? routing.weights.of(policy.chain, tier, nowMs) : null,
-    chosen: `${choice.route.account}/${choice.route.model}`,
-    routes: (choice.kind === "route" ? choice.routes : undefined) ?? { because: "the only candidate", rejected: [] },
+    ...seen,
+  };
+  const { route } = choice;
+  const name = `${route.account}/${route.model}`;
+  if (choice.kind === "wait") {
+    const { runAtMs, waitsFor, rejected = [] } = choice;
+    return { kind: "wait", ...explained, turn: name, runAtMs, waitsFor, rejected };
+  }
+  const headroom = conditions.headroom(route, callTokens(route, facts), nowMs);
+  return {
+    kind: "route",
+    ...explained,
+    chosen: name,
+    routes: choice.routes ?? { because: "the only candidate", rejected: [] },
+    ...(headroom.kind === "wait" && !likelyBatch(route, mode, deadlineMs - nowMs) ? { waits: headroom } : {}),
   };
 }
 

@@ -69,7 +69,12 @@ export function limitLines(
   });
 }
 
-async function readShared({ redis, environment, providers }: Config): Promise<SharedLimits> {
+/** What Redis keeps of the config's limits; takes nothing. */
+export async function readShared({
+  redis,
+  environment,
+  providers,
+}: Pick<Config, "redis" | "environment" | "providers">): Promise<SharedLimits> {
   const scopes = Object.entries(providers).flatMap(([account, { limits }]) => scopesOf(account, limits));
   if (redis.url === null) return { kind: "not_configured" };
   if (scopes.length === 0) return { kind: "read", readings: new Map() };

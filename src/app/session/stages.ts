@@ -334,6 +334,7 @@ export class Stages {
       accounts: new Map<string, LineAccount>([...this.#batchAccounts, ...this.#groupAccounts]),
       turnaround: () => this.outlook.turnaround,
       headroomTokens: (account) => this.outlook.headroomTokens(account),
+      conditions: this.#conditions(),
     });
   }
 

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import type { AdoptFrom, PartitionStand } from "../../app/operator/adopt-partitions.js";
 import type { Operator } from "../../app/operator/open-operator.js";
+import { LOG_START_WITNESS } from "../../domain/dedupe/record-witness.js";
 import type { CommandContext } from "../command-context.js";
 import { CommandError, EXIT, type ExitCode } from "../exit-code.js";
 import { wholeNumber } from "../option-values.js";
@@ -159,8 +160,9 @@ function show(context: CommandContext, stands: readonly ShownStand[], dryRun: bo
   return unread;
 }
 
+/** Null: of no record. */
 const hexOrNull = (bytes: Buffer | null): string | null =>
-  bytes === null || bytes.length === 0 ? null : bytes.toString("hex");
+  bytes === null || bytes.length === 0 || LOG_START_WITNESS.equals(bytes) ? null : bytes.toString("hex");
 
 function standJson({ topic, partition, verdict, expected, log, foundWitness, from, adopted }: ShownStand): unknown {
   return {

@@ -38,7 +38,7 @@ function messageOf(alert: PartitionAlert): string {
     case "truncated":
       return `${place} stopped: its log ends at ${String(alert.logEnd)}, records below ${next} were accepted; ${WHAT_TO_DO}`;
     case "other_topic":
-      return `${place} stopped: the record at ${String(alert.offset)} is not the one that was accepted; ${WHAT_TO_DO}`;
+      return `${place} stopped: the record at ${String(alert.offset)} is none that was accepted; ${WHAT_TO_DO}`;
     case "gap":
       return `${place} lost up to ${String(alert.lostAtMost)} records before they were read: ${next} was next, its log begins at ${String(alert.logStart)}`;
   }

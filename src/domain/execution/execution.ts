@@ -146,6 +146,8 @@ export interface WaitingExecution {
   readonly maxCostNanoUsd: bigint | null;
   /** What the job that opened it asks for, or `direct` once one joined that must not wait. */
   readonly mode: JobMode;
+  /** Only there when one of the jobs that wait for it asks for all that decided about its route. */
+  readonly explain?: true;
   /** Only there while a line of it is out beside which a call may be made, or was: until that line ends, nothing else begins. */
   readonly line?: LineOut;
 }

@@ -71,3 +71,17 @@ function rulesOf(name: string, stated: StatedLimits): readonly LimitRule[] {
     ...rule("tokens", "day", stated.tokensPerDay),
   ];
 }
+
+/** The limit that no call of so many tokens ever passes, in words; null: all let it through. @param known what was learned of limits, by their keys. */
+export function neverFits(
+  rules: readonly LimitRule[],
+  tokens: number,
+  known: ReadonlyMap<string, { readonly learned: number | null }>,
+): string | null {
+  for (const { unit, limit, key } of rules) {
+    if (unit !== "tokens") continue;
+    const most = Math.min(limit, known.get(key)?.learned ?? limit);
+    if (tokens > most) return `the call counts ${String(tokens)} tokens, ${key} allows ${String(most)} in all`;
+  }
+  return null;
+}

@@ -15,6 +15,9 @@ export interface Envelope {
   readonly source: { readonly topic: string; readonly partition: number; readonly offset: number };
 }
 
+/** What only the envelope of a job that asks to be explained holds: within a text the quotes would be escaped, and a label's value is a text. */
+export const EXPLAIN_MARK = '"explain":true';
+
 export function renderEnvelope(job: AdmittedJob): string {
   const envelope: Envelope = {
     reply: job.reply,

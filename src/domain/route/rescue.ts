@@ -4,7 +4,7 @@ import type { EpochMs } from "../ids.js";
 import { withMargin } from "./choose-mode.js";
 import { routeMaxCostNanoUsd } from "./plan-routes.js";
 import type { RequestFacts } from "./request-facts.js";
-import type { RouteDecision } from "./route-decision.js";
+import type { RouteComparison, RouteDecision } from "./route-decision.js";
 import type { Route, RoutePlan } from "./route.js";
 
 /**
@@ -50,39 +50,52 @@ export interface RescueFacts {
   readonly plan: RoutePlan;
   readonly nowMs: EpochMs;
   readonly callP95Ms: (route: Route) => number;
+  /** As of any call, by what is known right now. @param turn the place of the route whose turn it is. Null: none can be called now. */
+  readonly choose: (routes: readonly Route[], turn: number) => ChosenRoute | null;
+}
+
+/** One of several routes by its place, with why it and not another, where there is something to say. */
+export interface ChosenRoute {
+  readonly index: number;
+  readonly routes?: RouteComparison;
 }
 
 /** The call to make, by which route. */
-export interface RescueCall {
+export interface RescueCall extends ChosenRoute {
   readonly route: Route;
-  readonly index: number;
   readonly maxNanoUsd: bigint;
 }
 
-/** The route whose turn it is, then the others in their order: the first that costs no more than is allowed. Null: none, or not now. */
+/** By one of the routes that cost no more than is allowed. Null: none, or not now. */
 export function chooseRescue(
-  { waiting, facts, plan, nowMs, callP95Ms }: RescueFacts,
+  { waiting, facts, plan, nowMs, callP95Ms, choose }: RescueFacts,
   { maxNanoUsd: allowed, lookEveryMs }: RescueLimits,
 ): RescueCall | null {
   const { line, mode, policy, nearestDeadlineMs: deadlineMs, nextRouteIndex } = waiting;
   const most = allowed.get(policy.model);
   if (line === undefined || most === undefined || mode === "batch") return null;
-  const turns = plan.routes.map((route, index) => ({ route, index }));
-  turns.sort((one, other) => Number(other.index === nextRouteIndex) - Number(one.index === nextRouteIndex));
-  for (const { route, index } of turns) {
+  const affordable = plan.routes.flatMap((route, index): RescueCall[] => {
     const maxNanoUsd = routeMaxCostNanoUsd(route, facts);
-    if (maxNanoUsd > most) continue;
-    const { expectedAtMs } = line;
-    const times = { nowMs, deadlineMs, expectedAtMs, callP95Ms: callP95Ms(route), lookEveryMs };
-    return isRescueDue(times) ? { route, index, maxNanoUsd } : null;
-  }
-  return null;
+    return maxNanoUsd > most ? [] : [{ route, index, maxNanoUsd }];
+  });
+  if (affordable.length === 0) return null;
+  const turn = affordable.findIndex(({ index }) => index === nextRouteIndex);
+  const chosen = choose(
+    affordable.map(({ route }) => route),
+    Math.max(0, turn),
+  );
+  const call = chosen === null ? undefined : affordable[chosen.index];
+  if (chosen === null || call === undefined) return null;
+  const { expectedAtMs } = line;
+  const times = { nowMs, deadlineMs, expectedAtMs, callP95Ms: callP95Ms(call.route), lookEveryMs };
+  if (!isRescueDue(times)) return null;
+  return chosen.routes === undefined ? call : { ...call, routes: chosen.routes };
 }
 
 /** Why the call was made, for whoever gets its answer. */
 export function rescueDecision(
   { line, nearestDeadlineMs }: Pick<WaitingExecution, "line" | "nearestDeadlineMs">,
-  { route, maxNanoUsd }: RescueCall,
+  { route, maxNanoUsd, routes }: RescueCall,
   nowMs: EpochMs,
 ): RouteDecision {
   const where = line === undefined ? "a batch" : batchId(line.batchNo);
@@ -100,5 +113,6 @@ export function rescueDecision(
       tokens: null,
       headroomTokens: null,
     },
+    ...(routes === undefined ? {} : { routes }),
   };
 }

@@ -53,3 +53,19 @@ export const UNKNOWN_CONDITIONS: RouteConditions = {
   headroom: () => ({ kind: "go" }),
   spent: () => null,
 };
+
+/** How much speaks against giving a route anything now: its calls fail at times, or its circuit is open or its account has spent enough. */
+const BEHIND_WELL = { closed: 0, half_open: 0, degraded: 1, open: 2 } as const satisfies Record<
+  RouteHealth["state"],
+  number
+>;
+
+/** The place among others of a route that is to get a line: those with less are asked first. No limit of calls holds a line. */
+export function placeForLine(
+  conditions: Pick<RouteConditions, "health" | "spent">,
+  { account, model }: Pick<Route, "account" | "model">,
+  nowMs: EpochMs,
+): number {
+  const { state } = conditions.health(account, model, nowMs);
+  return conditions.spent(account, nowMs) === null ? BEHIND_WELL[state] : BEHIND_WELL.open;
+}

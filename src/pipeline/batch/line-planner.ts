@@ -10,6 +10,7 @@ import type { JobMode } from "../../domain/job/job.js";
 import { chooseMode, withMargin, type BatchOffer, type ModeChoice } from "../../domain/route/choose-mode.js";
 import { routeMaxCostNanoUsd } from "../../domain/route/plan-routes.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
+import { placeForLine, UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { BatchProvider, EncodedLine } from "../../ports/batch-provider.js";
@@ -28,6 +29,8 @@ export interface LinePlannerParts {
   readonly turnaround: () => TurnaroundBook;
   /** Estimated prompt tokens that the account's batches may still take besides those that run and those that wait; null: not limited, or unknown. */
   readonly headroomTokens: (account: string) => number | null;
+  /** What is known right now of routes; left out: nothing. */
+  readonly conditions?: Pick<RouteConditions, "health" | "spent">;
 }
 
 /** An execution that is to be served, and by which route next. */
@@ -89,13 +92,17 @@ export class LinePlanner {
     return this.#parts.accounts.size > 0 && accounts.some((account) => this.#parts.accounts.has(account));
   }
 
-  /** The route whose turn it is, then the others in their order. */
+  /**
+   * The route whose turn it is, then the others in their order; behind those that are well the ones whose calls fail, and last those that
+   * would get no call now: a batch takes hours, and what speaks against them may be over by then.
+   */
   #forced(wish: ServiceWish): LinePlan {
-    const { plan } = wish;
+    const { plan, nowMs } = wish;
     if (!this.#mayBatch(plan)) {
       const names = plan.accounts.join(", ");
       return refused("NO_ROUTE", `no batch can be made: no account of this job has batches (${names})`);
     }
+    const { conditions = UNKNOWN_CONDITIONS } = this.#parts;
     const next = routeAt(plan, wish.routeIndex);
     const reasons: { readonly code: "NO_ROUTE" | "NO_ROUTE_IN_TIME"; readonly because: string }[] = [];
     const offered = (route: Route, index: number): LinePlan | null => {
@@ -104,10 +111,14 @@ export class LinePlanner {
       reasons.push({ code: choice.code, because: `${route.account}/${route.model}: ${choice.because}` });
       return null;
     };
-    const ofNext = next === null ? null : offered(next.route, next.index);
+    const isWell = next !== null && placeForLine(conditions, next.route, nowMs) === 0;
+    const ofNext = next !== null && isWell ? offered(next.route, next.index) : null;
     if (ofNext !== null) return ofNext;
-    for (const [index, route] of plan.routes.entries()) {
-      const found = index === next?.index ? null : offered(route, index);
+    const others = plan.routes.map((route, index) => ({ route, index })).filter(({ index }) => index !== next?.index);
+    const left = next === null || isWell ? others : [next, ...others];
+    const placed = left.map((one) => ({ ...one, place: placeForLine(conditions, one.route, nowMs) }));
+    for (const { route, index } of placed.sort((one, other) => one.place - other.place)) {
+      const found = offered(route, index);
       if (found !== null) return found;
     }
     const late = reasons.filter(({ code }) => code === "NO_ROUTE_IN_TIME");

@@ -5,11 +5,10 @@ import type { AttemptIntent, WaitingExecution } from "../../domain/execution/exe
 import type { ErrorCode } from "../../domain/failure.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
-import { rescueDecision, type RescueLimits } from "../../domain/route/rescue.js";
+import { rescueDecision, type ChosenRoute, type RescueLimits } from "../../domain/route/rescue.js";
 import { decideAfterDoubt, type RetryLimits } from "../../domain/route/next-attempt.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
-import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ReachPoint } from "../../ports/crash-points.js";
@@ -20,6 +19,7 @@ import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import type { CallTimes } from "./call-times.js";
 import type { CallGate } from "./call-gate.js";
+import { explainedLine } from "./explained-line.js";
 import type { LimitPass } from "./limit-scope.js";
 import { Nap } from "../nap.js";
 import type { NumberSource } from "./number-source.js";
@@ -251,7 +251,8 @@ export class DispatchStage {
   #rescue(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
     const { line } = waiting;
     const { plan, facts } = this.#plan(waiting);
-    const call = this.#rescues.choose(waiting, { plan, facts, nowMs });
+    const choose = (routes: readonly Route[], turn: number) => this.#chooseCall(waiting, facts, nowMs, routes, turn);
+    const call = this.#rescues.choose(waiting, { plan, facts, nowMs, choose });
     if (line === undefined || call === null) return { kind: "line" };
     const { route } = call;
     const admission = this.#parts.gate.take({ route, facts, nowMs });
@@ -260,6 +261,26 @@ export class DispatchStage {
     const intent: AttemptIntent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
     if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
     return { kind: "start", intent, decision: rescueDecision(waiting, call, nowMs) };
+  }
+
+  /** A call among these routes of its plan. */
+  #chooseCall(
+    waiting: WaitingExecution,
+    facts: RequestFacts,
+    nowMs: number,
+    routes: readonly Route[],
+    turn: number,
+  ): ChosenRoute | null {
+    const accounts = [...new Set(routes.map(({ account }) => account))];
+    const chosen = this.#parts.chooser.choose({
+      plan: { first: routes[0] ?? null, routes, rejected: [], accounts, ruledOut: 0, failure: null },
+      ...{ facts, nowMs, policy: waiting.policy, mode: "direct", tried: waiting.history },
+      deadlineMs: waiting.nearestDeadlineMs,
+      latestDeadlineMs: waiting.latestDeadlineMs,
+      routeIndex: turn,
+      explain: waiting.explain === true,
+    });
+    return chosen.kind === "route" ? chosen : null;
   }
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
@@ -275,13 +296,13 @@ export class DispatchStage {
       deadlineMs: waiting.nearestDeadlineMs,
       latestDeadlineMs: waiting.latestDeadlineMs,
       routeIndex: next.routeIndex,
-      explain: false,
+      explain: waiting.explain === true,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
     if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
     // A batch takes hours, and what keeps a call back now may be over by then.
     if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
-    const line = this.#line(waiting, chosen.index, nowMs);
+    const line = explainedLine(this.#line(waiting, chosen.index, nowMs), chosen, waiting.nearestDeadlineMs - nowMs);
     if (line.kind === "pool") return line;
     if (line.kind === "refused") return fail(line.code, line.message);
     if (chosen.kind === "wait") return waitOf(chosen);
@@ -291,7 +312,7 @@ export class DispatchStage {
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);
     if (admission.pass !== undefined) this.#passes.set(intent, admission.pass);
-    const decision = withComparison(line.decision, chosen.routes, route, waiting.nearestDeadlineMs - nowMs);
+    const { decision } = line;
     return decision === undefined ? { kind: "start", intent } : { kind: "start", intent, decision };
   }
 

@@ -165,7 +165,8 @@ export class HealthWatch {
   }
 }
 
-function sharedOf(row: StoredBreaker, nowMs: EpochMs): SharedBreaker {
+/** As this process's clock has it. */
+export function sharedOf(row: StoredBreaker, nowMs: EpochMs): SharedBreaker {
   const { state, openings, because, openMs, leftMs, changedAgoMs } = row;
   return {
     ...{ state, openings, because },

@@ -1,5 +1,5 @@
 import type { Grant, Lease } from "../../domain/limit/lease.js";
-import type { LimitScope } from "../../domain/limit/limits.js";
+import { neverFits, type LimitScope } from "../../domain/limit/limits.js";
 import type { LimitNote } from "../../ports/limit-store.js";
 
 /** A grant is used within so long of asking for it, or given back. */
@@ -69,12 +69,7 @@ export class HeldScope {
 
   /** The limit that no call of so many tokens ever passes, in words; null: all let it through. */
   neverFits(tokens: number): string | null {
-    for (const { unit, limit, key } of this.scope.rules) {
-      if (unit !== "tokens") continue;
-      const most = Math.min(limit, this.notes.get(key)?.learned ?? limit);
-      if (tokens > most) return `the call counts ${String(tokens)} tokens, ${key} allows ${String(most)} in all`;
-    }
-    return null;
+    return neverFits(this.scope.rules, tokens, this.notes);
   }
 
   /** @returns null when there is no grant for it, which counts as a wish. */

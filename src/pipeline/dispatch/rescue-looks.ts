@@ -44,7 +44,10 @@ export class RescueLooks {
   }
 
   /** Null: it stays with its line for now. */
-  choose(waiting: WaitingExecution, asked: Pick<RescueFacts, "facts" | "plan" | "nowMs">): RescueCall | null {
+  choose(
+    waiting: WaitingExecution,
+    asked: Pick<RescueFacts, "facts" | "plan" | "nowMs" | "choose">,
+  ): RescueCall | null {
     this.#last = Math.max(this.#last, waiting.line?.attemptNo ?? 0);
     return chooseRescue({ ...asked, waiting, callP95Ms: this.#book.p95Ms }, this.#limits);
   }

@@ -38,9 +38,13 @@ export interface RouteWish {
 export type RouteChoice =
   /** `routes`: only there where there was something to choose. */
   | { readonly kind: "route"; readonly route: Route; readonly index: number; readonly routes?: RouteComparison }
-  /** No route can be called now, and what keeps them back passes before the deadline. The route is the one whose turn it is. */
+  /**
+   * No route can be called now, and what keeps them back passes before the deadline. The route is the one whose turn it is; `rejected` is
+   * only there when all that decided is wanted.
+   */
   | {
       readonly kind: "wait";
+      readonly rejected?: readonly RejectedRoute[];
       readonly runAtMs: EpochMs;
       readonly waitsFor: WaitReason;
       readonly route: Route;
@@ -140,9 +144,11 @@ export class RouteChooser {
       const routes = this.#comparison(wish, question, index);
       return routes === undefined ? { kind: "route", route, index } : { kind: "route", route, index, routes };
     }
-    if (answer.kind === "wait" && answer.runAtMs < wish.latestDeadlineMs)
-      return { kind: "wait", runAtMs: answer.runAtMs, waitsFor: answer.waitsFor, ...turn };
-    const reasons = words([...this.#scorer.rejected(-1), ...plan.rejected]);
+    const isInTime = answer.kind === "wait" && answer.runAtMs < wish.latestDeadlineMs;
+    if (isInTime && !wish.explain) return { ...answer, ...turn };
+    const rejected = [...this.#scorer.rejected(-1), ...plan.rejected];
+    if (isInTime) return { ...answer, ...turn, rejected };
+    const reasons = words(rejected);
     return answer.kind === "wait"
       ? none("NO_ROUTE_IN_TIME", `no route can be called before the deadline: ${reasons}`)
       : none("NO_ROUTE", `no route can serve this request now: ${reasons}`);

@@ -2,11 +2,11 @@ import type { AdmittedJob, IncomingRecord, Refusal } from "../../domain/job/job.
 import type { JobAdmission } from "../../domain/job/admit.js";
 import { readRequestFacts, type RequestFacts } from "../../domain/route/request-facts.js";
 import { routeMaxCostNanoUsd, type PlanRoutes } from "../../domain/route/plan-routes.js";
-import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { DecodedValue } from "../../ports/broker.js";
 import type { LinePlan, LinePlanner } from "../batch/line-planner.js";
-import type { RouteChoice, RouteChooser } from "../dispatch/route-chooser.js";
+import { explainedLine } from "../dispatch/explained-line.js";
+import type { RouteChooser } from "../dispatch/route-chooser.js";
 
 /** An admitted job with the routes that can serve it, the one it takes and the bound of its call, and whether it waits for a batch instead. */
 export interface PlannedJob {
@@ -92,24 +92,13 @@ export class IntakePlanner {
       facts,
       plan,
       maxNanoUsd,
-      line: explained(line, chosen, deadlineMs - nowMs),
+      line: explainedLine(line, chosen, deadlineMs - nowMs),
     };
     return { kind: "job", planned: waits ? { ...planned, waits } : planned };
   }
 }
 
 const DIRECT: PlannedLine = { kind: "direct" };
-
-/** A batch may have been made by another route than the one that was chosen for a call: then only the batch's own reasons are true. */
-function explained(line: PlannedLine, chosen: RouteChoice, leftMs: number): PlannedLine {
-  if (chosen.kind !== "route" || chosen.routes === undefined) return line;
-  if (line.kind === "pool")
-    return line.pooled.line.routeIndex === chosen.index
-      ? { ...line, decision: { ...line.decision, routes: chosen.routes } }
-      : line;
-  const decision = withComparison(line.decision, chosen.routes, chosen.route, leftMs);
-  return decision === undefined ? line : { ...line, decision };
-}
 
 function refused(job: AdmittedJob, code: Refusal["code"], message: string): Planned {
   return {

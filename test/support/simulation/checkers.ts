@@ -1,5 +1,5 @@
 import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
-import { recordWitness } from "../../../src/domain/dedupe/record-witness.js";
+import { LOG_START_WITNESS, recordWitness } from "../../../src/domain/dedupe/record-witness.js";
 import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
@@ -242,7 +242,8 @@ export class Checkers {
     const next = database.positions.committed.get(key)?.next ?? 0;
     this.#positions.set(key, next);
     // Without a witness it was just opened, or an operator adopted another log.
-    if (database.positions.committed.get(key)?.witness === null) return;
+    const { witness = null } = database.positions.committed.get(key) ?? {};
+    if (witness === null || witness === LOG_START_WITNESS) return;
     if (next < before)
       this.report("position_never_goes_back", `${String(key)} went from ${String(before)} to ${String(next)}`, null);
     if (broker.remade) return; // its offsets name records of two logs; at the end each of the second must be there

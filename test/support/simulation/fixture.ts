@@ -116,6 +116,7 @@ export interface JobWish {
   readonly mode?: JobMode;
   readonly replyTo?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly explain?: boolean;
 }
 
 /** A prompt that holds this is refused, and with it a whole batch. */
@@ -132,7 +133,7 @@ function bodyOf({ prompt }: JobWish): object {
 }
 
 function membersOf(wish: JobWish): object {
-  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode, labels } = wish;
+  const { jobId, tenant, ttlMs, priority, dedupe, cacheRead, onDoubt, replyTo, mode, labels, explain } = wish;
   return {
     jobId,
     tenant,
@@ -145,6 +146,7 @@ function membersOf(wish: JobWish): object {
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(mode === undefined ? {} : { mode }),
     ...(labels === undefined ? {} : { labels }),
+    ...(explain === undefined ? {} : { explain }),
   };
 }
 

@@ -298,6 +298,7 @@ function loadWaiting(
       latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
       nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,
+      ...(waiting.some((job) => parseEnvelope(job.envelope).explain === true) ? { explain: true } : {}),
       mode: execution.mode,
       ...(line === null ? {} : { line }),
     },

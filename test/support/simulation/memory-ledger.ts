@@ -2,6 +2,7 @@ import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
+import { LOG_START_WITNESS } from "../../../src/domain/dedupe/record-witness.js";
 import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
@@ -208,7 +209,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     return this.#context.single("position-open", (transaction) => {
       const key = positionKey(topic, partition);
       if (transaction.get(this.#database.positions, key) === undefined)
-        transaction.insert(this.#database.positions, key, { next, witness: null, lastGroup: null });
+        transaction.insert(this.#database.positions, key, { next, witness: LOG_START_WITNESS, lastGroup: null });
     });
   }
 

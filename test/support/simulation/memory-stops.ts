@@ -1,3 +1,4 @@
+import { LOG_START_WITNESS } from "../../../src/domain/dedupe/record-witness.js";
 import { NO_SUBJECT } from "../../../src/domain/event/event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
@@ -36,13 +37,14 @@ export interface MemoryAdoption {
   readonly partition: number;
   readonly expected: InboxPosition;
   readonly from: number;
+  readonly isLogStart: boolean;
   readonly session: number;
   readonly action: OperatorAction;
 }
 
 /** @returns false when the position is no longer the one that was looked at; nothing was changed then. */
 export function adoptPosition(context: MemoryContext, adoption: MemoryAdoption, render: Renderer): Promise<boolean> {
-  const { topic, partition, expected, from, session, action } = adoption;
+  const { topic, partition, expected, from, isLogStart, session, action } = adoption;
   const { positions, turns, stops } = context.database;
   const key = positionKey(topic, partition);
   return context.transaction("adopt", async (transaction) => {
@@ -50,7 +52,7 @@ export function adoptPosition(context: MemoryContext, adoption: MemoryAdoption, 
     await transaction.lock(positions, [key], "exclusive");
     const row = transaction.get(positions, key);
     if (row?.next !== expected.next || row.witness?.toString("hex") !== expected.witness?.toString("hex")) return false;
-    transaction.update(positions, key, { next: from, witness: null, lastGroup: null });
+    transaction.update(positions, key, { next: from, witness: isLogStart ? LOG_START_WITNESS : null, lastGroup: null });
     await context.statement(transaction, "position-forget");
     transaction.remove(turns, key);
     transaction.remove(stops, key);

@@ -54,7 +54,15 @@ export class SimulatedOperator {
       const expected = await this.#untilAnswered(() => ledger.position(JOBS_TOPIC, partition));
       if (expected === null) continue;
       const action = { byWhom: life.name, atMs: Math.floor(world.nowMs) };
-      const adoption = { topic: JOBS_TOPIC, partition, expected, from: low(partition), session, action };
+      const adoption = {
+        topic: JOBS_TOPIC,
+        partition,
+        expected,
+        from: low(partition),
+        isLogStart: true,
+        session,
+        action,
+      };
       if (await this.#untilAnswered(() => ledger.adoptPosition(adoption, RENDER))) adopted += 1;
     }
     return adopted;

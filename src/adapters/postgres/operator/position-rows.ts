@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { LOG_START_WITNESS } from "../../../domain/dedupe/record-witness.js";
 import { NO_SUBJECT } from "../../../domain/event/event.js";
 import { operatorEvent, type OperatorAction } from "../../../domain/event/operator-event.js";
 import type { SessionNo } from "../../../domain/ids.js";
@@ -36,25 +37,27 @@ export interface Adoption {
   readonly partition: number;
   readonly expected: InboxPosition;
   readonly from: number;
+  /** The log begins there now. */
+  readonly isLogStart: boolean;
   readonly session: SessionNo;
   readonly action: OperatorAction;
 }
 
 /**
  * Sets a position to where the log of a topic that was truncated or made anew is to be read from, also backwards: the one place that
- * does. Without a witness, since nothing before it was accepted.
+ * does. Without a record's witness, since nothing before it was accepted.
  * @returns false when the position is no longer the one that was looked at; nothing was changed then.
  */
 export async function adoptPosition(context: LedgerContext, adoption: Adoption, render: Renderer): Promise<boolean> {
-  const { cluster, topic, partition, expected, from, session, action } = adoption;
+  const { cluster, topic, partition, expected, from, isLogStart, session, action } = adoption;
   await context.numbers.reserve(8);
   return transaction(context.pools.durable, async (client) => {
     const rows = await run(
       client,
       "position-adopt",
-      `UPDATE inbox_position SET next = $4, witness = NULL, last_group = NULL
+      `UPDATE inbox_position SET next = $4, witness = $7, last_group = NULL
        WHERE cluster = $1 AND topic = $2 AND partition = $3 AND next = $5 AND witness IS NOT DISTINCT FROM $6::bytea RETURNING 1`,
-      [cluster, topic, partition, from, expected.next, expected.witness],
+      [cluster, topic, partition, from, expected.next, expected.witness, isLogStart ? LOG_START_WITNESS : null],
     );
     if (rows.length === 0) return false;
     // Another log: what was found, marked or counted in the old one says nothing about it.
