@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { AccountPrices, Config } from "../config/config.js";
-import type { Budget } from "../domain/budget/budget.js";
+import type { AccountPrices, CommittedConfig, Config } from "../config/config.js";
+import type { Budget, BudgetLevel } from "../domain/budget/budget.js";
 import type { ReuseSettings } from "../domain/job/admission-settings.js";
 import { createAdmission, type JobAdmission } from "../domain/job/admit.js";
 import type { OwnPrices } from "../domain/cost/account-price.js";
@@ -118,14 +118,25 @@ export function buildLedgerSettings(config: Config): LedgerSettings {
 /** An account takes no more once it has spent this part of its day. */
 const SPENT_AT_PERCENT = 95n;
 
-/** Those of tenants in the config's order, then what accounts may spend a day. */
+/** Those of tenants in the config's order, then of each account what it may spend a day, and what it has paid for a month. */
 export function allBudgets({ budgets, providers }: Pick<Config, "budgets" | "providers">): readonly Budget[] {
-  const ofAccounts = Object.entries(providers).flatMap(([account, { dailySpendNanoUsd }]): Budget[] => {
-    if (dailySpendNanoUsd === null) return [];
-    const limit = { limitNanoUsd: dailySpendNanoUsd, stopsAtNanoUsd: (dailySpendNanoUsd * SPENT_AT_PERCENT) / 100n };
-    return [{ level: { of: "account", account }, ...limit, window: "day", timeZone: "UTC", kind: "hard" }];
+  const ofAccounts = Object.entries(providers).flatMap(([account, { dailySpendNanoUsd, committed }]): Budget[] => {
+    const level = { of: "account", account } as const;
+    return [
+      ...(dailySpendNanoUsd === null ? [] : [dayBudget(level, dailySpendNanoUsd)]),
+      ...(committed === null ? [] : [commitment(level, committed)]),
+    ];
   });
   return [...budgets, ...ofAccounts];
+}
+
+function dayBudget(level: BudgetLevel, limitNanoUsd: bigint): Budget {
+  const stopsAtNanoUsd = (limitNanoUsd * SPENT_AT_PERCENT) / 100n;
+  return { level, limitNanoUsd, stopsAtNanoUsd, window: "day", timeZone: "UTC", kind: "hard" };
+}
+
+function commitment(level: BudgetLevel, { nanoUsdPerMonth, timeZone }: CommittedConfig): Budget {
+  return { level, limitNanoUsd: nanoUsdPerMonth, window: "month", timeZone, kind: "soft", commitment: true };
 }
 
 export function buildRenderSettings(config: Config, cluster: string, encoders?: ValueEncoders): RenderSettings {

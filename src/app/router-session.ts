@@ -204,7 +204,9 @@ function settingsOf(config: Config): SessionSettings {
     batching: config.batching,
     rescue: rescueSettings(config),
     health: config.health,
-    watchesSpending: Object.values(config.providers).some(({ dailySpendNanoUsd }) => dailySpendNanoUsd !== null),
+    watchesSpending: Object.values(config.providers).some(
+      ({ dailySpendNanoUsd, committed }) => dailySpendNanoUsd !== null || committed !== null,
+    ),
     delivery,
     groups: limits.groups,
     pending: limits.pending,

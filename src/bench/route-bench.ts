@@ -216,5 +216,6 @@ function conditionsOf(states: { readonly now: World }): RouteConditions {
     statistics: (account, model) => stateOf(account, model)?.statistics ?? null,
     headroom: ({ account, model }) => stateOf(account, model)?.headroom ?? GO,
     spent: (account) => states.now.spent.get(account) ?? null,
+    committedLeft: () => null,
   };
 }

@@ -8,7 +8,7 @@ export function comparisonLines({ because, scored, rejected }: RouteComparison):
   const scores = (scored ?? []).map((route) => [
     `${route.account}/${route.model}`,
     ...[route.score, route.cost, route.latency, route.reliability].map((value) => value.toFixed(3)),
-    dollarsText(BigInt(route.expectedNanoUsd)),
+    route.committedLeftNanoUsd === undefined ? dollarsText(BigInt(route.expectedNanoUsd)) : "committed",
   ]);
   return [
     `route    ${safeText(because)}`,

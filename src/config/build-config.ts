@@ -154,11 +154,15 @@ function topicSettings(settings: {
   };
 }
 
-function buildAccount({ dailySpendUsd, ...account }: ParsedAccount, flushAfterMs: number): AccountConfig {
+function buildAccount({ dailySpendUsd, committed, ...account }: ParsedAccount, flushAfterMs: number): AccountConfig {
   const key = typeof account.apiKey === "string" ? account.apiKey : account.apiKey?.[0];
   return {
     ...account,
     dailySpendNanoUsd: dailySpendUsd === undefined ? null : nanoUsd(dailySpendUsd),
+    committed:
+      committed === undefined
+        ? null
+        : { nanoUsdPerMonth: nanoUsd(committed.usdPerMonth), timeZone: committed.timeZone },
     baseUrl: account.baseUrl?.replace(/\/+$/, "") ?? null,
     apiKey: key ?? null,
     // A silence that outlasts the call is cut with it; so that a short call limit need not be said twice.

@@ -156,6 +156,7 @@ export interface AccountConfig extends Omit<
   | "regions"
   | "capabilities"
   | "dailySpendUsd"
+  | "committed"
   | "limits"
 > {
   readonly kind: ProviderKind;
@@ -166,6 +167,8 @@ export interface AccountConfig extends Omit<
   readonly limits: AccountLimitsConfig;
   /** Null: no limit. */
   readonly dailySpendNanoUsd: bigint | null;
+  /** Null: none. */
+  readonly committed: CommittedConfig | null;
   readonly inDoubt: DoubtConfig;
   /** Null: no batches of this account. */
   readonly batch: AccountBatchConfig | null;
@@ -174,6 +177,13 @@ export interface AccountConfig extends Omit<
   /** Null: unknown. */
   readonly regions: readonly string[] | null;
   readonly capabilities: readonly string[] | null;
+}
+
+/** What is paid for an account whether it is used or not. */
+export interface CommittedConfig {
+  readonly nanoUsdPerMonth: bigint;
+  /** Whose months. */
+  readonly timeZone: string;
 }
 
 export interface AccountLimitsConfig extends AccountLimits {

@@ -170,8 +170,18 @@ function accountRules(config: Config, kinds: readonly KnownKind[]): readonly Bro
         message: `missing; ${account.kind} wants a key, written as \${NAME}`,
       });
     }
+    if (account.committed !== null && !isTimeZone(account.committed.timeZone))
+      broken.push({
+        path: [...path, "committed", "timeZone"],
+        reads: [],
+        message: unknownTimeZone(account.committed.timeZone),
+      });
     return broken;
   });
+}
+
+function unknownTimeZone(name: string): string {
+  return `${name} is no time zone that this machine knows; expected a name such as Europe/Berlin`;
 }
 
 function modelRules(config: Config): readonly BrokenRule[] {
@@ -217,10 +227,8 @@ function budgetRules({ budgets, tenants }: Config): readonly BrokenRule[] {
           message: `${level.tenant} is not a tenant; known: ${list(Object.keys(tenants))}`,
         },
       ];
-    if (!isTimeZone(timeZone)) {
-      const message = `${timeZone} is no time zone that this machine knows; expected a name such as Europe/Berlin`;
-      return [{ path: ["budgets", index, "timeZone"], reads: [], message }];
-    }
+    if (!isTimeZone(timeZone))
+      return [{ path: ["budgets", index, "timeZone"], reads: [], message: unknownTimeZone(timeZone) }];
     const first = keys.indexOf(budgetKey(budget));
     if (first === index) return [];
     const message = `${levelText(level).replace(/^tenant /, "")} has a budget (${PERIODS[window]}) in budgets[${String(first)}] already; keep one`;

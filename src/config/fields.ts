@@ -70,6 +70,11 @@ export function usd(why: string) {
   return text(/\d{1,9}(?:\.\d{1,9})?/, 'an amount in US dollars as quoted decimal text, such as "0.05"', why);
 }
 
+/** A calendar's; UTC when left out. Whether there is one of that name is not asked here. */
+export function timeZone(why: string) {
+  return text(/[A-Za-z0-9_+/-]{1,64}/, "a time zone's name, such as Europe/Berlin", why).default("UTC");
+}
+
 /** A section of fixed keys; what is not named here is refused. */
 export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.strictObject(shape, { error: sectionError });

@@ -5,6 +5,7 @@ import {
   optionalSection,
   section,
   text,
+  timeZone,
   usd,
   word,
   DAY_MS,
@@ -135,6 +136,14 @@ export const providersSection = (kinds: readonly [string, ...string[]]) =>
       dailySpendUsd: usd(
         "What its calls may cost at most in a day (UTC), over all tenants and routers. At 95 % of it the account is routed around, and jobs without another route wait.",
       ).optional(),
+      committed: section({
+        usdPerMonth: usd("How much, at the account's prices; what calls cost counts against it until it is used up."),
+        timeZone: timeZone("Whose calendar months go by. UTC is the same on every machine."),
+      })
+        .optional()
+        .describe(
+          "What is paid for the account each month whether it is used or not, or is free there. Where routes are chosen by score, a call costs nothing there while enough of it is left. Cost records have the account's prices all the same.",
+        ),
       callTimeoutMs: integer({
         min: 50,
         max: 24 * HOUR_MS,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { NAME, NAME_EXPECTED, section, text, usd, word } from "./fields.js";
+import { NAME, NAME_EXPECTED, section, text, timeZone, usd, word } from "./fields.js";
 
 /** Config of limits of money. */
 
@@ -27,11 +27,9 @@ export const BUDGETS = z
         ["total", "hour", "day", "month"],
         "What the limit is for: all time, or each hour, day or month of the calendar.",
       ).default("total"),
-      timeZone: text(
-        /[A-Za-z0-9_+/-]{1,64}/,
-        "a time zone's name, such as Europe/Berlin",
+      timeZone: timeZone(
         "Whose calendar the window goes by: a day there may have 23 or 25 hours. UTC is the same on every machine.",
-      ).default("UTC"),
+      ),
       kind: word(
         ["hard", "soft"],
         "hard: a call without room waits, or fails once what is spent leaves too little. soft: nothing is refused, what is spent is counted and shown.",

@@ -8,12 +8,14 @@ import type { EpochMs } from "../domain/ids.js";
  *
  * Who begins attempts calls `reserve` in the same transaction; who ends one calls `settle` or `release`. Which budgets an attempt counts
  * in, and whether one is full, only the store knows: it counts in all of them or in none. Budgets are the last rows that a transaction
- * locks for others, in the order of their keys: after `reserve` and before the end of the transaction nothing is changed that somebody
+ * locks for others, all of them in one order: after `reserve` and before the end of the transaction nothing is changed that somebody
  * else may hold.
  *
  * An attempt that no budget guards costs no statement and no lock.
+ *
+ * @typeParam Attempt an attempt that ends, as the ledger tells it: with what it takes to find what it has reserved.
  */
-export interface BudgetStore<Transaction> {
+export interface BudgetStore<Transaction, Attempt> {
   /** Whether a call is held against any budget. */
   guards(spender: Pick<Spender, "tenant" | "account">): boolean;
   /**
@@ -22,24 +24,22 @@ export interface BudgetStore<Transaction> {
    */
   look(transaction: Transaction, payers: readonly Payer[], nowMs: EpochMs): Promise<AskBudget>;
   /**
-   * Reserves the maximum of each attempt, in the order given. @returns attempts for which a budget has no room, with the key of that budget:
-   * they must not be begun. An attempt that can cost nothing reserves nothing, and is never refused.
+   * Reserves the maximum of each attempt, in the order given. Attempts without room in one of their budgets must not be begun. An attempt
+   * that can cost nothing reserves nothing, and is never refused.
    */
-  reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<RefusedWishes>;
+  reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<Reserved>;
   /**
    * Attempts that have an outcome: what each cost takes the place of what it reserved. Those without a reservation, or whose reservation
    * has ended before, change nothing. Executions that wait for what was left over are due at once.
    */
-  settle(transaction: Transaction, attempts: readonly SettledAttempt[], nowMs: EpochMs): Promise<Woken>;
+  settle(transaction: Transaction, attempts: readonly Settled<Attempt>[], nowMs: EpochMs): Promise<Woken>;
   /**
    * For each execution that was woken for money of a budget and took none of it: some others that wait for the same are due at once, so that
    * what nobody can pay ends soon. @param levels keys of budgets, one for each execution.
    */
   passOn(transaction: Transaction, levels: readonly string[], nowMs: EpochMs): Promise<Woken>;
-  /** Attempts that go on under another number keep what they reserved. */
-  renumber(transaction: Transaction, attempts: readonly RenumberedAttempt[]): Promise<void>;
-  /** Attempts that were never sent: the same at no cost. */
-  release(transaction: Transaction, attemptNos: readonly number[], nowMs: EpochMs): Promise<Woken>;
+  /** Attempts that were never sent: the same as `settle`, at no cost. */
+  release(transaction: Transaction, attempts: readonly Attempt[], nowMs: EpochMs): Promise<Woken>;
 }
 
 /** @param maxNanoUsd the most that the call may cost. */
@@ -49,8 +49,10 @@ export interface AttemptWish extends ReservationWish {
   readonly spender: Spender;
 }
 
-/** By attempt: the key of the budget without room. */
-export type RefusedWishes = ReadonlyMap<number, string>;
+export interface Reserved {
+  /** By attempt: the key of the budget without room. */
+  readonly refused: ReadonlyMap<number, string>;
+}
 
 /** How many executions a transaction made due; known once it is committed. */
 export interface Woken {
@@ -60,13 +62,8 @@ export interface Woken {
 /** Told of each budget that is read, where it stood. */
 export type SeenStanding = (place: BudgetPlace, standing: BudgetStanding) => void;
 
-export interface RenumberedAttempt {
-  readonly from: number;
-  readonly to: number;
-}
-
-export interface SettledAttempt {
-  readonly attemptNo: number;
+export interface Settled<Attempt> {
+  readonly attempt: Attempt;
   /** Null: unknown, so it counts with its maximum. */
   readonly nanoUsd: bigint | null;
 }

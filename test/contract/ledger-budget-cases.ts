@@ -4,6 +4,7 @@ import type { SessionNo } from "../../src/domain/ids.js";
 import type { ClaimVerdict } from "../../src/ports/ledger.js";
 import { tenantBudget } from "../support/budgets.js";
 import { RENDER } from "../support/simulation/fixture.js";
+import { commitmentCases } from "./ledger-commitment-cases.js";
 import { levelCases } from "./ledger-budget-level-cases.js";
 import { BatchBench, POOL, TO_BATCH, UNLIMITED } from "./batch-bench.js";
 import {
@@ -68,6 +69,7 @@ export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
     lineCases(at);
     raceCases(at);
     levelCases(at);
+    commitmentCases(at);
   });
 }
 

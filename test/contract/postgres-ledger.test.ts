@@ -84,7 +84,7 @@ const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger>
       };
     },
     reservations: async () =>
-      (await rows("SELECT attempt_no FROM reservations ORDER BY 1")).map((row) => Number(row["attempt_no"])),
+      (await rows("SELECT no, unnest(reserved_in) FROM attempts ORDER BY 1, 2")).map((row) => Number(row["no"])),
     resolve: async (attempt, nanoUsd) => {
       const session = await openOperatorSession(context, "operator");
       const resolution = { attempt, nanoUsd, billed: true, byWhom: "ann@desk", session };

@@ -189,7 +189,7 @@ describe("on a ledger of its own", () => {
     const id = await settledDoubt();
     await ledger.rows(
       `INSERT INTO budgets (level, since_ms, settled_nano, reserved_nano) VALUES ('${LEVEL}', 0, 100, 5000);
-       INSERT INTO reservations (attempt_no, level, since_ms, max_nano) SELECT no, '${LEVEL}', 0, 5000 FROM attempts`,
+       UPDATE attempts a SET reserved_in = ARRAY[b.no], max_nano = 5000 FROM budgets b`,
     );
     const open = await ledger.json<Report>("costs", "report");
     expect(open.total).toMatchObject({ paidNanoUsd: "0", inDoubtCalls: 1, inDoubtMaxNanoUsd: "5000" });

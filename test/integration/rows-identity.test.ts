@@ -161,7 +161,7 @@ test("[I1] [I2] of 100 jobs at once with money for one call one is served; the o
     return rows.length === POOR_JOBS.length - 1;
   });
   const reserved =
-    "SELECT settled_nano, reserved_nano = $1::int8 AS all, (SELECT count(*) FROM reservations) FROM budgets";
+    "SELECT settled_nano, reserved_nano = $1::int8 AS all, (SELECT count(*) FROM attempts WHERE reserved_in IS NOT NULL) FROM budgets";
   expect(await gateway.query(reserved, [ONE_CALL_NANO_USD])).toEqual([{ settled_nano: "0", all: true, count: "1" }]);
 
   const results = await Promise.all(POOR_JOBS.map((jobId) => gateway.result(jobId, "poor")));

@@ -14,7 +14,14 @@ import {
   type RouteChoice,
   type RouteWish,
 } from "../../src/pipeline/dispatch/route-chooser.js";
-import { isExcluded, isTrue, oracleAnswer, weightsOf, type OracleSettings } from "../support/route-oracle.js";
+import {
+  isCommitted,
+  isExcluded,
+  isTrue,
+  oracleAnswer,
+  weightsOf,
+  type OracleSettings,
+} from "../support/route-oracle.js";
 import {
   accountOf,
   bodyOf,
@@ -120,7 +127,15 @@ function faultOfReasons(
   const off = routes.scored.find(
     ({ account, score }) => Math.abs(score - (scores.get(placeOf(account)) ?? -1)) > 0.0006,
   );
-  return off === undefined ? null : `${off.account} has another score`;
+  if (off !== undefined) return `${off.account} has another score`;
+  const paid = routes.scored.find(
+    ({ account, committedLeftNanoUsd }) =>
+      (committedLeftNanoUsd !== undefined) !== isCommitted(world, placeOf(account), settings),
+  );
+  if (paid !== undefined) return `not true of the commitment of ${paid.account}`;
+  const words = /; covered by the account's commitment, \d+\.\d\d USD left$/.test(routes.because);
+  const isSaid = routes.because.startsWith("the best score") && isCommitted(world, chosen, settings);
+  return words === isSaid ? null : `not true of the choice: ${routes.because}`;
 }
 
 const params = { numRuns: RUNS, seed: SEED };
@@ -175,6 +190,11 @@ describe(`the choice between routes in ${String(RUNS)} random worlds`, () => {
       const answer = oracleAnswer(world, world.turn, settingsOf(world));
       count(`${world.order} ${answer.kind}`);
       if (answer.scores.size >= 4) count("four to compare");
+      const paid = [...answer.scores.keys()].filter((place) => isCommitted(world, place, settingsOf(world)));
+      if (world.order === "score" && paid.length > 0) {
+        if (paid.length < answer.scores.size) count("a commitment against a price");
+        if (paid.some((place) => !answer.places.includes(place))) count("a commitment that is not enough");
+      }
       if (world.candidates.filter((_, place) => !answer.scores.has(place)).length >= 3) count("three rejected");
     }
     const least = {
@@ -185,6 +205,8 @@ describe(`the choice between routes in ${String(RUNS)} random worlds`, () => {
       "listed wait": 10,
       "four to compare": 80,
       "three rejected": 150,
+      "a commitment against a price": 60,
+      "a commitment that is not enough": 30,
     };
     for (const [what, atLeast] of Object.entries(least))
       expect([what, (seen.get(what) ?? 0) >= atLeast]).toEqual([what, true]);
@@ -236,6 +258,16 @@ const PLANTED: Readonly<Record<string, Ways>> = {
       statistics: (...args) => {
         const known = own.statistics(...args);
         return known === null ? null : { ...known, cachedInputShare: 0 };
+      },
+    }),
+  },
+  "a commitment is forgotten": { conditions: (own) => ({ ...own, committedLeft: () => null }) },
+  "a commitment that is nearly used up covers all that comes": {
+    conditions: (own) => ({
+      ...own,
+      committedLeft: (...args) => {
+        const left = own.committedLeft(...args);
+        return left === null || left === 0n ? left : left + 1_000_000_000n;
       },
     }),
   },

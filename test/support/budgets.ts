@@ -32,3 +32,15 @@ export function accountBudget(account: string, limitNanoUsd: bigint, stopsAtNano
     kind: "hard",
   };
 }
+
+/** What an account has paid for a month. */
+export function commitmentOf(account: string, limitNanoUsd: bigint): Budget {
+  return {
+    level: { of: "account", account },
+    limitNanoUsd,
+    window: "month",
+    timeZone: "UTC",
+    kind: "soft",
+    commitment: true,
+  };
+}

@@ -69,7 +69,22 @@ function isTooSlow(world: RouteWorld, { statistics }: WorldCandidate): boolean {
   return world.maxLatencyMs !== null && (statistics === null || statistics.p95Ms > world.maxLatencyMs);
 }
 
-function expectedCost(world: RouteWorld, one: WorldCandidate, settings: OracleSettings): number {
+/** Whether the commitment of its account pays for the dearest outcome: a token for each byte, read or not, and the longest answer. */
+export function isCommitted(world: RouteWorld, place: number, settings: OracleSettings): boolean {
+  const one = world.candidates[place]!;
+  if (one.committedLeft === null || one.committedLeft === 0n) return false;
+  const prompt = settings.bodyBytes + settings.overheadTokens;
+  const answer = outputTokens(world, settings);
+  const cents = inBatch(world, one)
+    ? (prompt * one.inputCents + answer * one.outputCents) / 2
+    : prompt * Math.max(one.inputCents, one.cachedCents ?? 0) + answer * one.outputCents;
+  // A cent for a million tokens is ten nano-dollars a token.
+  return Number(one.committedLeft) >= cents * 10;
+}
+
+function expectedCost(world: RouteWorld, place: number, settings: OracleSettings): number {
+  if (isCommitted(world, place, settings)) return 0;
+  const one = world.candidates[place]!;
   const factor = inBatch(world, one) ? 0.5 : 1;
   const share = one.statistics?.cachedInputShare ?? 0;
   const cached = inBatch(world, one) || one.cachedCents === null ? one.inputCents * factor : one.cachedCents;
@@ -88,7 +103,7 @@ export function oracleAnswer(world: RouteWorld, turn: number, settings: OracleSe
     return one.health.state !== "open" && !one.spent && !isTooSlow(world, one) && !never;
   });
   if (callable.length === 0) return withoutRoute(world, places, settings);
-  const cheapest = Math.min(...callable.map((place) => expectedCost(world, at(place), settings)));
+  const cheapest = Math.min(...callable.map((place) => expectedCost(world, place, settings)));
   const judged = callable.map((place): Judged => {
     const score = scoreOf(world, place, cheapest, settings);
     return { place, score, key: keyOf(world, place, turn, settings) };
@@ -111,7 +126,7 @@ export function oracleAnswer(world: RouteWorld, turn: number, settings: OracleSe
 function scoreOf(world: RouteWorld, place: number, cheapest: number, settings: OracleSettings): number {
   const one = world.candidates[place]!;
   const { statistics } = one;
-  const expected = expectedCost(world, one, settings);
+  const expected = expectedCost(world, place, settings);
   const budgetMs = Math.min(world.maxLatencyMs ?? settings.latencyBudgetMs, world.leftMs);
   const aspects = [
     expected === 0 ? 1 : cheapest / expected,

@@ -48,6 +48,8 @@ export interface WorldCandidate {
   readonly statistics: RouteStatistics | null;
   readonly headroom: Headroom;
   readonly spent: boolean;
+  /** Nano-dollars of its account's commitment; null: none. */
+  readonly committedLeft: bigint | null;
 }
 
 export const NOW_MS = 1_796_126_400_000;
@@ -115,6 +117,11 @@ const candidate: fc.Arbitrary<WorldCandidate> = fc.record({
   statistics,
   headroom,
   spent: fc.integer({ min: 0, max: 9 }).map((one) => one === 0),
+  committedLeft: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    // From nothing to more than any call of these worlds may cost.
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 60 }).map((millions) => BigInt(millions) * 1_000_000n) },
+  ),
 });
 
 export const routeWorlds: fc.Arbitrary<RouteWorld> = fc.integer({ min: 1, max: 12 }).chain((count) => {
@@ -196,6 +203,7 @@ export function conditionsOf({ candidates }: RouteWorld): RouteConditions {
     statistics: (account) => of(account).statistics,
     headroom: ({ account }) => of(account).headroom,
     spent: (account) => (of(account).spent ? `${account} has spent its day` : null),
+    committedLeft: (account) => of(account).committedLeft,
   };
 }
 

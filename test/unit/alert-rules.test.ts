@@ -192,6 +192,14 @@ describe("a rule", () => {
     expect(over).toEqual([50, 80, 95, 100].map((level) => `recovered budget:tenant acme/day/${String(level)}`));
   });
 
+  test("says nothing of a commitment, which is there to be used up", () => {
+    const watch = new Watch();
+    const [used] = budget(1000n).budgets ?? [];
+    if (used === undefined) throw new Error("expected a budget");
+    const readings = { budgets: [{ ...used, budget: { ...used.budget, commitment: true as const } }] };
+    expect(lookFor(watch, 5 * MINUTE_MS, () => ({ readings }))).toEqual([]);
+  });
+
   test("takes a budget back that the config no longer has", () => {
     const watch = new Watch();
     lookFor(watch, 5 * MINUTE_MS, () => ({ readings: budget(600n) }));

@@ -98,6 +98,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "budgets.[].limitUsd",
     "alerts.spendMinUsd",
     "providers.*.dailySpendUsd",
+    "providers.*.committed.usdPerMonth",
     "tenants.*.providers.[]",
     "rules.[].name",
     ...["tenants", "tiers", "models"].map((list) => `rules.[].match.${list}.[]`),
@@ -152,6 +153,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   ],
   "src/app/build-domain.ts": [
     "environment",
+    "providers.*.committed.timeZone",
     "storage.compressAboveBytes",
     "limits.groups.waitersMax",
     "auth.tenantFrom",

@@ -110,6 +110,13 @@ describe("rules between keys", () => {
       { budgets: "[{ tenant: shop, limitUsd: '1', window: day, timeZone: Europe/Atlantis }]" },
       "budgets[0].timeZone: Europe/Atlantis is no time zone that this machine knows; expected a name such as Europe/Berlin",
     ],
+    "a commitment in a time zone that nobody knows": [
+      {
+        providers:
+          "{ o: { kind: openai, apiKey: '${K}', committed: { usdPerMonth: '100', timeZone: Europe/Atlantis } } }",
+      },
+      "providers.o.committed.timeZone: Europe/Atlantis is no time zone that this machine knows; expected a name such as Europe/Berlin",
+    ],
     "one topic for two purposes": [
       { topics: "{ results: llm.costs.v1 }" },
       "topics.costs: llm.costs.v1 is already used by topics.results",

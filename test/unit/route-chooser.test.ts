@@ -216,6 +216,25 @@ describe("by score", () => {
     expect(Number(alpha?.expectedNanoUsd)).toBeCloseTo(Number(beta?.expectedNanoUsd) / 0.7, -1);
   });
 
+  test("one whose commitment covers the call costs nothing, and the reason says what is left of it", () => {
+    // 60 bytes and the overhead at 1 dollar a million, 256 tokens of answer at 4: about 0.0012 dollars at most.
+    const left = (nanoUsd: bigint) => ({ committedLeft: (account: string) => (account === "beta" ? nanoUsd : null) });
+    const chosen = chooser(left(12_349_999_999n), true).choose(wish());
+    expect(chosen).toMatchObject({
+      ...BETA,
+      routes: { because: "the best score of 2, 0.7; covered by the account's commitment, 12.34 USD left" },
+    });
+    expect(chosen.kind === "route" ? chosen.routes?.scored : []).toMatchObject([
+      { account: "alpha", cost: 0 },
+      { account: "beta", cost: 1, expectedNanoUsd: "0", committedLeftNanoUsd: "12349999999" },
+    ]);
+    for (const tooLittle of [0n, 1_000_000n])
+      expect(chooser(left(tooLittle), true).choose(wish())).toMatchObject({
+        index: 0,
+        routes: { because: "the best score of 2, 0.7" },
+      });
+  });
+
   test("a full one is passed over while another can go; when all are full, the one that waits least", () => {
     expect(chooser(headroomOf({ alpha: FULL }), true).choose(wish())).toMatchObject({
       ...BETA,

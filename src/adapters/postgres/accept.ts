@@ -109,8 +109,8 @@ export async function acceptInTransaction(
   );
   const hurried = hurriedOpeners(fresh);
   for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
-  await holdMoney(client, context, fresh, { cancels: group.cancels.length > 0, nowMs });
-  insertExecutions(client, context, group, { fresh, hurried, day, nowMs });
+  const { reservedIn } = await holdMoney(client, context, fresh, { cancels: group.cancels.length > 0, nowMs });
+  insertExecutions(client, context, group, { fresh, hurried, day, nowMs, reservedIn });
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
@@ -195,6 +195,7 @@ interface PlacedGroup {
   readonly hurried: ReadonlySet<number>;
   readonly day: number;
   readonly nowMs: number;
+  readonly reservedIn: ReadonlyMap<number, string>;
 }
 
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
@@ -202,7 +203,7 @@ function insertExecutions(
   client: pg.PoolClient,
   context: LedgerContext,
   group: IntakeGroup,
-  { fresh, hurried, day, nowMs }: PlacedGroup,
+  { fresh, hurried, day, nowMs, reservedIn }: PlacedGroup,
 ): void {
   const opened = fresh.filter(opens);
   if (opened.length === 0) return;
@@ -240,6 +241,7 @@ function insertExecutions(
     opened.flatMap(({ fate, item, no }) =>
       fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
     ),
+    reservedIn,
   );
   const bytes = new Map(opened.map(({ no }, index) => [no, bodies[index]?.bytes.length ?? 0]));
   insertReady(client, queueRows(context, fresh, day, bytes));

@@ -5,19 +5,26 @@ import { int4Array, int8Array, textArray } from "./binary-array.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { run, send } from "./connection.js";
 
-/** Attempts that are about to be sent. */
+/** Attempts that are about to be sent. @param reservedIn of those that hold money, the numbers of their budgets as PostgreSQL writes an array. */
 export function insertAttempts(
   client: pg.PoolClient,
   session: number,
   day: number,
   intents: readonly { readonly intent: AttemptIntent; readonly executionNo: number }[],
+  reservedIn: ReadonlyMap<number, string>,
 ): void {
   if (intents.length === 0) return;
+  const holds = reservedIn.size > 0;
   send(
     client,
-    "attempts-insert",
-    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms, supersedes)
-     SELECT $1, $2, 'sending', * FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[], $12::int8[])`,
+    holds ? "attempts-insert-holding" : "attempts-insert",
+    `INSERT INTO attempts (day, session_no, state, no, execution_no, number, account, provider, model, route_index, max_nano, started_ms, supersedes
+       ${holds ? ", reserved_in" : ""})
+     SELECT $1, $2, 'sending', u.no, u.execution, u.number, u.account, u.provider, u.model, u.route, u.max_nano, u.started, u.supersedes
+       ${holds ? ", u.reserved_in::int4[]" : ""}
+     FROM unnest($3::int8[], $4::int8[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::int4[], $10::int8[], $11::int8[], $12::int8[]
+         ${holds ? ", $13::text[]" : ""})
+       AS u(no, execution, number, account, provider, model, route, max_nano, started, supersedes${holds ? ", reserved_in" : ""})`,
     [
       day,
       session,
@@ -31,6 +38,7 @@ export function insertAttempts(
       int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
       int8Array(intents.map(({ intent }) => intent.startedAtMs)),
       int8Array(intents.map(({ intent }) => intent.supersedes ?? null)),
+      ...(holds ? [textArray(intents.map(({ intent }) => reservedIn.get(intent.no) ?? null))] : []),
     ],
   );
 }

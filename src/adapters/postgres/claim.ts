@@ -8,6 +8,7 @@ import { waitForBudget } from "../../domain/budget/budget.js";
 import type { Payer } from "../../domain/budget/budget-levels.js";
 import type { Woken } from "../../ports/budget-store.js";
 import { failPayers } from "./budget/payers.js";
+import { NOTHING_RESERVED, type PostgresReserved } from "./budget/postgres-budgets.js";
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled } from "./batch/pool-rows.js";
 import { insertAttempts } from "./attempt-rows.js";
@@ -148,8 +149,8 @@ async function claimInTransaction(
   );
   const woken = await context.budgets.passOn(client, plan.tookNoMoney, request.nowMs);
   // From here on only rows of our own: the money of what starts is locked, and budgets come last.
-  const { started, refused } = await reserveStarts(client, context, plan.started, within.payerOf);
-  startExecutions(client, request, started);
+  const { started, refused, reservedIn } = await reserveStarts(client, context, plan.started, within.payerOf);
+  startExecutions(client, request, started, reservedIn);
   outgoing.push(...rescueEvents(context, render, started, request.nowMs));
   putOff(client, refused, request.nowMs);
   insertReady(client, [
@@ -188,9 +189,9 @@ async function reserveStarts(
   context: LedgerContext,
   starts: readonly Started[],
   payerOf: (execution: WaitingExecution) => Payer,
-): Promise<{ readonly started: readonly Started[]; readonly refused: readonly Refused[] }> {
-  if (!context.budgets.any) return { started: starts, refused: [] };
-  const refused = await context.budgets.reserve(
+): Promise<ReservedStarts> {
+  if (!context.budgets.any) return { ...NOTHING_RESERVED, started: starts, refused: [] };
+  const { refused, reservedIn } = await context.budgets.reserve(
     client,
     starts.map(({ execution, intent: { no, account, maxNanoUsd } }) => ({
       spender: { ...payerOf(execution), account },
@@ -198,14 +199,20 @@ async function reserveStarts(
       maxNanoUsd,
     })),
   );
-  if (refused.size === 0) return { started: starts, refused: [] };
+  if (refused.size === 0) return { started: starts, refused: [], reservedIn };
   return {
+    reservedIn,
     started: starts.filter(({ intent }) => !refused.has(intent.no)),
     refused: starts.flatMap((start): Refused[] => {
       const by = refused.get(start.intent.no);
       return by === undefined || start.execution.line !== undefined ? [] : [{ ...start, by }];
     }),
   };
+}
+
+interface ReservedStarts extends Pick<PostgresReserved, "reservedIn"> {
+  readonly started: readonly Started[];
+  readonly refused: readonly Refused[];
 }
 
 interface Refused extends Started {
@@ -276,7 +283,12 @@ async function dropUnwanted(
   return leftDoubts(client, unwanted);
 }
 
-function startExecutions(client: pg.PoolClient, request: Claiming, started: readonly Started[]): void {
+function startExecutions(
+  client: pg.PoolClient,
+  request: Claiming,
+  started: readonly Started[],
+  reservedIn: ReadonlyMap<number, string>,
+): void {
   if (started.length === 0) return;
   send(
     client,
@@ -303,6 +315,7 @@ function startExecutions(client: pg.PoolClient, request: Claiming, started: read
       request.session,
       day,
       items.map(({ execution, intent }) => ({ intent, executionNo: execution.key.no })),
+      reservedIn,
     );
   }
 }

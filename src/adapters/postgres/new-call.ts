@@ -1,11 +1,14 @@
 import type { AttemptSummary, ServedAnswer } from "../../domain/execution/execution.js";
-import type { SettledAttempt } from "../../ports/budget-store.js";
+import type { Settled } from "../../ports/budget-store.js";
 import type { FinishedCall } from "../../ports/ledger.js";
+import type { EndedAttempt } from "./budget/ended-attempt.js";
 
 /** A call whose outcome was not known before. */
 export interface NewCall extends FinishedCall {
   /** False once the attempt has a cost record (its doubt was settled): what is learned now is an adjustment. */
   readonly chargeIsFirst: boolean;
+  /** What it had reserved. */
+  readonly held: EndedAttempt;
 }
 
 export function historyOf(call: NewCall): readonly AttemptSummary[] {
@@ -13,9 +16,9 @@ export function historyOf(call: NewCall): readonly AttemptSummary[] {
 }
 
 /** What ended attempts cost; one in doubt has not ended. */
-export function settledOf(calls: readonly NewCall[]): readonly SettledAttempt[] {
-  return calls.flatMap(({ attempt, nanoUsd, verdict }) =>
-    verdict.kind === "doubt" ? [] : [{ attemptNo: attempt.no, nanoUsd }],
+export function settledOf(calls: readonly NewCall[]): readonly Settled<EndedAttempt>[] {
+  return calls.flatMap(({ held, nanoUsd, verdict }) =>
+    verdict.kind === "doubt" || held.reservedIn === null ? [] : [{ attempt: held, nanoUsd }],
   );
 }
 

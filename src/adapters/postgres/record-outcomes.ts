@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { FinishedCall, FinishGroup } from "../../ports/ledger.js";
+import { ENDED_COLUMNS, readEnded } from "./budget/ended-attempt.js";
 import { byteaArray, boolArray, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -37,13 +38,14 @@ export async function recordOutcomes(
     `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $12 AND ended_at IS NULL FOR KEY SHARE),
      recorded AS (
        UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
-         input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano
+         input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano,
+         reserved_in = CASE WHEN u.state = 'in_doubt' THEN a.reserved_in END
        FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[],
            $14::int8[], $15::bytea[], $16::bool[], $17::text[], $18::bool[])
          AS u(no, state, outcome, ended, request, version, input, cached, output, nano, execution, answer, gzip, facts, cacheable)
        WHERE a.no = u.no AND a.day = $2 AND ((a.state IN ('sending', 'batched') AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence)))
          OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
-       RETURNING a.no, a.settled_ms IS NOT NULL AS settled, u.execution, u.answer, u.gzip, u.facts, u.cacheable),
+       RETURNING a.no, a.settled_ms IS NOT NULL AS settled, ${ENDED_COLUMNS}, u.execution, u.answer, u.gzip, u.facts, u.cacheable),
      done AS (
        UPDATE executions e SET state = 'succeeded', answer = r.answer, answer_gzip = r.gzip, answer_facts = r.facts, ended_ms = $13
        FROM recorded r
@@ -55,7 +57,7 @@ export async function recordOutcomes(
        WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),
      unqueued AS (DELETE FROM ready r USING done d WHERE d.was <> 'running' AND d.newest AND r.no = d.no),
      unpooled AS (DELETE FROM batch_ready r USING done d WHERE d.was = 'ready' AND r.no = d.no)
-     SELECT no, settled, false FROM recorded UNION ALL SELECT attempt, false, true FROM done`,
+     SELECT no, settled, false, reserved_in, held_nano FROM recorded UNION ALL SELECT attempt, false, true, NULL, NULL FROM done`,
     [
       int8Array(calls.map((call) => call.attempt.no)),
       day,
@@ -85,15 +87,15 @@ function stateOf({ verdict, outcome }: FinishedCall): "in_doubt" | "answered" | 
 }
 
 function readOutcomes(rows: readonly (readonly (string | null)[])[], calls: readonly FinishedCall[]): RecordedOutcomes {
-  const settled = new Map<number, boolean>();
+  const recorded = new Map<number, Pick<NewCall, "chargeIsFirst" | "held">>();
   const ended = new Set<number>();
-  for (const [no, wasSettled, endsExecution] of rows) {
+  for (const [no, wasSettled, endsExecution, reservedIn, heldNano] of rows) {
     if (endsExecution === "t") ended.add(Number(no));
-    else settled.set(Number(no), wasSettled === "t");
+    else recorded.set(Number(no), { chargeIsFirst: wasSettled !== "t", held: readEnded(reservedIn, heldNano) });
   }
   const news = calls.flatMap((call): NewCall[] => {
-    const wasSettled = settled.get(call.attempt.no);
-    return wasSettled === undefined ? [] : [{ ...call, chargeIsFirst: !wasSettled }];
+    const found = recorded.get(call.attempt.no);
+    return found === undefined ? [] : [{ ...call, ...found }];
   });
   return { news, succeeded: news.filter((call) => ended.has(call.attempt.no)) };
 }

@@ -6,6 +6,7 @@ import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { ProviderKind } from "../../domain/route/route.js";
 import { int4Array, int8Array } from "./binary-array.js";
+import { ENDED_COLUMNS, readEnded, RESERVATION_ENDS } from "./budget/ended-attempt.js";
 import { run, transaction } from "./connection.js";
 import { doubtSubjects } from "./doubt-subjects.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -236,8 +237,9 @@ export async function giveBack(
       const notSent = await run(
         client,
         "attempts-not-sent",
-        `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1 FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
-         WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending' RETURNING a.no`,
+        `UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $1, ${RESERVATION_ENDS}
+         FROM unnest($2::int8[], $3::int4[]) AS u(no, day)
+         WHERE a.no = u.no AND a.day = u.day AND a.state = 'sending' RETURNING ${ENDED_COLUMNS}`,
         [
           nowMs,
           int8Array(ordered.map(({ attempt }) => attempt.no)),
@@ -275,7 +277,7 @@ export async function giveBack(
       );
       await context.budgets.release(
         client,
-        notSent.map(([no]) => Number(no)),
+        notSent.map(([reservedIn, heldNano]) => readEnded(reservedIn, heldNano)),
         nowMs,
       );
     },

@@ -67,8 +67,8 @@ export interface SessionPorts {
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   /** By account. */
   readonly providers: ReadonlyMap<string, Provider>;
-  /** Which accounts have spent their day; left out: nobody knows. */
-  readonly spending?: Pick<RouteConditions, "spent">;
+  /** Which accounts have spent their day, or have something left of their commitment; left out: nobody knows. */
+  readonly spending?: Pick<RouteConditions, "spent" | "committedLeft">;
   /** By account, of those whose config has batches. */
   readonly batchProviders: ReadonlyMap<string, BatchProvider>;
   /** Left out: a request is held against context windows by its bytes alone. */
@@ -111,7 +111,7 @@ export interface SessionSettings {
   readonly batching: BatchingSettings;
   readonly rescue: RescueSettings;
   readonly health: HealthSettings;
-  /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day. */
+  /** Whether what accounts have spent is looked at from time to time: some may only spend so much a day, or have paid for so much a month. */
   readonly watchesSpending: boolean;
   readonly delivery: DeliverySettings;
   readonly groups: GroupSettings;

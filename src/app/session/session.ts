@@ -130,7 +130,7 @@ export class Session {
       this.#lookAtBatches().then(() => this.#every(OUTLOOK_EVERY_MS, over, () => this.#lookAtBatches())),
       this.#every(sweepAfterMs, over, () => this.#sweepStragglers()),
       ...(this.#parts.settings.watchesSpending
-        ? [this.#every(SPENDING_EVERY_MS, over, () => this.#lookAtSpending())]
+        ? [this.#lookAtSpending().then(() => this.#every(SPENDING_EVERY_MS, over, () => this.#lookAtSpending()))]
         : []),
       this.#every(DAYS_EVERY_MS, over, () => this.#prepareDays()),
       ...this.#alerts.run(over),

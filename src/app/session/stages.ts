@@ -190,6 +190,7 @@ export class Stages {
       statistics: (account, model, nowMs) => this.#health.statistics(account, model, nowMs),
       headroom: (route, tokens, nowMs) => this.limits.headroom(route, tokens, nowMs),
       spent: (account, nowMs) => this.#parts.ports.spending?.spent(account, nowMs) ?? null,
+      committedLeft: (account, nowMs) => this.#parts.ports.spending?.committedLeft(account, nowMs) ?? null,
     };
   }
 

@@ -47,7 +47,7 @@ export interface BatchReading {
 }
 
 export interface BudgetReading extends BudgetStanding {
-  readonly budget: Pick<Budget, "level" | "limitNanoUsd" | "window">;
+  readonly budget: Pick<Budget, "level" | "limitNanoUsd" | "window" | "commitment">;
 }
 
 export interface BreakerReading {

@@ -192,6 +192,7 @@ export const RULES: Readonly<Record<AlertRule, Rule>> = {
 };
 
 function budgetMeasures({ budget, settledNanoUsd, reservedNanoUsd }: BudgetReading): readonly Measure[] {
+  if (budget.commitment === true) return [];
   const { level: whose, window, limitNanoUsd } = budget;
   const who = levelText(whose);
   const spent = percentOf(settledNanoUsd, limitNanoUsd);

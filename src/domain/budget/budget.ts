@@ -18,6 +18,11 @@ export interface Budget {
   readonly kind: "hard" | "soft";
   /** Only there for a budget that takes nothing more once so much is spent or held, whatever is left to its limit. */
   readonly stopsAtNanoUsd?: bigint;
+  /**
+   * Only there for what is paid for an account whether it is used or not: while some of it is left, calls there cost nothing more. Soft;
+   * nobody is warned when it is used up, since that is what it is for.
+   */
+  readonly commitment?: true;
 }
 
 /** Whose calls a budget holds: those that jobs of a tenant pay for, with these labels where it names some; or those at an account. */
@@ -92,6 +97,12 @@ export function roomIn(
   { settledNanoUsd, reservedNanoUsd }: BudgetStanding,
 ): bigint {
   return limitNanoUsd - settledNanoUsd - reservedNanoUsd;
+}
+
+/** Of a commitment, what calls there may still use without costing more. */
+export function commitmentLeft(budget: Pick<Budget, "limitNanoUsd">, standing: BudgetStanding): bigint {
+  const left = roomIn(budget, standing);
+  return left > 0n ? left : 0n;
 }
 
 /** Whether a call that may cost so much may be reserved beside what is spent and held. */

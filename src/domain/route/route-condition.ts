@@ -4,7 +4,7 @@ import type { Route } from "./route.js";
 
 /**
  * What is known right now of a route beyond the catalog: whether its provider is well, how fast and how reliable it was of late, whether a
- * limit leaves room, what its account has spent. Looked up in memory for every choice, so nothing here waits or fails; what is unknown is
+ * limit leaves room, what its account has spent, or has paid for and not used. Looked up in memory for every choice, so nothing here waits or fails; what is unknown is
  * said to be unknown.
  */
 export interface RouteConditions {
@@ -15,6 +15,8 @@ export interface RouteConditions {
   headroom(route: Route, tokens: number, nowMs: EpochMs): Headroom;
   /** Why the account should be left alone for what it has spent, in words; null: it need not be. */
   spent(account: string, nowMs: EpochMs): string | null;
+  /** Nano-dollars of what is paid for the account anyway that no call has used or may use yet; null: none is known of. */
+  committedLeft(account: string, nowMs: EpochMs): bigint | null;
 }
 
 export interface RouteHealth {
@@ -52,6 +54,7 @@ export const UNKNOWN_CONDITIONS: RouteConditions = {
   statistics: () => null,
   headroom: () => ({ kind: "go" }),
   spent: () => null,
+  committedLeft: () => null,
 };
 
 /** How much speaks against giving a route anything now: its calls fail at times, or its circuit is open or its account has spent enough. */

@@ -4,6 +4,7 @@ import type { EpochMs } from "../ids.js";
 import type { JobMode } from "../job/job.js";
 import { familyOf } from "./format-family.js";
 import type { RouteName } from "./next-attempt.js";
+import { routeMaxCostNanoUsd } from "./plan-routes.js";
 import { outputTokensBound, type RequestFacts } from "./request-facts.js";
 import type { RouteConditions, RouteStatistics } from "./route-condition.js";
 import { ruleFactor, type RuleOutcome } from "./route-rules.js";
@@ -22,6 +23,8 @@ import type { ScoreWeights } from "./score-weights.js";
  * what the job allows. Behind all others come, from the last: those that an estimate says are too short for the prompt (no proof, so
  * they are better than nothing), those that were tried before, those on trial where a trial in vain would take all the time there is,
  * and those whose last calls failed (degraded).
+ *
+ * A call is expected to cost nothing where the account's commitment covers it: that is paid for already.
  */
 
 export interface RouteQuestion {
@@ -56,6 +59,8 @@ export interface ScoredRoute {
   readonly reliability: number;
   /** Expected, the retries after failures included; whole nano-dollars as text. */
   readonly expectedNanoUsd: string;
+  /** Only there where the account's commitment covers the call, which costs nothing then: what is left of it, as text. */
+  readonly committedLeftNanoUsd?: string;
 }
 
 export type RouteAnswer =
@@ -111,6 +116,8 @@ export class RouteScorer {
   #runAtMs = new Float64Array(0);
   /** Empty: nothing speaks against it. */
   #reasons: string[] = [];
+  /** By place, of those that a commitment covers: what is left of it. */
+  readonly #committed = new Map<number, bigint>();
   /** Of the routes whose condition passes, the first to be tried again. */
   #waitUntilMs = Number.POSITIVE_INFINITY;
   #waitsFor: WaitReason = "breaker";
@@ -174,9 +181,15 @@ export class RouteScorer {
         latency: rounded(at(this.#latencies, place)),
         reliability: rounded(at(this.#reliabilities, place)),
         expectedNanoUsd: String(Math.round(at(this.#expected, place))),
+        ...this.#committedAt(place),
       });
     }
     return found;
+  }
+
+  #committedAt(place: number): Pick<ScoredRoute, "committedLeftNanoUsd"> | null {
+    const left = this.#committed.get(place);
+    return left === undefined ? null : { committedLeftNanoUsd: left.toString() };
   }
 
   /** Of the last question: the place that the chosen one has among the scored. */
@@ -190,6 +203,7 @@ export class RouteScorer {
   #begin(routes: readonly Route[]): void {
     this.#routes = routes;
     this.#waitUntilMs = Number.POSITIVE_INFINITY;
+    this.#committed.clear();
     const { length } = routes;
     if (length <= this.#groups.length) return;
     this.#groups = new Int32Array(length);
@@ -263,7 +277,9 @@ export class RouteScorer {
     this.#reasons[place] = because;
     if (order === "listed") return;
     const failureRate = statistics === null ? 0 : Math.min(statistics.failureRate, FAILURE_RATE_MAX);
-    this.#expected[place] = tokensNanoUsd(route, inBatch, statistics, promptTokens, outputTokens) / (1 - failureRate);
+    this.#expected[place] = this.#isCommitted(question, route, place, inBatch)
+      ? 0
+      : tokensNanoUsd(route, inBatch, statistics, promptTokens, outputTokens) / (1 - failureRate);
     this.#latencies[place] =
       statistics === null ? NEUTRAL : Math.max(0, 1 - statistics.p95Ms / question.latencyBudgetMs);
     this.#reliabilities[place] = statistics === null ? NEUTRAL : reliabilityOf(statistics);
@@ -281,6 +297,16 @@ export class RouteScorer {
     if (this.#countPrompt === null || contextTokens === null || byBytes * 1.5 + outputTokens <= contextTokens)
       return byBytes;
     return this.#countPrompt(facts, route) + unseen.overheadTokens;
+  }
+
+  /** Whether what is left of the account's commitment covers the call, though it cost the most that it may. */
+  #isCommitted({ facts, nowMs }: RouteQuestion, route: Route, place: number, inBatch: boolean): boolean {
+    const left = this.#conditions.committedLeft(route.account, nowMs);
+    if (left === null || left === 0n) return false;
+    const price = inBatch ? (route.batchPrice ?? route.price) : route.price;
+    if (left < routeMaxCostNanoUsd(route, facts, price)) return false;
+    this.#committed.set(place, left);
+    return true;
   }
 
   #reject(place: number, because: string): void {

@@ -195,10 +195,18 @@ export class RouteChooser {
 
 /** @param chosen its place in `scored`. */
 function becauseScored(scored: readonly ScoredRoute[], chosen: number): string {
-  const own = scored[chosen]?.score ?? 0;
+  const { score: own = 0, committedLeftNanoUsd = null } = scored[chosen] ?? {};
   if (scored.length === 1) return "the only candidate that can be called now";
   for (const { score } of scored) if (score > own) return "tried again, as its failure asks for";
-  return `the best score of ${String(scored.length)}, ${String(own)}`;
+  const best = `the best score of ${String(scored.length)}, ${String(own)}`;
+  if (committedLeftNanoUsd === null) return best;
+  return `${best}; covered by the account's commitment, ${dollarsOf(committedLeftNanoUsd)} USD left`;
+}
+
+/** Whole cents, rounded down: what is said to be left is there. */
+function dollarsOf(nanoUsd: string): string {
+  const cents = BigInt(nanoUsd) / 10_000_000n;
+  return `${String(cents / 100n)}.${String(cents % 100n).padStart(2, "0")}`;
 }
 
 /** The first route stands for one that is no longer there; only others than the first need the whole plan. */

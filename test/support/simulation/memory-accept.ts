@@ -150,8 +150,8 @@ async function holdMoney(
     attemptNo: no,
     maxNanoUsd,
   }));
-  const refused = cancels ? null : await budgets.reserve(transaction, wishes);
-  for (const { placing, intent } of starting) if (refused?.has(intent.no) !== false) placing.fate = "queued";
+  const reserved = cancels ? null : await budgets.reserve(transaction, wishes);
+  for (const { placing, intent } of starting) if (reserved?.refused.has(intent.no) !== false) placing.fate = "queued";
 }
 
 /** The jobs of a group that were not known, each with its fate. */

@@ -100,7 +100,7 @@ async function reserveLines(
   nowMs: EpochMs,
 ): Promise<ReadonlySet<number>> {
   const { attempts, executions } = context.database;
-  const refused = await context.budgets.reserve(
+  const { refused } = await context.budgets.reserve(
     transaction,
     bound.map(({ execution, intent: { no, account, maxNanoUsd } }) => {
       const tenant = transaction.get(executions, execution.no)?.tenant ?? "";

@@ -16,10 +16,9 @@ import type {
   AskBudget,
   AttemptWish,
   BudgetStore,
-  RefusedWishes,
-  RenumberedAttempt,
+  Reserved,
   SeenStanding,
-  SettledAttempt,
+  Settled,
   Woken,
 } from "../../../src/ports/budget-store.js";
 import type { ClaimVerdict } from "../../../src/ports/ledger.js";
@@ -27,10 +26,16 @@ import type { MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
 import type { BudgetRow, ReservationRow } from "./memory-rows.js";
 
-const NONE: RefusedWishes = new Map();
+const NONE: Reserved = { refused: new Map() };
 
-/** The budgets of the ledger in memory, statement by statement as in the real one. */
-export class MemoryBudgets implements BudgetStore<Transaction> {
+/** An attempt that goes on under another number. */
+interface RenumberedAttempt {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The budgets of the ledger in memory: what attempts have reserved is kept apart from them, by their numbers. */
+export class MemoryBudgets implements BudgetStore<Transaction, number> {
   readonly #context: MemoryContext;
   readonly #levels: BudgetLevels;
   readonly #seen: SeenStanding | undefined;
@@ -58,7 +63,7 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
     return (spender, maxNanoUsd) => askBudgets(this.#levels.placesOf(spender, windowMs), seen, maxNanoUsd, nowMs);
   }
 
-  async reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<RefusedWishes> {
+  async reserve(transaction: Transaction, wishes: readonly AttemptWish[]): Promise<Reserved> {
     const windowMs = this.#context.database.nowMs();
     const guarded = wishes.flatMap(({ spender, attemptNo, maxNanoUsd }): PlacedWish[] => {
       const places = this.#levels.placesOf(spender, windowMs);
@@ -77,7 +82,7 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
     }
     const { granted, refused } = rules.grants(guarded, before ?? this.#standings(transaction, places));
     for (const wish of granted) this.#keep(transaction, wish);
-    return new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key]));
+    return { refused: new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key])) };
   }
 
   #keep(transaction: Transaction, { attemptNo, maxNanoUsd, places }: PlacedWish): void {
@@ -104,12 +109,12 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
     return standings;
   }
 
-  async settle(transaction: Transaction, attempts: readonly SettledAttempt[], nowMs: number): Promise<Woken> {
+  async settle(transaction: Transaction, attempts: readonly Settled<number>[], nowMs: number): Promise<Woken> {
     const { database, rules } = this.#context;
     if (database.limits.length === 0 || attempts.length === 0) return woke(0);
     await this.#context.statement(transaction, "reservations-end");
-    const ended = attempts.flatMap(({ attemptNo, nanoUsd }) =>
-      rules.settlesIn(this.#reservationsOf(transaction, attemptNo)).map((row) => ({ ...row, nanoUsd })),
+    const ended = attempts.flatMap(({ attempt, nanoUsd }) =>
+      rules.settlesIn(this.#reservationsOf(transaction, attempt)).map((row) => ({ ...row, nanoUsd })),
     );
     for (const { attemptNo } of ended)
       for (const row of this.#reservationsOf(transaction, attemptNo))
@@ -138,6 +143,7 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
     return transaction.all(this.#context.database.reservations).filter((row) => row.attemptNo === attemptNo);
   }
 
+  /** They keep what they reserved. */
   async renumber(transaction: Transaction, attempts: readonly RenumberedAttempt[]): Promise<void> {
     const { limits, reservations, budgets } = this.#context.database;
     if (limits.length === 0 || attempts.length === 0) return;
@@ -156,7 +162,7 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
     if (!this.#context.rules.releasesUnsent) return woke(0);
     return this.settle(
       transaction,
-      attemptNos.map((attemptNo) => ({ attemptNo, nanoUsd: 0n })),
+      attemptNos.map((attempt) => ({ attempt, nanoUsd: 0n })),
       nowMs,
     );
   }

@@ -17,7 +17,7 @@ import type {
   RescueLook,
   StartedExecution,
 } from "../../../src/ports/ledger.js";
-import type { RefusedWishes } from "../../../src/ports/budget-store.js";
+import type { Reserved } from "../../../src/ports/budget-store.js";
 import { samePayer, withinBudgets, wokenOf, type LeftPayer } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
 import {
@@ -145,7 +145,7 @@ async function claimInTransaction(
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
   ];
   const woken = await context.budgets.passOn(transaction, plan.tookNoMoney, request.nowMs);
-  const refused = await context.budgets.reserve(
+  const { refused } = await context.budgets.reserve(
     transaction,
     plan.started.map(({ execution, intent: { no, account, maxNanoUsd } }) => ({
       spender: { ...within.payerOf(execution), account },
@@ -476,7 +476,7 @@ function putOff(
   context: MemoryContext,
   transaction: Transaction,
   refused: Plan["started"],
-  by: RefusedWishes,
+  by: Reserved["refused"],
   nowMs: number,
 ): readonly ReadyRow[] {
   const { executions } = context.database;

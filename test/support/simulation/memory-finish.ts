@@ -77,7 +77,7 @@ async function finishInTransaction(
     outgoing.push(render.event(event, attempt.no, execution.day));
   }
   const outbox = await insertOutbox(context, transaction, group.session, group.nowMs, outgoing);
-  const settled = context.rules.settles(news).map(({ attempt: { no }, nanoUsd }) => ({ attemptNo: no, nanoUsd }));
+  const settled = context.rules.settles(news).map(({ attempt: { no }, nanoUsd }) => ({ attempt: no, nanoUsd }));
   const woken = await context.budgets.settle(transaction, settled, group.nowMs);
   return {
     ended: written.ended,

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { EpochMs, LedgerKey, SessionNo } from "../../../domain/ids.js";
+import { ENDED_COLUMNS, readEnded, RESERVATION_ENDS, type EndedAttempt } from "../budget/ended-attempt.js";
 import { int4Array, int8Array } from "../binary-array.js";
 import { run, transaction } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
@@ -70,7 +71,7 @@ async function returnInTransaction(
   );
   await context.budgets.release(
     client,
-    notSent.map(({ attemptNo }) => attemptNo),
+    notSent.map(({ held }) => held),
     returned.nowMs,
   );
   return notSent.length;
@@ -79,6 +80,7 @@ async function returnInTransaction(
 interface NotSent {
   readonly attemptNo: number;
   readonly execution: LedgerKey;
+  readonly held: EndedAttempt;
 }
 
 /** Only for the living session that holds the batch. */
@@ -106,13 +108,14 @@ async function endAttempts(
     client,
     `lines-not-sent-${which}`,
     `${HELD}
-     UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $3 FROM (${CHOSEN[which]}) c
-     WHERE a.no = c.no AND a.day = c.day AND a.state = 'batched' RETURNING a.no, a.execution_no, a.day`,
+     UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $3, ${RESERVATION_ENDS} FROM (${CHOSEN[which]}) c
+     WHERE a.no = c.no AND a.day = c.day AND a.state = 'batched' RETURNING a.no, a.execution_no, a.day, ${ENDED_COLUMNS}`,
     [session, batchNo, nowMs, ...chosen],
   );
   return rows
-    .map(([no, executionNo, day]) => ({
+    .map(([no, executionNo, day, reservedIn, heldNano]) => ({
       attemptNo: Number(no),
+      held: readEnded(reservedIn, heldNano),
       execution: { no: Number(executionNo), day: Number(day) },
     }))
     .sort((a, b) => a.execution.no - b.execution.no);

@@ -21,7 +21,7 @@ export async function startLines(
   const ordered = [...starts].sort((a, b) => a.execution.no - b.execution.no);
   return transaction(
     context.pools.durable,
-    (client) => startInTransaction(client, context, { session, batchNo, starts: ordered }),
+    (client) => startInTransaction(client, { session, batchNo, starts: ordered }),
     () => startedBefore(context, ordered),
   );
 }
@@ -38,7 +38,6 @@ interface LinesToStart {
 
 async function startInTransaction(
   client: pg.PoolClient,
-  context: LedgerContext,
   { session, batchNo, starts }: LinesToStart,
 ): Promise<ReadonlySet<number>> {
   const held = await run(client, "group-hold", HELD, [session, batchNo]);
@@ -69,12 +68,7 @@ async function startInTransaction(
       int8Array(starts.map(({ intent }) => intent.startedAtMs)),
     ],
   );
-  const started = new Set(rows.map(([no]) => Number(no)));
-  await context.budgets.renumber(
-    client,
-    starts.flatMap(({ lineNo, intent: { no } }) => (started.has(no) ? [{ from: lineNo, to: no }] : [])),
-  );
-  return started;
+  return new Set(rows.map(([no]) => Number(no)));
 }
 
 /** After a COMMIT without an answer: the attempts are there under their new numbers exactly when it stands. Null: it does not. */

@@ -3,19 +3,21 @@ import { payerOf, type Payer } from "../../../domain/budget/budget-levels.js";
 import type { EpochMs } from "../../../domain/ids.js";
 import type { LedgerContext } from "../ledger-context.js";
 import type { Placing } from "../placing.js";
+import { NOTHING_RESERVED, type PostgresReserved } from "./postgres-budgets.js";
 
 /**
  * The money for what a group begins. A job whose budget has no room for it now is queued, and the claim that takes it up says whether it
  * waits or has failed.
  * @param cancels whether the group cancels jobs, which locks rows behind the budgets: it starts nothing that needs money then.
+ * @returns what the attempts hold that begin.
  */
 export async function holdMoney(
   client: pg.PoolClient,
   { budgets }: LedgerContext,
   fresh: readonly Placing[],
   { cancels, nowMs }: { readonly cancels: boolean; readonly nowMs: EpochMs },
-): Promise<void> {
-  if (!budgets.any) return;
+): Promise<PostgresReserved> {
+  if (!budgets.any) return NOTHING_RESERVED;
   const pooled = fresh.flatMap((placing) => {
     const line = placing.fate === "pooled" ? placing.item.pooled?.line : undefined;
     return line === undefined || !budgets.guards({ tenant: placing.job.tenant, account: line.account })
@@ -35,14 +37,16 @@ export async function holdMoney(
       ? []
       : [{ placing, intent }];
   });
-  if (starting.length === 0) return;
+  if (starting.length === 0) return NOTHING_RESERVED;
   const wishes = starting.map(({ placing, intent: { no, account, maxNanoUsd } }) => ({
     spender: { ...payerOfJob(placing), account },
     attemptNo: no,
     maxNanoUsd,
   }));
-  const refused = cancels ? new Set(wishes.map(({ attemptNo }) => attemptNo)) : await budgets.reserve(client, wishes);
-  for (const { placing, intent } of starting) if (refused.has(intent.no)) placing.fate = "queued";
+  const reserved = cancels ? null : await budgets.reserve(client, wishes);
+  for (const { placing, intent } of starting)
+    if (reserved === null || reserved.refused.has(intent.no)) placing.fate = "queued";
+  return reserved ?? NOTHING_RESERVED;
 }
 
 /** The job that opens an execution pays for it. */

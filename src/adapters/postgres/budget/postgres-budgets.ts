@@ -8,6 +8,7 @@ import {
   type Budget,
   type BudgetPlace,
   type BudgetStanding,
+  type EndedReservation,
   type LevelStanding,
   type PlacedWish,
   type Standings,
@@ -18,14 +19,14 @@ import type {
   AskBudget,
   AttemptWish,
   BudgetStore,
-  RefusedWishes,
-  RenumberedAttempt,
+  Reserved,
   SeenStanding,
-  SettledAttempt,
+  Settled,
   Woken,
 } from "../../../ports/budget-store.js";
-import { int8Array, textArray } from "../binary-array.js";
+import { int4Array, int8Array, textArray } from "../binary-array.js";
 import { run, send, sendAndCount } from "../connection.js";
+import type { EndedAttempt } from "./ended-attempt.js";
 
 /** A row of `budgets`. */
 interface BudgetRow {
@@ -33,7 +34,12 @@ interface BudgetRow {
   readonly sinceMs: number;
 }
 
-const NONE: RefusedWishes = new Map();
+export interface PostgresReserved extends Reserved {
+  /** By attempt, for its row's `reserved_in`; one that is not there holds nothing. */
+  readonly reservedIn: ReadonlyMap<number, string>;
+}
+
+export const NOTHING_RESERVED: PostgresReserved = { refused: new Map(), reservedIn: new Map() };
 const ANYTHING_FITS: AskBudget = () => ({ kind: "fits" });
 const NOBODY: Woken = { executions: Promise.resolve(0) };
 
@@ -41,7 +47,7 @@ const NOBODY: Woken = { executions: Promise.resolve(0) };
  * Budgets on PostgreSQL. The limits are the config's; the rows hold what was settled and what is reserved, and are locked from the reservation
  * to the end of its transaction, so two routers decide about the same money one after the other.
  */
-export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
+export class PostgresBudgets implements BudgetStore<pg.PoolClient, EndedAttempt> {
   readonly #levels: BudgetLevels;
   readonly #nowMs: () => EpochMs;
   readonly #seen: SeenStanding | undefined;
@@ -80,38 +86,35 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
     return (spender, maxNanoUsd) => askBudgets(this.#levels.placesOf(spender, windowMs), standings, maxNanoUsd, nowMs);
   }
 
-  async reserve(client: pg.PoolClient, wishes: readonly AttemptWish[]): Promise<RefusedWishes> {
-    if (!this.any) return NONE;
+  async reserve(client: pg.PoolClient, wishes: readonly AttemptWish[]): Promise<PostgresReserved> {
+    if (!this.any) return NOTHING_RESERVED;
     const windowMs = this.#nowMs();
-    const guarded = wishes.flatMap(({ spender, attemptNo, maxNanoUsd }): PlacedWish[] => {
-      if (maxNanoUsd === 0n || !this.guards(spender)) return [];
-      const places = this.#levels.placesOf(spender, windowMs);
-      return places.length === 0 ? [] : [{ attemptNo, maxNanoUsd, places }];
-    });
-    if (guarded.length === 0) return NONE;
-    const places = [...new Set(guarded.flatMap((wish) => wish.places))];
-    const standings = await this.#lock(client, places);
-    const { granted, refused } = grantWithin(guarded, standings);
-    keepReservations(client, granted);
-    return new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key]));
+    const guarded: PlacedWish[] = [];
+    const places = new Set<BudgetPlace>();
+    for (const { spender, attemptNo, maxNanoUsd } of wishes) {
+      const own = maxNanoUsd === 0n ? [] : this.#levels.placesOf(spender, windowMs);
+      if (own.length === 0) continue;
+      guarded.push({ attemptNo, maxNanoUsd, places: own });
+      for (const place of own) places.add(place);
+    }
+    if (guarded.length === 0) return NOTHING_RESERVED;
+    const budgets = await this.#lock(client, [...places]);
+    const { granted, refused } = grantWithin(guarded, budgets.standings);
+    holdMoneyOf(client, granted, budgets.numbers);
+    return {
+      refused: new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key])),
+      reservedIn: reservedIn(granted, budgets.numbers),
+    };
   }
 
-  async settle(client: pg.PoolClient, attempts: readonly SettledAttempt[], nowMs: EpochMs): Promise<Woken> {
-    if (!this.any || attempts.length === 0) return NOBODY;
-    const costs = new Map(attempts.map(({ attemptNo, nanoUsd }) => [attemptNo, nanoUsd]));
-    // Rows of attempts whose own rows this transaction holds: nobody else deletes them now.
-    const rows = await run(
-      client,
-      "reservations-end",
-      "DELETE FROM reservations WHERE attempt_no = ANY($1::int8[]) RETURNING attempt_no, level, since_ms, max_nano",
-      [int8Array([...costs.keys()])],
-    );
-    if (rows.length === 0) return NOBODY;
-    const moves = movesOf(rows, costs);
-    if (moves.length > 1) send(client, "budgets-lock", LOCK_ROWS, keysOf(moves));
-    moveBudgets(client, moves);
-    const limit = Math.max(...moves.map(({ ended }) => ended));
-    return wakeWaiting(client, new Set(moves.map(({ key }) => key)), limit, nowMs);
+  settle(client: pg.PoolClient, attempts: readonly Settled<EndedAttempt>[], nowMs: EpochMs): Promise<Woken> {
+    const moves = movesOf(attempts);
+    if (moves.length === 0) return Promise.resolve(NOBODY);
+    const numbers = int4Array(moves.map(({ no }) => no));
+    if (moves.length > 1) send(client, "budgets-lock-numbers", LOCK_NUMBERS, [numbers]);
+    moveBudgets(client, numbers, moves);
+    const limit = Math.max(...moves.map(({ ended }) => ended.length));
+    return Promise.resolve(wakeWaitingFor(client, numbers, limit, nowMs));
   }
 
   passOn(client: pg.PoolClient, levels: readonly string[], nowMs: EpochMs): Promise<Woken> {
@@ -119,20 +122,9 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
     return Promise.resolve(wakeWaiting(client, new Set(levels), levels.length * BUDGET_PASSED_ON, nowMs));
   }
 
-  renumber(client: pg.PoolClient, attempts: readonly RenumberedAttempt[]): Promise<void> {
-    if (this.any && attempts.length > 0)
-      send(
-        client,
-        "reservations-renumber",
-        "UPDATE reservations r SET attempt_no = u.new FROM unnest($1::int8[], $2::int8[]) AS u(old, new) WHERE r.attempt_no = u.old",
-        [int8Array(attempts.map(({ from }) => from)), int8Array(attempts.map(({ to }) => to))],
-      );
-    return Promise.resolve();
-  }
-
-  release(client: pg.PoolClient, attemptNos: readonly number[], nowMs: EpochMs): Promise<Woken> {
-    const attempts = attemptNos.map((attemptNo) => ({ attemptNo, nanoUsd: 0n }));
-    return this.settle(client, attempts, nowMs);
+  release(client: pg.PoolClient, attempts: readonly EndedAttempt[], nowMs: EpochMs): Promise<Woken> {
+    const unsent = attempts.map((attempt) => ({ attempt, nanoUsd: 0n }));
+    return this.settle(client, unsent, nowMs);
   }
 
   /** All budgets in the windows that are. */
@@ -154,18 +146,22 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient> {
   }
 
   /** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
-  async #lock(client: pg.PoolClient, places: readonly BudgetPlace[]): Promise<Standings> {
-    const found = readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(places)));
-    if (found.size === places.length) return this.#told(places, found);
-    // Rows that are missing may have lower keys than some that are locked now: two routers that begin a window at once may meet crosswise,
-    // and the deadlock is tried again.
-    await run(
-      client,
-      "budgets-begin",
-      "INSERT INTO budgets (level, since_ms) SELECT * FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-      keysOf(places),
-    );
-    return this.#told(places, readStandings(await run(client, "budgets-lock", LOCK_ROWS, keysOf(places))));
+  /** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
+  async #lock(client: pg.PoolClient, places: readonly BudgetPlace[]): Promise<LockedBudgets> {
+    const keys = keysOf(places);
+    let locked = readLocked(await run(client, "budgets-lock", LOCK_ROWS, keys));
+    if (locked.standings.size < places.length) {
+      // New rows get the highest numbers, and come last in the order of locks.
+      await run(
+        client,
+        "budgets-begin",
+        "INSERT INTO budgets (level, since_ms) SELECT * FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+        keys,
+      );
+      locked = readLocked(await run(client, "budgets-lock", LOCK_ROWS, keys));
+    }
+    this.#told(places, locked.standings);
+    return locked;
   }
 
   #told(places: readonly BudgetPlace[], standings: Standings): Standings {
@@ -187,68 +183,100 @@ function readStandings(rows: readonly (readonly (string | null)[])[]): Standings
   );
 }
 
-const LOCK_ROWS = `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano
-  FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) JOIN budgets b ON b.level = k.level AND b.since_ms = k.since_ms
-  ORDER BY b.level || '', b.since_ms + 0 FOR UPDATE OF b`;
+/** Rows by their place's row. */
+interface LockedBudgets {
+  readonly standings: Standings;
+  readonly numbers: ReadonlyMap<string, number>;
+}
 
-function keepReservations(client: pg.PoolClient, granted: readonly PlacedWish[]): void {
+function readLocked(rows: readonly (readonly (string | null)[])[]): LockedBudgets {
+  const numbers = new Map(rows.map(([level, sinceMs, , , no]) => [rowKey(level ?? "", Number(sinceMs)), Number(no)]));
+  return { standings: readStandings(rows), numbers };
+}
+
+const LOCK_ROWS = `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano, b.no
+  FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) JOIN budgets b ON b.level = k.level AND b.since_ms = k.since_ms
+  ORDER BY b.no + 0 FOR UPDATE OF b`;
+const LOCK_NUMBERS =
+  "SELECT 1 FROM unnest($1::int4[]) AS k(no) JOIN budgets b ON b.no = k.no ORDER BY b.no + 0 FOR UPDATE OF b";
+
+function numberOf({ row }: BudgetPlace, numbers: ReadonlyMap<string, number>): number {
+  const no = numbers.get(row);
+  if (no === undefined) throw new Error(`InvariantError: budget ${row} is not locked`);
+  return no;
+}
+
+/** By attempt, as PostgreSQL writes an array: the numbers of the budgets that it counts in. Most attempts of a group share one. */
+function reservedIn(granted: readonly PlacedWish[], numbers: ReadonlyMap<string, number>): ReadonlyMap<number, string> {
+  const found = new Map<number, string>();
+  const texts = new Map<string, string>();
+  for (const { attemptNo, places } of granted) {
+    const list = places.map((place) => numberOf(place, numbers)).join(",");
+    let text = texts.get(list);
+    if (text === undefined) texts.set(list, (text = `{${list}}`));
+    found.set(attemptNo, text);
+  }
+  return found;
+}
+
+function holdMoneyOf(
+  client: pg.PoolClient,
+  granted: readonly PlacedWish[],
+  numbers: ReadonlyMap<string, number>,
+): void {
   if (granted.length === 0) return;
-  const rows = granted.flatMap(({ attemptNo, maxNanoUsd, places }) =>
-    places.map(({ key, sinceMs }) => ({ attemptNo, maxNanoUsd, key, sinceMs })),
-  );
+  const sums = new Map<BudgetPlace, bigint>();
+  for (const { maxNanoUsd, places } of granted)
+    for (const place of places) sums.set(place, (sums.get(place) ?? 0n) + maxNanoUsd);
   send(
     client,
-    "reservations-insert",
-    `WITH kept AS (
-       INSERT INTO reservations (attempt_no, level, since_ms, max_nano)
-       SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::int8[]) RETURNING level, since_ms, max_nano)
-     UPDATE budgets b SET reserved_nano = b.reserved_nano + k.sum
-     FROM (SELECT level, since_ms, sum(max_nano)::int8 AS sum FROM kept GROUP BY level, since_ms) k
-     WHERE b.level = k.level AND b.since_ms = k.since_ms`,
-    [
-      int8Array(rows.map(({ attemptNo }) => attemptNo)),
-      ...keysOf(rows),
-      int8Array(rows.map(({ maxNanoUsd }) => maxNanoUsd)),
-    ],
+    "budgets-hold",
+    `UPDATE budgets b SET reserved_nano = b.reserved_nano + u.held FROM unnest($1::int4[], $2::int8[]) AS u(no, held) WHERE b.no = u.no`,
+    [int4Array([...sums.keys()].map((place) => numberOf(place, numbers))), int8Array([...sums.values()])],
   );
 }
 
-interface BudgetMove extends BudgetRow {
-  readonly by: BudgetStanding;
-  /** Reservations. */
-  readonly ended: number;
+interface BudgetMove {
+  readonly no: number;
+  readonly ended: EndedReservation[];
 }
 
-/** How each budget moves. */
-function movesOf(
-  rows: readonly (readonly (string | null)[])[],
-  costs: ReadonlyMap<number, bigint | null>,
-): readonly BudgetMove[] {
-  const budgets = new Map<
-    string,
-    { readonly row: BudgetRow; readonly ended: Parameters<typeof settlementOf>[0][number][] }
-  >();
-  for (const [attemptNo, level, sinceMs, max] of rows) {
-    const row = { key: level ?? "", sinceMs: Number(sinceMs) };
-    const name = rowKey(row.key, row.sinceMs);
-    const budget = budgets.get(name) ?? { row, ended: [] };
-    budget.ended.push({ maxNanoUsd: BigInt(max ?? 0), nanoUsd: costs.get(Number(attemptNo)) ?? null });
-    budgets.set(name, budget);
+/** How each budget moves, in the order of their numbers. */
+function movesOf(attempts: readonly Settled<EndedAttempt>[]): readonly BudgetMove[] {
+  const budgets = new Map<number, BudgetMove>();
+  const lists = new Map<string, readonly BudgetMove[]>();
+  for (const { attempt, nanoUsd } of attempts) {
+    if (attempt.reservedIn === null) continue;
+    let moves = lists.get(attempt.reservedIn);
+    if (moves === undefined) {
+      moves = numbersIn(attempt.reservedIn).map((no) => {
+        const known = budgets.get(no) ?? { no, ended: [] };
+        budgets.set(no, known);
+        return known;
+      });
+      lists.set(attempt.reservedIn, moves);
+    }
+    const ended = { maxNanoUsd: attempt.maxNanoUsd, nanoUsd };
+    for (const move of moves) move.ended.push(ended);
   }
-  return [...budgets.values()].map(({ row, ended }) => ({ ...row, by: settlementOf(ended), ended: ended.length }));
+  return [...budgets.values()].sort((a, b) => a.no - b.no);
 }
 
-function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void {
+function numbersIn(array: string): readonly number[] {
+  return array.slice(1, -1).split(",").map(Number);
+}
+
+function moveBudgets(client: pg.PoolClient, numbers: Buffer, moves: readonly BudgetMove[]): void {
+  const by = moves.map(({ ended }) => settlementOf(ended));
   send(
     client,
     "budgets-move",
     `UPDATE budgets b SET settled_nano = b.settled_nano + u.settled, reserved_nano = b.reserved_nano + u.reserved
-     FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[]) AS u(level, since_ms, settled, reserved)
-     WHERE b.level = u.level AND b.since_ms = u.since_ms`,
+     FROM unnest($1::int4[], $2::int8[], $3::int8[]) AS u(no, settled, reserved) WHERE b.no = u.no`,
     [
-      ...keysOf(moves),
-      int8Array(moves.map(({ by }) => by.settledNanoUsd)),
-      int8Array(moves.map(({ by }) => by.reservedNanoUsd)),
+      numbers,
+      int8Array(by.map(({ settledNanoUsd }) => settledNanoUsd)),
+      int8Array(by.map(({ reservedNanoUsd }) => reservedNanoUsd)),
     ],
   );
 }
@@ -258,15 +286,22 @@ function moveBudgets(client: pg.PoolClient, moves: readonly BudgetMove[]): void 
  * refused just before is there already. Rows that somebody holds are passed over: a wait for one could never end.
  */
 function wakeWaiting(client: pg.PoolClient, levels: ReadonlySet<string>, limit: number, nowMs: EpochMs): Woken {
-  const executions = sendAndCount(
-    client,
-    "ready-wake-budget",
-    `UPDATE ready r SET run_at_ms = $2
-     FROM unnest($1::text[]) AS k(level) CROSS JOIN LATERAL (
+  const from = "unnest($1::text[]) AS k(level)";
+  return {
+    executions: sendAndCount(client, "ready-wake-budget", wakeOf(from), [textArray([...levels]), nowMs, limit]),
+  };
+}
+
+/** The same for budgets by their numbers. */
+function wakeWaitingFor(client: pg.PoolClient, numbers: Buffer, limit: number, nowMs: EpochMs): Woken {
+  const from = "(SELECT DISTINCT b.level FROM unnest($1::int4[]) AS n(no) JOIN budgets b ON b.no = n.no) k";
+  return { executions: sendAndCount(client, "ready-wake-budgets", wakeOf(from), [numbers, nowMs, limit]) };
+}
+
+function wakeOf(levels: string): string {
+  return `UPDATE ready r SET run_at_ms = $2
+     FROM ${levels} CROSS JOIN LATERAL (
        SELECT q.no FROM ready q WHERE q.waits_for = 'budget' AND q.waits_level = k.level AND q.run_at_ms > $2
        ORDER BY q.no LIMIT $3 FOR UPDATE SKIP LOCKED) w
-     WHERE r.no = w.no RETURNING 1`,
-    [textArray([...levels]), nowMs, limit],
-  );
-  return { executions };
+     WHERE r.no = w.no RETURNING 1`;
 }

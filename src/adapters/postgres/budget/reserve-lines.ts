@@ -2,7 +2,7 @@ import type pg from "pg";
 import { waitForBudget } from "../../../domain/budget/budget.js";
 import { payerOf } from "../../../domain/budget/budget-levels.js";
 import type { EpochMs, LedgerKey } from "../../../domain/ids.js";
-import { int4Array, int8Array } from "../binary-array.js";
+import { int4Array, int8Array, textArray } from "../binary-array.js";
 import { send } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { insertReady, type ReadyRow } from "../ready-rows.js";
@@ -38,13 +38,18 @@ export async function reserveLines(
     context,
     bound.map(({ execution, tenantNo }) => ({ key: execution, tenant: context.tenants.nameOf(tenantNo) })),
   );
-  const refused = await context.budgets.reserve(
+  const { refused, reservedIn } = await context.budgets.reserve(
     client,
     bound.map(({ attemptNo, execution, account, tenantNo, maxNanoUsd }) => ({
       spender: { ...(payers.get(execution.no)?.[0] ?? payerOf(context.tenants.nameOf(tenantNo), {})), account },
       attemptNo,
       maxNanoUsd,
     })),
+  );
+  holdLines(
+    client,
+    bound.filter(({ attemptNo }) => reservedIn.has(attemptNo)),
+    reservedIn,
   );
   if (refused.size === 0) return NONE;
   const lines = bound.filter(({ attemptNo }) => refused.has(attemptNo));
@@ -81,6 +86,26 @@ export async function reserveLines(
     })),
   );
   return new Set(refused.keys());
+}
+
+/** Rows of our own: the lines were bound before it was known whether there is money for them. */
+function holdLines(
+  client: pg.PoolClient,
+  lines: readonly BoundAttempt[],
+  reservedIn: ReadonlyMap<number, string>,
+): void {
+  if (lines.length === 0) return;
+  send(
+    client,
+    "lines-hold",
+    `UPDATE attempts a SET reserved_in = u.reserved_in::int4[] FROM unnest($1::int8[], $2::int4[], $3::text[]) AS u(no, day, reserved_in)
+     WHERE a.no = u.no AND a.day = u.day`,
+    [
+      int8Array(lines.map(({ attemptNo }) => attemptNo)),
+      int4Array(lines.map(({ execution }) => execution.day)),
+      textArray(lines.map(({ attemptNo }) => reservedIn.get(attemptNo) ?? null)),
+    ],
+  );
 }
 
 /** @param key of the budget without room. */

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { Budget, LevelStanding } from "../../../domain/budget/budget.js";
-import { int8Array, textArray } from "../binary-array.js";
+import { rowKey } from "../../../domain/budget/budget-levels.js";
 import { PostgresBudgets } from "../budget/postgres-budgets.js";
 import { run } from "../connection.js";
 
@@ -13,28 +13,34 @@ export interface BudgetLine extends LevelStanding {
   readonly inDoubtNanoUsd: bigint;
 }
 
-/** One that nothing was spent of yet stands at zero. */
+/** One that nothing was spent of yet stands at zero. No index holds what is reserved, so where some is all days that are kept are read. */
 export async function budgetLines(pool: pg.Pool, budgets: readonly Budget[]): Promise<readonly BudgetLine[]> {
   const [now] = await run(pool, "database-now", "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8", []);
   const standings = await new PostgresBudgets(budgets, () => Number(now?.[0])).standings(pool);
+  const held = standings.some(({ reservedNanoUsd }) => reservedNanoUsd > 0n)
+    ? await heldByRow(pool)
+    : new Map<string, Held>();
+  return standings.map((standing) => ({ ...standing, ...(held.get(standing.row) ?? NOTHING_HELD) }));
+}
+
+type Held = Pick<BudgetLine, "reservations" | "inDoubt" | "inDoubtNanoUsd">;
+const NOTHING_HELD: Held = { reservations: 0, inDoubt: 0, inDoubtNanoUsd: 0n };
+
+async function heldByRow(pool: pg.Pool): Promise<ReadonlyMap<string, Held>> {
   const rows = await run(
     pool,
-    "budgets-list",
-    `SELECT u.place, count(r.attempt_no), count(a.no), coalesce(sum(r.max_nano) FILTER (WHERE a.no IS NOT NULL), 0)
-     FROM unnest($1::text[], $2::int8[]) WITH ORDINALITY AS u(level, since, place)
-     JOIN reservations r ON r.level = u.level AND r.since_ms = u.since
-     LEFT JOIN attempts a ON a.no = r.attempt_no AND a.state IN ('in_doubt', 'settled')
-     GROUP BY u.place`,
-    [textArray(standings.map(({ key }) => key)), int8Array(standings.map(({ sinceMs }) => sinceMs))],
+    "budgets-held",
+    `SELECT b.level, b.since_ms, count(*), count(*) FILTER (WHERE h.doubtful), coalesce(sum(h.max_nano) FILTER (WHERE h.doubtful), 0)
+     FROM (SELECT unnest(a.reserved_in) AS no, a.max_nano, a.state IN ('in_doubt', 'settled') AS doubtful
+           FROM attempts a WHERE a.reserved_in IS NOT NULL) h
+       JOIN budgets b ON b.no = h.no
+     GROUP BY b.no`,
+    [],
   );
-  const byPlace = new Map(rows.map(([place, ...held]) => [Number(place), held]));
-  return standings.map((standing, index) => {
-    const [reservations, inDoubt, doubtful] = byPlace.get(index + 1) ?? [];
-    return {
-      ...standing,
-      reservations: Number(reservations ?? 0),
-      inDoubt: Number(inDoubt ?? 0),
-      inDoubtNanoUsd: BigInt(doubtful ?? 0),
-    };
-  });
+  return new Map(
+    rows.map(([level, sinceMs, reservations, inDoubt, inDoubtNanoUsd]) => [
+      rowKey(level ?? "", Number(sinceMs)),
+      { reservations: Number(reservations), inDoubt: Number(inDoubt), inDoubtNanoUsd: BigInt(inDoubtNanoUsd ?? 0) },
+    ]),
+  );
 }

@@ -8,6 +8,7 @@ import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { LateCost, Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
 import { INTENT_COLUMNS, readIntent } from "../attempt-rows.js";
+import { ENDED_COLUMNS, readEnded, RESERVATION_ENDS } from "../budget/ended-attempt.js";
 import { run, transaction } from "../connection.js";
 import { insertCosts } from "../ending.js";
 import { payerOf } from "../late-costs.js";
@@ -113,12 +114,13 @@ async function resolveInTransaction(
   const isDoubt = attempt.state === "in_doubt" || attempt.state === "settled";
   if (!isDoubt && !(resolution.bill !== undefined && isCorrected(attempt, resolution.nanoUsd))) return "not_in_doubt";
   const { usage } = resolution.bill ?? { usage: NO_USAGE };
-  await run(
+  const [ended] = await run(
     client,
     "attempt-resolve",
     `UPDATE attempts SET state = CASE WHEN $9 THEN $3 ELSE state END, outcome = CASE WHEN $9 THEN 'in_doubt' ELSE outcome END,
-       ended_ms = CASE WHEN $9 THEN $4::int8 ELSE ended_ms END, nano_usd = $5, input_tokens = coalesce($6, input_tokens),
-       cached_input_tokens = coalesce($7, cached_input_tokens), output_tokens = coalesce($8, output_tokens) WHERE no = $1 AND day = $2`,
+       ended_ms = CASE WHEN $9 THEN $4::int8 ELSE ended_ms END, nano_usd = $5, ${RESERVATION_ENDS}, input_tokens = coalesce($6, input_tokens),
+       cached_input_tokens = coalesce($7, cached_input_tokens), output_tokens = coalesce($8, output_tokens) WHERE no = $1 AND day = $2
+     RETURNING ${ENDED_COLUMNS}`,
     [
       attempt.no,
       attempt.execution.day,
@@ -143,7 +145,8 @@ async function resolveInTransaction(
   );
   outgoing.push(render.event(event, context.numbers.next(), attempt.execution.day));
   insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, outgoing);
-  await context.budgets.settle(client, [{ attemptNo: attempt.no, nanoUsd: resolution.nanoUsd }], attempt.nowMs);
+  const held = readEnded(ended?.[0], ended?.[1]);
+  await context.budgets.settle(client, [{ attempt: held, nanoUsd: resolution.nanoUsd }], attempt.nowMs);
   return "resolved";
 }
 
