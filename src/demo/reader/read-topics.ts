@@ -90,6 +90,7 @@ function toRecord(topic: string, partition: number, message: KafkaMessage): Topi
     key: message.key,
     value: message.value,
     headers: toHeaders(message.headers),
+    timestampMs: Number.isNaN(Number(message.timestamp)) ? null : Number(message.timestamp),
   };
 }
 
