@@ -60,11 +60,15 @@ export interface RunLimits {
   readonly aboveBaseline: number;
   /** Replays of one job. */
   readonly replays: number;
+  /** Records that may be taken for those that end their readers (`CRASH_SUSPECT`), where kills met them again and again. */
+  readonly suspects: number;
+  /** How long an answer may serve equal requests; 0: not at all. */
+  readonly cacheMaxAgeMs: number;
   /** How far a router's idea of the database's clock may be off. */
   readonly clockSkewMs: number;
 }
 
-/** `level` and `sinceMs` as in the ledger's rows; `sinceMs` null: whatever window. */
+/** A hard limit; `level` as in the ledger's rows, which holds the window too. */
 export interface BudgetLimit {
   readonly level: string;
   readonly limitNanoUsd: bigint;
@@ -171,6 +175,8 @@ export interface EventRecord {
   readonly tenant: string | null;
   readonly jobId: string | null;
   readonly message: string;
+  /** Facts as text. */
+  readonly details: Readonly<Record<string, string>>;
   readonly atMs: number | null;
 }
 

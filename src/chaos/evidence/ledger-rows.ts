@@ -48,6 +48,8 @@ export interface ExecutionRow {
   readonly attemptNo: number | null;
   readonly attempts: number;
   readonly mode: string;
+  /** Whether its answer may serve others later; null: it has none. */
+  readonly cacheable: boolean | null;
   readonly endedMs: number | null;
 }
 
@@ -172,5 +174,7 @@ export interface StateChange {
   readonly to: string;
   /** The session that the row names afterwards; null: none. */
   readonly sessionNo: number | null;
+  /** Number of the transaction that made it. */
+  readonly transaction: string;
   readonly atMs: number;
 }
