@@ -36,6 +36,7 @@ export function record(
     key: key === null ? null : Buffer.from(key),
     value: Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value)),
     headers: new Map(Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])),
+    timestampMs: null,
   };
 }
 

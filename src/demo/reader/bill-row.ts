@@ -1,5 +1,5 @@
 import type { Finding } from "./finding.js";
-import { moneyField, numberField, parseObject, textField } from "./json-fields.js";
+import { moneyField, numberField, parseObject, textField, timeField } from "./json-fields.js";
 
 /** One row of the provider's bill: what one call, or one line of a batch, really cost. */
 export interface BillRow {
@@ -10,10 +10,18 @@ export interface BillRow {
   readonly mode: string | null;
   /** The provider's name for the batch; null for a call. */
   readonly batch: string | null;
+  /** Of a line of a batch: its number from 1. */
+  readonly line: number | null;
+  readonly provider: string | null;
+  readonly model: string | null;
+  /** A label of the account at the provider. */
+  readonly key: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
   readonly outputTokens: number | null;
   readonly nanoUsd: bigint;
+  /** When it was billed, by the provider's clock. */
+  readonly atMs: number | null;
 }
 
 /** Reads a bill file of one JSON object a line. A line that can't be read is a finding, never skipped in silence. */
@@ -43,9 +51,14 @@ function toBillRow(line: string): BillRow | null {
     attempt: textField(value, "attempt"),
     mode: textField(value, "mode"),
     batch: textField(value, "batch"),
+    line: numberField(value, "line"),
+    provider: textField(value, "provider"),
+    model: textField(value, "model"),
+    key: textField(value, "key"),
     inputTokens: numberField(value, "inputTokens"),
     cachedInputTokens: numberField(value, "cachedInputTokens"),
     outputTokens: numberField(value, "outputTokens"),
     nanoUsd,
+    atMs: timeField(value, "at"),
   };
 }

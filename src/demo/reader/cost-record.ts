@@ -1,4 +1,4 @@
-import { moneyField, numberField, parseObject, textField } from "./json-fields.js";
+import { moneyField, numberField, parseObject, textField, timeField } from "./json-fields.js";
 import type { TopicRecord } from "./topic-record.js";
 
 /** What the reader needs of a cost record. */
@@ -11,7 +11,10 @@ export interface CostRecord {
   readonly tenant: string;
   readonly jobId: string | null;
   readonly generation: number | null;
+  readonly executionId: string | null;
   readonly attemptId: string | null;
+  readonly account: string | null;
+  readonly model: string | null;
   readonly mode: string | null;
   readonly batchId: string | null;
   readonly providerBatchId: string | null;
@@ -21,6 +24,7 @@ export interface CostRecord {
   readonly nanoUsd: bigint | null;
   readonly maxNanoUsd: bigint | null;
   readonly listNanoUsd: bigint;
+  readonly atMs: number | null;
 }
 
 /** Null when the value is not JSON or lacks what every cost record has. */
@@ -41,7 +45,10 @@ export function parseCost(record: TopicRecord): CostRecord | null {
     tenant,
     jobId: textField(value, "jobId"),
     generation: numberField(value, "generation"),
+    executionId: textField(value, "executionId"),
     attemptId: textField(value, "attemptId"),
+    account: textField(value, "account"),
+    model: textField(value, "model"),
     mode: textField(value, "mode"),
     batchId: textField(value, "batchId"),
     providerBatchId: textField(value, "providerBatchId"),
@@ -51,5 +58,6 @@ export function parseCost(record: TopicRecord): CostRecord | null {
     nanoUsd: moneyField(value, "nanoUsd"),
     maxNanoUsd: moneyField(value, "maxNanoUsd"),
     listNanoUsd: moneyField(value, "listNanoUsd") ?? 0n,
+    atMs: timeField(value, "at"),
   };
 }

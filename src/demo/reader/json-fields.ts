@@ -31,3 +31,10 @@ export function moneyField(object: JsonObject, name: string): bigint | null {
   if (typeof value === "string" && /^-?\d+$/.test(value)) return BigInt(value);
   return typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : null;
 }
+
+/** A time in ISO 8601, as milliseconds since 1970-01-01 UTC. Null otherwise. */
+export function timeField(object: JsonObject, name: string): number | null {
+  const text = textField(object, name);
+  const atMs = text === null ? Number.NaN : Date.parse(text);
+  return Number.isNaN(atMs) ? null : atMs;
+}

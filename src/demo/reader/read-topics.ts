@@ -10,19 +10,26 @@ export interface ReadTopicsOptions {
   readonly timeoutMs: number;
 }
 
+/** All records of `scanTopics` in a list. */
+export async function readTopics(options: ReadTopicsOptions): Promise<readonly TopicRecord[]> {
+  const records: TopicRecord[] = [];
+  await scanTopics(options, (record) => records.push(record));
+  return records;
+}
+
 /**
- * Reads each topic from its first record to the end it had when reading began, under a consumer group of its own.
+ * Reads each topic from its first record to the end it had when reading began, under a consumer group of its own. Each partition comes in
+ * order, and partitions between each other in any.
  * @throws Error when the end is not reached in time, with what is missing. A topic that does not exist is an error too.
  */
-export async function readTopics(options: ReadTopicsOptions): Promise<readonly TopicRecord[]> {
+export async function scanTopics(options: ReadTopicsOptions, onRecord: (record: TopicRecord) => void): Promise<void> {
   const kafka = new Kafka({
     clientId: "sluice-demo-reader",
     brokers: [...options.brokers],
     logLevel: logLevel.NOTHING,
   });
   const missing = await endOffsets(kafka, options.topics);
-  if (missing.size === 0) return [];
-  const records: TopicRecord[] = [];
+  if (missing.size === 0) return;
   const consumer = kafka.consumer({
     groupId: `demo-reader-${randomUUID()}`,
     allowAutoTopicCreation: false,
@@ -49,8 +56,8 @@ export async function readTopics(options: ReadTopicsOptions): Promise<readonly T
           const place = `${batch.topic}/${String(batch.partition)}`;
           const end = missing.get(place);
           if (end === undefined) return Promise.resolve();
-          const upToEnd = batch.messages.filter((message) => BigInt(message.offset) < end);
-          records.push(...upToEnd.map((message) => toRecord(batch.topic, batch.partition, message)));
+          for (const message of batch.messages)
+            if (BigInt(message.offset) < end) onRecord(toRecord(batch.topic, batch.partition, message));
           if (BigInt(batch.lastOffset()) >= end - 1n) missing.delete(place);
           if (missing.size === 0) finish();
           return Promise.resolve();
@@ -61,7 +68,6 @@ export async function readTopics(options: ReadTopicsOptions): Promise<readonly T
   } finally {
     await consumer.disconnect();
   }
-  return records;
 }
 
 /** The end of each partition that holds records, by `topic/partition`. */
@@ -90,6 +96,7 @@ function toRecord(topic: string, partition: number, message: KafkaMessage): Topi
     key: message.key,
     value: message.value,
     headers: toHeaders(message.headers),
+    timestampMs: Number.isNaN(Number(message.timestamp)) ? null : Number(message.timestamp),
   };
 }
 

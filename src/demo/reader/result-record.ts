@@ -1,4 +1,4 @@
-import { asObject, moneyField, numberField, parseObject, textField } from "./json-fields.js";
+import { asObject, moneyField, numberField, parseObject, textField, timeField } from "./json-fields.js";
 import type { JsonObject } from "./json-fields.js";
 import type { TopicRecord } from "./topic-record.js";
 
@@ -19,6 +19,22 @@ export interface ResultRecord {
   readonly answerText: string | null;
   readonly costId: string | null;
   readonly costNanoUsd: bigint | null;
+  readonly requestHash: string | null;
+  readonly executionId: string | null;
+  readonly attempts: readonly ResultAttempt[];
+  readonly acceptedAtMs: number | null;
+  readonly finishedAtMs: number | null;
+  readonly deadlineMs: number | null;
+}
+
+/** One try as a result lists it. */
+export interface ResultAttempt {
+  readonly number: number | null;
+  readonly attemptId: string | null;
+  readonly mode: string | null;
+  readonly outcome: string | null;
+  readonly startedAtMs: number | null;
+  readonly costId: string | null;
 }
 
 /** Null when the value is not JSON or lacks what every result has. */
@@ -33,6 +49,7 @@ export function parseResult(record: TopicRecord): ResultRecord | null {
   if (resultId === null || jobId === null || tenant === null || generation === null || status === null) return null;
   const error = asObject(value["error"]);
   const cost = asObject(value["cost"]);
+  const times = asObject(value["times"]) ?? {};
   return {
     record,
     resultId,
@@ -48,7 +65,31 @@ export function parseResult(record: TopicRecord): ResultRecord | null {
     answerText: answerText(asObject(value["body"])),
     costId: cost === null ? null : textField(cost, "costId"),
     costNanoUsd: cost === null ? null : moneyField(cost, "nanoUsd"),
+    requestHash: textField(value, "requestHash"),
+    executionId: textField(value, "executionId"),
+    attempts: attemptsOf(value["attempts"]),
+    acceptedAtMs: timeField(times, "acceptedAt"),
+    finishedAtMs: timeField(times, "finishedAt"),
+    deadlineMs: timeField(times, "deadline"),
   };
+}
+
+function attemptsOf(value: unknown): readonly ResultAttempt[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((item) => {
+    const attempt = asObject(item);
+    if (attempt === null) return [];
+    return [
+      {
+        number: numberField(attempt, "number"),
+        attemptId: textField(attempt, "attemptId"),
+        mode: textField(attempt, "mode"),
+        outcome: textField(attempt, "outcome"),
+        startedAtMs: timeField(attempt, "startedAt"),
+        costId: textField(attempt, "costId"),
+      },
+    ];
+  });
 }
 
 /** The text of an answer in the shape of OpenAI's chat completions or of Anthropic's messages. */

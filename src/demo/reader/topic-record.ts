@@ -6,6 +6,8 @@ export interface TopicRecord {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly headers: ReadonlyMap<string, Buffer>;
+  /** As its producer or the broker set it; null: none was read. */
+  readonly timestampMs: number | null;
 }
 
 export function headerText(record: TopicRecord, name: string): string | null {
