@@ -47,7 +47,7 @@ async function verdict(conditions: Partial<RouteConditions>): Promise<ClaimVerdi
     planRoutes: PLAN_ROUTES,
     lines: { plan: () => ({ kind: "direct" }) },
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
-    ...placesOf(new Slots(places)),
+    ...placesOf(new Slots(places, () => 0)),
     chooser: new RouteChooser({
       routing: LISTED_ONLY,
       conditions: { ...UNKNOWN_CONDITIONS, ...conditions },
