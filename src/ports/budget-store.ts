@@ -59,7 +59,7 @@ export interface Woken {
   readonly executions: Promise<number>;
 }
 
-/** Told of each budget that is read, where it stood. */
+/** Told of each budget that is read, where it stood; of one that reserves, with what it reserves. */
 export type SeenStanding = (place: BudgetPlace, standing: BudgetStanding) => void;
 
 export interface Settled<Attempt> {

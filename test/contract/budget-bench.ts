@@ -1,4 +1,5 @@
 import type { Budget, BudgetStanding } from "../../src/domain/budget/budget.js";
+import type { LedgerKey } from "../../src/domain/ids.js";
 import type { BatchBench, WholeLedger } from "./batch-bench.js";
 import type { LedgerBench, Held, OpenLedger } from "./ledger-bench.js";
 
@@ -9,8 +10,11 @@ export interface BudgetedLedger extends OpenLedger {
   readonly standing: (key: string) => Promise<BudgetStanding>;
   /** Attempts that hold money, by number, one for each budget that they count in. */
   readonly reservations: () => Promise<readonly number[]>;
-  /** As `sluice in-doubt resolve` does it; null: the ledger has no such command. */
-  readonly resolve: ((attempt: { readonly no: number; readonly day: number }, nanoUsd: bigint) => Promise<void>) | null;
+  /**
+   * As `sluice in-doubt resolve` does it, or `sluice costs reconcile` when a bill says it; 0: it was not billed.
+   * @returns whether it changed anything.
+   */
+  readonly resolve: (attempt: LedgerKey, nanoUsd: bigint, byBill?: "by bill") => Promise<boolean>;
 }
 
 export type OpenBudgeted = (budgets: readonly Budget[]) => Promise<BudgetedLedger>;

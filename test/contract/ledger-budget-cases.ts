@@ -5,6 +5,7 @@ import type { ClaimVerdict } from "../../src/ports/ledger.js";
 import { tenantBudget } from "../support/budgets.js";
 import { RENDER } from "../support/simulation/fixture.js";
 import { commitmentCases } from "./ledger-commitment-cases.js";
+import { correctionCases } from "./ledger-correction-cases.js";
 import { levelCases } from "./ledger-budget-level-cases.js";
 import { BatchBench, POOL, TO_BATCH, UNLIMITED } from "./batch-bench.js";
 import {
@@ -70,6 +71,7 @@ export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
     raceCases(at);
     levelCases(at);
     commitmentCases(at);
+    correctionCases(at);
   });
 }
 
@@ -320,9 +322,8 @@ function doubtCases(at: At): void {
       await at.open(CALL);
       const held = await at.bench.start(A);
       await die();
-      const { resolve } = at.opened;
-      await resolve?.({ no: held.intent.no, day: held.execution.day }, 77n);
-      expect(await at.standing()).toEqual(resolve === null ? [0n, CALL] : [77n, 0n]);
+      expect(await at.opened.resolve({ no: held.intent.no, day: held.execution.day }, 77n)).toBe(true);
+      expect(await at.standing()).toEqual([77n, 0n]);
     });
   });
 }

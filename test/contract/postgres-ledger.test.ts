@@ -8,6 +8,7 @@ import { replayLetter } from "../../src/adapters/postgres/operator/replay-letter
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
 import { resolveDoubt } from "../../src/adapters/postgres/operator/doubt-rows.js";
 import type { Budget } from "../../src/domain/budget/budget.js";
+import { NO_USAGE } from "../../src/domain/cost/usage.js";
 import { isAboutDelivery } from "../../src/domain/dead-letter/replay.js";
 import type { Log } from "../../src/ports/system.js";
 import { migratedDatabase } from "../support/servers.js";
@@ -85,10 +86,11 @@ const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger>
     },
     reservations: async () =>
       (await rows("SELECT no, unnest(reserved_in) FROM attempts ORDER BY 1, 2")).map((row) => Number(row["no"])),
-    resolve: async (attempt, nanoUsd) => {
+    resolve: async (attempt, nanoUsd, byBill) => {
       const session = await openOperatorSession(context, "operator");
-      const resolution = { attempt, nanoUsd, billed: true, byWhom: "ann@desk", session };
-      if ((await resolveDoubt(context, resolution, RENDER)) !== "resolved") throw new Error("expected a doubt");
+      const resolution = { attempt, nanoUsd, billed: nanoUsd > 0n, byWhom: "ann@desk", session };
+      const bill = byBill === undefined ? {} : { bill: { usage: NO_USAGE, providerBatchId: null } };
+      return (await resolveDoubt(context, { ...resolution, ...bill }, RENDER)) === "resolved";
     },
   };
 };

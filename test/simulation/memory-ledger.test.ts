@@ -29,15 +29,17 @@ function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
   const database = new MemoryDatabase(nowMs, limits);
+  const ledger = new MemoryLedger(database, wire);
   return Promise.resolve({
-    ledger: new MemoryLedger(database, wire),
+    ledger,
     nowMs,
     close: () => Promise.resolve(),
     standing: (key) =>
       Promise.resolve([...database.budgets.committed.values()].find((row) => row.key === key) ?? UNTOUCHED),
     reservations: () =>
       Promise.resolve([...database.reservations.committed.values()].map(({ attemptNo }) => attemptNo)),
-    resolve: null,
+    resolve: ({ no }, nanoUsd, byBill) =>
+      ledger.resolveAttempt({ attemptNo: no, nanoUsd, byBill: byBill !== undefined, nowMs: nowMs() }),
   });
 }
 

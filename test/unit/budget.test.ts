@@ -73,6 +73,18 @@ describe("room", () => {
     expect(others.granted.map(({ attemptNo }) => attemptNo)).toEqual([2]);
   });
 
+  test("is told as it is with what was granted", () => {
+    const [place, other] = [placeOf(BUDGET), placeOf(tenantBudget("other", 100n))];
+    const wishes = [60n, 41n, 40n].map((maxNanoUsd, index) => ({ attemptNo: index, maxNanoUsd, places: [place] }));
+    const before = new Map([[other.row, standing(1n, 2n)]]);
+    expect(grantWithin(wishes, before).standings).toEqual(
+      new Map([
+        [other.row, standing(1n, 2n)],
+        [place.row, standing(0n, 100n)],
+      ]),
+    );
+  });
+
   test("is not asked for by a soft budget, which counts all the same", () => {
     const soft = placeOf(tenantBudget("shop", 10n, { kind: "soft" }));
     expect(grant([soft], [standing(90n, 90n)], [1n, 500n]).granted).toEqual([1, 2]);

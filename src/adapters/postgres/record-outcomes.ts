@@ -39,7 +39,8 @@ export async function recordOutcomes(
      recorded AS (
        UPDATE attempts a SET state = u.state, outcome = u.outcome, ended_ms = u.ended, request_id = u.request, model_version = u.version,
          input_tokens = u.input, cached_input_tokens = u.cached, output_tokens = u.output, nano_usd = u.nano,
-         reserved_in = CASE WHEN u.state = 'in_doubt' THEN a.reserved_in END
+         reserved_in = CASE WHEN u.state = 'in_doubt' THEN a.reserved_in END,
+         counted_in = CASE WHEN u.state <> 'in_doubt' AND u.nano IS NULL THEN a.reserved_in END
        FROM unnest($1::int8[], $3::text[], $4::text[], $5::int8[], $6::text[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[],
            $14::int8[], $15::bytea[], $16::bool[], $17::text[], $18::bool[])
          AS u(no, state, outcome, ended, request, version, input, cached, output, nano, execution, answer, gzip, facts, cacheable)

@@ -133,6 +133,8 @@ export interface Grants {
   readonly granted: readonly PlacedWish[];
   /** By attempt: the first of its budgets without room. */
   readonly refused: ReadonlyMap<number, BudgetPlace>;
+  /** Where the budgets stand with what was granted. */
+  readonly standings: Standings;
 }
 
 /**
@@ -155,7 +157,7 @@ export function grantWithin(wishes: readonly PlacedWish[], standings: Standings)
       now.set(row, { settledNanoUsd, reservedNanoUsd: reservedNanoUsd + wish.maxNanoUsd });
     }
   }
-  return { granted, refused };
+  return { granted, refused, standings: now };
 }
 
 /** What budgets say to a call before it is begun. */
@@ -236,6 +238,14 @@ export const PERIODS = {
 export interface EndedReservation {
   readonly maxNanoUsd: bigint;
   readonly nanoUsd: bigint | null;
+}
+
+/**
+ * By how much what was settled moves when it turns out that an ended attempt cost something else.
+ * @param counted what it was settled with.
+ */
+export function correctionOf(counted: EndedReservation, nanoUsd: bigint): bigint {
+  return nanoUsd - (counted.nanoUsd ?? counted.maxNanoUsd);
 }
 
 /** How a budget moves when these end. */

@@ -101,6 +101,15 @@ export function judgeBilled(attempt: BookedAttempt, row: BillRow | null): BillVe
   return tokens === null ? { kind: "agrees" } : { kind: "differs", because: tokens };
 }
 
+/** What a bill says of an attempt that has ended stands where nothing is booked, or only what an earlier resolution said. */
+export function isCorrectedByBill(
+  { state, outcome, nanoUsd }: Pick<BookedAttempt, "state" | "outcome" | "nanoUsd">,
+  billed: bigint,
+): boolean {
+  if (state !== "answered" && state !== "failed") return false;
+  return nanoUsd === null || (outcome === "in_doubt" && nanoUsd !== billed);
+}
+
 /** Tokens that the ledger does not know are not compared. */
 function differingTokens(attempt: BookedAttempt, { usage }: BillRow): string | null {
   for (const name of ["inputTokens", "cachedInputTokens", "outputTokens"] as const) {

@@ -4,9 +4,9 @@ import {
   settlementOf,
   UNTOUCHED,
   type BudgetPlace,
-  type BudgetStanding,
   type LevelStanding,
   type PlacedWish,
+  type Standings,
 } from "../../../src/domain/budget/budget.js";
 import { BudgetLevels, payerOf, type Payer, type Spender } from "../../../src/domain/budget/budget-levels.js";
 import type { Failure } from "../../../src/domain/failure.js";
@@ -80,7 +80,8 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
       if (transaction.get(database.budgets, row) === undefined)
         transaction.insert(database.budgets, row, { key, sinceMs, ...UNTOUCHED });
     }
-    const { granted, refused } = rules.grants(guarded, before ?? this.#standings(transaction, places));
+    const { granted, refused, standings } = rules.grants(guarded, before ?? this.#read(transaction, places));
+    this.#told(places, standings);
     for (const wish of granted) this.#keep(transaction, wish);
     return { refused: new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key])) };
   }
@@ -94,17 +95,24 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
     }
   }
 
-  #standings(transaction: Transaction, places: readonly BudgetPlace[]): Map<string, BudgetStanding> {
+  #standings(transaction: Transaction, places: readonly BudgetPlace[]): Standings {
+    return this.#told(places, this.#read(transaction, places));
+  }
+
+  #read(transaction: Transaction, places: readonly BudgetPlace[]): Standings {
     const { budgets } = this.#context.database;
-    const standings = new Map(places.map(({ row }) => [row, transaction.get(budgets, row) ?? UNTOUCHED]));
+    return new Map(places.map(({ row }) => [row, transaction.get(budgets, row) ?? UNTOUCHED]));
+  }
+
+  #told(places: readonly BudgetPlace[], standings: Standings): Standings {
     if (this.#seen !== undefined) for (const place of places) this.#seen(place, standings.get(place.row) ?? UNTOUCHED);
     return standings;
   }
 
   /** What a ledger that doesn't lock would go by. */
-  async #unlocked(transaction: Transaction, places: readonly BudgetPlace[]): Promise<Map<string, BudgetStanding>> {
+  async #unlocked(transaction: Transaction, places: readonly BudgetPlace[]): Promise<Standings> {
     await this.#context.statement(transaction, "budgets-read");
-    const standings = this.#standings(transaction, places);
+    const standings = this.#read(transaction, places);
     await this.#context.statement(transaction, "budgets-decided");
     return standings;
   }
@@ -120,6 +128,10 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
       for (const row of this.#reservationsOf(transaction, attemptNo))
         transaction.remove(database.reservations, keyOf(row, transaction.get(database.budgets, row.budget)));
     if (ended.length === 0) return woke(0);
+    for (const { attemptNo } of ended) {
+      const countedIn = ended.filter((one) => one.attemptNo === attemptNo).map(({ budget }) => budget);
+      transaction.update(database.attempts, attemptNo, { countedIn });
+    }
     await this.#context.statement(transaction, "budgets-move");
     const rows = new Map<string, typeof ended>();
     for (const one of ended) rows.set(one.budget, [...(rows.get(one.budget) ?? []), one]);
@@ -137,6 +149,28 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
       levels.add(standing.key);
     }
     return this.#wake(transaction, levels, Math.max(...[...rows.values()].map((own) => own.length)), nowMs);
+  }
+
+  /** What is settled for an attempt in these of its budgets moves. */
+  async correct(
+    transaction: Transaction,
+    countedIn: readonly string[],
+    byNanoUsd: bigint,
+    nowMs: number,
+  ): Promise<Woken> {
+    if (countedIn.length === 0 || byNanoUsd === 0n) return woke(0);
+    const { budgets } = this.#context.database;
+    await this.#context.statement(transaction, "budgets-correct");
+    const levels = new Set<string>();
+    for (const row of [...countedIn].sort()) {
+      // Serial: in the order of their keys.
+      await transaction.lock(budgets, [row], "exclusive");
+      const { key, settledNanoUsd } = transaction.get(budgets, row) ?? { key: row, settledNanoUsd: 0n };
+      const settled = settledNanoUsd + byNanoUsd;
+      transaction.update(budgets, row, { settledNanoUsd: settled > 0n ? settled : 0n });
+      levels.add(key);
+    }
+    return byNanoUsd < 0n ? this.#wake(transaction, levels, 1, nowMs) : woke(0);
   }
 
   #reservationsOf(transaction: Transaction, attemptNo: number): ReservationRow[] {

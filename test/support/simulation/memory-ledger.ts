@@ -80,6 +80,7 @@ import type { StopRow } from "./memory-rows.js";
 import { adoptPosition, noteStop, stopsOf, type MemoryAdoption } from "./memory-stops.js";
 import { beginTurn, markOf, markRecord } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
+import { resolveAttempt, type MemoryResolution } from "./memory-resolve.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import type { EndedSession } from "../../../src/ports/ledger.js";
 import { poolLoads, sweepPools, waitingLines } from "./memory-pools.js";
@@ -196,6 +197,10 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
 
   replayLetter(request: MemoryReplay, render: Renderer): Promise<MemoryReplayed> {
     return replayLetter(this.#context, request, render);
+  }
+
+  resolveAttempt(resolution: MemoryResolution): Promise<boolean> {
+    return resolveAttempt(this.#context, resolution);
   }
 
   position(topic: string, partition: number): Promise<InboxPosition | null> {

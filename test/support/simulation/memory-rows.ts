@@ -136,6 +136,8 @@ export interface AttemptRow {
   readonly outcome: AttemptOutcome | null;
   readonly settledMs: number | null;
   readonly nanoUsd: bigint | null;
+  /** Rows of the budgets in which it is settled. */
+  readonly countedIn?: readonly string[];
 }
 
 export interface ReadyRow {

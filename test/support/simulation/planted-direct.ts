@@ -101,8 +101,8 @@ export const PLANTED_DIRECT: PlantedBugs = {
     bug: {
       rules: {
         grants: (wishes, standings) => {
-          const { refused } = grantWithin(wishes.map(ofTenantAlone), standings);
-          return { granted: wishes.filter(({ attemptNo }) => !refused.has(attemptNo)), refused };
+          const asked = grantWithin(wishes.map(ofTenantAlone), standings);
+          return { ...asked, granted: wishes.filter(({ attemptNo }) => !asked.refused.has(attemptNo)) };
         },
       },
     },

@@ -99,7 +99,8 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient, EndedAttempt>
     }
     if (guarded.length === 0) return NOTHING_RESERVED;
     const budgets = await this.#lock(client, [...places]);
-    const { granted, refused } = grantWithin(guarded, budgets.standings);
+    const { granted, refused, standings } = grantWithin(guarded, budgets.standings);
+    this.#told([...places], standings);
     holdMoneyOf(client, granted, budgets.numbers);
     return {
       refused: new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key])),
@@ -146,7 +147,6 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient, EndedAttempt>
   }
 
   /** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
-  /** Locked until the transaction ends. A budget that nobody has touched in this window has no row yet. */
   async #lock(client: pg.PoolClient, places: readonly BudgetPlace[]): Promise<LockedBudgets> {
     const keys = keysOf(places);
     let locked = readLocked(await run(client, "budgets-lock", LOCK_ROWS, keys));
@@ -160,7 +160,6 @@ export class PostgresBudgets implements BudgetStore<pg.PoolClient, EndedAttempt>
       );
       locked = readLocked(await run(client, "budgets-lock", LOCK_ROWS, keys));
     }
-    this.#told(places, locked.standings);
     return locked;
   }
 
@@ -197,7 +196,7 @@ function readLocked(rows: readonly (readonly (string | null)[])[]): LockedBudget
 const LOCK_ROWS = `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano, b.no
   FROM unnest($1::text[], $2::int8[]) AS k(level, since_ms) JOIN budgets b ON b.level = k.level AND b.since_ms = k.since_ms
   ORDER BY b.no + 0 FOR UPDATE OF b`;
-const LOCK_NUMBERS =
+export const LOCK_NUMBERS =
   "SELECT 1 FROM unnest($1::int4[]) AS k(no) JOIN budgets b ON b.no = k.no ORDER BY b.no + 0 FOR UPDATE OF b";
 
 function numberOf({ row }: BudgetPlace, numbers: ReadonlyMap<string, number>): number {
@@ -293,7 +292,7 @@ function wakeWaiting(client: pg.PoolClient, levels: ReadonlySet<string>, limit: 
 }
 
 /** The same for budgets by their numbers. */
-function wakeWaitingFor(client: pg.PoolClient, numbers: Buffer, limit: number, nowMs: EpochMs): Woken {
+export function wakeWaitingFor(client: pg.PoolClient, numbers: Buffer | string, limit: number, nowMs: EpochMs): Woken {
   const from = "(SELECT DISTINCT b.level FROM unnest($1::int4[]) AS n(no) JOIN budgets b ON b.no = n.no) k";
   return { executions: sendAndCount(client, "ready-wake-budgets", wakeOf(from), [numbers, nowMs, limit]) };
 }

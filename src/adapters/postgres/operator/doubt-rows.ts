@@ -1,6 +1,8 @@
 import type pg from "pg";
 import type { AttemptIntent, AttemptSummary } from "../../../domain/execution/execution.js";
 import { subjectOf } from "../../../domain/event/event.js";
+import { correctionOf } from "../../../domain/budget/budget.js";
+import { isCorrectedByBill } from "../../../domain/cost/bill-row.js";
 import { operatorEvent } from "../../../domain/event/operator-event.js";
 import { attemptId } from "../../../domain/job/ids.js";
 import { NO_USAGE, type Usage } from "../../../domain/cost/usage.js";
@@ -8,6 +10,7 @@ import type { LedgerKey, SessionNo } from "../../../domain/ids.js";
 import type { LateCost, Outgoing, Renderer } from "../../../domain/result/outgoing.js";
 import { doubtSummary } from "../../../domain/execution/doubt-summary.js";
 import { INTENT_COLUMNS, readIntent } from "../attempt-rows.js";
+import { correctSettled, STAYS_CORRECTABLE } from "../budget/correct-settled.js";
 import { ENDED_COLUMNS, readEnded, RESERVATION_ENDS } from "../budget/ended-attempt.js";
 import { run, transaction } from "../connection.js";
 import { insertCosts } from "../ending.js";
@@ -112,15 +115,16 @@ async function resolveInTransaction(
   const attempt = await lockAttempt(client, resolution.attempt);
   if (attempt === null) return "not_found";
   const isDoubt = attempt.state === "in_doubt" || attempt.state === "settled";
-  if (!isDoubt && !(resolution.bill !== undefined && isCorrected(attempt, resolution.nanoUsd))) return "not_in_doubt";
+  if (!isDoubt && !(resolution.bill !== undefined && isCorrectedByBill(attempt, resolution.nanoUsd))) return "not_in_doubt";
   const { usage } = resolution.bill ?? { usage: NO_USAGE };
   const [ended] = await run(
     client,
     "attempt-resolve",
     `UPDATE attempts SET state = CASE WHEN $9 THEN $3 ELSE state END, outcome = CASE WHEN $9 THEN 'in_doubt' ELSE outcome END,
-       ended_ms = CASE WHEN $9 THEN $4::int8 ELSE ended_ms END, nano_usd = $5, ${RESERVATION_ENDS}, input_tokens = coalesce($6, input_tokens),
+       ended_ms = CASE WHEN $9 THEN $4::int8 ELSE ended_ms END, nano_usd = $5, ${RESERVATION_ENDS}, ${STAYS_CORRECTABLE},
+       input_tokens = coalesce($6, input_tokens),
        cached_input_tokens = coalesce($7, cached_input_tokens), output_tokens = coalesce($8, output_tokens) WHERE no = $1 AND day = $2
-     RETURNING ${ENDED_COLUMNS}`,
+     RETURNING ${ENDED_COLUMNS}, OLD.counted_in`,
     [
       attempt.no,
       attempt.execution.day,
@@ -147,13 +151,9 @@ async function resolveInTransaction(
   insertOutbox(client, context.numbers, resolution.session, attempt.nowMs, outgoing);
   const held = readEnded(ended?.[0], ended?.[1]);
   await context.budgets.settle(client, [{ attempt: held, nanoUsd: resolution.nanoUsd }], attempt.nowMs);
+  // What it reserved is settled by that; what was settled before is corrected by this. No attempt has both.
+  correctSettled(client, ended?.[2], correctionOf(attempt, resolution.nanoUsd), attempt.nowMs);
   return "resolved";
-}
-
-/** What a bill says of an attempt that has ended stands where nothing is booked, or only what an earlier resolution said. */
-function isCorrected({ state, outcome, nanoUsd }: LockedAttempt, billed: bigint): boolean {
-  if (state !== "answered" && state !== "failed") return false;
-  return nanoUsd === null || (outcome === "in_doubt" && nanoUsd !== billed);
 }
 
 /** Locks in the order of a claim: queue row, execution, attempt. */
