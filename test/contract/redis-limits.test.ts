@@ -61,24 +61,31 @@ describe("limits in Redis", () => {
       back: fc.boolean(),
       tighten: fc.integer({ min: 0, max: 9 }).map((one) => one === 0),
       learned: fc.option(fc.integer({ min: 500, max: 9000 }), { freq: 8 }),
+      ofModel: fc.boolean(),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(wishes, { minLength: 5, maxLength: 25 }), async (all) => {
-        const scope = scopeWith({ requestsPerMinute: 6000, tokensPerMinute: 600_000, requestsPerDay: 100_000 });
-        const kept: { rule: LimitScope["rules"][number]; bucket: LimitBucket }[] = [];
+        const account = `acme-${randomUUID()}`;
+        const limits = { ...NONE, requestsPerMinute: 6000, tokensPerMinute: 600_000, requestsPerDay: 100_000 };
+        const models = { m: { ...NONE, requestsPerMinute: 4000, tokensPerMinute: 200_000 } };
+        const buckets = new Map<string, LimitBucket>();
         let last: Grant | null = null;
-        for (const { pauseMs, asker, calls, perCall, back, tighten, learned } of all) {
+        for (const { pauseMs, asker, calls, perCall, back, tighten, learned, ofModel } of all) {
+          const scope = scopeOf(account, { ...limits, models }, ofModel ? "m" : "other");
+          if (scope === null) throw new Error("expected limits");
           await sleep(pauseMs);
           const own: LeaseAsk = {
             ...{ asker, calls, tokens: calls * perCall, needTokens: perCall },
             returned: back && last !== null ? [last] : [],
           };
-          const key = scope.rules[0]?.key ?? "";
+          const key = `${account} requests/minute`;
           const notes = new Map([[key, { learned, tighten }]]);
           const found: Lease = await store.lease(ask(scope, { ...own, notes }));
-          if (kept.length === 0)
-            for (const rule of scope.rules)
-              kept.push({ rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, found.atMs) });
+          const kept = scope.rules.map((rule) => {
+            const bucket = buckets.get(rule.key) ?? new LimitBucket(bucketRules(rule), rule.limit, found.atMs);
+            buckets.set(rule.key, bucket);
+            return { rule, bucket };
+          });
           for (const { rule, bucket } of kept)
             if (rule.key === key) {
               bucket.learn(rule.limit, learned);

@@ -56,6 +56,8 @@ export interface BenchOptions {
   readonly wrap?: (provider: BatchProvider) => BatchProvider;
   /** Told of each place that has a name. */
   readonly reach?: ReachPoint;
+  /** Left out: every account is called. */
+  readonly health?: BatchStageParts["health"];
 }
 
 /** One router's stage on the simulated clock, ledger and provider, with lines that come back put into their pool again. */
@@ -180,6 +182,7 @@ export class BatchBench {
       planRoutes: PLAN_ROUTES,
       turnaround: () => turnaroundBook([], book, world.nowMs),
       numbers: new NumberSource(() => ledger.takeNumbers()),
+      health: this.#options.health ?? { batchWaitUntilMs: () => null, stepBegins: () => undefined },
       judge: {
         retry: { attemptsMax: 4, backoffBaseMs: 10, backoffMaxMs: 100, retryAfterMaxMs: 1000 },
         graceMs: () => 0,

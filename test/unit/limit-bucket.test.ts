@@ -29,15 +29,22 @@ function mostWithin(times: readonly number[], windowMs: number): number {
 describe("a bucket of requests", () => {
   test("begins as if the limit had been used evenly until then: there is no first rush", () => {
     const times = drain(new LimitBucket(REQUESTS, 600, 0), 0, 10_000);
-    expect(times.length).toBeGreaterThanOrEqual(97);
-    expect(times.length).toBeLessThanOrEqual(100);
+    expect(times.length).toBeGreaterThanOrEqual(87);
+    expect(times.length).toBeLessThanOrEqual(90); // of the first second nothing, since as much may have been granted right before it
     expect(mostWithin(times, 1000)).toBeLessThanOrEqual(11);
   });
 
-  test("gives at least 99 % of the limit over minutes of steady demand, and never more than it in 60.4 s", () => {
+  test("gives at least 98.8 % of the limit over minutes of steady demand, and never more than it in 60.4 s", () => {
     const times = drain(new LimitBucket(REQUESTS, 600, 0), 0, 300_000);
-    expect(times.length).toBeGreaterThanOrEqual(0.99 * 5 * 600);
+    expect(times.length).toBeGreaterThanOrEqual(0.988 * 5 * 600);
     expect(mostWithin(times, 60_400)).toBeLessThanOrEqual(600);
+  });
+
+  test("that takes the place of one that was lost grants no more than it in 60.4 s, even after a quiet time", () => {
+    const lostMs = 130_000;
+    const before = drain(new LimitBucket(REQUESTS, 600, 0), 100_000, lostMs);
+    const after = drain(new LimitBucket(REQUESTS, 600, lostMs), lostMs, 200_000);
+    expect(mostWithin([...before, ...after], 60_400)).toBeLessThanOrEqual(600);
   });
 
   test("saves at most a second of its rate while nobody asks", () => {
@@ -47,7 +54,7 @@ describe("a bucket of requests", () => {
 
   test("lets one call through even where a second is worth less than one", () => {
     const times = drain(new LimitBucket(REQUESTS, 6, 0), 0, 180_000);
-    expect(times.length).toBeGreaterThanOrEqual(17);
+    expect(times.length).toBeGreaterThanOrEqual(16);
     expect(mostWithin(times, 60_400)).toBe(6);
   });
 
@@ -100,12 +107,12 @@ describe("a bucket of tokens", () => {
 
   test("keeps what a refused one asked for from all others, for a while", () => {
     const bucket = new LimitBucket(TOKENS, 60_000, 0);
-    bucket.advance(500);
+    bucket.advance(1500);
     expect(bucket.allows(900, "large")).toBe(false);
     bucket.save(900, "large");
     expect(bucket.allows(100, "small")).toBe(false);
     expect(bucket.allows(100, "large")).toBe(true);
-    bucket.advance(901);
+    bucket.advance(1901);
     expect(bucket.allows(100, "small")).toBe(true);
   });
 });
@@ -121,6 +128,38 @@ describe("a limit by the day", () => {
   });
 });
 
+describe("those who save", () => {
+  const rules = scopeOf("acme", { ...NONE, tokensPerMinute: 60_500, models: {} }, "m")?.rules ?? [];
+  const rule = rules[0]!;
+  const bucketOf = (): KeptLimit => ({ rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, 0) });
+  const asks = (asker: string, needTokens: number) => ({
+    asker,
+    calls: 1,
+    tokens: needTokens,
+    needTokens,
+    returned: [],
+  });
+
+  test("do not keep each other out where they meet in two buckets", () => {
+    const [one, two] = [bucketOf(), bucketOf()];
+    // Each is refused by a bucket of its own first, and would then want both.
+    lease([one], asks("a", 2000), 1100);
+    lease([two], asks("b", 2000), 1100);
+    const granted: string[] = [];
+    for (let nowMs = 1140; nowMs < 8000 && granted.length < 2; nowMs += 20) {
+      for (const asker of ["a", "b"].filter((name) => !granted.includes(name)))
+        if (lease([one, two], asks(asker, 2000), nowMs).calls > 0) granted.push(asker);
+    }
+    expect(granted.sort()).toEqual(["a", "b"]);
+  });
+
+  test("keep nothing of a bucket that would let them through", () => {
+    const [full, free] = [bucketOf(), { rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, 0, 0) }];
+    expect(lease([full, free], asks("a", 900), 1500).refused).not.toBeNull();
+    expect(lease([free], asks("b", 900), 1500).calls).toBe(1);
+  });
+});
+
 describe("a lease", () => {
   const limits: AccountLimits = { ...NONE, requestsPerMinute: 605, tokensPerMinute: 60_500, models: {} };
   const ask = { asker: "a", calls: 20, tokens: 2000, needTokens: 100, returned: [] };
@@ -131,21 +170,21 @@ describe("a lease", () => {
   }
 
   test("grants no more than every limit lets through, calls and tokens alike", () => {
-    expect(lease(kept(), ask, 500)).toEqual({ calls: 5, tokens: 500, atMs: 500, refused: null });
+    expect(lease(kept(), ask, 1500)).toEqual({ calls: 5, tokens: 500, atMs: 1500, refused: null });
   });
 
   test("is all or nothing: what one limit refuses takes nothing of another", () => {
     const both = kept();
-    const refused = lease(both, { ...ask, calls: 1, tokens: 5000, needTokens: 5000 }, 500);
+    const refused = lease(both, { ...ask, calls: 1, tokens: 5000, needTokens: 5000 }, 1500);
     expect(refused).toMatchObject({ calls: 0, tokens: 0, refused: { key: "acme tokens/minute" } });
     expect(both.map(({ bucket }) => Math.round(bucket.used))).toEqual([600, 60_000]);
   });
 
   test("counts what comes back before it grants", () => {
     const both = kept();
-    const first = lease(both, ask, 500);
-    expect(lease(both, ask, 500).calls).toBe(0);
-    expect(lease(both, { ...ask, returned: [first] }, 500)).toMatchObject({ calls: 5, tokens: 500 });
+    const first = lease(both, ask, 1500);
+    expect(lease(both, ask, 1500).calls).toBe(0);
+    expect(lease(both, { ...ask, returned: [first] }, 1500)).toMatchObject({ calls: 5, tokens: 500 });
   });
 });
 

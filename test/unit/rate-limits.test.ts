@@ -108,7 +108,7 @@ describe("a call of an account with limits", () => {
     await it.pass(100);
     const refused = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
     expect(refused).toMatchObject({ kind: "wait", waitsFor: "rate_limit", limit: ROUTE.account });
-    await it.pass(60); // the limit is new to its store, which begins without any
+    await it.pass(1100); // the limit is new to its store, which begins without any
     expect(it.take()).toBe("go");
     await it.stop();
   });
@@ -117,7 +117,7 @@ describe("a call of an account with limits", () => {
     const it = world({ requestsPerMinute: 6050 }, { concurrency: 1 });
     await it.pass(100);
     it.take();
-    await it.pass(60);
+    await it.pass(1100);
     expect(it.take()).toBe("go");
     it.take();
     await it.pass(60);
@@ -140,7 +140,7 @@ describe("a call of an account with limits", () => {
   test("goes behind the rows that wait for the same limit", async () => {
     const it = world({ requestsPerMinute: 6050 });
     it.queues = [{ limit: ROUTE.account, rows: 3 }];
-    await it.pass(200);
+    await it.pass(1400);
     expect(it.take(true)).toBe("wait");
     expect(it.take(false)).toBe("go");
     await it.stop();
@@ -150,7 +150,7 @@ describe("a call of an account with limits", () => {
     const it = world({ requestsPerMinute: 60 });
     await it.pass(100);
     it.take();
-    await it.pass(1100);
+    await it.pass(2200);
     const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
     if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
     expect(it.take()).toBe("wait");
@@ -174,6 +174,7 @@ describe("rows that wait for a limit", () => {
     const it = world({ requestsPerMinute: 6050 });
     await it.pass(100);
     it.take();
+    await it.pass(2000); // its store has some to give from then on
     expect(it.wakes).toBe(0);
     it.gate.queued(ROUTE.account, 1);
     await it.pass(50);
@@ -189,10 +190,10 @@ describe("grants", () => {
     it.take();
     await it.pass(20);
     expect(it.asks).toHaveLength(1);
-    await it.pass(500);
+    await it.pass(1500);
     expect(it.take()).toBe("wait");
     await it.pass(20);
-    expect(it.asks.at(-1)?.returned).toMatchObject([{ calls: it.asks[0]?.calls }]);
+    expect(it.asks.at(-1)?.returned).toMatchObject([{ calls: 1 }]);
     await it.stop();
   });
 
@@ -250,7 +251,7 @@ describe("without the common store", () => {
     expect(await calls(it, 2000)).toBe(0);
     await it.pass(1000);
     const ten = await calls(it, 10_000);
-    expect(ten).toBeGreaterThan(480);
+    expect(ten).toBeGreaterThan(440);
     expect(ten).toBeLessThanOrEqual(550);
     await it.stop();
   });

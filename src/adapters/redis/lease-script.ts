@@ -36,7 +36,12 @@ local function span(b) return math.ceil((b.window + ${String(MARGIN_MS)}) / b.sl
 local function counted(b) return span(b) * b.slot end
 local function per_ms(b) return limit_of(b) / counted(b) end
 local function cap(b) return math.max(1, per_ms(b) * ${String(LEVEL_MS)}) end
-local function used(b) return b.sum + b.before * limit_of(b) * math.max(0, 1 - (b.at - b.born) / counted(b)) end
+local function used(b)
+  if b.before == 0 then return b.sum end
+  local burst = b.paced and cap(b) / per_ms(b) or 0
+  local gone = math.max(0, b.at - b.born - burst)
+  return b.sum + b.before * limit_of(b) * math.max(0, 1 - gone / counted(b))
+end
 local function due(b, amount) return math.min(amount, cap(b)) end
 local function saved_for(b)
   if b.saver == '' or b.saver == asker or b.at >= b.saveduntil then return 0 end
@@ -112,11 +117,14 @@ for i, key in ipairs(KEYS) do
 end
 
 local wait, by = 0, 0
+local may_begin = true
 for i, b in ipairs(buckets) do
   local saved = saved_for(b)
+  if b.saver ~= '' and b.saver ~= asker and b.at < b.saveduntil then may_begin = false end
   local over = used(b) + saved + b.need - limit_of(b)
   local below = b.paced and due(b, b.need) + due(b, saved) - b.level or 0
-  if over > EPSILON or below > EPSILON then
+  b.lacks = over > EPSILON or below > EPSILON
+  if b.lacks then
     local ms = math.ceil(math.max(0, over, below) / per_ms(b))
     if by == 0 or ms >= wait then wait, by = ms, i end
   end
@@ -146,7 +154,7 @@ for _, b in ipairs(buckets) do
     b.sum = b.sum + amount
     b.level = math.max(-cap(b), b.level - amount)
     if b.saver == asker then b.saver = '' end
-  elseif b.need <= limit_of(b) + EPSILON and (b.saver == '' or b.saver == asker or b.at >= b.saveduntil) then
+  elseif b.lacks and b.need <= limit_of(b) + EPSILON and (may_begin or (b.saver == asker and b.at < b.saveduntil)) then
     b.saver, b.saved, b.saveduntil = asker, b.need, b.at + ${String(SAVING_MS)}
   end
   local function n(value) return string.format('%.17g', value) end

@@ -16,6 +16,7 @@ import { groupLines } from "../../pipeline/batch/group-lines.js";
 import { PoolReadings } from "../../pipeline/batch/pool-readings.js";
 import { LinePlanner, type LineAccount } from "../../pipeline/batch/line-planner.js";
 import { LineRoutes } from "../../pipeline/batch/line-routes.js";
+import { watchedProvider } from "../../pipeline/batch/watched-provider.js";
 import type { JudgeSettings } from "../../pipeline/dispatch/call-judge.js";
 import { CallTimes } from "../../pipeline/dispatch/call-times.js";
 import { CallGate } from "../../pipeline/dispatch/call-gate.js";
@@ -82,12 +83,12 @@ export class Stages {
     const { ports, rules, settings, endSession } = parts;
     this.#parts = parts;
     this.#planRoutes = createRoutePlanner(rules.catalog, ports.tokenEstimates?.atLeast);
-    this.#batchAccounts = batchAccounts(parts);
     this.#groupAccounts = groupAccounts(parts);
     this.render = createRenderer(rules.renderSettings);
     this.numbers = new NumberSource(() => ports.ledger.takeNumbers());
     this.slots = this.#wireSlots();
     this.#health = this.#wireHealth();
+    this.#batchAccounts = batchAccounts(parts, this.#health);
     this.limits = this.#wireLimits();
     this.#gate = new CallGate(this.slots, this.#health, this.limits.any ? this.limits : null);
     this.#chooser = new RouteChooser({
@@ -306,6 +307,7 @@ export class Stages {
       settings: this.#parts.settings.batching,
       planRoutes: this.#planRoutes,
       numbers: this.numbers,
+      health: this.#health,
       judge: this.#judgeSettings(),
       turnaround: () => this.outlook.turnaround,
       mayStart: this.#mayStart,
@@ -434,10 +436,14 @@ export class Stages {
   };
 }
 
-function batchAccounts({ ports, settings }: SessionParts): ReadonlyMap<string, BatchAccount> {
+function batchAccounts(
+  { ports, settings }: SessionParts,
+  health: Pick<RouteHealth, "stepEnded">,
+): ReadonlyMap<string, BatchAccount> {
   const found = [...settings.accounts].flatMap(([name, { batch }]) => {
     const provider = ports.batchProviders.get(name);
-    return batch === null || provider === undefined ? [] : [[name, { provider, settings: batch }] as const];
+    if (batch === null || provider === undefined) return [];
+    return [[name, { provider: watchedProvider(provider, { health, clock: ports.clock }), settings: batch }] as const];
   });
   return new Map(found);
 }

@@ -159,6 +159,18 @@ export function troubled(
   return { batch: { ...batch, tries, trouble: trouble.message, nextAtMs }, effects: [] };
 }
 
+/** Nothing is begun at its account now. One that waits for long is given up like one that fails for long, see `nextTask`. */
+export function notCalled(
+  batch: Batch,
+  untilMs: EpochMs,
+  { pollMinMs, pollMaxMs }: LifeSettings,
+  nowMs: EpochMs,
+): LifeStep {
+  const nextAtMs = Math.min(nowMs + pollMaxMs, Math.max(nowMs + Math.min(pollMinMs, pollMaxMs), untilMs));
+  const tries = batch.state === "sealed" ? batch.tries + 1 : batch.tries;
+  return { batch: { ...batch, tries, trouble: "its account is not called for now", nextAtMs }, effects: [] };
+}
+
 /** A step that goes on at once. */
 export function goOn(batch: Batch, more: Partial<Batch>, nowMs: EpochMs): LifeStep {
   return { batch: { ...batch, ...more, nextAtMs: nowMs }, effects: [] };

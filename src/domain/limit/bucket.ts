@@ -6,10 +6,12 @@ import type { LimitRule, LimitUnit } from "./limits.js";
  * - for limits by the minute a level that fills at the limit's rate and holds at most one second of it, so that calls go out evenly.
  *
  * A grant is used a little later than it is given (`MARGIN_MS`), so that much more than a window is counted. A bucket begins as if the limit
- * had been used evenly until then: what was granted before it was there is not known, be it by another process or by a store that forgot.
+ * had been used evenly until then, and a full level right before it: what was granted before it was there is not known, be it by another
+ * process or by a store that forgot.
  * A grant that is too large for the level needs a full one, and room in the window.
  *
- * Who was refused saves: for a short while nobody else is given what it asked for, so that small asks can't starve a large one.
+ * Who was refused saves: for a short while nobody else is given what it asked for, so that small asks can't starve a large one. Nobody
+ * begins to save where another does, in whatever bucket of the call, see `saveUp` in lease.ts.
  *
  * The script in adapters/redis does the same, line by line; a test holds the two against each other.
  */
@@ -168,10 +170,18 @@ export class LimitBucket {
   /** What is more than holds now may have to wait for long: meanwhile nothing is kept for it. */
   save(amount: number, asker: string): void {
     if (amount > this.limit + EPSILON) return;
-    if (this.#saver !== null && this.#saver !== asker && this.#atMs < this.#savedUntilMs) return;
+    if (this.isSavedForAnother(asker)) return;
     this.#saver = asker;
     this.#saved = amount;
     this.#savedUntilMs = this.#atMs + SAVING_MS;
+  }
+
+  isSavedFor(asker: string): boolean {
+    return this.#saver === asker && this.#atMs < this.#savedUntilMs;
+  }
+
+  isSavedForAnother(asker: string): boolean {
+    return this.#saver !== null && this.#saver !== asker && this.#atMs < this.#savedUntilMs;
   }
 
   saveNoMore(asker: string): void {
@@ -179,7 +189,7 @@ export class LimitBucket {
   }
 
   #savedFor(asker: string): number {
-    return this.#saver === null || this.#saver === asker || this.#atMs >= this.#savedUntilMs ? 0 : this.#saved;
+    return this.isSavedForAnother(asker) ? this.#saved : 0;
   }
 
   /** What of an amount the level has to hold. */
@@ -209,6 +219,9 @@ export class LimitBucket {
   }
 
   #usedBefore(): number {
-    return this.#before * this.limit * Math.max(0, 1 - (this.#atMs - this.bornMs) / this.#countedMs());
+    if (this.#before === 0) return 0;
+    const burstMs = this.rules.paced ? this.#cap() / this.#perMs() : 0;
+    const goneMs = Math.max(0, this.#atMs - this.bornMs - burstMs);
+    return this.#before * this.limit * Math.max(0, 1 - goneMs / this.#countedMs());
   }
 }

@@ -43,7 +43,7 @@ export function lease(kept: readonly KeptLimit[], ask: LeaseAsk, nowMs: number):
   const need = ({ rule }: KeptLimit): number => (rule.unit === "requests" ? 1 : needTokens);
   const lacking = kept.filter((limit) => !limit.bucket.allows(need(limit), asker));
   if (lacking.length > 0) {
-    for (const limit of kept) limit.bucket.save(need(limit), asker);
+    saveUp(kept, lacking, need, asker);
     return { calls: 0, tokens: 0, atMs: nowMs, refused: longest(lacking, need, asker) };
   }
   const { calls, tokens } = within(kept, ask);
@@ -52,6 +52,20 @@ export function lease(kept: readonly KeptLimit[], ask: LeaseAsk, nowMs: number):
     bucket.saveNoMore(asker);
   }
   return { calls, tokens, atMs: nowMs, refused: null };
+}
+
+/**
+ * Saves in the buckets that refuse. Whoever saves already goes on; a new one begins only where nobody else saves in any of its buckets. Else
+ * one that saves in the first bucket and one that saves in the second would keep each other out for ever.
+ */
+function saveUp(
+  kept: readonly KeptLimit[],
+  lacking: readonly KeptLimit[],
+  need: (limit: KeptLimit) => number,
+  asker: string,
+): void {
+  const mayBegin = kept.every(({ bucket }) => !bucket.isSavedForAnother(asker));
+  for (const limit of lacking) if (mayBegin || limit.bucket.isSavedFor(asker)) limit.bucket.save(need(limit), asker);
 }
 
 /** As much as all limits let through, calls and their tokens in the proportion that was asked for. */

@@ -67,7 +67,7 @@ export class BatchBuilder {
     for (const load of loads) {
       const pool = this.#poolOf(load);
       // Serial: pools of one account share its allowance.
-      if (pool !== null) made += await this.#buildFrom(pool);
+      if (pool !== null && this.#isCalled(pool.name)) made += await this.#buildFrom(pool);
       if (this.#isOver()) break;
     }
     return made;
@@ -96,6 +96,12 @@ export class BatchBuilder {
       load = left;
     }
     return PER_ROUND_MAX;
+  }
+
+  /** A batch that nobody could be given would hold its lines: in the pool they may still go elsewhere. */
+  #isCalled(account: string): boolean {
+    const { health, clock } = this.#of.parts;
+    return health.batchWaitUntilMs(account, clock.nowMs()) === null;
   }
 
   #isOver(): boolean {

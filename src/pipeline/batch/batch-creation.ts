@@ -75,6 +75,7 @@ export class BatchCreation {
       linesBytes: announced.linesBytes,
     };
     const limits = { timeoutMs: parts.settings.transferTimeoutMs };
+    parts.health.stepBegins(batch.account, this.#tools.nowMs());
     const reply = await provider.upload(upload, limits, cut).catch(whenResized);
     if (reply === "resized") return this.#resized(announced, provider, settings);
     if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(announced, reply, settings));
@@ -136,6 +137,7 @@ export class BatchCreation {
         ? ({ way: "file", fileId: batch.fileId ?? "" } as const)
         : ({ way: "inline", lines: source.encoded(provider, batch), linesBytes } as const);
     const create = { mark: batchMark(batch), lineFormat, model, input };
+    parts.health.stepBegins(batch.account, this.#tools.nowMs());
     const reply = await provider.create(create, limits, cut).catch(whenResized);
     parts.reach?.("batch.create_answered");
     if (reply !== "resized") return this.#created(at, reply);

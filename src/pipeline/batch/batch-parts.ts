@@ -18,6 +18,7 @@ import type { PoolReadings } from "./pool-readings.js";
 import type { BatchAccountSettings, BatchingSettings } from "./batch-settings.js";
 import type { GroupCalls } from "./group-calls.js";
 import type { LineAccount } from "./line-planner.js";
+import type { BatchHealth } from "./watched-provider.js";
 
 /** An account whose config has a `batch` section. */
 export interface BatchAccount {
@@ -40,6 +41,8 @@ export interface BatchStageParts {
   /** How long batches take, as far as it is known. */
   readonly turnaround: () => TurnaroundBook;
   readonly numbers: Pick<NumberSource, "reserve" | "next">;
+  /** Batches are begun only where it lets them. */
+  readonly health: Omit<BatchHealth, "stepEnded">;
   readonly judge: JudgeSettings;
   readonly clock: Clock;
   readonly random: Random;

@@ -3,7 +3,7 @@ import { findCreated, searchedSinceMs } from "../../domain/batch/life-doubt.js";
 import { givenUp, linesReturned } from "../../domain/batch/life-refusal.js";
 import { erased, eraseFailed } from "../../domain/batch/life-results.js";
 import { afterAbsent, afterAnswer, afterLostLook, cancelAsked, notOurs } from "../../domain/batch/life-watch.js";
-import { nextTask, type BatchTask } from "../../domain/batch/life.js";
+import { nextTask, notCalled, type BatchTask, type LifeStep } from "../../domain/batch/life.js";
 import { PROVIDER_BATCH_STATES, type ProviderBatch } from "../../domain/batch/provider-batch.js";
 import { parseAttemptId } from "../../domain/job/ids.js";
 import type { BatchProvider, ResultItem } from "../../ports/batch-provider.js";
@@ -64,6 +64,10 @@ export class BatchWorker {
   }
 
   #do(task: BatchTask, at: At): Promise<Batch | null> {
+    if (task.kind === "upload" || task.kind === "create") {
+      const held = this.#held(at);
+      if (held !== null) return this.#tools.save(held);
+    }
     switch (task.kind) {
       case "seal":
         return this.#creation.seal(at);
@@ -92,6 +96,13 @@ export class BatchWorker {
       case "erase":
         return this.#erase(at);
     }
+  }
+
+  /** What its account is not called for now; null: it may go on. */
+  #held({ batch, settings }: At): LifeStep | null {
+    const nowMs = this.#tools.nowMs();
+    const untilMs = this.#of.parts.health.batchWaitUntilMs(batch.account, nowMs);
+    return untilMs === null ? null : notCalled(batch, untilMs, settings, nowMs);
   }
 
   async #ask(at: At): Promise<Batch | null> {

@@ -10,6 +10,8 @@ const AHEAD_MS = 150;
 const RETURNED_MAX = 16;
 const TOKENS_SMOOTHING = 0.1;
 const TOKENS_PRIOR = 1000;
+/** One large call among small ones says little of the next. */
+const TOKENS_OUTLIER = 4;
 const MINUTE_MS = 60_000;
 
 interface HeldGrant {
@@ -39,7 +41,7 @@ export class HeldScope {
   readonly notes = new Map<string, LimitNote>();
   /** Rows that wait for it, as far as this router knows. */
   queued = 0;
-  /** The next ask begins anew, see `StoreAsk`. */
+  /** The next ask begins anew, see `StoreAsk`; it is not put off until somebody wants a grant, or what was granted meanwhile would never count. */
   anew = false;
   /** Asked for and not answered yet. */
   asking = false;
@@ -75,13 +77,13 @@ export class HeldScope {
   /** @returns null when there is no grant for it, which counts as a wish. */
   take(tokens: number, nowMs: number): LimitPass | null {
     this.#asked += 1;
-    this.#learn(tokens);
     this.#drop(nowMs);
     const counted = this.scope.countsTokens ? tokens : 0;
     if (this.calls < 1 || this.tokens < counted) {
       this.#need = Math.max(1, counted);
       return null;
     }
+    this.#learn(tokens);
     this.#spend(1, counted);
     return { scope: this, tokens: counted };
   }
@@ -104,6 +106,8 @@ export class HeldScope {
     this.#drop(nowMs);
     const { calls, tokens } = this;
     if (calls === 0 || !this.scope.countsTokens) return calls;
+    // The next row is the one that was refused: it would be taken and put back, again and again.
+    if (tokens < this.#need) return 0;
     return Math.min(calls, Math.max(tokens > 0 ? 1 : 0, Math.floor(tokens / this.#tokensPerCall)));
   }
 
@@ -115,12 +119,12 @@ export class HeldScope {
     this.#drop(nowMs);
     const direct = Math.ceil((this.#asked + this.#askedBefore) * 1.5);
     [this.#askedBefore, this.#asked] = [this.#asked, 0];
-    const wished = Math.min(this.queued + direct + (this.#need > 0 ? 1 : 0), places, this.#ahead());
+    const wished = Math.min(this.queued + direct + (this.#need > 0 || this.anew ? 1 : 0), places, this.#ahead());
     const lacksTokens = this.scope.countsTokens && wished > 0 && this.tokens < Math.max(this.#need, 1);
     const calls = Math.max(wished - this.calls, lacksTokens ? 1 : 0);
     if (calls <= 0) return null;
     if (!this.scope.countsTokens) return { calls, tokens: 0, needTokens: 0 };
-    const needTokens = this.#need > 0 ? this.#need : Math.ceil(this.#tokensPerCall);
+    const needTokens = this.#need > 0 ? this.#need : this.#guess();
     return { calls, tokens: Math.max(needTokens, Math.ceil(calls * this.#tokensPerCall)), needTokens };
   }
 
@@ -163,6 +167,14 @@ export class HeldScope {
     return least;
   }
 
+  /** What the next call needs, as long as nobody knows: never so much that it would be saved up for. */
+  #guess(): number {
+    let most = Math.ceil(this.#tokensPerCall);
+    for (const { unit, window, limit } of this.scope.rules)
+      if (unit === "tokens" && window === "minute") most = Math.min(most, Math.floor((limit / MINUTE_MS) * 1000));
+    return Math.max(1, most);
+  }
+
   /** Of a limit by the day alone nothing says how much is much. */
   #ahead(): number {
     const perMs = this.callsPerMs;
@@ -190,8 +202,9 @@ export class HeldScope {
   }
 
   #learn(tokens: number): void {
-    if (this.#knowsTokens) this.#tokensPerCall += (tokens - this.#tokensPerCall) * TOKENS_SMOOTHING;
-    else this.#tokensPerCall = Math.max(1, tokens);
+    const known = this.#tokensPerCall;
+    const seen = Math.max(1, Math.min(tokens, known * TOKENS_OUTLIER));
+    this.#tokensPerCall = this.#knowsTokens ? known + (seen - known) * TOKENS_SMOOTHING : seen;
     this.#knowsTokens = true;
   }
 }

@@ -51,6 +51,9 @@ const TURN_MS = 60_000;
 /** Nobody has asked for it for so long: no trial is made. */
 const WANTED_MS = 15_000;
 
+/** Steps of batches at an account, among its models: their API may be away while calls are served, and the other way round. */
+const BATCH_STEPS = "(batches)";
+
 const WELL: Health = { state: "closed", untilMs: null, because: null };
 
 /** A breaker with what this router knows beside it. `version`: the last that was read or written. */
@@ -172,6 +175,34 @@ export class RouteHealth implements Pick<RouteConditions, "health" | "statistics
       const isProof = this.#proves(known, startedAtMs, nowMs);
       this.#step(ofModel.watched, { kind: "alive", startedAtMs, isProof }, nowMs);
     } else this.#failed(known, ofModel, { blame, startedAtMs, because: inWords(outcome) }, nowMs);
+  }
+
+  /** Whether a batch may be begun at the account, by when to ask again; null: now. Changes nothing but that somebody wants a trial. */
+  batchWaitUntilMs(account: string, nowMs: EpochMs): EpochMs | null {
+    const { state, untilMs } = this.health(account, BATCH_STEPS, nowMs);
+    return state === "open" ? (untilMs ?? nowMs + TRIAL_LOOK_MS) : null;
+  }
+
+  /** An upload or a creation is about to be made. @param nowMs no later than its start. */
+  stepBegins(account: string, nowMs: EpochMs): void {
+    this.taken(account, BATCH_STEPS, nowMs);
+  }
+
+  /**
+   * A step of a batch ended. Others than uploads and creations go on while the account is not called, and say nothing then: its trial is
+   * another's matter.
+   * @param isTurn whether `stepBegins` was told of it.
+   */
+  stepEnded(account: string, startedAtMs: EpochMs, outcome: OutcomeFacts, isTurn: boolean): void {
+    const call = { account, model: BATCH_STEPS, startedAtMs };
+    if (blameOf(outcome) === "nothing") {
+      if (isTurn) this.notSent(call);
+      return;
+    }
+    const known = this.#accounts.get(account);
+    const watched = known === undefined ? [] : [known.watched, known.models.get(BATCH_STEPS)?.watched];
+    if (!isTurn && watched.some((one) => one !== undefined && isOpen(one.breaker))) return;
+    this.ended(call, outcome, this.#parts.clock.nowMs() - startedAtMs);
   }
 
   /** @returns whether the call was the trial of its account, which is closed by it. */
