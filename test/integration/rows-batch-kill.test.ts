@@ -46,44 +46,50 @@ async function batchesMade(): Promise<number> {
 }
 
 test.each(["opened", "bound", "sealed", "uploading", "uploaded"])(
-  "[P10] a router killed when a batch is %s: its lines are sent by the next one",
+  "[A4] [P10] a router killed when a batch is %s: its lines are sent by the next one",
   async (point) => {
     await diesAt(point, "openai");
     expect(await gateway.query("SELECT 1 FROM attempts WHERE batch_no IS NULL")).toEqual([]);
   },
 );
 
-test.each(["creating", "create_leaving:200", "answered"])(
-  "[P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
-  async (point) => {
+/** Where it is killed, and which row of faults that is. */
+const AROUND_CREATE = [
+  ["A5", "creating"],
+  ["A5", "create_leaving:200"],
+  ["A6", "answered"],
+] as const;
+
+test.each(AROUND_CREATE)(
+  "[%s] [P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
+  async (_row, point) => {
     await diesAt(point, "openai");
     expect(await batchesMade()).toBe(1);
   },
 );
 
-test.each(["creating", "create_leaving:200", "answered"])(
-  "[P11] the same at a provider that keeps no mark (%s)",
-  async (point) => {
-    await diesAt(point, "anthropic");
-    expect(await batchesMade()).toBe(1);
-  },
-);
+test.each(AROUND_CREATE)("[%s] [P11] the same at a provider that keeps no mark (%s)", async (_row, point) => {
+  await diesAt(point, "anthropic");
+  expect(await batchesMade()).toBe(1);
+});
 
-test("[P11] a router killed right after it fenced a create that never arrived", async () => {
+test("[A5] [P11] a router killed right after it fenced a create that never arrived", async () => {
   const fault = { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } };
   await diesAt("fenced", "openai", { faults: [fault], createGraceMs: 1500 });
   expect(await batchesMade()).toBe(1);
 });
 
-test("[P12] a router killed while the batch runs: another one waits for it", async () => {
+test("[A7] [P12] a router killed while the batch runs: another one waits for it", async () => {
   await diesAt("submitted", "openai");
   expect(await batchesMade()).toBe(1);
 });
 
-test.each(["ended", "group_stored", "group_saved", "done"])(
-  "[P13] a router killed when results are read (%s): each outcome counts once",
-  async (point) => {
-    await diesAt(point, "openai");
-    expect(await batchesMade()).toBe(1);
-  },
-);
+test.each([
+  ["A7", "ended"],
+  ["A8", "group_stored"],
+  ["A8", "group_saved"],
+  ["A8", "done"],
+])("[%s] [P13] a router killed when results are read (%s): each outcome counts once", async (_row, point) => {
+  await diesAt(point, "openai");
+  expect(await batchesMade()).toBe(1);
+});
