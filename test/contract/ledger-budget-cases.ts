@@ -474,7 +474,7 @@ function raceCases(at: At): void {
       expect(await at.standing()).toEqual([0n, 5n * LINE]);
     });
 
-    test("ends and beginnings at once leave what they must", async () => {
+    test("[E5] ends and beginnings at once leave what they must", async () => {
       await at.open(3n * CALL);
       const held = [await at.bench.start(wishNo(0)), await at.bench.start(wishNo(1)), await at.bench.start(wishNo(2))];
       const jobs = [];

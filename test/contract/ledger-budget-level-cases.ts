@@ -334,7 +334,7 @@ function crowdCases(at: At): void {
       expect(await at.standing(beta)).toEqual([0n, 8n * CALL - onAlpha]);
     });
 
-    test("ends and beginnings across levels leave what they must", async () => {
+    test("[E5] ends and beginnings across levels leave what they must", async () => {
       await at.openWith(budgets);
       const held = [
         await at.bench.start({ ...wishNo(0), labels: IN_RISK }),

@@ -93,7 +93,7 @@ test("a statement that is given up right before its COMMIT: nothing stands, that
   expect(await marks()).toEqual({ held: 2 });
 });
 
-test("a statement right before its COMMIT that loses against another transaction is tried again, and stands once", async () => {
+test("[E5] a statement right before its COMMIT that loses against another transaction is tried again, and stands once", async () => {
   await other.query("CREATE SEQUENCE tries");
   await other.query(
     `CREATE FUNCTION lose_once() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN

@@ -115,7 +115,7 @@ describe("limits in Redis", () => {
     expect(Number(await redis.hget(key, "sum"))).toBe(5);
   });
 
-  test("begin anew when they were lost: what was granted before counts as used", async () => {
+  test("[F2] begin anew when they were lost: what was granted before counts as used", async () => {
     const scope = scopeWith({ requestsPerMinute: 6050 });
     await store.lease(ask(scope));
     await sleep(100);

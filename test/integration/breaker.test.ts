@@ -18,7 +18,7 @@ interface EventDocument {
 const eventKinds = (): readonly string[] =>
   gateway.topics.events.map(({ value }) => (JSON.parse(value?.toString() ?? "") as EventDocument).kind);
 
-test("an account whose key is refused is called for no other job; they wait, and are answered once it is well", async () => {
+test("[G8] an account whose key is refused is called for no other job; they wait, and are answered once it is well", async () => {
   gateway = await Gateway.open({
     name: "breaker",
     config: { sections: { health: { accountCooldownMs: 1500, cooldownMaxMs: 1500, rampMs: 500, lookEveryMs: 200 } } },

@@ -21,7 +21,7 @@ const letters = (): Promise<Record<string, unknown>[]> =>
   ledger.rows("SELECT state, generation, replay_count FROM dead_letters ORDER BY no");
 
 describe("a replay of a dead letter", () => {
-  test("is made once when two connections ask at the same time", async () => {
+  test("[J3] is made once when two connections ask at the same time", async () => {
     await ledger.accept({ jobId: "a" });
     await ledger.failWaiting();
     const [letter] = await ledger.rows("SELECT no FROM dead_letters");
@@ -98,7 +98,7 @@ describe("a replay of a dead letter", () => {
     ]);
   });
 
-  test("is refused after the third failure unless parked letters are asked for", async () => {
+  test("[J2] is refused after the third failure unless parked letters are asked for", async () => {
     await ledger.accept({ jobId: "a" });
     await ledger.failWaiting();
     for (let failure = 2; failure <= 3; failure += 1) {
@@ -233,7 +233,7 @@ describe("dlq replay", () => {
     ]);
   });
 
-  test("keeps to the rate", async () => {
+  test("[J3] keeps to the rate", async () => {
     await ledger.accept(...["a", "b", "c", "d", "e"].map((jobId) => ({ jobId })));
     await ledger.failWaiting();
     const beforeMs = performance.now();

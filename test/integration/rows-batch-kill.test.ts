@@ -46,44 +46,50 @@ async function batchesMade(): Promise<number> {
 }
 
 test.each(["batch.opened", "batch.bound", "batch.sealed", "batch.uploading", "batch.uploaded"])(
-  "[P10] a router killed at %s: its lines are sent by the next one",
+  "[A4] [P10] a router killed at %s: its lines are sent by the next one",
   async (point) => {
     await diesAt(point, "openai");
     expect(await gateway.query("SELECT 1 FROM attempts WHERE batch_no IS NULL")).toEqual([]);
   },
 );
 
-test.each(["batch.creating", "batch.create_leaving+200", "batch.create_answered"])(
-  "[P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
-  async (point) => {
+/** Where it is killed, and which row of faults that is. */
+const AROUND_CREATE = [
+  ["A5", "batch.creating"],
+  ["A5", "batch.create_leaving+200"],
+  ["A6", "batch.create_answered"],
+] as const;
+
+test.each(AROUND_CREATE)(
+  "[%s] [P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
+  async (_row, point) => {
     await diesAt(point, "openai");
     expect(await batchesMade()).toBe(1);
   },
 );
 
-test.each(["batch.creating", "batch.create_leaving+200", "batch.create_answered"])(
-  "[P11] the same at a provider that keeps no mark (%s)",
-  async (point) => {
-    await diesAt(point, "anthropic");
-    expect(await batchesMade()).toBe(1);
-  },
-);
+test.each(AROUND_CREATE)("[%s] [P11] the same at a provider that keeps no mark (%s)", async (_row, point) => {
+  await diesAt(point, "anthropic");
+  expect(await batchesMade()).toBe(1);
+});
 
-test("[P11] a router killed right after it fenced a create that never arrived", async () => {
+test("[A5] [P11] a router killed right after it fenced a create that never arrived", async () => {
   const fault = { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } };
   await diesAt("batch.fenced", "openai", { faults: [fault], createGraceMs: 1500 });
   expect(await batchesMade()).toBe(1);
 });
 
-test("[P12] a router killed while the batch runs: another one waits for it", async () => {
+test("[A7] [P12] a router killed while the batch runs: another one waits for it", async () => {
   await diesAt("batch.submitted", "openai");
   expect(await batchesMade()).toBe(1);
 });
 
-test.each(["batch.ended", "batch.group_stored", "batch.group_saved", "batch.done"])(
-  "[P13] a router killed when results are read (%s): each outcome counts once",
-  async (point) => {
-    await diesAt(point, "openai");
-    expect(await batchesMade()).toBe(1);
-  },
-);
+test.each([
+  ["A7", "batch.ended"],
+  ["A8", "batch.group_stored"],
+  ["A8", "batch.group_saved"],
+  ["A8", "batch.done"],
+])("[%s] [P13] a router killed when results are read (%s): each outcome counts once", async (_row, point) => {
+  await diesAt(point, "openai");
+  expect(await batchesMade()).toBe(1);
+});

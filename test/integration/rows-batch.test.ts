@@ -43,7 +43,7 @@ test("answers jobs that can wait at half the price, in batches of the allowed si
   await ledgerEqualsBill(gateway);
 });
 
-test("calls what must not wait, and refuses what no batch can do in time", async () => {
+test("[D3] calls what must not wait, and refuses what no batch can do in time", async () => {
   await open("modes");
   await publishJobs(gateway, ["now"], { mode: "direct" });
   await publishJobs(gateway, ["soon"], { ttlMs: 30_000 });
@@ -54,7 +54,7 @@ test("calls what must not wait, and refuses what no batch can do in time", async
   expect(await gateway.simulator.batches()).toEqual([]);
 });
 
-test("one line serves identical jobs, also while it runs", async () => {
+test("[C22] one line serves identical jobs, also while it runs", async () => {
   await open("joined", { times: { turnaroundMs: 20_000 } });
   await publishJobs(gateway, ["first"], {});
   await gateway.until("its batch", async () => (await gateway.simulator.batches()).length === 1);

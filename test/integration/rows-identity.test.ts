@@ -121,7 +121,7 @@ test.each(["in flight", "answered"])(
   },
 );
 
-test("[C20] tells two equal records of one group apart from one", async () => {
+test("[C20] [B21] tells two equal records of one group apart from one", async () => {
   const callsBefore = await billedCalls();
   const value = chatJob("at once", "at once");
   await gateway.topics.publish([{ value }, { value }, { value: chatJob("at once", "not the same") }]);

@@ -336,7 +336,7 @@ describe("shapes and texts", () => {
     expect(both.map((record) => headerText(record, "llm-served"))).toEqual(["call", "call"]);
   });
 
-  test("[C14] refuses a model whose name only looks like ours, with a failed result and a dead letter", async () => {
+  test("[C14] [J4] refuses a model whose name only looks like ours, with a failed result and a dead letter", async () => {
     await isDeadLetter("homoglyph model", "UNKNOWN_MODEL");
     const result = resultIn(await gateway.result("homoglyph model"));
     expect(result).toMatchObject({ status: "failed", generation: -1, error: { code: "UNKNOWN_MODEL" } });

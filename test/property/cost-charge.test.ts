@@ -85,7 +85,7 @@ describe("charges", () => {
     );
   });
 
-  test("of whole numbers of tokens never differ from exact arithmetic by more than half a nano-dollar", () => {
+  test("[I4] of whole numbers of tokens never differ from exact arithmetic by more than half a nano-dollar", () => {
     fc.assert(
       fc.property(fc.nat(1_000_000), fc.nat(1_000_000), nano, nano, (input, output, inputRate, outputRate) => {
         const rates: ModelPrice = {

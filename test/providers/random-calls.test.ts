@@ -146,7 +146,7 @@ function billByAttempt(): ReadonlyMap<string, bigint> {
 simulatorForEachTest();
 
 describe("10,000 random calls, a fifth of them struck by a fault", () => {
-  test("every bill row matches its attempt to the nano-dollar, the rest is in doubt or suspect within its bound", async () => {
+  test("[G9] [G10] [I5] every bill row matches its attempt to the nano-dollar, the rest is in doubt or suspect within its bound", async () => {
     await restart({
       seed: SEED,
       models: { "own-model": { inputPerMTok: "0.2", outputPerMTok: "0.4" } },

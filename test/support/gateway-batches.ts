@@ -33,6 +33,8 @@ export interface BatchGatewayOptions {
   /** Further flags of the simulator. */
   readonly simulatorArgs?: readonly string[];
   readonly postgres?: Readonly<Record<string, unknown>>;
+  /** Further sections of the config. */
+  readonly sections?: Readonly<Record<string, unknown>>;
   readonly routersDatabaseUrl?: GatewayOptions["routersDatabaseUrl"];
 }
 
@@ -68,7 +70,7 @@ export async function openBatchGateway(name: string, options: BatchGatewayOption
     ...(options.routersDatabaseUrl === undefined ? {} : { routersDatabaseUrl: options.routersDatabaseUrl }),
     config: {
       postgres: options.postgres ?? {},
-      sections: { batching: { ...BATCHING, ...options.batching } },
+      sections: { batching: { ...BATCHING, ...options.batching }, ...options.sections },
       providers: (simulatorUrl) => ({ main: account(simulatorUrl) }),
       candidates: [{ provider: "main", model }],
       alias: options.alias ?? {},

@@ -270,6 +270,19 @@ describe("bytes that are no job", () => {
   });
 });
 
+/** The code and the words of a job's refusal, which goes back to whoever sent it. */
+function answersWith(code: string, changes: Parameters<typeof refused>[0], message: string): void {
+  const refusal = refused(changes);
+  expect(refusal).toMatchObject({ code, tenant: "acme", jobId: "order-17" });
+  expect(refusal.message).toContain(message);
+  expect(refusal.identity).toMatchObject({
+    tenant: "acme",
+    jobId: "order-17",
+    submittedAtMs: SENT_AT_MS,
+    reply: { topic: "llm.results.v1" },
+  });
+}
+
 describe("a refusal", () => {
   test.each([
     ["BAD_JOB", { tenat: "acme" }, 'unknown field "tenat"; did you mean "tenant"?'],
@@ -293,6 +306,8 @@ describe("a refusal", () => {
       "at most 16",
     ],
     ["BAD_JOB", { require: { maxCostUsd: "1e3" } }, "require.maxCostUsd: expected"],
+  ])("%s answers a job with %j", answersWith);
+  test.each([
     ["BAD_DEADLINE", { deadline: 5 }, "deadline: expected a string"],
     ["BAD_DEADLINE", { deadline: "2026-12-01T12:00:00" }, "with a zone"],
     ["BAD_DEADLINE", { deadline: "tomorrow" }, "RFC 3339"],
@@ -301,17 +316,7 @@ describe("a refusal", () => {
     ["BAD_DEADLINE", { ttlMs: 7 * DAY_MS + 1 }, "ttlMs: expected at most"],
     ["BAD_DEADLINE", { ttlMs: -1 }, "ttlMs: expected at least 0"],
     ["BAD_DEADLINE", { ttlMs: 1.5 }, "ttlMs: expected an integer"],
-  ])("%s answers a job with %j", (code, changes, message) => {
-    const refusal = refused(changes);
-    expect(refusal).toMatchObject({ code, tenant: "acme", jobId: "order-17" });
-    expect(refusal.message).toContain(message);
-    expect(refusal.identity).toMatchObject({
-      tenant: "acme",
-      jobId: "order-17",
-      submittedAtMs: SENT_AT_MS,
-      reply: { topic: "llm.results.v1" },
-    });
-  });
+  ])("[D2] %s answers a job with %j", answersWith);
   test("of a job that is no object has an identity of its place", () => {
     expect(refusalIn(admission.admit(record("[1]"), NOW_MS))).toMatchObject({
       code: "BAD_JOB",

@@ -237,7 +237,7 @@ describe("the registry", () => {
     const { decoder } = decoderWith((_, call) => (call < 3 ? { kind: "unknown" } : { kind: "schema", type }));
     expect(await decoder.decode(value(9))).toMatchObject({ kind: "decoded" });
   });
-  test("that can't be reached holds unknown ids up and leaves known ones alone [C7]", async () => {
+  test("[C7] that can't be reached holds unknown ids up and leaves known ones alone", async () => {
     const { decoder, calls } = decoderWith((id) =>
       id === 1 ? { kind: "schema", type } : { kind: "unavailable", message: "no answer" },
     );
