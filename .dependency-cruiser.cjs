@@ -122,6 +122,12 @@ module.exports = {
       { dependencyTypes: ["npm", "npm-dev", "npm-optional", "npm-peer"], pathNot: "node_modules/kafkajs/" },
     ),
     forbid(
+      "chaos-outside",
+      "A run of chaos looks at the gateway from outside and judges it: of the gateway it knows the names of the crash points, nothing that counts or decides.",
+      { path: folder("chaos") },
+      { path: "^src/", pathNot: ["^src/(chaos|demo|stack)/", "^src/bench/process-usage\\.ts$", "^src/ports/crash-points\\.ts$"] },
+    ),
+    forbid(
       "stack-alone",
       "The local servers know nothing of the gateway.",
       { path: folder("stack") },
