@@ -6,6 +6,7 @@ import type { ValueEncoders } from "../domain/result/rendering.js";
 import type { SessionNo } from "../domain/ids.js";
 import type { Log } from "../ports/system.js";
 import { NO_JOURNAL, type Journal } from "../ports/journal.js";
+import type { ReachPoint } from "../ports/crash-points.js";
 import type { JobsConsumer } from "../ports/broker.js";
 import type { Ledger } from "../ports/ledger.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
@@ -38,7 +39,6 @@ import { lazyTokenizer } from "../adapters/tokenizer/lazy-tokenizer.js";
 import { LearnedTokenEstimates } from "../adapters/tokenizer/token-estimates.js";
 import { buildAdmission, buildCatalog, buildLedgerSettings, buildRenderSettings } from "./build-domain.js";
 import { buildRouting } from "./build-routing.js";
-import type { AtPoint } from "./crash-point.js";
 import type { PartitionAlerts } from "./partition-alerts.js";
 import { Session } from "./session/session.js";
 import type { ConsumerEars, SessionParts, SessionSettings } from "./session/session-parts.js";
@@ -55,8 +55,8 @@ export interface SessionOptions {
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
   readonly encoders: ValueEncoders;
-  /** For tests: told where in the life of a batch the session is. */
-  readonly reached?: AtPoint;
+  /** For tests of kills, see `armCrashPoint`. */
+  readonly reach: ReachPoint;
 }
 
 /** By account. */
@@ -75,8 +75,8 @@ export class RouterSession {
   readonly #limitStore: LimitStore | null;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
-    const { config, kafka } = options;
-    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs });
+    const { config, kafka, reach } = options;
+    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs, reach });
     const limitEars = new LimitEars();
     const providers = { direct: await openProviders(config, limitEars), batch: await openBatchProviders(config) };
     const limitStore = await openLimitStore(options);
@@ -123,10 +123,10 @@ function partsOf(
     readonly webhook: Webhook | null;
   },
 ): SessionParts {
-  const { config, pools, cluster, encoders, log, metrics, alerts } = options;
+  const { config, pools, cluster, encoders, log, metrics, alerts, reach } = options;
   const spending = new SpentAccounts();
   const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings);
+  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings, reach);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
@@ -153,7 +153,7 @@ function partsOf(
       log,
       metrics,
       alerts,
-      ...(options.reached === undefined ? {} : { reached: options.reached }),
+      reach,
     },
     rules: {
       admission: buildAdmission(config, cluster.id),
@@ -233,7 +233,7 @@ function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountS
 }
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
-  const { config, kafka, cluster, decoder, log } = options;
+  const { config, kafka, cluster, decoder, log, reach } = options;
   return new InboxConsumer({
     kafka,
     settings: {
@@ -260,6 +260,7 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
     clock: systemClock,
     log,
     alert,
+    reach,
   });
 }
 

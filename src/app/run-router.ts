@@ -13,8 +13,8 @@ import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
 import { systemClock } from "../adapters/system/system-clock.js";
+import { NOT_ARMED, type ReachPoint } from "../ports/crash-points.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
-import { crashPoint } from "./crash-point.js";
 import { openEncoders } from "./open-encoders.js";
 import { PartitionAlerts } from "./partition-alerts.js";
 import { RouterSession } from "./router-session.js";
@@ -26,8 +26,8 @@ export interface RouterOptions {
   /** Aborted to shut down: intake stops at once, then what is in the air drains. */
   readonly signal: AbortSignal;
   readonly name?: string;
-  /** For tests of kills, see `crashPoint`. */
-  readonly crashAt?: string;
+  /** For tests of kills, see `armCrashPoint`. */
+  readonly reach?: ReachPoint;
 }
 
 /**
@@ -36,13 +36,12 @@ export interface RouterOptions {
  * can't be reached at start.
  */
 export async function runRouter(config: Config, options: RouterOptions): Promise<void> {
-  const { log, signal, crashAt } = options;
-  const reached = crashAt === undefined ? {} : { reached: crashPoint(crashAt) };
-  if (crashAt !== undefined) log.warn("router.crashes", { at: crashAt });
+  const { log, signal, reach = NOT_ARMED } = options;
   boundHeapGrowth();
   if (config.auth.tenantFrom === "body")
     log.warn("auth.tenant_from_body", { note: "whoever can write to a jobs topic can name any tenant" });
   await requireSchema(config.postgres.url);
+  reach("start.schema_checked");
   const encoders = await openEncoders(config);
   const metrics = createMetrics({ processMetrics: true });
   const pools = createPools(config.postgres, log);
@@ -58,6 +57,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
     await reportDurability(pools, log);
     health = await openHealth(config, metrics, pools, cluster, () => session !== null, signal);
     log.info("router.listening", { url: health.url });
+    reach("start.listening");
     while (!signal.aborted) {
       session = await RouterSession.open({
         config,
@@ -70,7 +70,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
         alerts,
         encoders,
         name: options.name ?? hostname(),
-        ...reached,
+        reach,
       });
       await session.run(signal);
     }

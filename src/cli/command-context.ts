@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Config } from "../config/config.js";
+import type { ReachPoint } from "../ports/crash-points.js";
 import type { Environment } from "../config/interpolate.js";
 import type { ExitCode } from "./exit-code.js";
 
@@ -24,6 +25,8 @@ export interface CommandContext extends CliProcess {
   readonly configIsNamed: () => boolean;
   /** The config, read when first asked for. Throws `ConfigError`. */
   readonly config: () => Config;
+  /** For tests of kills: what `SLUICE_CRASH_AT` arms. Throws for a point that is not there. */
+  readonly reach: () => ReachPoint;
   /** Prints a value as JSON with `--json`, else the lines that `forPeople` makes of it. */
   readonly show: (value: unknown, forPeople: () => readonly string[]) => void;
   /** Makes a command's action of a function over the command's own options; its result is the exit code. */

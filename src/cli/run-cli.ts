@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { PROVIDER_KINDS } from "../adapters/providers/registry.js";
+import { armCrashPoint } from "../app/crash-point.js";
 import { loadConfig } from "../config/load.js";
 import type { Config } from "../config/config.js";
 import { ConfigError, formatProblem } from "../config/config-error.js";
@@ -26,6 +27,7 @@ export async function runCli(args: readonly string[], cli: CliProcess): Promise<
     configFile: () => configFileOf(program, cli),
     configIsNamed: () => namedConfigOf(program, cli) !== null,
     config: () => (state.config ??= loadConfig(configFileOf(program, cli), cli.env, PROVIDER_KINDS)),
+    reach: () => armCrashPoint(cli.env),
     show: (value, forPeople) => {
       if (json) cli.data(jsonText(value));
       else

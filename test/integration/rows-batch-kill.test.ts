@@ -24,7 +24,7 @@ const SESSIONS = { session: { beatMs: 500, stopAfterMs: 1500, deadAfterMs: 3000 
 
 /** A router that dies at the point, and one after it that brings all lines home. */
 async function diesAt(point: string, kind: BatchKind, options: BatchGatewayOptions = {}): Promise<void> {
-  gateway = await openBatchGateway(`p-${point.replace(/\W.*/, "").replaceAll("_", "-")}`, {
+  gateway = await openBatchGateway(`p-${point.replace(/\+.*/, "").replaceAll(/\W|_/g, "-")}`, {
     kind,
     postgres: SESSIONS,
     ...options,
@@ -45,15 +45,15 @@ async function batchesMade(): Promise<number> {
   return (await gateway.simulator.batches()).length;
 }
 
-test.each(["opened", "bound", "sealed", "uploading", "uploaded"])(
-  "[P10] a router killed when a batch is %s: its lines are sent by the next one",
+test.each(["batch.opened", "batch.bound", "batch.sealed", "batch.uploading", "batch.uploaded"])(
+  "[P10] a router killed at %s: its lines are sent by the next one",
   async (point) => {
     await diesAt(point, "openai");
     expect(await gateway.query("SELECT 1 FROM attempts WHERE batch_no IS NULL")).toEqual([]);
   },
 );
 
-test.each(["creating", "create_leaving:200", "answered"])(
+test.each(["batch.creating", "batch.create_leaving+200", "batch.create_answered"])(
   "[P11] a router killed around a create (%s): the batch is found or proved to be absent, and made once",
   async (point) => {
     await diesAt(point, "openai");
@@ -61,7 +61,7 @@ test.each(["creating", "create_leaving:200", "answered"])(
   },
 );
 
-test.each(["creating", "create_leaving:200", "answered"])(
+test.each(["batch.creating", "batch.create_leaving+200", "batch.create_answered"])(
   "[P11] the same at a provider that keeps no mark (%s)",
   async (point) => {
     await diesAt(point, "anthropic");
@@ -71,16 +71,16 @@ test.each(["creating", "create_leaving:200", "answered"])(
 
 test("[P11] a router killed right after it fenced a create that never arrived", async () => {
   const fault = { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } };
-  await diesAt("fenced", "openai", { faults: [fault], createGraceMs: 1500 });
+  await diesAt("batch.fenced", "openai", { faults: [fault], createGraceMs: 1500 });
   expect(await batchesMade()).toBe(1);
 });
 
 test("[P12] a router killed while the batch runs: another one waits for it", async () => {
-  await diesAt("submitted", "openai");
+  await diesAt("batch.submitted", "openai");
   expect(await batchesMade()).toBe(1);
 });
 
-test.each(["ended", "group_stored", "group_saved", "done"])(
+test.each(["batch.ended", "batch.group_stored", "batch.group_saved", "batch.done"])(
   "[P13] a router killed when results are read (%s): each outcome counts once",
   async (point) => {
     await diesAt(point, "openai");

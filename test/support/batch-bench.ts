@@ -6,10 +6,11 @@ import type { JobState } from "../../src/domain/execution/execution.js";
 import type { BatchRules } from "../../src/domain/batch/batch-rules.js";
 import { BatchStage } from "../../src/pipeline/batch/batch-stage.js";
 import { PoolReadings } from "../../src/pipeline/batch/pool-readings.js";
-import type { BatchPoint, BatchStageParts } from "../../src/pipeline/batch/batch-parts.js";
+import type { BatchStageParts } from "../../src/pipeline/batch/batch-parts.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../src/pipeline/batch/batch-settings.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import type { BatchProvider } from "../../src/ports/batch-provider.js";
+import type { ReachPoint } from "../../src/ports/crash-points.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import { eventsIn, LedgerBench } from "../contract/ledger-bench.js";
@@ -53,7 +54,8 @@ export interface BenchOptions {
   readonly batching?: Partial<BatchingSettings>;
   /** Puts something in front of the provider. */
   readonly wrap?: (provider: BatchProvider) => BatchProvider;
-  readonly reached?: (point: BatchPoint) => void;
+  /** Told of each place that has a name. */
+  readonly reach?: ReachPoint;
 }
 
 /** One router's stage on the simulated clock, ledger and provider, with lines that come back put into their pool again. */
@@ -163,7 +165,7 @@ export class BatchBench {
 
   #parts(session: SessionNo): BatchStageParts {
     const { ledger, life, world } = this;
-    const { account, batching, reached } = this.#options;
+    const { account, batching, reach } = this.#options;
     const settings = { ...BATCHING, ...batching };
     const book = { priorMs: settings.turnaroundPriorMs, windowMs: 1, perModelMax: 1 };
     return {
@@ -194,10 +196,7 @@ export class BatchBench {
         this.outbox.push(...groups);
       },
       fenced: () => undefined,
-      reached: (point) => {
-        reached?.(point);
-        return Promise.resolve();
-      },
+      ...(reach === undefined ? {} : { reach }),
     };
   }
 

@@ -5,6 +5,7 @@ import type { InboxPosition } from "../../ports/ledger.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
 import type { Clock, Log } from "../../ports/system.js";
 import type { PartitionAlert } from "../../domain/event/partition-event.js";
+import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import { judgePosition } from "../../domain/dedupe/judge-position.js";
 import { toRecord } from "./incoming-record.js";
 import { OneByOne, type Turns } from "./one-by-one.js";
@@ -36,6 +37,7 @@ export interface InboxParts {
   readonly log: Log;
   /** A partition that can't go on by itself: truncated, or made anew. */
   readonly alert: (alert: PartitionAlert) => void;
+  readonly reach?: ReachPoint;
 }
 
 interface PartitionState {
@@ -88,6 +90,7 @@ export class InboxConsumer implements JobsConsumer {
   #dead = false;
   readonly #states = new Map<string, PartitionState>();
   readonly #oneByOne: OneByOne;
+  readonly #reach: ReachPoint;
   readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
   #committing = false;
   #lastProgressMs: number;
@@ -96,6 +99,7 @@ export class InboxConsumer implements JobsConsumer {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
     this.#oneByOne = new OneByOne(parts);
+    this.#reach = parts.reach ?? NOT_ARMED;
     this.#consumer = this.#open();
   }
 
@@ -260,7 +264,9 @@ export class InboxConsumer implements JobsConsumer {
       }));
       this.#commits.clear();
       try {
+        this.#reach("intake.before_offset_commit");
         await this.#consumer.commitOffsets(offsets);
+        this.#reach("intake.after_offset_commit");
       } catch (error) {
         this.#parts.log.debug("kafka.commit_failed", {
           message: error instanceof Error ? error.message : String(error),
@@ -317,6 +323,7 @@ export class InboxConsumer implements JobsConsumer {
         return;
       }
       const records = all.filter((record) => record.offset >= since);
+      if (records.length > 0) this.#reach("intake.read");
       if (records.length > 0) state.oneByOneUpto ??= await this.#oneByOne.begin({ topic, partition, since, upto });
       if (since < (state.oneByOneUpto ?? 0)) {
         const run = { topic, partition, since, upto, records };

@@ -1,6 +1,7 @@
 import kafkajs, { type ICustomPartitioner, type IHeaders, type Kafka, type Message, type Producer } from "kafkajs";
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { Publisher, PublishOutcome } from "../../ports/broker.js";
+import { NOT_ARMED, reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import { publishRefusal } from "./publish-refusal.js";
 import { installEncoding } from "./install-encoding.js";
 
@@ -8,6 +9,7 @@ const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of
 
 export interface PublisherSettings {
   readonly sendTimeoutMs: number;
+  readonly reach?: ReachPoint;
 }
 
 /**
@@ -19,6 +21,7 @@ export interface PublisherSettings {
 export class RecordPublisher implements Publisher {
   readonly #kafka: Kafka;
   readonly #sendTimeoutMs: number;
+  readonly #reach: ReachPoint;
   readonly #producers = new Map<string, Promise<Producer>>();
   #closed = false;
 
@@ -26,6 +29,7 @@ export class RecordPublisher implements Publisher {
     installEncoding();
     this.#kafka = kafka;
     this.#sendTimeoutMs = settings.sendTimeoutMs;
+    this.#reach = settings.reach ?? NOT_ARMED;
   }
 
   async close(): Promise<void> {
@@ -54,6 +58,7 @@ export class RecordPublisher implements Publisher {
       timeout: this.#sendTimeoutMs,
       messages: records.map(toMessage),
     });
+    reachSoon(this.#reach, "relay.in_flight");
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {

@@ -35,6 +35,7 @@ export async function accept(context: LedgerContext, group: IntakeGroup, render:
       context.pools.durable,
       (client) => acceptInTransaction(client, context, group, render),
       (outcome) => knownCommit(context, group, outcome),
+      context.commitPoints(["intake.before_commit", "intake.commit_sent"]),
     );
   } catch (error) {
     if (error instanceof PositionsMoved) return { kind: "moved", partitions: group.moves };

@@ -88,6 +88,8 @@ async function claimFrom(
     context.pools.durable,
     (client) => claimInTransaction(client, context, request, source, decide, render),
     (result) => knownClaim(context, result),
+    // An empty claim leaves nothing.
+    context.commitPoints(["claim.before_commit", "claim.commit_sent"], (claimed) => (claimed as Claimed).taken > 0),
   );
   const executions = (await woken?.executions) ?? 0;
   return executions === 0 ? outcome : { ...outcome, woken: executions };

@@ -106,6 +106,14 @@ export async function run(
 const RETRYABLE = new Set(["40001", "40P01"]);
 const TRANSACTION_TRIES = 5;
 
+/** Told around the COMMIT of a transaction, for tests of kills. */
+export interface CommitPoints {
+  /** All statements were sent. */
+  readonly before: (result: unknown) => void;
+  /** The COMMIT is with the system; its answer was not read. */
+  readonly sent: (result: unknown) => void;
+}
+
 /**
  * Runs `work` in one transaction; serialization failures and deadlocks are tried again, at most five times.
  * @throws CommitUnknownError when the connection broke at COMMIT; DependencyError when PostgreSQL is away; else what `work` threw.
@@ -114,10 +122,11 @@ export async function transaction<Result>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<Result>,
   onCommitUnknown?: (result: Result) => Promise<Result | null>,
+  points?: CommitPoints,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await tryTransaction(pool, work);
+      return await tryTransaction(pool, work, points);
     } catch (error) {
       if (error instanceof CommitUnknownWith && onCommitUnknown !== undefined) {
         const known = await untilAnswered(() => onCommitUnknown(error.result as Result)); // the class below can't be generic over what it carries
@@ -206,6 +215,7 @@ export function sendAndCount(
 async function tryTransaction<Result>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<Result>,
+  points: CommitPoints | undefined,
 ): Promise<Result> {
   const client = await connect(pool);
   let broken: Error | null = null;
@@ -221,7 +231,8 @@ async function tryTransaction<Result>(
     const sent: Promise<unknown>[] = [begun];
     unawaited.set(client, sent);
     const result = await work(client);
-    await commit(client, sent, result);
+    points?.before(result);
+    await commit(client, sent, result, points);
     return result;
   } catch (error) {
     if (!isConnectionTrouble(error))
@@ -243,9 +254,15 @@ async function tryTransaction<Result>(
  * COMMIT goes out right behind the statements that nobody waited for. If one of those was refused, PostgreSQL answers the COMMIT with a
  * rollback, so the refusal is what is thrown; without an answer to the COMMIT nobody knows, whatever became of the others.
  */
-async function commit(client: pg.PoolClient, sent: readonly Promise<unknown>[], result: unknown): Promise<void> {
+async function commit(
+  client: pg.PoolClient,
+  sent: readonly Promise<unknown>[],
+  result: unknown,
+  points: CommitPoints | undefined,
+): Promise<void> {
   holdTogether(client);
   const committed = client.query("COMMIT");
+  if (points !== undefined) process.nextTick(points.sent, result); // behind the turn's one write
   const outcomes = await Promise.allSettled([...sent, committed]);
   const refusals = outcomes.flatMap((outcome): unknown[] => (outcome.status === "rejected" ? [outcome.reason] : []));
   const refusal = refusals.find((error) => error instanceof pg.DatabaseError && !isConnectionTrouble(error));

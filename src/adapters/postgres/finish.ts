@@ -41,6 +41,7 @@ export async function finish(context: LedgerContext, group: FinishGroup, render:
       (client) => finishInTransaction(client, context, { ...group, calls }, render),
       // Not known to stand: doing it again finds the attempts recorded and changes nothing; the sweep publishes what is there.
       () => Promise.resolve(null),
+      context.commitPoints(["finish.before_commit", "finish.commit_sent"]),
     );
     merged.ended.push(...outcome.ended);
     merged.outbox.push(...outcome.outbox);

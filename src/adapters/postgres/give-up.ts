@@ -30,6 +30,7 @@ export async function giveUpOutgoing(
     context.pools.durable,
     (client) => giveUpInTransaction(client, context, session, refused, render),
     () => Promise.resolve(null),
+    context.commitPoints(["give_up.before_commit"]),
   );
 }
 

@@ -2,7 +2,8 @@ import type pg from "pg";
 import type { Budget } from "../../domain/budget/budget.js";
 import type { SeenStanding } from "../../ports/budget-store.js";
 import { PostgresBudgets } from "./budget/postgres-budgets.js";
-import { run, type Pools } from "./connection.js";
+import { NOT_ARMED, type CrashPoint, type ReachPoint } from "../../ports/crash-points.js";
+import { run, type CommitPoints, type Pools } from "./connection.js";
 import { textArray } from "./binary-array.js";
 import { NumberBlock } from "./number-block.js";
 import { ReadyTake } from "./ready-take.js";
@@ -80,11 +81,19 @@ export class LedgerContext {
   readonly numbers: NumberBlock;
   readonly budgets: PostgresBudgets;
   readonly readyTake: ReadyTake;
+  readonly reach: ReachPoint;
   #databaseAheadMs = 0;
   readonly #nowMs: () => number;
 
-  constructor(pools: Pools, cluster: string, nowMs: () => number, settings: LedgerSettings = DEFAULT_LEDGER_SETTINGS) {
+  constructor(
+    pools: Pools,
+    cluster: string,
+    nowMs: () => number,
+    settings: LedgerSettings = DEFAULT_LEDGER_SETTINGS,
+    reach: ReachPoint = NOT_ARMED,
+  ) {
     this.settings = settings;
+    this.reach = reach;
     this.pools = pools;
     this.cluster = cluster;
     this.tenants = new TenantNumbers(pools.durable);
@@ -92,6 +101,26 @@ export class LedgerContext {
     this.#nowMs = nowMs;
     this.readyTake = new ReadyTake((no) => settings.weights?.get(this.tenants.find(Number(no)) ?? "") ?? 1);
     this.budgets = new PostgresBudgets(settings.budgets, () => this.databaseMs(), settings.seenBudget);
+  }
+
+  /**
+   * The points around a transaction's COMMIT; left out while nothing is armed, so that no transaction has more to do.
+   * @param counts whether what the transaction came to is worth a kill.
+   */
+  commitPoints(
+    [before, sent]: readonly [before: CrashPoint, sent?: CrashPoint],
+    counts: (result: unknown) => boolean = () => true,
+  ): CommitPoints | undefined {
+    const { reach } = this;
+    if (reach === NOT_ARMED) return undefined;
+    return {
+      before: (result) => {
+        if (counts(result)) reach(before);
+      },
+      sent: (result) => {
+        if (sent !== undefined && counts(result)) reach(sent);
+      },
+    };
   }
 
   /** Called with each database time that is read, so that `databaseMs` and `today` follow the database's clock. */

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { readdirSync } from "node:fs";
 import pg from "pg";
 import { runner } from "node-pg-migrate";
+import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 
 /** The migrations are plain SQL beside the other schemas; this path holds from `dist` and from `src` alike. */
 const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../../schemas/ledger", import.meta.url));
@@ -12,17 +13,41 @@ const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../../schemas/ledger", impor
  * @returns the names of the migrations that ran, or would run.
  * @throws when the database can't be reached, or a migration fails (nothing of that migration stays).
  */
-export async function migrate(databaseUrl: string, options: { readonly plan: boolean }): Promise<string[]> {
-  const done = await runner({
-    databaseUrl,
-    dir: MIGRATIONS_FOLDER,
-    direction: "up",
-    migrationsTable: "sluice_migrations",
-    dryRun: options.plan,
-    advisoryLockMode: "wait",
-    log: () => undefined,
-  });
-  return done.map((migration) => migration.name);
+export async function migrate(
+  databaseUrl: string,
+  options: { readonly plan: boolean; readonly reach?: ReachPoint },
+): Promise<string[]> {
+  const { plan, reach = NOT_ARMED } = options;
+  const dbClient = new pg.Client({ connectionString: databaseUrl });
+  await dbClient.connect();
+  try {
+    if (reach !== NOT_ARMED) watchCommits(dbClient, reach);
+    const done = await runner({
+      dbClient,
+      dir: MIGRATIONS_FOLDER,
+      direction: "up",
+      migrationsTable: "sluice_migrations",
+      dryRun: plan,
+      advisoryLockMode: "wait",
+      log: (said: unknown) => {
+        if (String(said).startsWith("> Migrating files")) reach("migrate.locked");
+        else if (String(said).startsWith("### MIGRATION")) reach("migrate.before_file");
+      },
+    });
+    if (done.length > 0) reach("migrate.done");
+    return done.map((migration) => migration.name);
+  } finally {
+    await dbClient.end();
+  }
+}
+
+/** The runner says what it begins (above), not what it is about to commit (node-pg-migrate 8, migration.ts). */
+function watchCommits(client: pg.Client, reach: ReachPoint): void {
+  const query = client.query.bind(client) as (...args: readonly unknown[]) => unknown;
+  client.query = ((...args: readonly unknown[]) => {
+    if (args[0] === "COMMIT;") reach("migrate.before_commit");
+    return query(...args);
+  }) as typeof client.query; // all of its overloads, passed on as they come
 }
 
 /** How many migrations of this build the database lacks; a router refuses to start on any. */

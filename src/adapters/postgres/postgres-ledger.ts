@@ -229,6 +229,7 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
       });
       const outgoing = [...cancelled.outgoing, ...events];
       const outbox = insertOutbox(client, context.numbers, session, action.atMs, outgoing);
+      context.reach("cancel.before_commit");
       return { ended: cancelled.ended, outbox, waste: 0 };
     });
   }

@@ -101,6 +101,7 @@ export async function recoverDeadSessions(
        ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
     [deadAfterMs],
   );
+  context.reach("session.dead_declared");
   await forgetLimits(context);
   const dead = await run(
     context.pools.durable,
@@ -114,6 +115,7 @@ export async function recoverDeadSessions(
       // Serial: one step after another, so that a large recovery never holds many rows at once.
       const step = await recoverStep(context, recovery, Number(session), Number(lowMark));
       doubts += step;
+      if (step > 0) context.reach("session.doubts_stored");
       if (step < RECOVER_STEP) break;
     }
     // A step skips rows that another transaction holds; should that one roll back, they are still open, and the next round takes them.
@@ -124,6 +126,7 @@ export async function recoverDeadSessions(
          AND NOT EXISTS (SELECT 1 FROM attempts WHERE no >= $2 AND session_no = $1 AND state = 'sending')`,
       [Number(session), Number(lowMark)],
     );
+    context.reach("session.recovered");
   }
   return doubts;
 }
@@ -277,5 +280,6 @@ export async function giveBack(
       );
     },
     () => Promise.resolve(null),
+    context.commitPoints(["give_back.before_commit"]),
   );
 }

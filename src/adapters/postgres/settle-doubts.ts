@@ -75,5 +75,6 @@ export async function settleDoubts(
     costs.push(rendered.cost);
   }
   insertCosts(client, context, costs);
+  if (outgoing.length > 0) context.reach("doubt.settled");
   return outgoing;
 }

@@ -2,6 +2,7 @@ import { hostname, userInfo } from "node:os";
 import type { Config } from "../../config/config.js";
 import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { createPools, type Pools } from "../../adapters/postgres/connection.js";
 import { LedgerContext } from "../../adapters/postgres/ledger-context.js";
@@ -33,27 +34,28 @@ const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: () =>
 const CONNECTIONS_MAX = 4;
 
 /**
- * Runs `work` with the ledger and closes it.
+ * Runs `work` with the ledger and closes it. @param reach for tests of kills.
  * @throws DependencyError when PostgreSQL can't be reached; Error when the ledger's schema is not current.
  */
 export async function withOperator<Result>(
   config: Config,
   work: (operator: Operator) => Promise<Result>,
+  reach: ReachPoint = NOT_ARMED,
 ): Promise<Result> {
   const missing = await missingMigrations(config.postgres.url);
   if (missing > 0) throw new Error(`the ledger lacks ${String(missing)} migration(s); run: sluice migrate`);
   const pools = createPools({ ...config.postgres, connectionsMax: CONNECTIONS_MAX }, SILENT);
   try {
-    return await work(operatorOf(config, pools));
+    return await work(operatorOf(config, pools, reach));
   } finally {
     await pools.close();
   }
 }
 
-function operatorOf(config: Config, pools: Pools): Operator {
+function operatorOf(config: Config, pools: Pools, reach: ReachPoint): Operator {
   const nowMs = (): number => systemClock.nowMs();
   // No cluster: it names positions and ids of refused records, and a command writes neither.
-  const context = new LedgerContext(pools, "", nowMs, buildLedgerSettings(config));
+  const context = new LedgerContext(pools, "", nowMs, buildLedgerSettings(config), reach);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   const byWhom = whoAsks();
   let session: Promise<SessionNo> | null = null;
@@ -76,7 +78,9 @@ async function openRenderer(config: Config): Promise<Renderer> {
 
 async function openSession(ledger: PostgresLedger, context: LedgerContext, byWhom: string): Promise<SessionNo> {
   await ledger.prepareDays(); // with no router for two weeks there would be no table for today
-  return openOperatorSession(context, `operator ${byWhom}`);
+  const session = await openOperatorSession(context, `operator ${byWhom}`);
+  context.reach("operator.session_opened");
+  return session;
 }
 
 function whoAsks(): string {

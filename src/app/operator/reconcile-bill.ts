@@ -200,6 +200,8 @@ class Reconciliation {
       session: await session(),
       bill: { usage: row?.usage ?? NO_USAGE, providerBatchId: row?.batch ?? null },
     };
-    return (await resolveDoubt(context, resolution, await render())) === "resolved";
+    const isResolved = (await resolveDoubt(context, resolution, await render())) === "resolved";
+    if (isResolved) context.reach("resolve.after");
+    return isResolved;
   }
 }

@@ -53,6 +53,7 @@ export async function replayLetters(operator: Operator, options: ReplayOptions):
       if (options.signal.aborted) return reportOf(how, endedMeanwhile, refused, true);
       // Serial: the pace is a promise, and one transaction a letter keeps locks short.
       const outcome = await replayer.replay(letter);
+      if (outcome.kind !== "refused") operator.context.reach("replay.after_letter");
       if (outcome.kind === "redelivered") how.redelivered += 1;
       else if (outcome.kind === "replayed") how[outcome.how] += 1;
       else if (

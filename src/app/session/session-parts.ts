@@ -15,6 +15,7 @@ import type { Journal } from "../../ports/journal.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
 import type { JobsConsumer, Publisher, RecordSink } from "../../ports/broker.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { HealthStore } from "../../ports/health-store.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { LimitStore } from "../../ports/limit-store.js";
@@ -26,7 +27,6 @@ import type { Clock, Log, Random } from "../../ports/system.js";
 import type { BatchAccountSettings, BatchingSettings } from "../../pipeline/batch/batch-settings.js";
 import type { LimitEars } from "../limit-ears.js";
 import type { RoutingSettings } from "../../pipeline/dispatch/route-chooser.js";
-import type { AtPoint } from "../crash-point.js";
 import type { AlertLedger } from "../../ports/alert-ledger.js";
 import type { Webhook } from "../../ports/webhook.js";
 import type { PartitionAlerts } from "../partition-alerts.js";
@@ -85,8 +85,8 @@ export interface SessionPorts {
   readonly metrics: Metrics;
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
-  /** For tests: told where in the life of a batch the session is. */
-  readonly reached?: AtPoint;
+  /** For tests of kills; left out: nobody is told. */
+  readonly reach?: ReachPoint;
 }
 
 /** Who hears what a consumer reads and finds. */

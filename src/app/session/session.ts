@@ -40,11 +40,14 @@ export class Session {
 
   /** Opens a session in the ledger. @throws when the ledger can't be asked. */
   static async open(parts: SessionParts, name: string): Promise<Session> {
-    const { ledger, log } = parts.ports;
+    const { ledger, log, reach } = parts.ports;
     await ledger.prepareDays();
     const session = await ledger.openSession(name);
     log.info("session.opened", { session, name });
-    return new Session(parts, session, await parts.ports.openJournal(session));
+    reach?.("session.opened");
+    const journal = await parts.ports.openJournal(session);
+    reach?.("session.journal_opened");
+    return new Session(parts, session, journal);
   }
 
   private constructor(given: SessionParts, session: SessionNo, journal: Journal) {
@@ -105,6 +108,7 @@ export class Session {
     this.#endWhenBroken(loops);
     const takingOver = this.#takeOverEarlierWork(over);
     await Promise.all([this.#consumer.start(), this.#rehearse()]);
+    ports.reach?.("start.ready");
     ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
     await aborted(over);
     await this.#drain(starting, [...loops, takingOver], finishing);
@@ -186,7 +190,7 @@ export class Session {
     loops: readonly Promise<void>[],
     finishing: Promise<void>,
   ): Promise<void> {
-    const { ledger, clock, log } = this.#parts.ports;
+    const { ledger, clock, log, reach } = this.#parts.ports;
     const { intake, dispatch, caller, finish, giveBack, relay, keeper, batch, groupCalls } = this.#stages;
     const endMs = clock.monotonicMs() + this.#parts.settings.shutdownGraceMs;
     const left = (): number => Math.max(0, endMs - clock.monotonicMs());
@@ -195,6 +199,7 @@ export class Session {
     dispatch.stop();
     groupCalls.stop();
     this.#stages.limits.stop();
+    reach?.("session.draining");
     // Batches go on at their providers: only the steps that are under way are waited for, and any router takes the next.
     const batchSteps = batch.drain(Math.max(0, left() - DRAIN_RESERVE_MS));
     await this.#within(
@@ -214,9 +219,11 @@ export class Session {
     await relay.drain(left());
     keeper.stop();
     await this.#within(LOOPS_END_MS, Promise.allSettled(loops));
+    reach?.("session.drained");
     await ledger.endSession(this.no).catch((error: unknown) => {
       log.warn("session.end_failed", { error });
     });
+    reach?.("session.ended");
   }
 
   /** Waits for work, at most so long. The timer ends with the work: a pending one would keep the process alive. */

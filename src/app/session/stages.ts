@@ -295,7 +295,6 @@ export class Stages {
   }
 
   #wireBatch(): BatchStage {
-    const { reached } = this.#parts.ports;
     return new BatchStage({
       ...this.#common(),
       pools: this.#pools,
@@ -310,7 +309,6 @@ export class Stages {
       mayStart: this.#mayStart,
       publish: this.#publish,
       fenced: this.#fenced,
-      ...(reached === undefined ? {} : { reached }),
     });
   }
 
@@ -392,9 +390,10 @@ export class Stages {
 
   #common() {
     const { session, ports, listener } = this.#parts;
-    const { ledger, clock, random, log, metrics, mendable } = ports;
+    const { ledger, clock, random, log, metrics, mendable, reach } = ports;
     const heard = listener === undefined ? {} : { listener };
-    return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard };
+    const told = reach === undefined ? {} : { reach };
+    return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard, ...told };
   }
 
   #groups() {

@@ -164,15 +164,19 @@ async function cancel(context: CommandContext, flags: CancelFlags, name: string)
     import("../../app/operator/open-operator.js"),
     import("../../app/operator/batch-view.js"),
   ]);
-  return withOperator(context.config(), async (operator) => {
-    const row = await onlyOne(operator, name);
-    const meaning = cancelMeaning(row.batch);
-    if (meaning === "over" || meaning === "asked") return showCancel(context, row, meaning, {});
-    if (flags.dryRun === true) return showCancel(context, row, meaning, { dryRun: true });
-    if (flags.yes !== true) await confirmed(context, `${consequences(row, meaning)}. Go on?`);
-    const meant = await cancelBatch(operator, row.batch.no);
-    return showCancel(context, row, meant ?? "over", { asked: meant !== null });
-  });
+  return withOperator(
+    context.config(),
+    async (operator) => {
+      const row = await onlyOne(operator, name);
+      const meaning = cancelMeaning(row.batch);
+      if (meaning === "over" || meaning === "asked") return showCancel(context, row, meaning, {});
+      if (flags.dryRun === true) return showCancel(context, row, meaning, { dryRun: true });
+      if (flags.yes !== true) await confirmed(context, `${consequences(row, meaning)}. Go on?`);
+      const meant = await cancelBatch(operator, row.batch.no);
+      return showCancel(context, row, meant ?? "over", { asked: meant !== null });
+    },
+    context.reach(),
+  );
 }
 
 function showCancel(

@@ -1,3 +1,4 @@
+import type { Operator } from "../../app/operator/open-operator.js";
 import type { BillOutcome } from "../../app/operator/reconcile-bill.js";
 import {
   ALLOCATIONS,
@@ -165,9 +166,8 @@ async function reconcile(context: CommandContext, flags: ReconcileFlags): Promis
   const unknown = accounts.find((name) => !Object.hasOwn(config.providers, name));
   if (unknown !== undefined)
     throw new CommandError(EXIT.notFound, `the config has no account ${safeText(unknown)}; expected one of providers`);
-  const outcome = await withOperator(config, (operator) =>
-    reconcileBill(operator, { file, accounts, period, dryRun }),
-  ).catch(refuseMissing(file));
+  const reconcile = (operator: Operator) => reconcileBill(operator, { file, accounts, period, dryRun });
+  const outcome = await withOperator(config, reconcile, context.reach()).catch(refuseMissing(file));
   context.show(outcomeJson(outcome, dryRun), () => outcomeLines(outcome, dryRun));
   return outcome.left.size === 0 ? EXIT.done : EXIT.partly;
 }

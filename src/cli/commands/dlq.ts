@@ -221,26 +221,30 @@ async function replay(context: CommandContext, flags: ReplayFlags, args: readonl
   const settings = settingsOf(flags.set, { maxTtlMs: config.delivery.maxTtlMs, chains: chainNames(config) });
   const parked = flags.parked ?? false;
   const { withOperator } = await import("../../app/operator/open-operator.js");
-  return withOperator(config, async (operator) => {
-    const [{ planReplay }, { replayLetters }] = await Promise.all([
-      import("../../app/operator/plan-replay.js"),
-      import("../../app/operator/replay-letters.js"),
-    ]);
-    if (flags.dryRun === true || flags.yes !== true) {
-      const plan = await planReplay(operator, filter, parked);
-      noteMissing(context, filter, plan.count + countOf(plan.refused));
-      if (flags.dryRun === true) return showPlan(context, plan);
-      await confirmed(context, `replay ${String(plan.count)} dead letters, at most ${costText(plan)}?`);
-    }
-    const report = await replayLetters(operator, {
-      filter,
-      settings,
-      parked,
-      ratePerSecond: flags.rate ?? null,
-      signal: context.signal,
-    });
-    return showReport(context, report, filter);
-  });
+  return withOperator(
+    config,
+    async (operator) => {
+      const [{ planReplay }, { replayLetters }] = await Promise.all([
+        import("../../app/operator/plan-replay.js"),
+        import("../../app/operator/replay-letters.js"),
+      ]);
+      if (flags.dryRun === true || flags.yes !== true) {
+        const plan = await planReplay(operator, filter, parked);
+        noteMissing(context, filter, plan.count + countOf(plan.refused));
+        if (flags.dryRun === true) return showPlan(context, plan);
+        await confirmed(context, `replay ${String(plan.count)} dead letters, at most ${costText(plan)}?`);
+      }
+      const report = await replayLetters(operator, {
+        filter,
+        settings,
+        parked,
+        ratePerSecond: flags.rate ?? null,
+        signal: context.signal,
+      });
+      return showReport(context, report, filter);
+    },
+    context.reach(),
+  );
 }
 
 function settingsOf(set: string | undefined, terms: ReplayTerms): ReplaySettings {
@@ -308,20 +312,24 @@ async function discard(context: CommandContext, flags: DiscardFlags, args: reado
     import("../../adapters/postgres/operator/letter-rows.js"),
     import("../../app/operator/discard-letters.js"),
   ]);
-  return withOperator(context.config(), async (operator) => {
-    if (flags.dryRun === true || flags.yes !== true) {
-      const groups = await letterGroups(operator.pools.durable, { ...filter, states: UNDECIDED });
-      if (flags.dryRun === true) {
-        context.show({ dryRun: true, groups }, () => groupLines(groups));
-        return EXIT.done;
+  return withOperator(
+    context.config(),
+    async (operator) => {
+      if (flags.dryRun === true || flags.yes !== true) {
+        const groups = await letterGroups(operator.pools.durable, { ...filter, states: UNDECIDED });
+        if (flags.dryRun === true) {
+          context.show({ dryRun: true, groups }, () => groupLines(groups));
+          return EXIT.done;
+        }
+        await confirmed(context, `discard ${String(groups.reduce((sum, { count }) => sum + count, 0))} dead letters?`);
       }
-      await confirmed(context, `discard ${String(groups.reduce((sum, { count }) => sum + count, 0))} dead letters?`);
-    }
-    const report = await discardAll(operator, filter);
-    context.show({ dryRun: false, ...report }, () => [`discarded ${String(report.discarded)} dead letters`]);
-    if (report.endedAlready > 0) context.note(`${String(report.endedAlready)} had been replayed or discarded before`);
-    const missing = noteMissing(context, filter, report.discarded + report.endedAlready);
-    if (missing && report.discarded === 0) return EXIT.notFound;
-    return report.endedAlready > 0 || missing ? EXIT.partly : EXIT.done;
-  });
+      const report = await discardAll(operator, filter);
+      context.show({ dryRun: false, ...report }, () => [`discarded ${String(report.discarded)} dead letters`]);
+      if (report.endedAlready > 0) context.note(`${String(report.endedAlready)} had been replayed or discarded before`);
+      const missing = noteMissing(context, filter, report.discarded + report.endedAlready);
+      if (missing && report.discarded === 0) return EXIT.notFound;
+      return report.endedAlready > 0 || missing ? EXIT.partly : EXIT.done;
+    },
+    context.reach(),
+  );
 }

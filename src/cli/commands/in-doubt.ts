@@ -97,10 +97,14 @@ async function resolve(context: CommandContext, { as, nano }: ResolveFlags, id: 
     import("../../adapters/postgres/operator/doubt-rows.js"),
   ]);
   const nanoUsd = nano ?? 0n;
-  const outcome = await withOperator(context.config(), async (operator) => {
-    const resolution = { attempt, billed, nanoUsd, byWhom: operator.byWhom, session: await operator.session() };
-    return resolveDoubt(operator.context, resolution, await operator.render());
-  });
+  const outcome = await withOperator(
+    context.config(),
+    async (operator) => {
+      const resolution = { attempt, billed, nanoUsd, byWhom: operator.byWhom, session: await operator.session() };
+      return resolveDoubt(operator.context, resolution, await operator.render());
+    },
+    context.reach(),
+  );
   if (outcome === "not_found") throw new CommandError(EXIT.notFound, `there is no attempt ${id} in the ledger`);
   context.show({ attemptId: id, as, nanoUsd, resolved: outcome === "resolved" }, () => [
     outcome === "resolved"

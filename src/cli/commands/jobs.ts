@@ -225,21 +225,26 @@ async function cancel(context: CommandContext, jobId: string, tenant: string | n
     import("../../app/operator/open-operator.js"),
     import("../../adapters/postgres/operator/job-rows.js"),
   ]);
-  return withOperator(context.config(), async (operator) => {
-    const job = onlyOne(await findJobs(operator.pools.durable, jobId, tenant), jobId);
-    const render = await operator.render();
-    const outcome = await operator.ledger.cancel(
-      await operator.session(),
-      [{ tenant: job.tenant, jobId }],
-      { byWhom: operator.byWhom, atMs: operator.nowMs() },
-      render,
-    );
-    const cancelled = outcome.ended.length > 0;
-    context.show({ jobId, tenant: job.tenant, cancelled }, () => [
-      cancelled
-        ? `cancelled ${safeText(jobId)}; a router publishes its result`
-        : `${safeText(jobId)} had ended: nothing was changed`,
-    ]);
-    return cancelled ? EXIT.done : EXIT.partly;
-  });
+  return withOperator(
+    context.config(),
+    async (operator) => {
+      const job = onlyOne(await findJobs(operator.pools.durable, jobId, tenant), jobId);
+      const render = await operator.render();
+      const outcome = await operator.ledger.cancel(
+        await operator.session(),
+        [{ tenant: job.tenant, jobId }],
+        { byWhom: operator.byWhom, atMs: operator.nowMs() },
+        render,
+      );
+      const cancelled = outcome.ended.length > 0;
+      operator.context.reach("cancel.after");
+      context.show({ jobId, tenant: job.tenant, cancelled }, () => [
+        cancelled
+          ? `cancelled ${safeText(jobId)}; a router publishes its result`
+          : `${safeText(jobId)} had ended: nothing was changed`,
+      ]);
+      return cancelled ? EXIT.done : EXIT.partly;
+    },
+    context.reach(),
+  );
 }

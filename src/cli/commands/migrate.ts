@@ -9,7 +9,7 @@ export const addMigrateCommand: CommandGroup = (program, context) => {
     .action(
       context.action(async ({ plan = false }: { readonly plan?: boolean }) => {
         const { migrate } = await import("../../adapters/postgres/migrate.js");
-        const migrations = await migrate(context.config().postgres.url, { plan });
+        const migrations = await migrate(context.config().postgres.url, { plan, reach: context.reach() });
         context.show({ plan, migrations }, () =>
           migrations.map((name) => (plan ? `would run ${name}` : `ran ${name}`)),
         );

@@ -1,13 +1,15 @@
+import { crashPointFacts, NOT_ARMED } from "../../ports/crash-points.js";
 import type { CommandGroup } from "../command-context.js";
 import { EXIT } from "../exit-code.js";
+import { tableLines } from "../text-table.js";
 
 interface RouterOptions {
   readonly name?: string;
 }
 
 export const addRouterCommand: CommandGroup = (program, context) => {
-  program
-    .command("router")
+  const router = program.command("router");
+  router
     .description("run the gateway until SIGTERM; logs are JSON on stdout")
     .option("--name <name>", "name of this router in the ledger and in logs")
     .action(
@@ -24,17 +26,32 @@ export const addRouterCommand: CommandGroup = (program, context) => {
           log.close();
         };
         process.on("uncaughtExceptionMonitor", onCrash);
-        const crashAt = context.env["SLUICE_CRASH_AT"];
         try {
+          const reach = context.reach();
+          if (reach !== NOT_ARMED) log.warn("router.crashes", { at: context.env["SLUICE_CRASH_AT"] });
           await runRouter(config, {
-            ...{ log, signal: context.signal },
+            ...{ log, signal: context.signal, reach },
             ...(name === undefined ? {} : { name }),
-            ...(crashAt === undefined ? {} : { crashAt }),
           });
         } finally {
           process.off("uncaughtExceptionMonitor", onCrash);
           log.close();
         }
+        return EXIT.done;
+      }),
+    );
+  router
+    .command("crash-points", { hidden: true })
+    .description("the places at which SLUICE_CRASH_AT ends a process, for tests of kills")
+    .action(
+      context.action(() => {
+        const points = crashPointFacts();
+        context.show(points, () =>
+          tableLines(
+            ["POINT", "PASSED BY", "WHAT STANDS THERE"],
+            points.map(({ name, passedBy, means }) => [name, passedBy, means]),
+          ),
+        );
         return EXIT.done;
       }),
     );

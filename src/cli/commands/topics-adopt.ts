@@ -65,11 +65,15 @@ async function run(context: CommandContext, flags: AdoptFlags): Promise<ExitCode
   if (topic !== undefined && !names.includes(topic))
     throw new CommandError(EXIT.notFound, `${topic} is no jobs topic of the config; it has ${names.join(", ")}`);
   const { withOperator } = await import("../../app/operator/open-operator.js");
-  return withOperator(config, async (operator) => {
-    const chosen = topic === undefined ? names : [topic];
-    const stands = await chosenStands(operator, chosen, partition);
-    return dryRun ? showPlan(context, stands, from) : adoptAll(context, operator, stands, from);
-  });
+  return withOperator(
+    config,
+    async (operator) => {
+      const chosen = topic === undefined ? names : [topic];
+      const stands = await chosenStands(operator, chosen, partition);
+      return dryRun ? showPlan(context, stands, from) : adoptAll(context, operator, stands, from);
+    },
+    context.reach(),
+  );
 }
 
 /** @throws CommandError when the broker has not the topic or the partition. */

@@ -191,6 +191,7 @@ export class BatchBuilder {
       createdAtMs: clock.nowMs(),
       lines: lines.length,
     };
+    this.#of.parts.reach?.("batch.before_open");
     const opened = await ledger.openBatch(session, wanted, allowanceOf(pool.account));
     if (opened.kind === "fenced") {
       fenced();
@@ -214,9 +215,9 @@ export class BatchBuilder {
   /** @returns false when somebody else has the batch. */
   async #fill(opened: Batch, packed: Packed<WaitingLine>, takenSizes: ReadonlySet<number>): Promise<boolean> {
     const { saves, parts } = this.#of;
-    await saves.reached("opened", opened);
+    parts.reach?.("batch.opened");
     const bound = await this.#bind(opened, packed.lines);
-    await saves.reached("bound", opened);
+    parts.reach?.("batch.bound");
     const lines = await this.#ofFreeSize(opened, bound, takenSizes);
     const sums = {
       lines: lines.length,
@@ -227,7 +228,7 @@ export class BatchBuilder {
     if (batch === null) return false;
     const { account, pool } = batch;
     parts.log.info("batch.sealed", { batch: batchId(batch.no), account, pool, ...sums });
-    await saves.reached("sealed", batch);
+    parts.reach?.("batch.sealed");
     return true;
   }
 

@@ -16,6 +16,7 @@ import type { LifeSettings } from "../../domain/batch/life.js";
 import type { BatchRefusal } from "../../domain/batch/provider-batch.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { BatchProvider, CreateReply } from "../../ports/batch-provider.js";
+import { NOT_ARMED, reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import { listSince } from "./provider-list.js";
 import { NOTHING_LEFT, type At, type StepTools, type WorkerParts } from "./step-tools.js";
 
@@ -64,24 +65,31 @@ export class BatchCreation {
   }
 
   async upload({ batch, provider, settings }: At): Promise<Batch | null> {
-    const { parts, saves, source, cut } = this.#of;
+    const { parts, source, cut } = this.#of;
     const announced = await this.#tools.save(uploadBegins(batch, this.#tools.nowMs()));
     if (announced === null) return null;
-    await saves.reached("uploading", announced);
+    parts.reach?.("batch.uploading");
     const upload = {
       name: batchFileName(announced),
-      lines: source.encoded(provider, announced),
+      lines: this.#passing(source.encoded(provider, announced)),
       linesBytes: announced.linesBytes,
     };
     const limits = { timeoutMs: parts.settings.transferTimeoutMs };
     const reply = await provider.upload(upload, limits, cut).catch(whenResized);
     if (reply === "resized") return this.#resized(announced, provider, settings);
     if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(announced, reply, settings));
+    parts.reach?.("batch.upload_answered");
     const stored = await this.#tools.save(
       uploaded(announced, reply.file, settings, this.#tools.nowMs(), this.#tools.random()),
     );
-    if (stored !== null) await saves.reached("uploaded", stored);
+    if (stored !== null) parts.reach?.("batch.uploaded");
     return stored;
+  }
+
+  /** The same lines. Without somebody to be told of each they come as they are. */
+  #passing(lines: AsyncGenerator<Uint8Array, void, undefined>): AsyncIterable<Uint8Array> {
+    const { reach } = this.#of.parts;
+    return reach === undefined || reach === NOT_ARMED ? lines : told(lines, reach);
   }
 
   /** The lines come to something else than when they were counted: the config has changed. They are counted anew. */
@@ -112,16 +120,16 @@ export class BatchCreation {
   async create(at: At): Promise<Batch | null> {
     const announced = await this.#tools.save(createBegins(at.batch, this.#tools.nowMs()));
     if (announced === null) return null;
-    await this.#of.saves.reached("creating", announced);
+    this.#of.parts.reach?.("batch.creating");
     return this.#sendCreate({ ...at, batch: announced });
   }
 
   /** Only after the intent is stored, and once for each, unless the provider takes the same mark for the same batch. */
   async #sendCreate(at: At): Promise<Batch | null> {
     const { batch, provider, settings } = at;
-    const { parts, saves, source, cut } = this.#of;
+    const { parts, source, cut } = this.#of;
     const { callTimeoutMs } = parts.settings;
-    const limits = { timeoutMs: callTimeoutMs, sendWithinMs: callTimeoutMs, maySend: () => this.#mayCreate(batch) };
+    const limits = { timeoutMs: callTimeoutMs, sendWithinMs: callTimeoutMs, maySend: () => this.#mayCreate() };
     const { lineFormat, model, linesBytes } = batch;
     const input =
       batch.way === "file"
@@ -129,7 +137,7 @@ export class BatchCreation {
         : ({ way: "inline", lines: source.encoded(provider, batch), linesBytes } as const);
     const create = { mark: batchMark(batch), lineFormat, model, input };
     const reply = await provider.create(create, limits, cut).catch(whenResized);
-    await saves.reached("answered", batch);
+    parts.reach?.("batch.create_answered");
     if (reply !== "resized") return this.#created(at, reply);
     // Bytes may have left before that showed.
     const sums = await this.#measure(batch, provider);
@@ -140,9 +148,11 @@ export class BatchCreation {
   }
 
   /** Asked right before the first byte leaves. */
-  #mayCreate(batch: Batch): boolean {
-    if (!this.#of.parts.mayStart()) return false;
-    void this.#of.saves.reached("create_leaving", batch); // the bytes wait for nobody
+  #mayCreate(): boolean {
+    const { mayStart, reach } = this.#of.parts;
+    if (!mayStart()) return false;
+    reach?.("batch.create_leaving");
+    reachSoon(reach, "batch.create_in_flight");
     return true;
   }
 
@@ -153,7 +163,7 @@ export class BatchCreation {
       case "created": {
         const step = created(batch, reply.batch, this.#tools.expectedMs(batch), settings, nowMs, random);
         const submitted = await this.#tools.save(step);
-        if (submitted !== null) await this.#of.saves.reached("submitted", submitted);
+        if (submitted !== null) this.#of.parts.reach?.("batch.submitted");
         return submitted;
       }
       case "refused":
@@ -172,7 +182,7 @@ export class BatchCreation {
 
   async reconcile(at: At): Promise<Batch | null> {
     const { batch, provider, settings } = at;
-    const { saves, cut } = this.#of;
+    const { parts, cut } = this.#of;
     const { intent, known } = await this.#tools.intentOf(batch);
     const listed = await listSince(
       provider,
@@ -181,6 +191,7 @@ export class BatchCreation {
       cut,
     );
     if (listed.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, listed, settings));
+    parts.reach?.("batch.list_read");
     const found = findCreated(intent, listed.batches, known, settings.keepsMarks);
     const step = afterLook(
       batch,
@@ -190,13 +201,26 @@ export class BatchCreation {
       this.#tools.nowMs(),
       this.#tools.random(),
     );
-    if (!("kind" in step)) return this.#tools.save(step);
+    if (!("kind" in step)) {
+      const saved = await this.#tools.save(step);
+      if (saved?.state === "submitted") parts.reach?.("batch.adopted");
+      return saved;
+    }
     if (step.kind === "repeat") return this.#sendCreate(at);
     const reply = await provider.deleteFile(step.fileId, this.#tools.calls(), cut);
     if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, reply, settings));
+    parts.reach?.("batch.fence_dropped");
     const after = await this.#tools.save(fenced(batch, settings, this.#tools.nowMs()));
-    if (after !== null) await saves.reached("fenced", after);
+    if (after !== null) parts.reach?.("batch.fenced");
     return after;
+  }
+}
+
+/** Tells of a line when the next one is asked for: it was taken then. */
+async function* told(lines: AsyncIterable<Uint8Array>, reach: ReachPoint): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const line of lines) {
+    yield line;
+    reach("batch.upload_line");
   }
 }
 

@@ -7,6 +7,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { PlanRoutes } from "../../domain/route/plan-routes.js";
 import type { BatchLedger } from "../../ports/batch-ledger.js";
 import type { BatchProvider } from "../../ports/batch-provider.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { FinishListener } from "../alert/tally-recorder.js";
@@ -51,28 +52,8 @@ export interface BatchStageParts {
   readonly fenced: () => void;
   /** Only there when somebody counts. */
   readonly listener?: FinishListener;
-  /** Told at the places where a kill is worst, for tests; what it waits for holds the work up there (but for `create_leaving`). */
-  readonly reached?: (point: BatchPoint, batch: Batch) => Promise<void>;
+  readonly reach?: ReachPoint;
 }
-
-/** Places in the life of a batch that tests stop or kill a router at. */
-export const BATCH_POINTS = [
-  "opened",
-  "bound",
-  "sealed",
-  "uploading",
-  "uploaded",
-  "creating",
-  "create_leaving",
-  "answered",
-  "submitted",
-  "fenced",
-  "ended",
-  "group_stored",
-  "group_saved",
-  "done",
-] as const;
-export type BatchPoint = (typeof BATCH_POINTS)[number];
 
 /** What the steps of a batch go by. */
 export function lifeSettings(batch: Batch, account: BatchAccount, settings: BatchingSettings): LifeSettings {

@@ -2,7 +2,7 @@ import { batchId, type Batch } from "../../domain/batch/batch.js";
 import type { LifeEffect, LifeEvent, LifeStep } from "../../domain/batch/life.js";
 import { NO_SUBJECT, type GatewayEvent } from "../../domain/event/event.js";
 import { persist } from "../persist.js";
-import type { BatchPoint, BatchStageParts } from "./batch-parts.js";
+import type { BatchStageParts } from "./batch-parts.js";
 import type { PoolSizes } from "./pool-sizes.js";
 
 /** Stores steps of batches, and sees to what follows from them once they are stored. */
@@ -36,11 +36,6 @@ export class BatchSaves {
     if (create?.kind === "settled" && create.as === "absent") this.#count(saved, "absent");
     for (const effect of effects) await this.#perform(saved, effect); // serial: few, and in the order of the step
     return saved;
-  }
-
-  /** Told to tests. */
-  async reached(point: BatchPoint, batch: Batch): Promise<void> {
-    await this.#parts.reached?.(point, batch);
   }
 
   async tell(batch: Batch, told: LifeEvent): Promise<void> {

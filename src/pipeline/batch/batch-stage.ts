@@ -148,7 +148,9 @@ export class BatchStage {
     if (free > 0) {
       // Its own that are worked on come back too.
       const due = await ledger.claimBatches(session, clock.nowMs(), free + this.#busy.size + this.#resting.size);
-      for (const batch of due.filter((one) => this.#isFree(one)).slice(0, free)) this.#start(batch);
+      const taken = due.filter((one) => this.#isFree(one)).slice(0, free);
+      if (taken.length > 0) this.#parts.reach?.("batch.claimed");
+      for (const batch of taken) this.#start(batch);
     }
     await this.#nap.sleep(settings.lookEveryMs);
     return true;

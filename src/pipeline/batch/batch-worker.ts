@@ -105,6 +105,7 @@ export class BatchWorker {
         return "kind" in step ? this.#lookForLost(at) : this.#tools.save(step);
       }
       case "batch":
+        this.#of.parts.reach?.("batch.polled");
         return this.#answered(at, reply.batch);
     }
   }
@@ -134,7 +135,7 @@ export class BatchWorker {
         : NOTHING_LEFT;
     const step = afterAnswer(batch, provided, refusal, settings, this.#tools.nowMs(), this.#tools.random());
     const saved = await this.#tools.save(step);
-    if (saved?.state === "ended") await this.#of.saves.reached("ended", saved);
+    if (saved?.state === "ended") this.#of.parts.reach?.("batch.ended");
     return saved;
   }
 
@@ -185,7 +186,10 @@ export class BatchWorker {
   async #cancel({ batch, provider, settings }: At): Promise<Batch | null> {
     const reply = await provider.cancel(batch.providerBatchId ?? "", this.#tools.calls(), this.#of.cut);
     if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, reply, settings));
-    return this.#tools.save(cancelAsked(batch, settings, this.#tools.nowMs(), this.#tools.random()));
+    this.#of.parts.reach?.("batch.cancel_answered");
+    const saved = await this.#tools.save(cancelAsked(batch, settings, this.#tools.nowMs(), this.#tools.random()));
+    if (saved !== null) this.#of.parts.reach?.("batch.cancelling");
+    return saved;
   }
 
   /** The faulty lines end alone; all others go where they are decided anew. */
@@ -196,6 +200,7 @@ export class BatchWorker {
     do {
       // Serial: a group a transaction.
       returned = await ledger.returnLines(session, batch.no, null, settings.groupSizeMax, this.#tools.nowMs());
+      if (returned > 0) this.#of.parts.reach?.("batch.lines_returned");
     } while (returned > 0);
     return this.#tools.save(linesReturned(batch, outcomes, this.#tools.nowMs()));
   }
@@ -222,6 +227,7 @@ export class BatchWorker {
     const failure = (await this.#eraseEarlier(batch, provider)) ?? (await this.#eraseLast(batch, provider));
     if (failure !== null)
       return this.#tools.save(eraseFailed(batch, failure, settings, this.#tools.nowMs(), this.#tools.random()));
+    this.#of.parts.reach?.("batch.erased");
     return this.#tools.save(erased(batch, this.#tools.nowMs()));
   }
 

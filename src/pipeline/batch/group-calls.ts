@@ -2,6 +2,7 @@ import { batchId, type Batch } from "../../domain/batch/batch.js";
 import { readRequestFacts } from "../../domain/route/request-facts.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { BatchLedger, BatchLine } from "../../ports/batch-ledger.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Clock, Log } from "../../ports/system.js";
 import type { AskHealth } from "../dispatch/call-gate.js";
 import type { NumberSource } from "../dispatch/number-source.js";
@@ -31,6 +32,7 @@ export interface GroupCallsParts {
   readonly backlog: () => boolean;
   readonly mayStart: () => boolean;
   readonly start: (work: Work) => void;
+  readonly reach?: ReachPoint;
 }
 
 /** Bodies of one round are held at once. */
@@ -182,6 +184,7 @@ export class GroupCalls {
     } finally {
       for (const { intent } of calls.map((call) => call.start)) if (!stored.has(intent.no)) numbers.close(intent.no);
     }
+    if (stored.size > 0) this.#parts.reach?.("group.lines_started");
     const begun = calls.filter((call) => stored.has(call.start.intent.no));
     for (const {
       line,

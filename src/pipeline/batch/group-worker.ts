@@ -70,7 +70,7 @@ export class GroupWorker {
     const { parts, saves } = this.#of;
     const expectedMs = expectedTurnaround(parts.turnaround(), batch.account, batch.model).p95Ms;
     const opened = await saves.save(groupOpens(batch, expectedMs, this.#nowMs()));
-    if (opened !== null) await saves.reached("submitted", opened);
+    if (opened !== null) parts.reach?.("group.opened");
     return opened;
   }
 
@@ -82,7 +82,7 @@ export class GroupWorker {
     else groupCalls.add(batch);
     const lookMs = Math.min(settings.pollMinMs, LOOK_MS_MAX);
     const seen = await saves.save(groupSeen(batch, await ledger.lineCounts(batch.no), lookMs, this.#nowMs()));
-    if (seen?.state === "done") await this.#ended(seen);
+    if (seen?.state === "done") this.#ended(seen);
     return seen;
   }
 
@@ -96,15 +96,15 @@ export class GroupWorker {
     return this.#of.saves.save(groupGivenUp(batch, this.#nowMs()));
   }
 
-  async #ended(batch: Batch): Promise<void> {
-    const { parts, saves } = this.#of;
+  #ended(batch: Batch): void {
+    const { parts } = this.#of;
     const { account, outcomes, lines } = batch;
+    parts.reach?.("group.done");
     parts.groupCalls.drop(batch.no);
     for (const [outcome, count] of Object.entries(outcomes))
       parts.metrics.count("sluice_batch_lines_total", { account, outcome }, count);
     parts.metrics.count("sluice_batches_total", { account, became: "done" });
     parts.log.info("batch.done", { batch: batchId(batch.no), account, lines, ...outcomes });
-    await saves.reached("done", batch);
   }
 
   /** @param attempts null: all that were not called. */

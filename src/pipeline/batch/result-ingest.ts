@@ -80,6 +80,7 @@ export class ResultIngest {
   /** @returns the batch as it is stored then; null when somebody else has it. */
   async run(): Promise<Batch | null> {
     if (this.#batch.state === "ended" && !(await this.#save(ingestBegins(this.#batch, this.#nowMs())))) return null;
+    this.#of.parts.reach?.("batch.downloading");
     const end = await this.#read();
     if (!(await this.#flush()) || !(await this.#writing)) return null;
     switch (end.kind) {
@@ -93,7 +94,7 @@ export class ResultIngest {
   }
 
   async #read(): Promise<ReadEnd> {
-    const { settings } = this.#of.parts;
+    const { settings, reach } = this.#of.parts;
     const { providerBatchId, lineFormat, parts, cursor } = this.#batch;
     if (providerBatchId === null || parts.length === 0) return { kind: "read", gone: false };
     const request = { batchId: providerBatchId, lineFormat, parts, cursor };
@@ -110,6 +111,7 @@ export class ResultIngest {
       }
       if (item.kind === "gone") gone = true;
       this.#take(item);
+      reach?.("batch.result_read");
       if (this.#isGroupFull() && !(await this.#flush())) return { kind: "stopped" };
       if (this.#of.stop.aborted) return { kind: "stopped" };
     }
@@ -202,13 +204,13 @@ export class ResultIngest {
   }
 
   async #write(calls: readonly FinishedCall[], cursor: ResultsCursor | null): Promise<boolean> {
-    const { writer, saves } = this.#of;
+    const { writer, parts } = this.#of;
     if (calls.length === 0 && isSamePlace(cursor, this.#batch.cursor)) return true;
     const { outcomes, refused } = await writer.write(this.#batch, calls);
     this.#unwritten += refused;
-    await saves.reached("group_stored", this.#batch);
+    parts.reach?.("batch.group_stored");
     if (!(await this.#save(groupStored(this.#batch, cursor, outcomes, this.#nowMs())))) return false;
-    await saves.reached("group_saved", this.#batch);
+    parts.reach?.("batch.group_saved");
     return true;
   }
 
@@ -226,11 +228,12 @@ export class ResultIngest {
 
   async #afterRead(gone: boolean): Promise<Batch | null> {
     const { parts } = this.#of;
+    parts.reach?.("batch.results_read");
     const open = await parts.ledger.openLines(this.#batch.no, 0, 1);
     const end = { linesOpen: open.length > 0, gone };
     const after = afterRead(this.#batch, end, this.#settings(), this.#nowMs(), parts.random.next());
     if (after.kind === "settle") return this.#settle(after);
-    return (await this.#save(after.step)) ? this.#ended() : null;
+    return (await this.#save(after.step)) ? this.#afterSave() : null;
   }
 
   /** What no result tells of. */
@@ -272,15 +275,15 @@ export class ResultIngest {
         ? this.#batch
         : null;
     }
-    return (await this.#save(allDone(this.#batch, settings, this.#nowMs()))) ? this.#ended() : null;
+    return (await this.#save(allDone(this.#batch, settings, this.#nowMs()))) ? this.#afterSave() : null;
   }
 
-  async #ended(): Promise<Batch> {
+  #afterSave(): Batch {
     if (this.#batch.state !== "done") return this.#batch;
-    const { parts, saves } = this.#of;
+    const { parts } = this.#of;
+    parts.reach?.("batch.done");
     parts.metrics.count("sluice_batches_total", { account: this.#batch.account, became: "done" });
     this.#log("batch.done", { lines: this.#batch.lines, ...this.#batch.outcomes });
-    await saves.reached("done", this.#batch);
     return this.#batch;
   }
 

@@ -2,6 +2,7 @@ import type { AttemptOutcome } from "../../domain/failure.js";
 import type { OutcomeFacts } from "../../domain/health/blame.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
+import { reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import type { FinishedCall } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Provider, ProviderAnswer, ProviderFailure, ProviderNotSent } from "../../ports/provider.js";
@@ -37,6 +38,7 @@ export interface CallerParts extends PatienceSettings {
   readonly rateLimited?: (route: Work["route"]) => void;
   /** Intents whose bytes did not leave in time, or at shutdown: nothing can have been billed. Their places are still taken. */
   readonly notSent: (work: Work) => void;
+  readonly reach?: ReachPoint;
 }
 
 /** Longer names of models are cut in the log: they come from outside. */
@@ -93,6 +95,7 @@ export class Caller {
     if (leftMs < timeoutMs) this.#outlasting.set(work.execution.no, work);
     const startedMs = clock.monotonicMs();
     const patience = this.#patience.of(work.execution.no, work.route.account);
+    this.#parts.reach?.("call.before_start");
     provider
       .call(
         {
@@ -103,7 +106,7 @@ export class Caller {
           maxOutputTokensDefault: work.route.maxOutputTokens,
           timeoutMs,
           sendWithinMs: patience.withinMs,
-          maySend: () => mayStart() && this.#parts.sending(work.intent.no),
+          maySend: () => this.#maySend(work),
         },
         this.#abort.signal,
       )
@@ -117,6 +120,14 @@ export class Caller {
       .catch((error: unknown) => {
         this.#parts.log.error("dispatch.call_lost", { attempt: work.intent.no, error });
       });
+  }
+
+  #maySend({ intent }: Work): boolean {
+    const { mayStart, sending, reach } = this.#parts;
+    if (!mayStart() || !sending(intent.no)) return false;
+    reach?.("call.first_byte");
+    reachSoon(reach, "call.in_air");
+    return true;
   }
 
   /** @returns what the call came to when it is not given back once more, else null. */
@@ -135,6 +146,7 @@ export class Caller {
   }
 
   #ended(work: Work, outcome: ProviderAnswer | ProviderFailure, ms: number): void {
+    this.#parts.reach?.("call.answered");
     this.#parts.slots.release(work.route.account, outcome.kind === "answered", work.batch !== undefined);
     this.#patience.done(work.execution.no);
     if (outcome.kind === "answered") this.#parts.answered(work.route, ms);

@@ -12,6 +12,7 @@ import { readRequestFacts, type RequestFacts } from "../../domain/route/request-
 import { withComparison } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { ClaimOutcome, ClaimRequest, ClaimVerdict, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -52,6 +53,7 @@ export interface DispatchParts {
   readonly start: (work: Work) => void;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   readonly fenced: () => void;
+  readonly reach?: ReachPoint;
 }
 
 const EXPIRE_EVERY_MS = 1000;
@@ -199,6 +201,7 @@ export class DispatchStage {
       this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
+      if (started.size > 0) this.#parts.reach?.("claim.after");
       for (const { execution, intent } of outcome.started)
         this.#parts.start(this.#workOf(execution, intent, verdicts.get(execution.key.no)));
       if (pick === "rescue") this.#countRescues(outcome);

@@ -1,4 +1,5 @@
 import type { SessionNo } from "../../domain/ids.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log } from "../../ports/system.js";
@@ -18,6 +19,7 @@ export interface GiveBackParts {
   readonly mendable: (error: unknown) => boolean;
   /** The session must end: then the recovery puts in doubt what can't be taken back. */
   readonly endSession: (reason: string) => void;
+  readonly reach?: ReachPoint;
 }
 
 interface Kept {
@@ -121,6 +123,7 @@ export class GiveBack {
     const attempts = group.map(({ work }) => ({ execution: work.execution, attempt: work.intent }));
     try {
       await ledger.giveBack(session, attempts, clock.nowMs());
+      this.#parts.reach?.("give_back.after");
     } catch (error) {
       if (mendable(error)) throw error;
       const [first] = group;

@@ -3,6 +3,7 @@ import type { GatewayEvent } from "../../domain/event/event.js";
 import type { SharedBreaker } from "../../domain/health/breaker.js";
 import type { EpochMs, SessionNo } from "../../domain/ids.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -22,6 +23,7 @@ export interface HealthWatchParts {
   readonly lookEveryMs: number;
   /** How long a trial of the account may be out. */
   readonly trialMs: (account: string) => number;
+  readonly reach?: ReachPoint;
 }
 
 /**
@@ -155,9 +157,11 @@ export class HealthWatch {
     this.#health.step(watched, { kind: "leased", untilMs: nowMs + leftMs });
   }
 
-  #write(save: BreakerSave, event: GatewayEvent | null) {
-    const { store, session, render } = this.#parts;
-    return store.saveBreaker(session, save, event, render);
+  async #write(save: BreakerSave, event: GatewayEvent | null) {
+    const { store, session, render, reach } = this.#parts;
+    const written = await store.saveBreaker(session, save, event, render);
+    if (written.saved) reach?.("breaker.after_save");
+    return written;
   }
 }
 

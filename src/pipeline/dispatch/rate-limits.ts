@@ -13,6 +13,7 @@ import type { EpochMs, SessionNo } from "../../domain/ids.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Headroom } from "../../domain/route/route-condition.js";
 import type { Route } from "../../domain/route/route.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { LimitStore, StoreAsk } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
@@ -35,6 +36,7 @@ export interface RateLimitsParts {
   readonly metrics: Metrics;
   /** There are new grants for rows that wait. */
   readonly granted: () => void;
+  readonly reach?: ReachPoint;
 }
 
 export type LimitAnswer =
@@ -273,7 +275,9 @@ export class RateLimits {
     if (shared !== null && mayAsk) {
       this.#retryMs = clock.monotonicMs() + LOST_RETRY_MS;
       try {
+        this.#parts.reach?.("grant.before_ask");
         const lease = await shared.lease(ask);
+        this.#parts.reach?.("grant.received");
         held.anew = false;
         this.#found();
         return lease;

@@ -1,4 +1,5 @@
 import type { EarlierWork, Journal } from "../../ports/journal.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { FinishedCall, Ledger } from "../../ports/ledger.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
 import { persist } from "../persist.js";
@@ -13,6 +14,7 @@ export interface EarlierWorkParts {
   /** The session ends: the work waits for the next one. */
   readonly over: () => boolean;
   readonly finished: (call: FinishedCall) => void;
+  readonly reach?: ReachPoint;
 }
 
 /** Attempts that one look at the ledger asks about. */
@@ -27,6 +29,8 @@ export async function takeOverEarlierWork(
   parts: EarlierWorkParts,
 ): Promise<{ readonly answers: number; readonly unsent: number }> {
   const earlier = await parts.journal.earlier();
+  const isAny = earlier.ended.length + earlier.answers.length > 0;
+  if (isAny) parts.reach?.("journal.read");
   let unsent = 0;
   // Serial: one session was here at a time, and a journal holds a few hundred answers at most times.
   for (const ended of earlier.ended)
@@ -34,6 +38,7 @@ export async function takeOverEarlierWork(
   const answers = await lackedAnswers(parts, earlier);
   for (const call of answers) parts.finished(call);
   earlier.forget();
+  if (isAny) parts.reach?.("journal.forgotten");
   return { answers: answers.length, unsent };
 }
 

@@ -1,6 +1,7 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
 import type { Journal } from "../../ports/journal.js";
+import { reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import type { FinishedCall, FinishOutcome, Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { FinishListener } from "../alert/tally-recorder.js";
@@ -36,6 +37,7 @@ export interface FinishParts {
   readonly endSession: (reason: string) => void;
   /** Only there when somebody counts. */
   readonly listener?: FinishListener;
+  readonly reach?: ReachPoint;
 }
 
 const DOUBT_TRIES = 3;
@@ -62,7 +64,10 @@ export class FinishStage {
 
   /** An answer is a fact, which any session may bring; what follows a failure only this one can decide, so it is not kept. */
   add(call: FinishedCall): void {
-    if (call.verdict.kind === "succeed") this.#parts.journal.keep(call);
+    if (call.verdict.kind === "succeed") {
+      this.#parts.journal.keep(call);
+      reachSoon(this.#parts.reach, "call.kept"); // behind the write, which ends this turn
+    }
     this.#queue.push(call);
   }
 
@@ -96,6 +101,7 @@ export class FinishStage {
   async #tryWrite(calls: readonly FinishedCall[]): Promise<{ readonly error: unknown } | null> {
     const { ledger, session, render, clock, log, numbers } = this.#parts;
     const startedMs = clock.monotonicMs();
+    this.#parts.reach?.("finish.before_write");
     try {
       const outcome = await persist(
         this.#parts,
@@ -104,6 +110,7 @@ export class FinishStage {
         this.#parts.givenUp,
         () => ledger.finish({ session, nowMs: clock.nowMs(), calls }, render),
       );
+      this.#parts.reach?.("finish.after_write");
       for (const call of calls) numbers.close(call.attempt.no);
       this.#parts.journal.stored(calls);
       this.#report(calls, outcome, clock.monotonicMs() - startedMs);

@@ -12,6 +12,7 @@ import type {
   OutboxGroup,
   PositionMove,
 } from "../../ports/ledger.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -54,6 +55,7 @@ export interface IntakeParts {
   readonly start: (work: Work) => void;
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   readonly fenced: () => void;
+  readonly reach?: ReachPoint;
 }
 
 /** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. A pace, no bound. */
@@ -141,6 +143,7 @@ export class IntakeStage implements RecordSink {
       cancels: prepared.cancels,
     };
     try {
+      this.#parts.reach?.("intake.before_accept");
       const outcome = await persist(
         this.#parts,
         "intake.waits_for_ledger",
@@ -280,6 +283,7 @@ export class IntakeStage implements RecordSink {
       }
       return;
     }
+    this.#parts.reach?.("intake.after_accept");
     const queued = new Map<string, number>();
     prepared.jobs.forEach(({ planned, item, pass }, index) => {
       const fate = outcome.jobs[index]?.kind;
@@ -291,6 +295,7 @@ export class IntakeStage implements RecordSink {
       else if (fate === "queued" && item.intent === null) this.#parts.backlog.began();
     });
     for (const [limit, rows] of queued) this.#parts.gate.queued(limit, rows);
+    this.#parts.reach?.("intake.settled");
     for (const move of group.moves) this.#parts.inbox.accepted(move.topic, move.partition, move.upto);
     this.#parts.publish(outcome.outbox);
   }

@@ -63,11 +63,13 @@ export class RelayStage {
    * pause or are full are left out: their rows would be read only to be thrown away, and the oldest of them would hide those of others.
    */
   async runSweep(): Promise<void> {
-    const { ledger, session, clock, log, sweepAfterMs } = this.#parts;
+    const { ledger, session, clock, log, sweepAfterMs, reach } = this.#parts;
     while (!this.#stop.signal.aborted) {
       await clock.sleep(sweepAfterMs, this.#stop.signal);
       try {
-        this.add(await ledger.takeOutbox(session, SWEEP_GROUPS, sweepAfterMs, this.#closedTopics()));
+        const left = await ledger.takeOutbox(session, SWEEP_GROUPS, sweepAfterMs, this.#closedTopics());
+        if (left.length > 0) reach?.("relay.swept");
+        this.add(left);
       } catch (error) {
         log.warn("relay.sweep_failed", { message: error instanceof Error ? error.message : String(error) });
       }

@@ -1,6 +1,7 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { Publisher, PublishOutcome } from "../../ports/broker.js";
+import type { CrashPoint, ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger, OutboxGroup } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
@@ -23,6 +24,7 @@ export interface TopicQueueParts {
   readonly refusedRecordsMax: number;
   /** Topics of the tenants' own: what waits for one of them must not stop the others. */
   readonly replyTopics: ReadonlySet<string>;
+  readonly reach?: ReachPoint;
 }
 
 /** What a queue tells the stage. */
@@ -52,6 +54,15 @@ interface Entry {
 }
 
 type Sent = PublishOutcome | { readonly kind: "trouble" };
+
+/** Around a send, by what its first record is: a topic has records of one kind. */
+const SEND_POINTS: Readonly<Record<Outgoing["kind"], readonly [before: CrashPoint, acknowledged: CrashPoint]>> = {
+  result: ["relay.before_send", "relay.after_ack"],
+  repeat: ["relay.before_send", "relay.after_ack"],
+  cost: ["cost.before_send", "cost.after_ack"],
+  dead_letter: ["dead_letter.before_send", "dead_letter.after_ack"],
+  event: ["event.before_send", "event.after_ack"],
+};
 
 /**
  * The records of one topic on their way. What comes of a send:
@@ -198,6 +209,8 @@ export class TopicQueue {
     const startedMs = clock.monotonicMs();
     let outcome: Sent;
     let message = "";
+    const [before, acknowledged] = SEND_POINTS[entries[0]?.record.kind ?? "result"];
+    this.#parts.reach?.(before);
     try {
       outcome = await publisher.publish(
         this.#topic,
@@ -209,6 +222,7 @@ export class TopicQueue {
       message = messageOf(error);
     }
     if (outcome.kind === "acknowledged") {
+      this.#parts.reach?.(acknowledged);
       metrics.count("sluice_outbox_records_total", { topic: this.#topic }, entries.length);
       metrics.observe("sluice_group_size", { stage: "relay" }, entries.length);
       metrics.observe("sluice_group_seconds", { stage: "relay" }, (clock.monotonicMs() - startedMs) / 1000);
@@ -233,6 +247,7 @@ export class TopicQueue {
       try {
         // Serial: a transaction each.
         const { outbox, letters, held } = await ledger.giveUpOutgoing(session, refused, render);
+        this.#parts.reach?.("give_up.after");
         metrics.count("sluice_dead_letters_total", { code: "REPLY_UNDELIVERABLE" }, letters);
         log.error("relay.given_up", { topic: this.#topic, records: some.length, letters, held, reason });
         this.#done(some);
@@ -263,7 +278,11 @@ export class TopicQueue {
       this.#drops -= 1;
       this.#events.released(seqs);
     };
-    ledger.dropOutbox(seqs).then(released, (error: unknown) => {
+    const dropped = (): void => {
+      this.#parts.reach?.("relay.after_drop");
+      released();
+    };
+    ledger.dropOutbox(seqs).then(dropped, (error: unknown) => {
       log.warn("relay.drop_failed", { message: messageOf(error) });
       released();
     });

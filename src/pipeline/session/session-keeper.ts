@@ -1,5 +1,6 @@
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger } from "../../ports/ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
 
@@ -15,6 +16,7 @@ export interface SessionParts {
   readonly render: Renderer;
   readonly lowMark: () => number;
   readonly fenced: () => void;
+  readonly reach?: ReachPoint;
 }
 
 /**
@@ -52,15 +54,17 @@ export class SessionKeeper {
   }
 
   async run(): Promise<void> {
-    const { ledger, session, clock, log, deadAfterMs, graceMs, render } = this.#parts;
+    const { ledger, session, clock, log, deadAfterMs, graceMs, render, reach } = this.#parts;
     while (await this.#nextBeat()) {
       const sentMonotonicMs = clock.monotonicMs();
       const sentWallMs = clock.nowMs();
+      reach?.("session.before_beat");
       try {
         if (!(await ledger.beat(session, this.#parts.lowMark()))) {
           this.#parts.fenced();
           return;
         }
+        reach?.("session.after_beat");
         this.#beatMonotonicMs = sentMonotonicMs;
         this.#beatWallMs = sentWallMs;
         const doubts = await ledger.recoverDeadSessions(session, deadAfterMs, graceMs, render);

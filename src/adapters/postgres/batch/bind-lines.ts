@@ -25,6 +25,7 @@ export async function bindLines(
     context.pools.durable,
     (client) => bindInTransaction(client, context, { session, batchNo, nowMs }, ordered),
     () => boundBefore(context, batchNo, ordered),
+    context.commitPoints(["batch.bind_before_commit", "batch.bind_commit_sent"]),
   );
 }
 

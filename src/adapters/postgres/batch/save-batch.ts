@@ -43,6 +43,7 @@ export async function saveBatch(
       return next;
     },
     async (saved) => (saved === null ? null : isSaved(context, saved)),
+    context.commitPoints(["batch.save_before_commit", "batch.save_commit_sent"], (saved) => saved !== null),
   );
 }
 

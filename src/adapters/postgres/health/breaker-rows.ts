@@ -86,5 +86,6 @@ export async function saveBreaker(
       );
       return found.length > 0 ? result : null;
     },
+    context.commitPoints(["breaker.before_commit"], (result) => (result as { readonly saved: boolean }).saved),
   );
 }

@@ -46,6 +46,7 @@ export async function askBatchCancel(
     insertOutbox(client, context.numbers, cancel.session, cancel.action.atMs, [
       render.event(placed, context.numbers.next(), context.today()),
     ]);
+    context.reach("batch_cancel.before_commit");
     return meaning;
   });
 }

@@ -40,6 +40,7 @@ export async function discardLetters(context: LedgerContext, discard: Discard, r
       return render.event(event, context.numbers.next(), context.today());
     });
     insertOutbox(client, context.numbers, session, action.atMs, events);
+    context.reach("discard.before_commit");
     return rows.length;
   });
 }

@@ -89,6 +89,7 @@ export async function resolveDoubt(
     context.pools.durable,
     (client) => resolveInTransaction(client, context, resolution, render),
     () => Promise.resolve(null),
+    context.commitPoints(["resolve.before_commit"]),
   );
 }
 

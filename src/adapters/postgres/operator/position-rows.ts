@@ -75,6 +75,7 @@ export async function adoptPosition(context: LedgerContext, adoption: Adoption, 
     );
     const record = render.event(event, context.numbers.next(), context.today());
     insertOutbox(client, context.numbers, session, action.atMs, [record]);
+    context.reach("adopt.before_commit");
     return true;
   });
 }

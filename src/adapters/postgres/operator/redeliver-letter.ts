@@ -44,5 +44,6 @@ export async function redeliverLetter(
       return { kind: "redelivered" };
     },
     () => Promise.resolve(null),
+    context.commitPoints(["redeliver.before_commit"]),
   );
 }

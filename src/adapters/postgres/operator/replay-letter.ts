@@ -71,6 +71,7 @@ export async function replayLetter(
       context.pools.durable,
       (client) => replayInTransaction(client, context, request, render),
       () => Promise.resolve(null),
+      context.commitPoints(["replay.before_commit", "replay.commit_sent"]),
     );
   } catch (error) {
     if (error instanceof Refused) return { kind: "refused", why: error.why };
