@@ -128,6 +128,24 @@ module.exports = {
       { path: "^src/", pathNot: ["^src/(chaos|demo|stack)/", "^src/bench/process-usage\\.ts$", "^src/ports/crash-points\\.ts$"] },
     ),
     forbid(
+      "checkers-alone",
+      "The chaos run's checkers judge the gateway by its evidence: they import that, node and each other, so that no error of ours can hide in shared code.",
+      { path: "^src/chaos/checkers/" },
+      { path: "^src/", pathNot: "^src/chaos/(checkers|evidence)/" },
+    ),
+    forbid(
+      "checkers-without-packages",
+      "The chaos run's checkers import no package: they are handed what was read.",
+      { path: "^src/chaos/checkers/" },
+      { dependencyTypes: ["npm", "npm-dev", "npm-optional", "npm-peer"] },
+    ),
+    forbid(
+      "evidence-reads-by-itself",
+      "The readers of a chaos run's evidence know the wire and the schema, not the gateway: they import the demo's reader, node, clients of servers and each other.",
+      { path: "^src/chaos/evidence/" },
+      { path: "^src/", pathNot: "^src/(chaos/evidence|demo/reader)/" },
+    ),
+    forbid(
       "stack-alone",
       "The local servers know nothing of the gateway.",
       { path: folder("stack") },

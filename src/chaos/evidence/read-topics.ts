@@ -1,10 +1,8 @@
-import { createHash } from "node:crypto";
 import { parseCost } from "../../demo/reader/cost-record.js";
 import { parseObject, textField, timeField } from "../../demo/reader/json-fields.js";
 import { parseResult } from "../../demo/reader/result-record.js";
 import { scanTopics } from "../../demo/reader/read-topics.js";
-import { headerText } from "../../demo/reader/topic-record.js";
-import { RECORD_NUMBER_HEADER } from "./evidence.js";
+import { headerText, recordNumber, valueDigest, wholeNumber } from "./record.js";
 import type {
   CostRecord,
   DeadLetterRecord,
@@ -97,13 +95,6 @@ function byPlace(a: Place, b: Place): number {
   return a.partition - b.partition || Number(a.offset) - Number(b.offset);
 }
 
-/** SHA-256 in hex of a value; of a null value, of no bytes. */
-export function valueDigest(value: Buffer | null): string {
-  return createHash("sha256")
-    .update(value ?? Buffer.alloc(0))
-    .digest("hex");
-}
-
 function toInput(record: TopicRecord): InputRecord {
   return {
     topic: record.topic,
@@ -113,11 +104,6 @@ function toInput(record: TopicRecord): InputRecord {
     number: recordNumber(record),
     valueDigest: valueDigest(record.value),
   };
-}
-
-/** The publisher's number that a record bears or has brought back. */
-export function recordNumber(record: TopicRecord): number | null {
-  return wholeNumber(headerText(record, RECORD_NUMBER_HEADER));
 }
 
 function toDeadLetter(record: TopicRecord): DeadLetterRecord | null {
@@ -140,10 +126,6 @@ function toDeadLetter(record: TopicRecord): DeadLetterRecord | null {
     attempts: wholeNumber(headerText(record, "llm-attempt")),
     replayCount: wholeNumber(headerText(record, "llm-replay-count")),
   };
-}
-
-function wholeNumber(text: string | null): number | null {
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 function toEvent(record: TopicRecord): EventRecord | null {

@@ -1,0 +1,42 @@
+import type { Evidence, Violation } from "../evidence/evidence.js";
+import { groupBy } from "./lookups.js";
+import { NOBODY, Violations } from "./violations.js";
+
+/** Memory stays below its limit at every look; in the end descriptors are near where they began, and nothing waits for anybody. */
+export function checkBounds(evidence: Evidence): readonly Violation[] {
+  const found = new Violations("bounds");
+  const { samples, run, ledger } = evidence;
+  for (const [router, looks] of groupBy(samples.processes, (sample) => sample.router)) {
+    const most = looks.reduce((a, b) => (b.rssBytes > a.rssBytes ? b : a));
+    if (most.rssBytes > run.limits.rssBytes)
+      found.add(
+        "memory",
+        NOBODY,
+        `${router} had ${String(most.rssBytes)} bytes at ${new Date(most.atMs).toISOString()}, ${String(run.limits.rssBytes)} are allowed`,
+      );
+  }
+  if (samples.processes.length === 0) found.add("never_looked", NOBODY, "no sample of the routers was taken");
+  checkDescriptors(evidence, found);
+  for (const [table, rows] of Object.entries(ledger.waiting))
+    if (rows > 0) found.add("left_over", NOBODY, `${String(rows)} rows are left in ${table}`);
+  const last = samples.queues.at(-1);
+  if (last !== undefined && last.phase === "settled" && last.activeJobs > 0)
+    found.add("left_over", NOBODY, `${String(last.activeJobs)} jobs are active in the end`);
+  return found.list;
+}
+
+/** Of the routers together, by their highest looks: a router that was started anew has another number of its own. */
+function checkDescriptors({ samples, run }: Evidence, found: Violations): void {
+  const most = (phase: string): number | null => {
+    const looks = samples.processes.filter((sample) => sample.phase === phase).map(({ descriptors }) => descriptors);
+    return looks.length === 0 ? null : Math.max(...looks);
+  };
+  const [before, after] = [most("baseline"), most("settled")];
+  if (before === null || after === null) return;
+  if (after > before * (1 + run.limits.aboveBaseline))
+    found.add(
+      "descriptors",
+      NOBODY,
+      `a router had ${String(before)} descriptors in the beginning and ${String(after)} in the end`,
+    );
+}
