@@ -125,7 +125,10 @@ module.exports = {
       "chaos-outside",
       "A run of chaos looks at the gateway from outside and judges it: of the gateway it knows the names of the crash points, nothing that counts or decides.",
       { path: folder("chaos") },
-      { path: "^src/", pathNot: ["^src/(chaos|demo|stack)/", "^src/bench/process-usage\\.ts$", "^src/ports/crash-points\\.ts$"] },
+      {
+        path: "^src/",
+        pathNot: ["^src/(chaos|demo|stack)/", "^src/bench/process-usage\\.ts$", "^src/ports/crash-points\\.ts$"],
+      },
     ),
     forbid(
       "checkers-alone",

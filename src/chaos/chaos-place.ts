@@ -66,13 +66,7 @@ export interface PlaceOptions {
 }
 
 /** @throws Error when a server can't be had. What was started is in the clean-up by then. */
-export async function openPlace({
-  options,
-  cleanup,
-  signal,
-  say,
-  onUnexpectedEnd,
-}: PlaceOptions): Promise<ChaosPlace> {
+export async function openPlace({ options, cleanup, signal, say, onUnexpectedEnd }: PlaceOptions): Promise<ChaosPlace> {
   const folder = await mkdtemp(join(tmpdir(), "sluice-chaos-"));
   cleanup.add("folder", async () => {
     if (options.keep) say(`kept: ${folder}`);
@@ -231,6 +225,9 @@ async function writeConfig({
   const file = join(folder, `${name}.yaml`);
   const { doubt, jobs } = options;
   const journalFolder = join(folder, "journal");
-  await writeFile(file, chaosConfig({ environment: ENVIRONMENT, topics: TOPICS, doubt, jobs, journalFolder, httpPort }));
+  await writeFile(
+    file,
+    chaosConfig({ environment: ENVIRONMENT, topics: TOPICS, doubt, jobs, journalFolder, httpPort }),
+  );
   return file;
 }

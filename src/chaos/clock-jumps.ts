@@ -23,7 +23,9 @@ const FETCH_TIMEOUT_MS = 60_000;
 export async function findClockLibrary(): Promise<{ readonly file: string } | { readonly why: string }> {
   const folder = LIBRARY_FOLDERS[process.arch];
   if (process.platform !== "linux" || folder === undefined)
-    return { why: `libfaketime is looked for on Linux only, on x64 and arm64; this is ${process.platform} ${process.arch}` };
+    return {
+      why: `libfaketime is looked for on Linux only, on x64 and arm64; this is ${process.platform} ${process.arch}`,
+    };
   const cached = join(cacheFolder(), "libfaketime");
   const found = [join("/", folder, LIBRARY_NAME), join(cached, folder, LIBRARY_NAME)].find((file) => existsSync(file));
   if (found !== undefined) return { file: found };

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runProcess, startProcess } from "../demo/child-process.js";
 import type { CommandEnd } from "./faults/stage.js";
+import { armingText, readCrashLine, type Arming } from "./routers/crash-point-book.js";
 
 export const CLI_SCRIPT = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 
@@ -27,15 +28,19 @@ export class OperatorCommands {
     return runProcess(this.#options(args), TIMEOUT_MS, exitCodes);
   }
 
-  /** However it ends; ended after a minute. */
-  async run(args: readonly string[]): Promise<CommandEnd> {
-    const child = startProcess(this.#options(args));
+  /** However it ends; ended after a minute. @param armed where it kills itself; null: nowhere. */
+  async run(args: readonly string[], armed: Arming | null = null): Promise<CommandEnd> {
+    const crashLogFile = join(this.#folder, "commands.crashes.jsonl");
+    const options = this.#options(args);
+    const crashEnv = armed === null ? {} : { SLUICE_CRASH_AT: armingText(armed), SLUICE_CRASH_LOG: crashLogFile };
+    const child = startProcess({ ...options, env: { ...options.env, ...crashEnv } });
     const timer = setTimeout(() => {
       child.signal("SIGKILL");
     }, TIMEOUT_MS);
     const end = await child.ended;
     clearTimeout(timer);
-    return { exitCode: end.code, stdout: child.stdoutText() };
+    const crash = end.signal === "SIGKILL" ? readCrashLine(crashLogFile, child.pid) : null;
+    return { exitCode: end.code, stdout: child.stdoutText(), pid: child.pid, crash };
   }
 
   #options(args: readonly string[]): Parameters<typeof startProcess>[0] {

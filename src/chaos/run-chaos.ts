@@ -9,6 +9,7 @@ import { seededRandom } from "../demo/seeded-random.js";
 import { waitForIntake } from "../demo/topic-watch.js";
 import { budgetsUsd } from "./chaos-config.js";
 import type { ChaosOptions } from "./chaos-options.js";
+import { checkAll } from "./checkers/check-all.js";
 import { GROUP_ID, openPlace, TOPICS, type ChaosPlace, type RouterPlace } from "./chaos-place.js";
 import { Conductor } from "./conductor.js";
 import type { Fault, RunParameters } from "./evidence/evidence.js";
@@ -18,6 +19,7 @@ import { gatherEvidence } from "./gather-evidence.js";
 import { LedgerView, type OpenWork } from "./ledger-view.js";
 import { CLI_SCRIPT, OperatorCommands } from "./operator-commands.js";
 import { planFaults } from "./plan/fault-plan.js";
+import { CANCEL_POINTS, REPLAY_POINTS, ROUTER_POINTS } from "./plan/run-points.js";
 import { ProgressLines } from "./progress-lines.js";
 import { ChaosPublisher } from "./publishing/chaos-publisher.js";
 import { reportOf, type RunFacts } from "./report/chaos-report.js";
@@ -98,7 +100,7 @@ async function chaos(options: ChaosOptions, stopping: AbortController, cleanup: 
     samples: work.sampler.samples,
   });
   say("judging");
-  const report = reportOf(evidence, facts, []);
+  const report = reportOf(evidence, facts, checkAll(evidence));
   await writeReport(options.reportFolder, report, evidence);
   if (options.keep) await writeEvidence(join(place.folder, "evidence.json"), evidence);
   say(`report: ${join(options.reportFolder, "report.md")}`);
@@ -135,6 +137,7 @@ interface Work {
   readonly sampler: Sampler;
   readonly ledger: LedgerView;
   readonly points: CrashPointBook;
+  readonly commandPoints: ChaosStage["commandPoints"];
   readonly admin: Admin;
   readonly faults: Fault[];
 }
@@ -153,7 +156,12 @@ async function openWork(
   const onFault = (fault: Fault): void => {
     faults.push(fault);
   };
-  const points = new CrashPointBook([], seededRandom(options.seed + 1));
+  const random = seededRandom(options.seed + 1);
+  const points = new CrashPointBook(ROUTER_POINTS, random);
+  const commandPoints = {
+    replay: new CrashPointBook({ usual: REPLAY_POINTS, seldom: [] }, random),
+    cancel: new CrashPointBook({ usual: CANCEL_POINTS, seldom: [] }, random),
+  };
   const admin = await connectedAdmin(place.brokers);
   cleanup.add("Kafka admin", () => admin.disconnect());
   let killsDue = (): number => 0;
@@ -202,7 +210,8 @@ async function openWork(
       return found?.groups[0]?.members.length ?? null;
     },
     published: () => publisher.records,
-    command: (args) => commands.run(args),
+    command: (args, armed) => commands.run(args, armed),
+    commandPoints,
     sleep: (ms) => sleep(ms, undefined, { signal }),
   };
   const { seed, minutes, brokers, kills } = options;
@@ -218,7 +227,8 @@ async function openWork(
   killsDue = () => conductor.killsDue;
   const sampler = new Sampler({ ledger, brokers: place.brokers, groupId: GROUP_ID, topic: TOPICS.jobs, slots });
   cleanup.add("sampler", () => sampler.close());
-  return { options, place, commands, stopping, routers, conductor, publisher, sampler, ledger, points, admin, faults };
+  const shared = { options, place, commands, stopping, routers, conductor, publisher, sampler };
+  return { ...shared, ledger, points, commandPoints, admin, faults };
 }
 
 function slotOf(router: RouterPlace, onOwnEnd: ConstructorParameters<typeof RouterSlot>[0]["onOwnEnd"]): RouterSlot {
@@ -276,10 +286,10 @@ async function breakAndSettle(work: Work): Promise<RunFacts> {
     });
     say(settledAtMs === null ? "it did not settle" : `settled ${seconds(settledAtMs - faultsEndedAtMs)} s after it`);
     await sampler.stop();
-    const inDoubt = await unknownOutcomes(ledger);
+    const unknown = await unknownOutcomes(ledger);
     const reconciled = await reconcile(work);
     await sampler.look("settled");
-    const callsLost = callsLostOnPaths(place) + callsAtStops(faults);
+    const callsBroken = callsLostOnPaths(place);
     await routers.stopAll(STOP_GRACE_MS);
     await place.simulator.stop();
     return {
@@ -290,10 +300,11 @@ async function breakAndSettle(work: Work): Promise<RunFacts> {
       exits: routers.exits,
       crashPoints: points.hits,
       crashPointsMissed: points.missed,
+      commandPoints: { ...work.commandPoints.replay.hits, ...work.commandPoints.cancel.hits },
       noClockJumps: place.noClockJumps,
       sendsRepeated: publisher.retries,
-      inDoubt,
-      doubtBound: callsLost,
+      unknownOutcomes: unknown,
+      callsBroken,
       left: settledAtMs === null ? open : null,
     };
   } finally {
@@ -343,13 +354,6 @@ function callsLostOnPaths({ routers }: ChaosPlace): number {
   return routers
     .map(({ paths }) => paths.path("simulator").counts)
     .reduce((sum, { callsBroken, callsJustAnswered }) => sum + callsBroken + callsJustAnswered, 0);
-}
-
-/** A stopped router's calls may be put in doubt by others while their connections still stand. */
-function callsAtStops(faults: readonly Fault[]): number {
-  return faults
-    .filter(({ kind }) => kind === "router_stop")
-    .reduce((sum, { callsInAir }) => sum + (callsInAir ?? 0), 0);
 }
 
 async function recordsIn({ admin }: Work): Promise<bigint | null> {

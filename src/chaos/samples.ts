@@ -1,12 +1,5 @@
 import { Kafka, logLevel, type Admin } from "kafkajs";
-import type {
-  BudgetSample,
-  OffsetSample,
-  Phase,
-  ProcessSample,
-  QueueSample,
-  Samples,
-} from "./evidence/evidence.js";
+import type { BudgetSample, OffsetSample, Phase, ProcessSample, QueueSample, Samples } from "./evidence/evidence.js";
 import { sampleBudgets, sampleOffsets, sampleProcess, sampleQueues } from "./evidence/take-samples.js";
 import type { LedgerView } from "./ledger-view.js";
 import type { RouterSlot } from "./routers/router-slot.js";

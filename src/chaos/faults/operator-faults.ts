@@ -1,6 +1,7 @@
 import { numberField, parseObject } from "../../demo/reader/json-fields.js";
 import type { Fault } from "../evidence/evidence.js";
 import type { PlannedFault } from "../plan/fault-plan.js";
+import type { CrashPointBook } from "../routers/crash-point-book.js";
 import { comesAbout, seen, unseen, withDefaults, type ChaosStage, type CommandEnd, type FaultEnd } from "./stage.js";
 
 const JOIN_WAIT_MS = 15_000;
@@ -40,19 +41,36 @@ export async function rebalance(
   });
 }
 
-/** Two operators replay the same dead letters at once. */
+/** Two operators replay the same dead letters at once; one of them dies at it as long as there are points for that which were not hit. */
 export async function replayTwice(stage: ChaosStage): Promise<FaultEnd> {
   const atMs = Date.now();
-  const ends = await Promise.all([stage.command(REPLAY), stage.command(REPLAY)]);
-  const replayed = ends.map(replayedBy);
-  const counts = replayed.map((count) => count ?? 0);
-  const sum = counts.reduce((all, count) => all + count, 0);
-  if (sum === 0) return unseen(`nothing was replayed; exit codes ${ends.map(({ exitCode }) => String(exitCode)).join(", ")}`);
-  const faults = counts.map(
-    (count, index): Fault =>
-      withDefaults({ kind: "replay", atMs, target: `operator ${String(index + 1)}`, detail: `replayed ${String(count)}` }),
+  const { replay: book } = stage.commandPoints;
+  const armed = book.missed.length > 0 ? book.next() : null;
+  const ends = await Promise.all([stage.command(REPLAY, armed), stage.command(REPLAY, null)]);
+  const counts = ends.map(replayedBy);
+  const sum = counts.reduce<number>((all, count) => all + (count ?? 0), 0);
+  const crashes = crashesOf(ends, book, atMs);
+  if (sum === 0 && crashes.length === 0)
+    return unseen(`nothing was replayed; exit codes ${ends.map(({ exitCode }) => String(exitCode)).join(", ")}`);
+  const faults = counts.map((count, index): Fault =>
+    withDefaults({
+      kind: "replay",
+      atMs,
+      target: `operator ${String(index + 1)}`,
+      detail: count === null ? "did not come to its end" : `replayed ${String(count)}`,
+    }),
   );
-  return { seen: faults };
+  return { seen: [...faults, ...crashes] };
+}
+
+/** Commands that killed themselves. */
+function crashesOf(ends: readonly CommandEnd[], book: CrashPointBook, atMs: number): readonly Fault[] {
+  return ends.flatMap(({ pid, crash }) => {
+    if (crash === null) return [];
+    book.hit(crash.point);
+    const died = { pid, signal: "SIGKILL", point: crash.point, callsInAir: 0, workInFlight: true };
+    return [withDefaults({ kind: "crash_point", atMs, target: "operator", ...died })];
+  });
 }
 
 function replayedBy({ exitCode, stdout }: CommandEnd): number | null {
@@ -63,12 +81,18 @@ function replayedBy({ exitCode, stdout }: CommandEnd): number | null {
 /** An operator cancels a job that was just sent. */
 export async function cancelJob(stage: ChaosStage): Promise<FaultEnd> {
   const jobs = stage.published().filter(({ kind, mode }) => kind === "job" && mode !== "direct");
+  const { cancel: book } = stage.commandPoints;
   for (const { jobId, tenant } of jobs.slice(-CANCEL_TRIES).reverse()) {
     if (jobId === null) continue;
     const atMs = Date.now();
+    const armed = book.missed.length > 0 ? book.next() : null;
     // One after the other: the next is tried only when this one had ended.
-    const { exitCode } = await stage.command(["jobs", "cancel", jobId, "--tenant", tenant, "--json"]);
-    if (exitCode === 0) return seen({ kind: "cancel", atMs, target: `${tenant}/${jobId}` });
+    const end = await stage.command(["jobs", "cancel", jobId, "--tenant", tenant, "--json"], armed);
+    const target = `${tenant}/${jobId}`;
+    if (end.exitCode === 0) return seen({ kind: "cancel", atMs, target });
+    const crashes = crashesOf([end], book, atMs);
+    if (crashes.length > 0)
+      return { seen: [withDefaults({ kind: "cancel", atMs, target, detail: "killed at it" }), ...crashes] };
   }
   return unseen("no job could be cancelled");
 }

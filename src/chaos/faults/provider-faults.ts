@@ -11,6 +11,7 @@ export async function troubleProvider(stage: ChaosStage, { trouble, forMs }: Pla
   const { url } = stage.simulator;
   const atMs = Date.now();
   const before = await strikes(url);
+  const brokenBefore = callsBroken(stage);
   await control(`${url}/simulator/faults`, { method: "POST", body: JSON.stringify(trouble.rules) });
   try {
     await stage.sleep(forMs);
@@ -23,9 +24,15 @@ export async function troubleProvider(stage: ChaosStage, { trouble, forMs }: Pla
     kind: "provider_fault",
     atMs,
     target: trouble.name,
+    callsInAir: callsBroken(stage) - brokenBefore,
     workInFlight: true,
     detail: `struck ${String(struck)} times`,
   });
+}
+
+/** Of all routers: answers that were cut off, and those that never came, are calls whose outcome nobody knows. */
+function callsBroken({ routers, guest }: ChaosStage): number {
+  return [...routers.slots, guest].reduce((sum, { paths }) => sum + paths.path("simulator").counts.callsBroken, 0);
 }
 
 async function strikes(url: string): Promise<number> {

@@ -104,6 +104,10 @@ export async function jumpClock(stage: ChaosStage, { router, byMs, forMs }: Plan
 async function runningSlot(stage: ChaosStage, wanted: number): Promise<RouterSlot | null> {
   const slot = stage.routers.slots[wanted] ?? null;
   if (slot === null) return null;
-  const runs = await comesAbout(stage, UP_WAIT_MS, () => slot.isRunning && !slot.isStopped && slot.armed === null && slot.aliveMs > 1500);
+  const runs = await comesAbout(
+    stage,
+    UP_WAIT_MS,
+    () => slot.isRunning && !slot.isStopped && slot.armed === null && slot.aliveMs > 1500,
+  );
   return runs || (slot.isRunning && !slot.isStopped) ? slot : null;
 }

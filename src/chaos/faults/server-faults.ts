@@ -14,7 +14,10 @@ export function killBroker(stage: ChaosStage, { broker, downMs }: Planned<"broke
   return killServer(stage, stage.brokers[broker], "broker_kill", downMs);
 }
 
-export function killPostgres(stage: ChaosStage, { downMs }: Planned<"postgres_kill" | "redis_kill">): Promise<FaultEnd> {
+export function killPostgres(
+  stage: ChaosStage,
+  { downMs }: Planned<"postgres_kill" | "redis_kill">,
+): Promise<FaultEnd> {
   return killServer(stage, stage.postgres, "postgres_kill", downMs);
 }
 

@@ -3,6 +3,7 @@ import type { SimulatorProcess } from "../../demo/simulator-process.js";
 import type { Fault, PublishedRecord } from "../evidence/evidence.js";
 import type { LedgerView } from "../ledger-view.js";
 import type { NetworkProxy } from "../network/network-proxy.js";
+import type { Arming, CrashLine, CrashPointBook } from "../routers/crash-point-book.js";
 import type { RouterPool } from "../routers/router-pool.js";
 import type { RouterSlot } from "../routers/router-slot.js";
 
@@ -21,13 +22,18 @@ export interface ChaosStage {
   readonly groupMembers: () => Promise<number | null>;
   readonly published: () => readonly PublishedRecord[];
   /** A command of the operator's, with addresses that are past all proxies. */
-  readonly command: (args: readonly string[]) => Promise<CommandEnd>;
+  readonly command: (args: readonly string[], armed: Arming | null) => Promise<CommandEnd>;
+  /** Points that commands are killed at. */
+  readonly commandPoints: { readonly replay: CrashPointBook; readonly cancel: CrashPointBook };
   readonly sleep: (ms: number) => Promise<void>;
 }
 
 export interface CommandEnd {
   readonly exitCode: number | null;
   readonly stdout: string;
+  readonly pid: number;
+  /** What it wrote before it killed itself; null: it did not. */
+  readonly crash: CrashLine | null;
 }
 
 /** What a fault came to: what was seen of it, or in words why nothing was. */

@@ -130,14 +130,16 @@ export class NetworkProxy {
 
   /** Calls whose caller has gone since then, by the monotonic clock, before their answer had passed or just after. */
   callsLostSince(ms: number): number {
-    return this.#losses.filter((loss) => loss.atMs >= ms && (loss.open || loss.answeredMsAgo <= ANSWERED_WITHIN_MS)).length;
+    return this.#losses.filter((loss) => loss.atMs >= ms && (loss.open || loss.answeredMsAgo <= ANSWERED_WITHIN_MS))
+      .length;
   }
 
   #lost(calls: CallWatch): void {
     const atMs = performance.now();
     if (calls.callIsOpen) this.#counts.callsBroken += 1;
     if (!calls.callIsOpen && calls.answeredAtMs === null) return;
-    if (!calls.callIsOpen && atMs - (calls.answeredAtMs ?? 0) <= ANSWERED_WITHIN_MS) this.#counts.callsJustAnswered += 1;
+    if (!calls.callIsOpen && atMs - (calls.answeredAtMs ?? 0) <= ANSWERED_WITHIN_MS)
+      this.#counts.callsJustAnswered += 1;
     this.#losses.push({ atMs, open: calls.callIsOpen, answeredMsAgo: atMs - (calls.answeredAtMs ?? 0) });
     if (this.#losses.length > LOSSES_MAX) this.#losses.shift();
   }

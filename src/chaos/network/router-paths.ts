@@ -59,5 +59,7 @@ export class RouterPaths {
 
 /** Lines of batches are settled by their batch: only direct calls can be left in doubt. */
 export function isPaidCall(requestLine: string): boolean {
-  return /^POST \S*(?:\/chat\/completions|\/embeddings|\/v1\/messages|:generateContent|:embedContent) /.test(requestLine);
+  return /^POST \S*(?:\/chat\/completions|\/embeddings|\/v1\/messages|:generateContent|:embedContent) /.test(
+    requestLine,
+  );
 }

@@ -31,8 +31,7 @@ export type KillMoment = "calls" | "any";
 
 /** A broker's path is shared by all routers; the others are a router's own. */
 export type NetworkPath =
-  | { readonly to: "kafka"; readonly broker: number }
-  | { readonly to: PathName; readonly router: number };
+  { readonly to: "kafka"; readonly broker: number } | { readonly to: PathName; readonly router: number };
 
 /** `cut` resets what stands and takes new connections; the others last. */
 export type NetworkTrouble = { readonly kind: "cut" } | Exclude<PathMode, { readonly kind: "pass" }>;
@@ -107,7 +106,11 @@ function faultsOf(
       }));
     case "pauses":
       return [
-        ...times("router_stop", () => ({ kind: "router_stop", router: router(), forMs: between(random, 11_000, 14_000) })),
+        ...times("router_stop", () => ({
+          kind: "router_stop",
+          router: router(),
+          forMs: between(random, 11_000, 14_000),
+        })),
         ...times("router_restart", () => ({ kind: "router_restart", router: router() })),
         ...times("clock_jump", (number) => ({
           kind: "clock_jump",
@@ -118,7 +121,11 @@ function faultsOf(
       ];
     case "servers":
       return [
-        ...times("broker_kill", () => ({ kind: "broker_kill", broker: pick(random, brokers), downMs: between(random, 500, 5000) })),
+        ...times("broker_kill", () => ({
+          kind: "broker_kill",
+          broker: pick(random, brokers),
+          downMs: between(random, 500, 5000),
+        })),
         ...times("postgres_kill", () => ({ kind: "postgres_kill", downMs: between(random, 0, 2500) })),
         ...times("redis_kill", () => ({ kind: "redis_kill", downMs: between(random, 0, 2500) })),
         ...times("redis_flush", () => ({ kind: "redis_flush" })),

@@ -45,7 +45,10 @@ const WITH_WORK_OF_FULL = 100;
 
 /** What a run of this length must have had of each kind, at least one of each. */
 export function minimumsFor({ minutes, kills, clockJumps }: RunLength): Readonly<Record<CountedFault, number>> {
-  const scaled = Object.entries(FULL).map(([kind, count]) => [kind, Math.max(1, Math.round((count * minutes) / FULL_MINUTES))]);
+  const scaled = Object.entries(FULL).map(([kind, count]) => [
+    kind,
+    Math.max(1, Math.round((count * minutes) / FULL_MINUTES)),
+  ]);
   const minimums = Object.fromEntries(scaled) as Record<CountedFault, number>; // the keys of FULL
   return {
     ...minimums,

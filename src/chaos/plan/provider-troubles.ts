@@ -6,7 +6,10 @@ export interface ProviderTrouble {
 }
 
 const DIRECT = { operation: "openai.chat" } as const;
-const trouble = (name: string, ...rules: readonly Readonly<Record<string, unknown>>[]): ProviderTrouble => ({ name, rules });
+const trouble = (name: string, ...rules: readonly Readonly<Record<string, unknown>>[]): ProviderTrouble => ({
+  name,
+  rules,
+});
 const direct = (rate: number, fault: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => ({
   match: { ...DIRECT, rate },
   fault,
@@ -25,11 +28,25 @@ export const PROVIDER_TROUBLES: readonly [ProviderTrouble, ...ProviderTrouble[]]
   trouble("answers lost after they were billed", direct(0.1, { kind: "drop_after_billed" })),
   trouble("400", direct(0.3, { kind: "status", status: 400 })),
   trouble("answers cut in half", direct(0.1, { kind: "truncate" })),
-  trouble("uploads and creations refused with 500", at("openai.files.create", 0.7, { kind: "status", status: 500 }), at("openai.batches.create", 0.7, { kind: "status", status: 502 })),
+  trouble(
+    "uploads and creations refused with 500",
+    at("openai.files.create", 0.7, { kind: "status", status: 500 }),
+    at("openai.batches.create", 0.7, { kind: "status", status: 502 }),
+  ),
   trouble("hangs, unbilled", direct(0.05, { kind: "hang" })),
   trouble("slow bodies", direct(0.2, { kind: "trickle", bytesPerS: 400 })),
   trouble("a web page with status 200", direct(0.2, { kind: "html_200" })),
   trouble("hangs, billed", direct(0.05, { kind: "hang", billed: true })),
-  trouble("polls and downloads fail", at("openai.batches.get", 0.5, { kind: "status", status: 500 }), at("openai.files.content", 0.5, { kind: "truncate" })),
-  trouble("lines missing, repeated, unknown and out of order", ...["batch_lines_missing", "batch_lines_repeated", "batch_lines_unknown", "batch_lines_reordered"].map((kind) => ({ match: { rate: 0.5 }, fault: { kind } }))),
+  trouble(
+    "polls and downloads fail",
+    at("openai.batches.get", 0.5, { kind: "status", status: 500 }),
+    at("openai.files.content", 0.5, { kind: "truncate" }),
+  ),
+  trouble(
+    "lines missing, repeated, unknown and out of order",
+    ...["batch_lines_missing", "batch_lines_repeated", "batch_lines_unknown", "batch_lines_reordered"].map((kind) => ({
+      match: { rate: 0.5 },
+      fault: { kind },
+    })),
+  ),
 ];

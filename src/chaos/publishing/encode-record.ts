@@ -41,12 +41,26 @@ export async function encodeRecord(
   switch (planned.kind) {
     case "malformed": {
       const { value } = planned;
-      const entry = { ...common, ...NO_JOB, kind: planned.kind, tenant: "", jobId: null, valueDigest: bytesDigest(value) };
+      const entry = {
+        ...common,
+        ...NO_JOB,
+        kind: planned.kind,
+        tenant: "",
+        jobId: null,
+        valueDigest: bytesDigest(value),
+      };
       return { ...record, value, headers, entry: { ...entry, correlation: correlation.toString("base64") } };
     }
     case "cancel": {
       const { jobId, tenant } = planned.job;
-      const entry = { ...common, ...NO_JOB, kind: planned.kind, tenant, jobId, valueDigest: bytesDigest(Buffer.alloc(0)) };
+      const entry = {
+        ...common,
+        ...NO_JOB,
+        kind: planned.kind,
+        tenant,
+        jobId,
+        valueDigest: bytesDigest(Buffer.alloc(0)),
+      };
       return {
         ...record,
         value: null,

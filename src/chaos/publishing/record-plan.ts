@@ -53,5 +53,10 @@ export const CONFLICT_CODE = "ID_CONFLICT";
 /** A job of its own that names a model which nobody has. */
 function refusedJob(number: number, films: readonly Film[]): FilmJob {
   const job = chaosJob(number, films);
-  return { ...job, jobId: `refused-${String(number)}`, encoding: "json", body: { ...job.body, model: "no-such-model" } };
+  return {
+    ...job,
+    jobId: `refused-${String(number)}`,
+    encoding: "json",
+    body: { ...job.body, model: "no-such-model" },
+  };
 }

@@ -1,10 +1,12 @@
 import type { ChaosOptions } from "../chaos-options.js";
 import type { FaultTally } from "../conductor.js";
+import type { CheckReport } from "../checkers/check-all.js";
 import type { Evidence, Fault, FaultKind, RunParameters, Violation } from "../evidence/evidence.js";
 import type { OpenWork } from "../ledger-view.js";
 import { killsWithWorkMin, minimumsFor, type CountedFault } from "../plan/minimums.js";
 import type { RouterExit } from "../routers/router-pool.js";
-import { counted, figuresOf, type RunFigures } from "./run-figures.js";
+import { pointsMin } from "../plan/run-points.js";
+import { counted } from "./counted.js";
 
 /** What the conductor knows of its run. */
 export interface RunFacts {
@@ -20,10 +22,12 @@ export interface RunFacts {
   /** Null: they were jumped. */
   readonly noClockJumps: string | null;
   readonly sendsRepeated: number;
+  /** Of commands: how often each point was hit. */
+  readonly commandPoints: Readonly<Record<string, number>>;
+  /** Calls whose connection ended before their answer had passed, or just after, as the proxies saw them all. */
+  readonly callsBroken: number;
   /** Calls whose outcome nobody knew before the bill was read. */
-  readonly inDoubt: number;
-  /** At most so many may be: calls in the air at kills, stops and cut connections, and those that passed their deadline. */
-  readonly doubtBound: number;
+  readonly unknownOutcomes: number;
   /** What was left where it did not settle; null: it did. */
   readonly left: OpenWork | null;
 }
@@ -45,12 +49,14 @@ export interface ChaosFigures {
   readonly clockJumps: number | "not run";
   readonly networkFaults: number;
   readonly crashPointsHit: number;
-  readonly crashPoints: number;
+  /** Of those that every run passes again and again. */
+  readonly usualPointsMissed: number;
   readonly lost: number;
   readonly answeredTwice: number;
   readonly submittedTwice: number;
   readonly inDoubt: number;
   readonly doubtBound: number;
+  readonly unknownOutcomes: number;
   readonly ledgerEqualsBill: boolean;
   readonly budgetOverrunNanoUsd: string;
   readonly settledS: number | null;
@@ -75,83 +81,80 @@ export interface ChaosReport {
 }
 
 /** Holds what was seen against what was promised, and what was done against what had to be done. */
-export function reportOf(evidence: Evidence, facts: RunFacts, violations: readonly Violation[]): ChaosReport {
-  const figures = chaosFigures(evidence, facts, violations);
-  const money = figuresOf(evidence);
-  const broken = [...brokenPromises(figures, money, facts), ...missingFaults(figures, facts), ...violationWords(violations)];
+export function reportOf(evidence: Evidence, facts: RunFacts, checks: CheckReport): ChaosReport {
+  const figures = chaosFigures(evidence, facts, checks);
+  const { violations } = checks;
+  const broken = [...violationWords(violations), ...missingFaults(figures, facts), ...leftWords(facts.left)];
   const shown = { ...figures, broken: broken.length };
   return { facts, figures: shown, violations, broken, json: JSON.stringify(shown), text: textOf(shown) };
 }
 
-function chaosFigures(evidence: Evidence, facts: RunFacts, violations: readonly Violation[]): ChaosFigures {
-  const { options, run, kills, crashPoints, crashPointsMissed, noClockJumps } = facts;
-  const { faults, samples } = evidence;
-  const found = figuresOf(evidence);
+function chaosFigures(evidence: Evidence, facts: RunFacts, checks: CheckReport): ChaosFigures {
+  const { options, kills, crashPoints, crashPointsMissed, noClockJumps, exits } = facts;
+  const { faults, samples, bill, topics } = evidence;
+  const found = checks.figures;
   const count = (...kinds: readonly FaultKind[]): number => faults.filter(({ kind }) => kinds.includes(kind)).length;
-  const isKill = ({ kind, signal }: Fault): boolean =>
-    (kind === "router_kill" || kind === "crash_point") && signal === "SIGKILL";
   return {
     jobs: options.jobs,
     minutes: options.minutes,
     seed: options.seed,
     doubt: options.doubt,
     brokers: options.brokers,
-    routerKills: Math.min(kills, faults.filter(isKill).length),
-    killsWithWorkInFlight: faults.filter((fault) => isKill(fault) && fault.workInFlight).length,
+    routerKills: Math.min(kills, faults.filter(isRouterKill).length),
+    killsWithWorkInFlight: faults.filter((fault) => isRouterKill(fault) && fault.workInFlight).length,
     routerStops: count("router_stop"),
     brokerKills: count("broker_kill"),
     postgresKills: count("postgres_kill"),
     redisKills: count("redis_kill"),
     clockJumps: noClockJumps === null ? count("clock_jump") : "not run",
     networkFaults: count("network_cut", "network_slow"),
-    crashPointsHit: Object.keys(crashPoints).length - crashPointsMissed.length,
-    crashPoints: Object.keys(crashPoints).length,
+    crashPointsHit: [...Object.values(crashPoints), ...Object.values(facts.commandPoints)].filter((hits) => hits > 0)
+      .length,
+    usualPointsMissed: crashPointsMissed.length,
     lost: found.lost,
     answeredTwice: found.answeredTwice,
     submittedTwice: found.submittedTwice,
-    inDoubt: facts.inDoubt,
-    doubtBound: facts.doubtBound,
+    inDoubt: found.inDoubt,
+    doubtBound: found.doubtBound,
+    unknownOutcomes: facts.unknownOutcomes,
     ledgerEqualsBill: found.ledgerEqualsBill,
     budgetOverrunNanoUsd: String(found.budgetOverrunNanoUsd),
-    settledS: run.settledAtMs === null ? null : Math.round((run.settledAtMs - run.faultsEndedAtMs) / 100) / 10,
-    violations: violations.length,
+    settledS: found.settledS === null ? null : Math.round(found.settledS * 10) / 10,
+    violations: checks.violations.length,
     faults: counted(faults.map(({ kind }) => kind)),
-    results: found.resultsByStatus,
-    calls: found.calls,
-    batchLines: found.batchLines,
-    routerExits: facts.exits.length,
-    rssMaxMb: Math.round(Math.max(0, ...samples.processes.map(({ rssBytes }) => rssBytes)) / 2 ** 20),
+    results: counted(topics.results.map(({ status }) => status)),
+    calls: bill.filter(({ batch }) => batch === null).length,
+    batchLines: bill.filter(({ batch }) => batch !== null).length,
+    routerExits: exits.length,
+    rssMaxMb: Math.round(samples.processes.reduce((most, { rssBytes }) => Math.max(most, rssBytes), 0) / 2 ** 20),
     broken: 0,
   };
 }
 
-function brokenPromises(figures: ChaosFigures, { costNanoUsd, billNanoUsd }: RunFigures, facts: RunFacts): readonly string[] {
-  const { lost, answeredTwice, submittedTwice, inDoubt, doubtBound, settledS } = figures;
-  const settleS = facts.run.limits.settleMs / 1000;
-  return [
-    ...when(lost > 0, `${String(lost)} jobs have no result`),
-    ...when(answeredTwice > 0, `${String(answeredTwice)} generations of jobs have results of different bytes`),
-    ...when(submittedTwice > 0, `${String(submittedTwice)} attempts are on the bill more than once`),
-    ...when(!figures.ledgerEqualsBill, `the ledger has ${String(costNanoUsd)} nano-dollars, or costs unknown, the bill ${String(billNanoUsd)}`),
-    ...when(inDoubt > doubtBound, `${String(inDoubt)} calls in doubt, at most ${String(doubtBound)} were in the air at a fault`),
-    ...when(figures.budgetOverrunNanoUsd !== "0", `a budget was overrun by ${figures.budgetOverrunNanoUsd} nano-dollars`),
-    ...when(settledS === null, `it did not settle; left: ${leftWords(facts.left)}`),
-    ...when(settledS !== null && settledS > settleS, `it settled ${String(settledS)} s after the last fault, ${String(settleS)} s are the limit`),
-  ];
+/** An operator's command that was killed is no router. */
+function isRouterKill({ kind, signal, target }: Fault): boolean {
+  return (kind === "router_kill" || kind === "crash_point") && signal === "SIGKILL" && target !== "operator";
 }
 
-function leftWords(left: OpenWork | null): string {
-  return left === null ? "?" : Object.entries(left).map(([name, count]) => `${name} ${String(count)}`).join(", ");
+function leftWords(left: OpenWork | null): readonly string[] {
+  if (left === null) return [];
+  const counts = Object.entries(left).map(([name, count]) => `${name} ${String(count)}`);
+  return [`left when it was given up: ${counts.join(", ")}`];
 }
 
 /** A run whose faults did not fire proves nothing. */
 function missingFaults(figures: ChaosFigures, facts: RunFacts): readonly string[] {
-  const { options, tally, crashPointsMissed, noClockJumps } = facts;
+  const { options, tally, crashPoints, crashPointsMissed, noClockJumps } = facts;
   const minimums = minimumsFor({ minutes: options.minutes, kills: options.kills, clockJumps: noClockJumps === null });
   const seen = { ...tally.seen, router_kill: figures.routerKills };
   const missing = (Object.entries(minimums) as [CountedFault, number][]) // the keys of minimums
     .filter(([kind, minimum]) => (seen[kind] ?? 0) < minimum)
-    .map(([kind, minimum]) => `${String(seen[kind] ?? 0)} of at least ${String(minimum)}: ${kind}${whyUnseen(tally, kind)}`);
+    .map(
+      ([kind, minimum]) =>
+        `${String(seen[kind] ?? 0)} of at least ${String(minimum)}: ${kind}${whyUnseen(tally, kind)}`,
+    );
+  const pointsHit = Object.values(crashPoints).filter((hits) => hits > 0).length;
+  const hitMin = pointsMin(minimums.router_kill);
   const withWorkMin = killsWithWorkMin(minimums.router_kill);
   return [
     ...missing,
@@ -159,7 +162,10 @@ function missingFaults(figures: ChaosFigures, facts: RunFacts): readonly string[
       figures.killsWithWorkInFlight < withWorkMin,
       `${String(figures.killsWithWorkInFlight)} kills met work in flight, at least ${String(withWorkMin)} have to`,
     ),
-    ...when(crashPointsMissed.length > 0, `crash points that were not hit: ${crashPointsMissed.join(", ")}`),
+    ...when(
+      pointsHit < hitMin,
+      `${String(pointsHit)} crash points were hit, at least ${String(hitMin)} have to be; missed: ${crashPointsMissed.join(", ")}`,
+    ),
   ];
 }
 

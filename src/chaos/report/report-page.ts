@@ -1,6 +1,6 @@
 import type { Evidence, Fault, Violation } from "../evidence/evidence.js";
 import type { ChaosFigures, ChaosReport } from "./chaos-report.js";
-import { jobHistory } from "./job-history.js";
+import { tellHistory } from "../checkers/tell-history.js";
 
 /** So many violations are told with their jobs' histories; all of them are in `report.json`. */
 const HISTORIES_MAX = 40;
@@ -26,11 +26,19 @@ export function reportPage(report: ChaosReport, evidence: Evidence): string {
     ),
     ...(facts.noClockJumps === null ? [] : [`Clock jumps were not run: ${facts.noClockJumps}.`]),
     "## Crash points",
-    table(["point", "hit"], Object.entries(facts.crashPoints).map(([point, hits]) => [point, String(hits)])),
+    table(
+      ["point", "hit"],
+      Object.entries({ ...facts.crashPoints, ...facts.commandPoints }).map(([point, hits]) => [point, String(hits)]),
+    ),
     ...(facts.exits.length === 0
       ? []
-      : ["## Routers that ended by themselves", bullets(facts.exits.map(({ atMs, words }) => `${secondsOf(atMs - startedAtMs)} s: ${firstLine(words)}`))]),
-    ...(violations.length === 0 ? [] : ["## Violations", ...violations.slice(0, HISTORIES_MAX).map((one) => violationText(one, evidence, startedAtMs))]),
+      : [
+          "## Routers that ended by themselves",
+          bullets(facts.exits.map(({ atMs, words }) => `${secondsOf(atMs - startedAtMs)} s: ${firstLine(words)}`)),
+        ]),
+    ...(violations.length === 0
+      ? []
+      : ["## Violations", ...violations.slice(0, HISTORIES_MAX).map((one) => violationText(one, evidence))]),
     "## Timeline",
     table(
       ["s", "fault", "target", "for s", "calls in the air", "work", "what"],
@@ -42,8 +50,15 @@ export function reportPage(report: ChaosReport, evidence: Evidence): string {
 
 function commandOf({ facts: { options } }: ChaosReport): string {
   const { jobs, minutes, seed, doubt, brokers, kills } = options;
-  const more = [...(brokers === 3 ? [] : [`--brokers ${String(brokers)}`]), ...(kills === null ? [] : [`--kills ${String(kills)}`])];
-  return ["npm run chaos --", `--jobs ${String(jobs)} --minutes ${String(minutes)} --seed ${String(seed)} --doubt ${doubt}`, ...more].join(" ");
+  const more = [
+    ...(brokers === 3 ? [] : [`--brokers ${String(brokers)}`]),
+    ...(kills === null ? [] : [`--kills ${String(kills)}`]),
+  ];
+  return [
+    "npm run chaos --",
+    `--jobs ${String(jobs)} --minutes ${String(minutes)} --seed ${String(seed)} --doubt ${doubt}`,
+    ...more,
+  ].join(" ");
 }
 
 /** The best that other projects' published suites do, where anything was found. */
@@ -68,15 +83,11 @@ function figureRows(figures: ChaosFigures): readonly (readonly string[])[] {
   ]);
 }
 
-function violationText({ checker, rule, tenant, jobId, detail }: Violation, evidence: Evidence, startedAtMs: number): string {
-  const head = `### ${checker}: ${rule}\n\nseed ${String(evidence.run.seed)}${jobId === null ? "" : `, job ${tenant ?? "?"}/${jobId}`}: ${detail}`;
-  if (jobId === null) return head;
-  const rows = jobHistory(evidence, tenant, jobId).map(({ atMs, source, words }) => [
-    atMs === null ? "" : secondsOf(atMs - startedAtMs),
-    source,
-    words,
-  ]);
-  return `${head}\n\n${table(["s", "source", "what"], rows)}`;
+function violationText({ checker, rule, tenant, jobId, detail }: Violation, evidence: Evidence): string {
+  const seed = `seed ${String(evidence.run.seed)}`;
+  const head = `### ${checker}: ${rule}\n\n${jobId === null ? seed : `${seed}, job ${jobId}`}: ${detail}`;
+  if (jobId === null || tenant === null) return head;
+  return `${head}\n\n\`\`\`\n${tellHistory(evidence, tenant, jobId)}\n\`\`\``;
 }
 
 function faultRow(fault: Fault, startedAtMs: number): readonly string[] {
@@ -99,7 +110,10 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 /** Text of others in a table's cell: nothing in it may end the cell or the line. */
 function cell(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll(/[\r\n]+/g, " ");
+  return text
+    .replaceAll("\\", "\\\\")
+    .replaceAll("|", "\\|")
+    .replaceAll(/[\r\n]+/g, " ");
 }
 
 function bullets(lines: readonly string[]): string {

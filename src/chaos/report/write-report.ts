@@ -16,7 +16,9 @@ export async function writeReport(folder: string, report: ChaosReport, evidence:
 /** All that the checkers were given, one list a line, for a look afterwards; records without their bytes. */
 export async function writeEvidence(file: string, { topics, ledger, samples, ...rest }: Evidence): Promise<void> {
   const parts = { ...rest, ...topics, ...ledger, samples };
-  const lines = Object.entries(parts).map(([name, part]) => `${JSON.stringify(name)}:${JSON.stringify(part, bigintAsText)}`);
+  const lines = Object.entries(parts).map(
+    ([name, part]) => `${JSON.stringify(name)}:${JSON.stringify(part, bigintAsText)}`,
+  );
   await writeFile(file, `{${lines.join(",\n")}}\n`);
 }
 

@@ -12,26 +12,32 @@ export interface Arming {
 /** First tries go for some passing in the middle of the work; a point that is seldom passed is taken the first time. */
 const PASSINGS = [25, 6, 1];
 
+/** After so many tries in vain a usual point has no right before a seldom one any more. */
+const TRIES_AHEAD = 3;
+
 /** Which crash points were hit and which is next. A point counts as hit only by the word of the process that died there. */
 export class CrashPointBook {
+  readonly #points: readonly string[];
+  readonly #usual: ReadonlySet<string>;
   readonly #hits = new Map<string, number>();
   readonly #tries = new Map<string, number>();
-  readonly #queue: string[];
   readonly #random: RandomSource;
 
-  constructor(points: readonly string[], random: RandomSource) {
+  /** @param usual each of them is passed again and again. @param seldom come behind them. */
+  constructor(
+    { usual, seldom }: { readonly usual: readonly string[]; readonly seldom: readonly string[] },
+    random: RandomSource,
+  ) {
+    this.#points = [...usual, ...seldom];
+    this.#usual = new Set(usual);
     this.#random = random;
-    this.#queue = [...points];
-    for (const point of points) this.#hits.set(point, 0);
+    for (const point of this.#points) this.#hits.set(point, 0);
   }
 
   /** Those that were hit least come first, and among them those that were tried least. @returns null: there are no points. */
   next(): Arming | null {
-    const fewest = Math.min(...this.#hits.values());
-    const index = this.#queue.findIndex((point) => this.#hits.get(point) === fewest);
-    const [point] = index < 0 ? [] : this.#queue.splice(index, 1);
+    const [point] = [...this.#points].sort((one, other) => this.#rank(one) - this.#rank(other));
     if (point === undefined) return null;
-    this.#queue.push(point);
     const tries = this.#tries.get(point) ?? 0;
     this.#tries.set(point, tries + 1);
     const passings = PASSINGS[Math.min(tries, PASSINGS.length - 1)] ?? 1;
@@ -47,10 +53,19 @@ export class CrashPointBook {
     return Object.fromEntries(this.#hits);
   }
 
+  /** Of the usual ones. */
   get missed(): readonly string[] {
-    return [...this.#hits].filter(([, hits]) => hits === 0).map(([point]) => point);
+    return [...this.#hits].filter(([point, hits]) => hits === 0 && this.#usual.has(point)).map(([point]) => point);
+  }
+
+  #rank(point: string): number {
+    const tries = (this.#tries.get(point) ?? 0) + (this.#usual.has(point) ? 0 : TRIES_AHEAD);
+    return (this.#hits.get(point) ?? 0) * RANK_OF_A_HIT + tries;
   }
 }
+
+/** More than any point is tried. */
+const RANK_OF_A_HIT = 1_000_000;
 
 /** In the form that `SLUICE_CRASH_AT` takes. */
 export function armingText({ point, passing }: Arming): string {
