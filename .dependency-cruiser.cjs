@@ -122,6 +122,15 @@ module.exports = {
       { dependencyTypes: ["npm", "npm-dev", "npm-optional", "npm-peer"], pathNot: "node_modules/kafkajs/" },
     ),
     forbid(
+      "chaos-outside",
+      "A run of chaos looks at the gateway from outside and judges it: of the gateway it knows the names of the crash points, nothing that counts or decides.",
+      { path: folder("chaos") },
+      {
+        path: "^src/",
+        pathNot: ["^src/(chaos|demo|stack)/", "^src/bench/process-usage\\.ts$", "^src/ports/crash-points\\.ts$"],
+      },
+    ),
+    forbid(
       "checkers-alone",
       "The chaos run's checkers judge the gateway by its evidence: they import that, node and each other, so that no error of ours can hide in shared code.",
       { path: "^src/chaos/checkers/" },

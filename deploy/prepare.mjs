@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|matrix|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|chaos|matrix|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -17,6 +17,7 @@ const INSTALL_STAMP = join(ROOT, "node_modules", ".sluice-installed");
 const BUILD_STAMP = join(ROOT, "dist", ".built");
 const MAIN = join("dist", "cli", "main.js");
 const MATRIX = join("dist", "matrix", "matrix-main.js");
+const CHAOS = join("dist", "chaos", "chaos-main.js");
 const FAST_TESTS = [
   "test/unit",
   "test/property",
@@ -225,6 +226,7 @@ const COMMANDS = {
   demo: (args) => runMain(["demo", ...args]),
   bench: (args) => runMain(["bench", ...args]),
   sluice: (args) => runMain(args),
+  chaos: (args) => runBuilt(CHAOS, args),
   matrix: (args) => runBuilt(MATRIX, args),
   check: (args) => runSteps(checkSteps(args)),
   test: (args) => runSteps([...checkSteps(args), ...serverSteps(args)]),

@@ -11,7 +11,7 @@ export type TaskName = (typeof TASK_NAMES)[number];
 export interface FilmJob {
   readonly number: number;
   readonly jobId: string;
-  readonly tenant: "catalogue" | "shop";
+  readonly tenant: string;
   readonly task: TaskName;
   readonly format: "openai.chat" | "anthropic.messages";
   readonly encoding: "json" | "avro";

@@ -8,6 +8,7 @@ import { findJava, quickStartFlags } from "./java-runtime.js";
 import { ensureMavenArtifact, MAVEN_ARTIFACTS } from "./maven-artifacts.js";
 import {
   CHECK_TIMEOUT_MS,
+  type FrontedListener,
   type Launch,
   type LaunchContext,
   type LaunchMember,
@@ -20,6 +21,8 @@ interface Broker {
   readonly nodeId: number;
   readonly clientPort: number;
   readonly controllerPort: number;
+  /** A second listener, whose clients are told to come through something in front of it; null: there is none. */
+  readonly fronted: FrontedListener | null;
 }
 
 type Settings = Readonly<Record<string, string>>;
@@ -49,6 +52,7 @@ async function brokersOf(context: LaunchContext): Promise<readonly Broker[]> {
     nodeId: index + 1,
     clientPort: ports[2 * index] ?? 0,
     controllerPort: ports[2 * index + 1] ?? 0,
+    fronted: context.frontedListeners[index] ?? null,
   }));
 }
 
@@ -125,13 +129,22 @@ function brokerSettings(broker: Broker, all: readonly Broker[], bindHost: string
   const replicas = String(all.length);
   const inSync = String(Math.min(2, all.length));
   const voters = all.map(({ nodeId, controllerPort }) => `${String(nodeId)}@127.0.0.1:${String(controllerPort)}`);
+  const { fronted } = broker;
+  const [listener, advertised, protocol] =
+    fronted === null
+      ? ["", "", ""]
+      : [
+          `,FRONTED://${bindHost}:${String(fronted.listenPort)}`,
+          `,FRONTED://127.0.0.1:${String(fronted.advertisedPort)}`,
+          ",FRONTED:PLAINTEXT",
+        ];
   return {
     "process.roles": "broker,controller",
     "node.id": String(broker.nodeId),
     "controller.quorum.voters": voters.join(","),
-    listeners: `CLIENT://${bindHost}:${String(broker.clientPort)},CONTROLLER://127.0.0.1:${String(broker.controllerPort)}`,
-    "advertised.listeners": `CLIENT://127.0.0.1:${String(broker.clientPort)}`,
-    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    listeners: `CLIENT://${bindHost}:${String(broker.clientPort)},CONTROLLER://127.0.0.1:${String(broker.controllerPort)}${listener}`,
+    "advertised.listeners": `CLIENT://127.0.0.1:${String(broker.clientPort)}${advertised}`,
+    "listener.security.protocol.map": `CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT${protocol}`,
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
@@ -157,6 +170,7 @@ function propertiesText(settings: Settings): string {
 /** The image takes settings as environment variables: KAFKA_, capitals, underscores for dots. */
 async function planKafkaContainer(image: string, context: LaunchContext): Promise<Launch> {
   if (context.brokers !== 1) throw new Error("three brokers are started natively only");
+  if (context.frontedListeners.length > 0) throw new Error("a broker behind a proxy is started natively only");
   const brokers = await brokersOf(context);
   const broker = brokers[0];
   if (broker === undefined) throw new Error("no ports for the broker");

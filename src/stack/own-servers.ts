@@ -57,7 +57,8 @@ export class OwnServers {
     if (!kept) await supervisor.removeAtEnd(dataFolder);
     const book = new PortBook(dataFolder);
     const ports = (label: string, count: number): Promise<readonly number[]> => book.portsFor(label, count);
-    const context = { dataFolder, kept, brokers: options.brokers ?? 1, ports };
+    const frontedListeners = options.frontedBrokers ?? [];
+    const context = { dataFolder, kept, brokers: options.brokers ?? 1, frontedListeners, ports };
     return new OwnServers(supervisor, context, options.onProgress ?? (() => undefined));
   }
 

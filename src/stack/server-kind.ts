@@ -3,6 +3,12 @@ import type { ServerSpec } from "./server-spec.js";
 /** The servers that Sluice needs around it. */
 export type ServerName = "kafka" | "postgres" | "registry" | "redis";
 
+/** A broker's second listener: clients that find it are told to come to `advertisedPort` of 127.0.0.1, where whoever made it passes them on. */
+export interface FrontedListener {
+  readonly listenPort: number;
+  readonly advertisedPort: number;
+}
+
 /** Where and how a server is to be started. */
 export interface LaunchContext {
   /** Holds data, settings and logs of all servers of a stack; every user may enter it. */
@@ -10,6 +16,8 @@ export interface LaunchContext {
   /** Whether the data outlives this run; then a server gets time to stop in good order. */
   readonly kept: boolean;
   readonly brokers: 1 | 3;
+  /** One a broker, or none. */
+  readonly frontedListeners: readonly FrontedListener[];
   /** @returns ports of 127.0.0.1 kept under that label for the life of the data folder. */
   ports(label: string, count: number): Promise<readonly number[]>;
 }

@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from "./process-identity.js";
-import type { ServerName } from "./server-kind.js";
+import type { FrontedListener, ServerName } from "./server-kind.js";
 
 /** How clients reach the servers; "" for those that were not asked for. */
 export interface StackAddresses {
@@ -48,6 +48,8 @@ export interface StackOptions {
   readonly dataDir?: string;
   /** Default 1. */
   readonly brokers?: 1 | 3;
+  /** One a broker: a second listener for clients that come through a proxy. The addresses of the stack stay those without it. */
+  readonly frontedBrokers?: readonly FrontedListener[];
   /** Starts own servers even where the environment names some: for tests that kill them. Default false. */
   readonly own?: boolean;
   readonly onProgress?: (line: string) => void;

@@ -3,7 +3,7 @@ import { messageOf, type ServerName } from "./server-kind.js";
 import { SERVER_KINDS } from "./server-kinds.js";
 import type { RunningServer, Stack, StackOptions } from "./stack-types.js";
 
-export type { ServerName } from "./server-kind.js";
+export type { FrontedListener, ServerName } from "./server-kind.js";
 export type { RunningServer, ServerOrigin, Stack, StackAddresses, StackOptions } from "./stack-types.js";
 
 /** A server that the environment names does not answer. */

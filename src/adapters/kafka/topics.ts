@@ -146,7 +146,21 @@ export async function createTopics(
 ): Promise<void> {
   // A broker that has not heard of the new topic yet says that there is none, and kafkajs passes that on. Asked again it finds them there.
   await untilSettled(clock, () => admin.createTopics({ topics, waitForLeaders: true, timeout: LEADER_WAIT_MS }));
-  await Promise.all(topics.map(({ topic }) => untilSettled(clock, () => admin.fetchTopicOffsets(topic))));
+  const served = await Promise.allSettled(topics.map(({ topic }) => untilSettled(clock, () => requireLed(admin, topic))));
+  // All have ended before the first failure is told: questions that go on behind a closed client keep the process for a minute.
+  for (const one of served) if (one.status === "rejected") throw one.reason;
+}
+
+/** kafkajs 2.2.4 falls over an answer without a partition, which a topic gives that no broker leads yet, as happens in a cluster of several. */
+async function requireLed(admin: Pick<Admin, "fetchTopicOffsets">, topic: string): Promise<void> {
+  try {
+    await admin.fetchTopicOffsets(topic);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw Object.assign(new Error(`topic ${topic}: no broker leads a partition of it yet`, { cause: error }), {
+      retriable: true,
+    });
+  }
 }
 
 function completed(topic: WantedTopic, brokers: number): NewTopic {

@@ -1,0 +1,162 @@
+import { endText, logTail, startProcess, type OwnProcess, type ProcessEnd } from "../../demo/child-process.js";
+import type { RouterClock } from "../clock-jumps.js";
+import type { RouterPaths } from "../network/router-paths.js";
+import { armingText, readCrashLine, type Arming, type CrashLine } from "./crash-point-book.js";
+import { processState } from "./process-state.js";
+
+export interface RouterSlotOptions {
+  readonly name: string;
+  readonly cliScript: string;
+  readonly configFile: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly httpPort: number;
+  readonly paths: RouterPaths;
+  /** Null: clocks can't be jumped here. */
+  readonly clock: RouterClock | null;
+  /** All lives of it write one log. */
+  readonly logFile: string;
+  readonly crashLogFile: string;
+  /** Called when a life has ended that nobody ended from outside. */
+  readonly onOwnEnd: (slot: RouterSlot, end: OwnEnd) => void;
+}
+
+/** How a router ended by itself. */
+export interface OwnEnd {
+  readonly pid: number;
+  readonly end: ProcessEnd;
+  /** What it wrote before it killed itself; null: it was no crash point. */
+  readonly crash: CrashLine | null;
+  /** Calls in the air, and whether requests of any kind were. */
+  readonly callsLost: number;
+}
+
+/** Bytes of a killed process reach the proxy within this time. */
+const CLOSING_MS = 50;
+const HTTP_TIMEOUT_MS = 1000;
+
+/** A place for a router: one process at a time, with paths, a port and a clock that stay. */
+export class RouterSlot {
+  readonly #options: RouterSlotOptions;
+  readonly #endedByUs = new Set<OwnProcess>();
+  #current: OwnProcess | null = null;
+  #startedMs = 0;
+  #armed: Arming | null = null;
+
+  constructor(options: RouterSlotOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get paths(): RouterPaths {
+    return this.#options.paths;
+  }
+
+  get clock(): RouterClock | null {
+    return this.#options.clock;
+  }
+
+  get pid(): number | null {
+    return this.isRunning ? (this.#current?.pid ?? null) : null;
+  }
+
+  get isRunning(): boolean {
+    return this.#current !== null && !this.#current.hasEnded();
+  }
+
+  get isStopped(): boolean {
+    return this.pid !== null && processState(this.pid) === "T";
+  }
+
+  get armed(): Arming | null {
+    return this.isRunning ? this.#armed : null;
+  }
+
+  /** By the monotonic clock. */
+  get aliveMs(): number {
+    return this.isRunning ? performance.now() - this.#startedMs : 0;
+  }
+
+  start(armed: Arming | null): void {
+    if (this.isRunning) return;
+    const { name, cliScript, configFile, env, clock, logFile, crashLogFile, onOwnEnd, paths } = this.#options;
+    this.#startedMs = performance.now();
+    this.#armed = armed;
+    const child = startProcess({
+      name,
+      args: [cliScript, "router", "--config", configFile, "--name", name],
+      env: {
+        ...env,
+        ...clock?.env,
+        ...(armed === null ? {} : { SLUICE_CRASH_AT: armingText(armed), SLUICE_CRASH_LOG: crashLogFile }),
+      },
+      logFile,
+      readStdout: false,
+    });
+    this.#current = child;
+    void child.ended.then(async (end) => {
+      const endedMs = performance.now();
+      if (this.#endedByUs.has(child)) return;
+      await new Promise((resolve) => setTimeout(resolve, CLOSING_MS));
+      onOwnEnd(this, {
+        pid: child.pid,
+        end,
+        crash: end.signal === "SIGKILL" ? readCrashLine(crashLogFile, child.pid) : null,
+        callsLost: paths.callsLostSince(endedMs - CLOSING_MS),
+      });
+    });
+  }
+
+  /** SIGKILL, also of a stopped one. @returns what it lost; null when it had ended by itself. */
+  async kill(): Promise<{ readonly pid: number; readonly callsLost: number } | null> {
+    const child = this.#current;
+    if (child === null || child.hasEnded()) return null;
+    const killedMs = performance.now();
+    this.#endedByUs.add(child);
+    child.signal("SIGKILL");
+    const end = await child.ended;
+    await new Promise((resolve) => setTimeout(resolve, CLOSING_MS));
+    if (end.signal !== "SIGKILL") return null;
+    return { pid: child.pid, callsLost: this.#options.paths.callsLostSince(killedMs) };
+  }
+
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#current?.signal(signal);
+  }
+
+  /** SIGTERM, and SIGKILL after the grace. @returns how it ended; null when it did not run. */
+  async stop(graceMs: number): Promise<ProcessEnd | null> {
+    const child = this.#current;
+    if (child === null || child.hasEnded()) return null;
+    this.#endedByUs.add(child);
+    child.signal("SIGCONT"); // a stopped one would not see what follows
+    child.signal("SIGTERM");
+    const timer = setTimeout(() => {
+      child.signal("SIGKILL");
+    }, graceMs);
+    const end = await child.ended;
+    clearTimeout(timer);
+    return end;
+  }
+
+  /** Its wall clock less ours, milliseconds, to the second; null when it does not answer. */
+  async clockOffsetMs(): Promise<number | null> {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${String(this.#options.httpPort)}/livez`, {
+        signal: AbortSignal.timeout(HTTP_TIMEOUT_MS),
+      });
+      await answer.arrayBuffer();
+      const date = Date.parse(answer.headers.get("date") ?? "");
+      return Number.isNaN(date) ? null : date - Date.now();
+    } catch {
+      return null;
+    }
+  }
+
+  /** For an error message. */
+  endWords(end: ProcessEnd): string {
+    return `${this.name} ${endText(end)}; the end of its log:\n${logTail(this.#options.logFile, 5)}`;
+  }
+}
