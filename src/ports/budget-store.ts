@@ -20,7 +20,7 @@ export interface BudgetStore<Transaction, Attempt> {
   guards(spender: Pick<Spender, "tenant" | "account">): boolean;
   /**
    * Where the budgets stand that calls of these payers may count in, without a lock: answers about calls of theirs. A `fail` holds, since
-   * what is spent does not become less; whether a call fits is only known once it is reserved.
+   * what is spent becomes less only where a bill corrects it, later; whether a call fits is only known once it is reserved.
    */
   look(transaction: Transaction, payers: readonly Payer[], nowMs: EpochMs): Promise<AskBudget>;
   /**

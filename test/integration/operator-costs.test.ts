@@ -216,6 +216,26 @@ describe("on a ledger of its own", () => {
     expect(closed.total).toMatchObject({ paidNanoUsd: "77", wasteNanoUsd: "77", inDoubtCalls: 0 });
   });
 
+  test("reconcile corrects what budgets counted, once, in the windows that counted it, and to nothing at least", async () => {
+    await ledger.accept({ jobId: "a" });
+    const [call] = await ledger.start();
+    if (call === undefined) throw new Error("expected a call");
+    await ledger.answer([call]);
+    // Of suspect usage: it counted with its maximum, in two budgets of an hour that is over.
+    await ledger.rows(
+      `INSERT INTO budgets (level, since_ms, settled_nano) VALUES ('${LEVEL}', 0, 7000), ('${LEVEL}', 3600000, 300), ('low', 0, 10);
+       UPDATE attempts SET nano_usd = NULL, max_nano = 5000, counted_in = ARRAY(SELECT no FROM budgets WHERE since_ms = 0)`,
+    );
+    const id = attemptId(call.execution.key.day, call.intent.no);
+    const settled = (): Promise<unknown> => ledger.rows("SELECT settled_nano FROM budgets ORDER BY no");
+    const corrected = [{ settled_nano: "2077" }, { settled_nano: "300" }, { settled_nano: "0" }];
+    const file = bill("suspect.jsonl", [{ ...(row(id, "77") as object), inputTokens: 10, outputTokens: 5 }]);
+    expect(await ledger.json("costs", "reconcile", "--bill", file)).toMatchObject({ settled: 1, left: {} });
+    expect(await settled()).toEqual(corrected);
+    expect(await ledger.json("costs", "reconcile", "--bill", file)).toMatchObject({ settled: 0, agreed: 1 });
+    expect(await settled()).toEqual(corrected);
+  });
+
   test("reconcile takes a doubt that a complete bill does not name as not billed, and lets a later bill correct it", async () => {
     const id = await settledDoubt();
     const without = bill("without.jsonl", []);

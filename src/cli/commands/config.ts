@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { idleCommitments } from "../../app/idle-commitments.js";
 import { unpricedBatches } from "../../app/unpriced-batches.js";
 import { unusedKeysOf } from "../../config/load.js";
 import { masked } from "../../config/secrets.js";
@@ -21,6 +22,7 @@ export const addConfigCommands: CommandGroup = (program, context) => {
           ...(auth.tenantFrom === "body" ? [TENANT_WARNING] : []),
           ...unusedKeysOf(file).map(({ path, line, message }) => `line ${String(line)}: ${path}: ${message}`),
           ...unpricedBatches(config),
+          ...idleCommitments(config),
         ];
         warnings.forEach((warning) => {
           context.note(`${file}: warning: ${warning}`);

@@ -164,7 +164,7 @@ export function grantWithin(wishes: readonly PlacedWish[], standings: Standings)
 export type BudgetAnswer =
   | { readonly kind: "fits" }
   | BudgetWait
-  /** What is spent leaves too little, and does not become less in this window. */
+  /** What is spent leaves too little in this window; no call that ends makes it less. */
   | { readonly kind: "fail"; readonly failure: Failure };
 
 export interface BudgetWait {

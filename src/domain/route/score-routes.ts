@@ -203,7 +203,7 @@ export class RouteScorer {
   #begin(routes: readonly Route[]): void {
     this.#routes = routes;
     this.#waitUntilMs = Number.POSITIVE_INFINITY;
-    this.#committed.clear();
+    if (this.#committed.size > 0) this.#committed.clear();
     const { length } = routes;
     if (length <= this.#groups.length) return;
     this.#groups = new Int32Array(length);

@@ -115,7 +115,8 @@ async function resolveInTransaction(
   const attempt = await lockAttempt(client, resolution.attempt);
   if (attempt === null) return "not_found";
   const isDoubt = attempt.state === "in_doubt" || attempt.state === "settled";
-  if (!isDoubt && !(resolution.bill !== undefined && isCorrectedByBill(attempt, resolution.nanoUsd))) return "not_in_doubt";
+  if (!isDoubt && !(resolution.bill !== undefined && isCorrectedByBill(attempt, resolution.nanoUsd)))
+    return "not_in_doubt";
   const { usage } = resolution.bill ?? { usage: NO_USAGE };
   const [ended] = await run(
     client,
