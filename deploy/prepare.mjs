@@ -3,11 +3,11 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|chaos|matrix|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|chaos|matrix|sluice|check|test|fuzz|faults [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -18,6 +18,11 @@ const BUILD_STAMP = join(ROOT, "dist", ".built");
 const MAIN = join("dist", "cli", "main.js");
 const MATRIX = join("dist", "matrix", "matrix-main.js");
 const CHAOS = join("dist", "chaos", "chaos-main.js");
+const FUZZ = join("test", "support", "fuzz", "fuzz-main.mjs");
+const FAULT_TABLE = join("test", "support", "fault-table.mjs");
+const REPORTS = join(ROOT, ".sluice", "reports");
+/** What ran in the last `npm test`, a test a line. */
+const TEST_LIST = join(REPORTS, "tests.jsonl");
 const FAST_TESTS = [
   "test/unit",
   "test/property",
@@ -185,7 +190,10 @@ async function runJest(args) {
     count.passed += Number(match[1]);
     count.failed += Number(match[2]);
   };
-  const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --experimental-vm-modules --no-warnings`.trim() };
+  const env = {
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --experimental-vm-modules --no-warnings`.trim(),
+    SLUICE_TEST_LIST: TEST_LIST,
+  };
   const code = await run(process.execPath, [bin("jest/bin/jest.js"), ...args], { env, onLine });
   // A suite that can't be loaded, or servers that can't be started, fail without a failed test.
   if (code !== 0 && count.failed === 0) count.failed = 1;
@@ -222,14 +230,34 @@ function serverSteps(jestArgs) {
   ];
 }
 
+function emptyTestList() {
+  mkdirSync(REPORTS, { recursive: true });
+  writeFileSync(TEST_LIST, "");
+}
+
+/** Runs the steps of `check` or `test`, and lists what ran for `faults`. */
+function runTests(steps) {
+  emptyTestList();
+  return runSteps(steps);
+}
+
+/** The table of faults from the last `npm test`. */
+function tellFaults(args) {
+  if (existsSync(TEST_LIST)) return run(process.execPath, [FAULT_TABLE, TEST_LIST, "--out", REPORTS, ...args]);
+  say("no list of tests: run `npm test` first");
+  return 1;
+}
+
 const COMMANDS = {
   demo: (args) => runMain(["demo", ...args]),
   bench: (args) => runMain(["bench", ...args]),
   sluice: (args) => runMain(args),
   chaos: (args) => runBuilt(CHAOS, args),
   matrix: (args) => runBuilt(MATRIX, args),
-  check: (args) => runSteps(checkSteps(args)),
-  test: (args) => runSteps([...checkSteps(args), ...serverSteps(args)]),
+  check: (args) => runTests(checkSteps(args)),
+  test: (args) => runTests([...checkSteps(args), ...serverSteps(args)]),
+  fuzz: (args) => run(process.execPath, ["--expose-gc", FUZZ, ...args]),
+  faults: (args) => tellFaults(args),
 };
 
 function passSignalsOn() {

@@ -42,7 +42,8 @@ export function readDocument(text: string): DocumentReading {
     };
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
+  // Warnings would go to Node, which prints them; what they warn of, such as a map in the place of a key, is refused by name.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2", logLevel: "error" });
   if (document.errors.length > 0) {
     return {
       ok: false,

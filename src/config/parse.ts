@@ -30,7 +30,10 @@ export function parseConfig(
   kinds: readonly KnownKind[],
 ): ParseOutcome {
   const reading = readDocument(text);
-  if (!reading.ok) return { ok: false, problems: reading.problems.map((problem) => ({ path: "", ...problem })) };
+  if (!reading.ok) {
+    const problems = reading.problems.slice(0, PROBLEMS_MAX);
+    return { ok: false, problems: problems.map((problem) => ({ path: "", ...problem })) };
+  }
   const { document } = reading;
   const data = plainData(document);
   if ("problem" in data) return { ok: false, problems: [data.problem] };

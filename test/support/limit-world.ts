@@ -299,7 +299,7 @@ interface RouterParts {
 class SimulatedRouter {
   readonly limits: RateLimits;
   readonly #parts: RouterParts;
-  readonly #slots = new Slots(new Map([[ACCOUNT, CONCURRENCY]]));
+  readonly #slots: Slots;
   readonly #gate: CallGate;
   #wake: () => void = () => undefined;
   #stopped = false;
@@ -307,6 +307,7 @@ class SimulatedRouter {
   constructor(parts: RouterParts) {
     this.#parts = parts;
     const { time, clock } = parts;
+    this.#slots = new Slots(new Map([[ACCOUNT, CONCURRENCY]]), () => time.nowMs + clock.monotonicMs);
     this.limits = new RateLimits({
       accounts: new Map([[ACCOUNT, parts.accounts]]),
       session: sessionNo(parts.no + 1),

@@ -229,9 +229,9 @@ describe("while an account is not called", () => {
     };
     const bench: BatchBench = new BatchBench({
       health,
-      reached: (point) => {
-        if (point === "sealed" && bench.batchStates().length === 2) isOpen = true;
-        if (point === "submitted" && bench.batchStates().length === 1) void bench.accept(["four"]);
+      reach: (point) => {
+        if (point === "batch.sealed" && bench.batchStates().length === 2) isOpen = true;
+        if (point === "batch.submitted" && bench.batchStates().length === 1) void bench.accept(["four"]);
       },
     });
     await bench.accept(PROMPTS);

@@ -352,6 +352,13 @@ describe("a config that is wrong says where and what", () => {
     expect(`${String(first?.line)}:${String(first?.column)} ${first?.message ?? ""}`).toContain(expected);
   });
 
+  test("two hundred of its problems when it is no YAML at all: the list ends", () => {
+    const reading = parse("[".repeat(1_000));
+    if (reading.ok) throw new Error("expected problems");
+    expect(reading.problems).toHaveLength(200);
+    expect(reading.problems[0]?.message).toContain("not valid YAML");
+  });
+
   test("aliases that would blow up to gigabytes, and quickly", () => {
     const levels = Array.from(
       { length: 12 },

@@ -77,11 +77,12 @@ function reportLimits(settings: ProviderSettings, wire: WireFormat, reply: HttpR
   if (readings.length > 0) settings.onRateLimits?.(readings, model);
 }
 
-function readAnswer(
+/** What an answer says, or why it is none. Never throws. */
+export function readAnswer(
   reply: HttpAnswer,
   wire: WireFormat,
   own: WireCall,
-  settings: ProviderSettings,
+  settings: Pick<ProviderSettings, "nowMs" | "responseBytesMax">,
 ): ProviderAnswer | ProviderFailure {
   if (reply.status < 200 || reply.status >= 400) return errorAnswer(reply, wire, settings);
   const because = problemOf(reply);

@@ -47,12 +47,16 @@ export function searchEntries(
 }
 
 /** Tables whose rows belong to a tenant, with where they say so. */
+const BY_COLUMN = "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)";
 const TENANT_OF: Readonly<Record<string, string>> = {
-  jobs: "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)",
-  executions: "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)",
-  costs: "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)",
-  dead_letters: "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)",
-  batch_ready: "(SELECT name FROM tenants t WHERE t.no = r.tenant_no)",
+  jobs: BY_COLUMN,
+  executions: BY_COLUMN,
+  costs: BY_COLUMN,
+  dead_letters: BY_COLUMN,
+  batch_ready: BY_COLUMN,
+  // A record on its way is numbered after the job or the dead letter that it is of.
+  outbox: `(SELECT name FROM tenants t WHERE t.no = coalesce((SELECT d.tenant_no FROM dead_letters d WHERE d.no = r.no),
+    (SELECT j.tenant_no FROM jobs j WHERE j.no = r.no)))`,
 };
 
 const ROWS_AT_ONCE = 1_000;

@@ -4,7 +4,7 @@ import type { ProviderSettings } from "../direct-call.js";
 import { openaiLikeWire } from "../openai-like/wire.js";
 import { COMPATIBLE_ERRORS } from "./errors.js";
 
-const WIRE = openaiLikeWire({
+export const WIRE = openaiLikeWire({
   label: "openai-compatible",
   defaultBaseUrl: null,
   // vLLM takes both names, Ollama and llama.cpp before 2026-02 ignore the newer one: the answer would have no end.

@@ -5,7 +5,7 @@ import { openaiLikeWire } from "../openai-like/wire.js";
 import { GROQ_ERRORS } from "./errors.js";
 import { groqRateLimits } from "./rate-headers.js";
 
-const WIRE = openaiLikeWire({
+export const WIRE = openaiLikeWire({
   label: "groq",
   defaultBaseUrl: "https://api.groq.com/openai/v1",
   // It takes both names and calls the older one deprecated.
