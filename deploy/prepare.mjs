@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|matrix|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|matrix|simulate|planted|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -17,6 +17,8 @@ const INSTALL_STAMP = join(ROOT, "node_modules", ".sluice-installed");
 const BUILD_STAMP = join(ROOT, "dist", ".built");
 const MAIN = join("dist", "cli", "main.js");
 const MATRIX = join("dist", "matrix", "matrix-main.js");
+const SIMULATE = join("test", "support", "simulation", "simulate-main.mjs");
+const PLANTED = join("test", "support", "planted", "planted-main.mjs");
 const FAST_TESTS = [
   "test/unit",
   "test/property",
@@ -226,6 +228,8 @@ const COMMANDS = {
   bench: (args) => runMain(["bench", ...args]),
   sluice: (args) => runMain(args),
   matrix: (args) => runBuilt(MATRIX, args),
+  simulate: (args) => run(process.execPath, [SIMULATE, ...args]), // on the sources, so it needs no build
+  planted: (args) => runBuilt(PLANTED, args),
   check: (args) => runSteps(checkSteps(args)),
   test: (args) => runSteps([...checkSteps(args), ...serverSteps(args)]),
 };

@@ -1,6 +1,7 @@
 import {
   askBudgets,
   BUDGET_PASSED_ON,
+  grantWithin,
   settlementOf,
   UNTOUCHED,
   type BudgetPlace,
@@ -75,7 +76,7 @@ export class MemoryBudgets implements BudgetStore<Transaction> {
       if (transaction.get(database.budgets, row) === undefined)
         transaction.insert(database.budgets, row, { key, sinceMs, ...UNTOUCHED });
     }
-    const { granted, refused } = rules.grants(guarded, before ?? this.#standings(transaction, places));
+    const { granted, refused } = grantWithin(guarded, before ?? this.#standings(transaction, places));
     for (const wish of granted) this.#keep(transaction, wish);
     return new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key]));
   }
