@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|chaos|matrix|sluice|check|test|fuzz|faults [arguments]
+ *   node deploy/prepare.mjs demo|bench|chaos|planted|simulate|fuzz|faults|matrix|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -23,6 +23,8 @@ const FAULT_TABLE = join("test", "support", "fault-table.mjs");
 const REPORTS = join(ROOT, ".sluice", "reports");
 /** What ran in the last `npm test`, a test a line. */
 const TEST_LIST = join(REPORTS, "tests.jsonl");
+const SIMULATE = join("test", "support", "simulation", "simulate-main.mjs");
+const PLANTED = join("test", "support", "planted", "planted-main.mjs");
 const FAST_TESTS = [
   "test/unit",
   "test/property",
@@ -258,6 +260,8 @@ const COMMANDS = {
   test: (args) => runTests([...checkSteps(args), ...serverSteps(args)]),
   fuzz: (args) => run(process.execPath, ["--expose-gc", FUZZ, ...args]),
   faults: (args) => tellFaults(args),
+  simulate: (args) => run(process.execPath, [SIMULATE, ...args]), // on the sources, so it needs no build
+  planted: (args) => runBuilt(PLANTED, args),
 };
 
 function passSignalsOn() {

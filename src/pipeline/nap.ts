@@ -1,5 +1,8 @@
 import type { Clock } from "../ports/system.js";
 
+/** With a reason an abort makes no exception, whose trace costs more than the wait. */
+const OVER = "over";
+
 /**
  * The wait of a loop between two looks, which others may end. One signal a wait: Node 20 keeps something of each `AbortSignal.any` for
  * as long as the longest-lived of its signals lives, 50 bytes a wait, and loops wait many times a second for months.
@@ -24,13 +27,13 @@ export class Nap {
       const slept = this.#clock.sleep(ms, over.signal);
       await (until === undefined ? slept : Promise.race([slept, until]));
       this.#over = null;
-      over.abort();
+      over.abort(OVER);
     }
     this.#isWoken = false;
   }
 
   wake(): void {
     this.#isWoken = true;
-    this.#over?.abort();
+    this.#over?.abort(OVER);
   }
 }

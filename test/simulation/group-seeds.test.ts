@@ -1,20 +1,12 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { findsPlantedBugs } from "../support/simulation/find-planted.js";
 import { seenTooSeldom, summed, told } from "../support/simulation/seed-report.js";
+import { countsOf, SEEN_AT_LEAST } from "../support/simulation/seen-at-least.js";
 import { simulateSeeds } from "../support/simulation/simulate-seeds.js";
-import type { GroupCounts, SimulationResult } from "../support/simulation/simulation.js";
+import type { SimulationResult } from "../support/simulation/simulation.js";
 
 const SEEDS = Number(process.env["SLUICE_SEEDS"] ?? 100);
 const FIRST = Number(process.env["SLUICE_FIRST_SEED"] ?? 1);
-/** How often each is to be seen, a seed; groups that go from one session to another are rarer, and a case of every ledger. */
-const AT_LEAST: Pick<GroupCounts, "made" | "cancelled" | "answered" | "failed" | "inDoubt" | "returned"> = {
-  made: 2.2,
-  cancelled: 0.3,
-  answered: 1.5,
-  failed: 0.5,
-  inDoubt: 0.1,
-  returned: 0.1,
-};
 /** A bound for a run that hangs. */
 const TIMEOUT_MS = Math.max(600_000, SEEDS * 4000);
 
@@ -32,9 +24,9 @@ describe("groups, for accounts whose provider has no batch API, with routers kil
   test(`keep every promise with ${String(SEEDS)} seeds`, () => {
     for (const result of results) expect(told(result)).toBe(`seed ${String(result.seed)} holds`);
     expect(results).toHaveLength(SEEDS);
-    const sums = summed(results.map(({ groups }) => groups));
+    const sums = summed(results.map((result) => countsOf("grouped", result)));
     process.stdout.write(`groups: ${[...sums].map(([name, count]) => `${name} ${String(count)}`).join(", ")}\n`);
-    expect(seenTooSeldom(sums, AT_LEAST, SEEDS)).toEqual([]);
+    expect(seenTooSeldom(sums, SEEN_AT_LEAST.grouped, SEEDS)).toEqual([]);
   });
 });
 

@@ -18,6 +18,8 @@ export interface RouterStart {
   readonly configFile: string;
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
+  /** The gateway's main script; that of `dist` when left out. */
+  readonly cli?: string;
 }
 
 /** One line of a router's log. */
@@ -36,7 +38,7 @@ export class GatewayRouter {
   static async start(options: RouterStart): Promise<GatewayRouter> {
     const child = startProcess({
       name: options.name,
-      args: [CLI, "router", "--config", options.configFile, "--name", options.name],
+      args: [options.cli ?? CLI, "router", "--config", options.configFile, "--name", options.name],
       env: options.env,
       logFile: options.logFile,
       readStdout: true,
@@ -49,7 +51,7 @@ export class GatewayRouter {
   /** Runs a command of the gateway to its end. @returns its stdout. @throws Error with the end of its log unless it exits with 0. */
   static async command(options: RouterStart, args: readonly string[]): Promise<string> {
     return runProcess(
-      { ...options, args: [CLI, ...args, "--config", options.configFile], readStdout: true },
+      { ...options, args: [options.cli ?? CLI, ...args, "--config", options.configFile], readStdout: true },
       COMMAND_TIMEOUT_MS,
     );
   }

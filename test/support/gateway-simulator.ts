@@ -55,11 +55,16 @@ export class GatewaySimulator {
 
   /** Billed calls so far, in the order they were billed. */
   async bill(): Promise<readonly BillRow[]> {
-    const text = await (await fetch(`${this.url}/simulator/bill`)).text();
+    const text = await this.billText();
     return text
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as BillRow); // the simulator's README says what a row is
+  }
+
+  /** The bill as its file would have it, one JSON object a line. */
+  async billText(): Promise<string> {
+    return (await fetch(`${this.url}/simulator/bill`)).text();
   }
 
   async billedNanoUsd(): Promise<bigint> {

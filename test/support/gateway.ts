@@ -33,6 +33,8 @@ export interface GatewayOptions {
   readonly postgresUrl?: string;
   /** Changes the address under which the routers reach Postgres: for a proxy in between. */
   readonly routersDatabaseUrl?: (databaseUrl: string) => Promise<string>;
+  /** The main script of the routers, of another build than that in `dist`. */
+  readonly cli?: string;
 }
 
 export interface CliRun {
@@ -57,6 +59,7 @@ export class Gateway {
   readonly #configFile: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #dropDatabase: () => Promise<void>;
+  readonly #cli: string;
   readonly #routers: GatewayRouter[] = [];
 
   /** Everything but a router: `startRouter` starts those. */
@@ -109,6 +112,7 @@ export class Gateway {
       configFile,
       env: { ...env, DATABASE_URL: routersUrl },
       drop: database.drop,
+      cli: options.cli ?? CLI,
     });
   }
 
@@ -120,6 +124,7 @@ export class Gateway {
     readonly configFile: string;
     readonly env: Readonly<Record<string, string>>;
     readonly drop: () => Promise<void>;
+    readonly cli: string;
   }) {
     this.topics = parts.topics;
     this.simulator = parts.simulator;
@@ -128,6 +133,7 @@ export class Gateway {
     this.#configFile = parts.configFile;
     this.#env = parts.env;
     this.#dropDatabase = parts.drop;
+    this.#cli = parts.cli;
   }
 
   async startRouter(
@@ -139,6 +145,7 @@ export class Gateway {
       configFile: this.#configFile,
       env: { ...this.#env, ...env },
       logFile: join(this.#folder, `${name}.log`),
+      cli: this.#cli,
     });
     this.#routers.push(router);
     return router;

@@ -13,7 +13,7 @@ function idsOfTold({ batches }: CheckedParts["batches"]): ReadonlySet<string> {
   );
 }
 
-/** Each billed row belongs to one attempt, and what the ledger says of an attempt is what was billed for it, unless it is in doubt. */
+/** Each billed row belongs to one attempt and is at most its maximum; what the ledger says of an attempt is what was billed, unless it is in doubt. */
 export function checkBill({ database, books, batches, broker }: CheckedParts, report: Report): void {
   const toldIds = idsOfTold(batches);
   const billed = new Map<string, bigint>();
@@ -31,9 +31,9 @@ export function checkBill({ database, books, batches, broker }: CheckedParts, re
     const booked = own.reduce((sum, cost) => sum + (cost.nanoUsd ?? 0n), 0n);
     const jobId =
       [...database.jobs.committed.values()].find((job) => job.execution?.no === execution.no)?.jobId ?? null;
+    if (paid > intent.maxNanoUsd) report("maximum_holds", `attempt ${id} was billed beyond its maximum`, jobId);
     if (isOpen) {
       if (booked !== 0n) report("ledger_equals_bill", `attempt ${id} is in doubt and has a known cost`, jobId);
-      if (paid > intent.maxNanoUsd) report("ledger_equals_bill", `attempt ${id} was billed beyond its maximum`, jobId);
       if (state === "in_doubt")
         report("ledger_equals_bill", `attempt ${id} was left in doubt: nobody will settle it`, jobId);
       if (state === "settled" && !own.some((cost) => cost.billing === "in_doubt"))
@@ -41,7 +41,6 @@ export function checkBill({ database, books, batches, broker }: CheckedParts, re
     } else if (intent.batchNo !== undefined && own.some(({ nanoUsd }) => nanoUsd === null)) {
       // A line whose answer nobody could read may have been billed; how much, only the bill tells.
       if (toldIds.has(id)) report("ledger_equals_bill", `line ${id} was told, and its cost is left open`, jobId);
-      if (paid > intent.maxNanoUsd) report("ledger_equals_bill", `line ${id} was billed beyond its maximum`, jobId);
     } else if (booked !== paid) {
       report(
         "ledger_equals_bill",

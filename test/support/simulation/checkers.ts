@@ -24,12 +24,16 @@ export const CHECKERS = [
   "every_result_published",
   "no_repeat_lost",
   "ledger_equals_bill",
+  "maximum_holds",
   "budget_holds",
   "reservations_are_true",
   "settled_is_true",
   "one_live_attempt",
   "one_execution_a_lane",
   "calls_only_with_intent",
+  "calls_in_time",
+  "fail_never_pays_twice",
+  "tries_are_bounded",
   "creates_only_with_intent",
   "no_line_submitted_twice",
   "adopts_its_own",
@@ -121,8 +125,8 @@ export class Checkers {
     broker.onCommitted = (partition, next) => {
       this.#afterOffset(partition, next);
     };
-    books.onCall = (id) => {
-      this.#atCall(id);
+    books.onCall = (id, calledMs) => {
+      this.#atCall(id, calledMs);
     };
   }
 
@@ -338,16 +342,45 @@ export class Checkers {
       this.report("alerts_are_true", "a gap was told where no record is missing", null);
   }
 
-  #atCall(id: string): void {
+  #atCall(id: string, calledMs: number): void {
     const key = parseAttemptId(id);
     const row = key === null ? undefined : this.#parts.database.attempts.committed.get(key.no);
     if (row !== undefined) this.#batches.checkFirst(row.intent.no);
-    if (row?.state === "sending") return;
+    if (row?.state === "sending") {
+      this.#checkCall(row, id, calledMs);
+      return;
+    }
     this.report(
       "calls_only_with_intent",
       `a call went out for attempt ${id}, which is ${row?.state ?? "not in the ledger"}`,
       row === undefined ? null : this.#jobOf(row.execution.no),
     );
+  }
+
+  /** Of a call with its intent: somebody still has time for its answer, nobody forbade to pay again, and it is not one try too many. */
+  #checkCall({ execution, intent }: AttemptRow, id: string, calledMs: number): void {
+    const { database, scenario } = this.#parts;
+    const jobs = [...database.jobs.committed.values()].filter((job) => job.execution?.no === execution.no);
+    const deadlineMs = Math.max(...jobs.map((job) => job.deadlineMs));
+    if (calledMs >= deadlineMs)
+      this.report(
+        "calls_in_time",
+        `a call went out for attempt ${id}, ${String(calledMs - deadlineMs)} ms after the last deadline`,
+        this.#jobOf(execution.no),
+      );
+    const isForbidden =
+      scenario.doubtPolicy === "fail" || database.executions.committed.get(execution.no)?.policy.onDoubt === "fail";
+    const doubtful = [...database.attempts.committed.values()].find(
+      (other) => other.execution.no === execution.no && (other.state === "in_doubt" || other.state === "settled"),
+    );
+    if (isForbidden && doubtful !== undefined)
+      this.report(
+        "fail_never_pays_twice",
+        `a call went out for attempt ${id}, and attempt ${String(doubtful.intent.number)} may have been billed`,
+        this.#jobOf(execution.no),
+      );
+    if (intent.number > ATTEMPTS_MAX + (intent.supersedes === undefined ? 0 : 1))
+      this.report("tries_are_bounded", `attempt ${id} is number ${String(intent.number)}`, this.#jobOf(execution.no));
   }
 
   isDrained(): boolean {

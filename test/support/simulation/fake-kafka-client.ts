@@ -13,10 +13,6 @@ export interface ClientParts {
   readonly turned: (paused: boolean) => void;
   /** What the product's handler of a batch threw while the group was stable. */
   readonly crashed: (error: unknown) => void;
-  /** A planted bug: the group's offset is committed when a batch is handed over, not when it was accepted. */
-  readonly commitsFirst: boolean;
-  /** A planted bug: `resume` does nothing. */
-  readonly neverResumes: boolean;
 }
 
 interface Partitions {
@@ -96,7 +92,6 @@ export class FakeKafkaClient {
 
   resume(what: readonly Partitions[]): void {
     const whole = what.some(isWhole);
-    if (whole && this.#parts.neverResumes) return;
     this.#subscription.resume(what);
     if (whole) this.#parts.turned(false);
   }
@@ -110,7 +105,6 @@ export class FakeKafkaClient {
     const { world, life, broker } = this.#parts;
     const generation = this.#generation;
     await world.wait(life, "offset-commit", world.random.next() * 20);
-    if (this.#parts.commitsFirst) return;
     for (const { partition, offset } of offsets) broker.commit(life, generation, partition, Number(offset));
   }
 
@@ -176,14 +170,10 @@ export class FakeKafkaClient {
     fetching: Fetching,
     generation: number,
   ): Promise<void> {
-    const { world, life, broker, commitsFirst, crashed } = this.#parts;
+    const { crashed } = this.#parts;
     const last = records.at(-1)?.offset ?? 0;
     const resolved: { upto: number | null } = { upto: null };
     const isCurrent = (): boolean => this.#isCurrent(generation);
-    if (commitsFirst)
-      world.at(world.random.next() * 20, "offset-commit", life, () => {
-        broker.commit(life, generation, partition, last + 1);
-      });
     try {
       await this.#eachBatch({
         batch: {

@@ -20,7 +20,8 @@ export interface BillRow {
 export class ProviderBooks {
   readonly bill: BillRow[] = [];
   readonly unclear = new Set<string>();
-  onCall: (attemptId: string) => void = () => undefined;
+  /** @param calledMs when the caller began the call, by its own clock. */
+  onCall: (attemptId: string, calledMs: number) => void = () => undefined;
 }
 
 export const RETRY_AFTER_MAX_MS = 3000;
@@ -64,12 +65,13 @@ export class FakeProvider implements Provider {
     const { random } = world;
     const fate = this.#fate();
     const calledMs = world.nowMs;
+    const calledByItsClockMs = Math.floor(calledMs + this.#life.wallOffMs);
     await world.step(this.#life, "connect");
     // A router that was stopped here may find itself declared dead; a call to nowhere may take its time too.
     if (world.nowMs - calledMs > call.sendWithinMs || fate === "no_socket") return notSent("no_connection");
     if (signal.aborted || !call.maySend()) return notSent("stopped");
     if (fate === "no_connection") return failure("connection_failed", "no", null, null);
-    this.#books.onCall(call.attemptId);
+    this.#books.onCall(call.attemptId, calledByItsClockMs);
     const takesMs =
       fate === "slow" || fate === "slow_failure"
         ? random.between(1000, 12_000)

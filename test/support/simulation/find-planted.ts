@@ -12,7 +12,7 @@ interface Found {
 /** A bound for a run that hangs. */
 const TIMEOUT_MS = 600_000;
 
-/** Tests that each planted bug is found, by its checker, in worlds of this kind; in a thread outside of Jest, which is several times as fast. */
+/** Tests that each wrong rule of the ledger is found, by its checker, in worlds of this kind; in a thread outside of Jest, which is several times as fast. */
 export function findsPlantedBugs(kind: ScenarioKind, seeds: number): void {
   describe(`a planted bug is found within ${String(seeds)} seeds`, () => {
     let thread: Worker | null = null;

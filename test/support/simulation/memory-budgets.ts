@@ -1,6 +1,7 @@
 import {
   askBudgets,
   BUDGET_PASSED_ON,
+  grantWithin,
   settlementOf,
   UNTOUCHED,
   type BudgetPlace,
@@ -80,7 +81,7 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
       if (transaction.get(database.budgets, row) === undefined)
         transaction.insert(database.budgets, row, { key, sinceMs, ...UNTOUCHED });
     }
-    const { granted, refused, standings } = rules.grants(guarded, before ?? this.#read(transaction, places));
+    const { granted, refused, standings } = grantWithin(guarded, before ?? this.#read(transaction, places));
     this.#told(places, standings);
     for (const wish of granted) this.#keep(transaction, wish);
     return { refused: new Map([...refused].map(([attemptNo, { key }]) => [attemptNo, key])) };

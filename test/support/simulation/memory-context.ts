@@ -1,9 +1,8 @@
 import type { SeenStanding } from "../../../src/ports/budget-store.js";
-import { grantWithin, type BudgetPlace } from "../../../src/domain/budget/budget.js";
-import { chooseExecution } from "../../../src/domain/dedupe/choose-execution.js";
+import type { BudgetPlace } from "../../../src/domain/budget/budget.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import { QueueTurns } from "../../../src/domain/limit/queue-turns.js";
-import { verdictFor, type EndedState } from "../../../src/domain/execution/execution.js";
+import type { EndedState } from "../../../src/domain/execution/execution.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { EndedJob, FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
@@ -50,8 +49,6 @@ export interface LedgerRules {
   readonly mayChange: (row: BatchRow, session: number, batch: Batch) => boolean;
   /** False: what is left of a budget is read, and not held until the reservation is stored. */
   readonly locksBudgets: boolean;
-  /** Which of these attempts there is money for. */
-  readonly grants: typeof grantWithin;
   /** The budgets that an attempt counts in. */
   readonly reservesIn: (places: readonly BudgetPlace[]) => readonly BudgetPlace[];
   /** Reservations of an attempt that ends, as far as they are settled. */
@@ -60,8 +57,6 @@ export interface LedgerRules {
   readonly releasesUnsent: boolean;
   /** Attempts with an outcome, as far as their money is settled. */
   readonly settles: (calls: readonly FinishedCall[]) => readonly FinishedCall[];
-  readonly choose: typeof chooseExecution;
-  readonly verdict: typeof verdictFor;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -92,13 +87,10 @@ export const LEDGER_RULES: LedgerRules = {
   knowsBatches: true,
   mayChange: (row, session, batch) => row.session === session && row.batch.version === batch.version,
   locksBudgets: true,
-  grants: grantWithin,
   reservesIn: (places) => places,
   settlesIn: (held) => held,
   releasesUnsent: true,
   settles: (calls) => calls.filter(({ verdict }) => verdict.kind !== "doubt"),
-  choose: chooseExecution,
-  verdict: verdictFor,
 };
 
 const TRIES = 5;

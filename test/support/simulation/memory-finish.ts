@@ -1,5 +1,6 @@
 import {
   verdictBesideLine,
+  verdictFor,
   type AttemptSummary,
   type EndedState,
   type ServedAnswer,
@@ -195,7 +196,7 @@ async function inViewOfWaiters(
   await context.statement(transaction, "jobs-waiters");
   return calls.map((call) => {
     const latestMs = waitersOf(context, transaction, call.execution.no)?.latestDeadlineMs ?? null;
-    const verdict = late.includes(call) ? context.rules.verdict(call.verdict, latestMs) : call.verdict;
+    const verdict = late.includes(call) ? verdictFor(call.verdict, latestMs) : call.verdict;
     return verdict === call.verdict ? call : { ...call, verdict };
   });
 }

@@ -1,4 +1,5 @@
 import {
+  chooseExecution,
   LANE,
   type Choice,
   type FoundExecution,
@@ -88,12 +89,12 @@ export async function joinExecutions(
 }
 
 function choose(
-  { context, nowMs }: Search,
+  { nowMs }: Search,
   { job, riskNanoUsd, batchUntilMs }: Joining,
   found: readonly Found[],
 ): Choice<Found> {
   const { deadlineMs, cacheRead, cacheMaxAgeMs } = job;
-  return context.rules.choose(
+  return chooseExecution(
     found,
     { deadlineMs, cacheRead, cacheMaxAgeMs, riskNanoUsd, mayWaitForBatch: batchUntilMs !== null },
     nowMs,

@@ -1,4 +1,4 @@
-// Looks for planted bugs outside of Jest: of each that is asked for, the first seed with which its own checker finds it.
+// Looks for wrong rules outside of Jest: of each that is asked for, the first seed with which its own checker finds it.
 import { register } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
 
@@ -7,10 +7,10 @@ const { simulate } = await import("./simulation.ts");
 const { PLANTED } = await import("./planted-bugs.ts");
 
 parentPort.on("message", async ({ name, seeds }) => {
-  const { bug, caughtBy } = PLANTED[workerData.kind][name];
+  const { rules, caughtBy } = PLANTED[workerData.kind][name];
   for (let seed = 1; seed <= seeds; seed += 1) {
     // Serial: the first seed that finds it is the answer.
-    const { violation } = await simulate(seed, bug, workerData.kind);
+    const { violation } = await simulate(seed, rules, workerData.kind);
     if (violation?.checker !== caughtBy) continue;
     parentPort.postMessage({ seed, checker: violation.checker });
     return;

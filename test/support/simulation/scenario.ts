@@ -75,7 +75,8 @@ interface BatchScenario {
  * `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper. `grouped`: the same, and one account
  * or both have no batch API.
  */
-export type ScenarioKind = "direct" | "mixed" | "grouped";
+export const SCENARIO_KINDS = ["direct", "mixed", "grouped"] as const;
+export type ScenarioKind = (typeof SCENARIO_KINDS)[number];
 
 /** Longest value that the simulated broker takes. */
 export const VALUE_BYTES_MAX = 8000;

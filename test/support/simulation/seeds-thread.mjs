@@ -1,11 +1,14 @@
-// Simulates seeds outside of Jest and posts each result.
+// Simulates seeds outside of Jest and posts each result, then null.
+import { setMaxListeners } from "node:events";
 import { register } from "node:module";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 register("../typescript-hooks.mjs", import.meta.url);
+setMaxListeners(0); // many loops of many routers wait with one signal; a warning each takes its time
 const { simulate } = await import("./simulation.ts");
 
-for (const seed of workerData.seeds) {
+parentPort.on("message", async ({ seeds, kind }) => {
   // Serial: one world at a time.
-  parentPort.postMessage(await simulate(seed, {}, workerData.kind));
-}
+  for (const seed of seeds) parentPort.postMessage(await simulate(seed, {}, kind));
+  parentPort.postMessage(null);
+});

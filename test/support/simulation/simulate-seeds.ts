@@ -3,22 +3,53 @@ import { Worker } from "node:worker_threads";
 import type { ScenarioKind } from "./scenario.js";
 import type { SimulationResult } from "./simulation.js";
 
-/**
- * Simulates seeds one after another in a thread of its own, outside of Jest's context, where globals and promises are dear.
- * @param each is told each result, in order; false ends it. @throws what the simulation throws.
- */
+/** A thread that simulates seeds one after another, outside of Jest's context, where globals and promises are dear. */
+export class SeedsThread {
+  readonly #worker = new Worker(new URL("seeds-thread.mjs", import.meta.url), {
+    // A world's objects die within its seed: with room for them the collector has little to look through.
+    resourceLimits: { maxYoungGenerationSizeMb: 64 },
+  });
+
+  /**
+   * One run at a time.
+   * @param each is told each result, in order; false ends the run, and the thread with it. @throws what the simulation throws.
+   */
+  async run(seeds: readonly number[], kind: ScenarioKind, each: (result: SimulationResult) => boolean): Promise<void> {
+    const done = new AbortController();
+    const take = (result: SimulationResult | null): void => {
+      if (result === null) done.abort();
+      else if (!done.signal.aborted && !each(result)) {
+        done.abort();
+        void this.end();
+      }
+    };
+    this.#worker.on("message", take);
+    this.#worker.postMessage({ seeds, kind });
+    try {
+      await once(this.#worker, "exit", { signal: done.signal }); // rejects with an error that ended the thread, too
+      throw new Error("a thread that simulates ended before its seeds");
+    } catch (error) {
+      if (!done.signal.aborted) throw error;
+    } finally {
+      this.#worker.off("message", take);
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+/** Simulates seeds in a thread of their own. @param each as `SeedsThread.run` has it. @throws what the simulation throws. */
 export async function simulateSeeds(
   seeds: readonly number[],
   kind: ScenarioKind,
   each: (result: SimulationResult) => boolean,
 ): Promise<void> {
-  const thread = new Worker(new URL("seeds-thread.mjs", import.meta.url), {
-    workerData: { seeds, kind },
-    // A world's objects die within its seed: with room for them the collector has little to look through.
-    resourceLimits: { maxYoungGenerationSizeMb: 64 },
-  });
-  thread.on("message", (result: SimulationResult) => {
-    if (!each(result)) void thread.terminate();
-  });
-  await once(thread, "exit"); // rejects with an error that ended the thread
+  const thread = new SeedsThread();
+  try {
+    await thread.run(seeds, kind, each);
+  } finally {
+    await thread.end();
+  }
 }

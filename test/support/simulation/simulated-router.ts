@@ -1,5 +1,4 @@
 import type { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
-import type { RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { JobAdmission } from "../../../src/domain/job/admit.js";
 import type { JobsConsumer, Publisher, RecordRun } from "../../../src/ports/broker.js";
@@ -115,12 +114,6 @@ const ACCOUNT: Readonly<Record<"concurrency" | "callTimeoutMs" | "connectTimeout
 const DOUBT = { retryMaxNanoUsd: 50_000_000n, graceMs: 4000 } as const;
 const NO_METRICS: Metrics = { count: () => undefined, set: () => undefined, observe: () => undefined };
 
-/** How a consumer hears what the ledger says; as it is, unless a planted bug says otherwise. */
-export interface Hearing {
-  readonly position: (position: InboxPosition) => InboxPosition;
-  readonly mark: (mark: RecordMark | null) => RecordMark | null;
-}
-
 export interface RouterParts {
   readonly world: World;
   readonly life: Life;
@@ -146,8 +139,6 @@ export interface RouterParts {
   readonly doubtPolicy: "retry" | "fail";
   readonly openJournal: (session: SessionNo) => Promise<Journal>;
   readonly aheadChance: () => number;
-  readonly commitsFirst: boolean;
-  readonly neverResumes: boolean;
   readonly decoder: ValueDecoder;
   readonly marks: SessionSettings["pending"];
   readonly turned: (paused: boolean) => void;
@@ -161,8 +152,6 @@ export interface RouterParts {
   readonly rescues: boolean;
   /** Asked before records are read; true: the process dies of one of them. */
   readonly diesOf: (run: RecordRun) => boolean;
-  /** What a planted bug makes of the ledger's words about partitions. */
-  readonly hears: Hearing;
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
@@ -260,7 +249,7 @@ export class SimulatedRouter {
   }
 
   #openConsumer({ session, sink, alert }: ConsumerEars): JobsConsumer {
-    const { broker, ledger, decoder, diesOf, hears } = this.#parts;
+    const { broker, ledger, decoder, diesOf } = this.#parts;
     return new InboxConsumer({
       kafka: fakeKafka({
         ...this.#parts,
@@ -276,7 +265,7 @@ export class SimulatedRouter {
       turns: {
         session,
         begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
-        mark: async (topic, partition) => hears.mark(await ledger.mark(topic, partition)),
+        mark: (topic, partition) => ledger.mark(topic, partition),
         markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
       },
       offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
@@ -289,9 +278,8 @@ export class SimulatedRouter {
 
   /** At times it is further than what the ledger will say next: a failover that lost the ledger's tail lies in between. */
   async #position(topic: string, partition: number): Promise<InboxPosition | null> {
-    const { world, broker, ledger, aheadChance, hears } = this.#parts;
-    const known = await ledger.position(topic, partition);
-    const position = known === null ? null : hears.position(known);
+    const { world, broker, ledger, aheadChance } = this.#parts;
+    const position = await ledger.position(topic, partition);
     if (position === null || !world.random.chance(aheadChance())) return position;
     // Never so far that no record is left to notice it by.
     const end = Math.max(broker.bounds(partition).high - 1, position.next);

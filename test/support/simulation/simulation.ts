@@ -2,7 +2,7 @@ import { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
-import type { Publisher, RecordRun } from "../../../src/ports/broker.js";
+import type { RecordRun } from "../../../src/ports/broker.js";
 import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import {
@@ -15,6 +15,7 @@ import {
   type BatchFault,
 } from "./batch-service.js";
 import { Checkers, type Violation } from "./checkers.js";
+import { cutDown, type Kept } from "./cut-down.js";
 import { ACCOUNTS, catalogOf, createSimulatedAdmission, SIDE_TOPIC, START_MS } from "./fixture.js";
 import { FakeBroker, FakePublisher } from "./fake-broker.js";
 import { FakeDecoder } from "./fake-decoder.js";
@@ -27,21 +28,8 @@ import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
 import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario, type ScenarioKind } from "./scenario.js";
 import { SimulatedOperator } from "./simulated-operator.js";
-import { SimulatedRouter, type Hearing } from "./simulated-router.js";
+import { SimulatedRouter } from "./simulated-router.js";
 import { Life, World } from "./world.js";
-
-/** A way in which the gateway could be wrong, put in from outside to see whether the checkers find it. */
-export interface PlantedBug {
-  readonly rules?: Partial<LedgerRules>;
-  readonly publisher?: (real: Publisher) => Publisher;
-  readonly commitsFirst?: boolean;
-  readonly hears?: Partial<Hearing>;
-  /** What the stages ask of the consumer to go on does not reach it. */
-  readonly neverResumes?: boolean;
-  readonly batchProvider?: (real: BatchProvider) => BatchProvider;
-  /** Creates that nothing fences are taken for absent so soon. */
-  readonly createGraceMs?: number;
-}
 
 /** What was broken in a run, or had to be noticed, and how often. */
 export interface Faults {
@@ -117,6 +105,7 @@ export interface SimulationResult {
   readonly history: string;
   readonly traceHash: string;
   readonly events: number;
+  readonly simulatedMs: number;
   readonly batchFaults: BatchFaults;
   readonly groups: GroupCounts;
   readonly faults: Readonly<Faults> & {
@@ -178,7 +167,7 @@ export class Simulation {
   readonly #checkers: Checkers;
   readonly #admission = createSimulatedAdmission();
   readonly #catalog: Catalog;
-  readonly #bug: PlantedBug;
+  readonly #rules: LedgerRules;
   #running: Running[] = [];
   #lives = 0;
   #nextKill = 0;
@@ -208,9 +197,9 @@ export class Simulation {
   #savesSecond = 0;
   readonly #journals: JournalDisk = new Map();
 
-  constructor(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct") {
-    this.#bug = bug;
-    this.#scenario = scenarioOf(seed, kind);
+  constructor(seed: number, rules: Partial<LedgerRules>, kind: ScenarioKind, kept: Kept) {
+    this.#rules = { ...LEDGER_RULES, ...rules };
+    this.#scenario = cutDown(scenarioOf(seed, kind), kept);
     this.#world = new World(seed, START_MS);
     this.#database = new MemoryDatabase(() => this.#world.nowMs, this.#scenario.budgets);
     this.#broker = new FakeBroker(this.#world, this.#scenario.partitions, {
@@ -230,8 +219,8 @@ export class Simulation {
     const others = ACCOUNTS.filter((account) => account !== first);
     this.#catalog = catalogOf([first, ...others], this.#scenario.batches?.grouped);
     const { onCall } = this.#books;
-    this.#books.onCall = (id) => {
-      onCall(id);
+    this.#books.onCall = (id, calledMs) => {
+      onCall(id, calledMs);
       this.#wakeRivals(id);
     };
   }
@@ -291,6 +280,7 @@ export class Simulation {
           : jobHistory(this.#database, this.#broker, this.#books, violation.jobId),
       traceHash: world.traceHash(),
       events: world.events,
+      simulatedMs: world.nowMs - START_MS,
       batchFaults: this.#batchFaults(),
       groups: this.#groupCounts(),
       faults: {
@@ -399,10 +389,7 @@ export class Simulation {
   }
 
   #batchProviders(life: Life): ReadonlyMap<string, BatchProvider> {
-    const plant = this.#bug.batchProvider ?? ((real: BatchProvider) => real);
-    return new Map(
-      this.#services.map((service) => [service.account, plant(new FakeBatchProvider(service, life))] as const),
-    );
+    return new Map(this.#services.map((service) => [service.account, new FakeBatchProvider(service, life)] as const));
   }
 
   #calm(): boolean {
@@ -424,7 +411,7 @@ export class Simulation {
         breaks: () =>
           cut() > 0 && world.random.chance(cut()) ? (world.random.chance(0.5) ? "before" : "after") : "no",
       },
-      { ...LEDGER_RULES, ...this.#bug.rules },
+      this.#rules,
       undefined,
       spending?.seen,
     );
@@ -446,7 +433,6 @@ export class Simulation {
     const unlessCalm = (probability: number) => this.#unlessCalm(probability);
     const spending = new SpentAccounts();
     const ledger = this.#openLedger(life, spending);
-    const real = new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble));
     const sessions: SessionNo[] = [];
     const router = new SimulatedRouter({
       world,
@@ -455,7 +441,7 @@ export class Simulation {
       ledger,
       spending,
       watchesSpending: this.#scenario.budgets.some(({ level }) => level.of === "account"),
-      publisher: this.#bug.publisher?.(real) ?? real,
+      publisher: new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble)),
       providers: new Map(
         ACCOUNTS.map((account) => [
           account,
@@ -464,7 +450,7 @@ export class Simulation {
       ),
       batchProviders: this.#batchProviders(life),
       grouped: this.#scenario.batches?.grouped ?? [],
-      createGraceMs: this.#bug.createGraceMs ?? CREATE_GRACE_MS,
+      createGraceMs: CREATE_GRACE_MS,
       rescues: this.#scenario.batches?.rescues ?? false,
       wasSecond: () => {
         this.#savesSecond += 1;
@@ -493,14 +479,11 @@ export class Simulation {
           },
         }),
       aheadChance: unlessCalm(consumerAhead),
-      commitsFirst: this.#bug.commitsFirst ?? false,
-      neverResumes: this.#bug.neverResumes ?? false,
       marks,
       decoder: new FakeDecoder(world, life, unlessCalm(this.#scenario.registryTrouble), () => {
         this.#faults.registryAway += 1;
       }),
       diesOf: (run) => this.#diesOf(life, run),
-      hears: { position: (position) => position, mark: (mark) => mark, ...this.#bug.hears },
       turned: (paused) => {
         this.#faults[paused ? "pauses" : "resumes"] += 1;
       },
@@ -755,6 +738,16 @@ export class Simulation {
   }
 }
 
-export function simulate(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct"): Promise<SimulationResult> {
-  return new Simulation(seed, bug, kind).run();
+/**
+ * @param rules of the ledger in memory that are other than the real ones: a way to be wrong, to see who finds it. Ways in which the product
+ * could be wrong are patches in test/planted.
+ * @param kept of the seed's scenario; all of it when left out.
+ */
+export function simulate(
+  seed: number,
+  rules: Partial<LedgerRules> = {},
+  kind: ScenarioKind = "direct",
+  kept: Kept = {},
+): Promise<SimulationResult> {
+  return new Simulation(seed, rules, kind, kept).run();
 }
