@@ -51,6 +51,7 @@ export function liveConditions(
     ...UNKNOWN_CONDITIONS,
     health: (account, model, nowMs) => health.health(account, model, nowMs),
     spent: (account, nowMs) => spending.spent(account, nowMs),
+    committedLeft: (account, nowMs) => spending.committedLeft(account, nowMs),
     headroom: ({ account, model }, tokens, nowMs) => {
       const own = providers[account]?.limits;
       const scope = own === undefined ? null : scopeOf(account, own, model);

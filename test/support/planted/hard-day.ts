@@ -176,7 +176,7 @@ function checkMoney(
 
 function toTopicRecord({ headers, offset, ...record }: FoundRecord): TopicRecord {
   const last = [...headers].map(([name, values]) => [name, values.at(-1) ?? Buffer.alloc(0)] as const);
-  return { ...record, offset: String(offset), headers: new Map(last) };
+  return { ...record, offset: String(offset), headers: new Map(last), timestampMs: null };
 }
 
 /** The provider's key is in no log, topic or table. */
