@@ -10,6 +10,7 @@ import { turnaroundBook } from "../../src/domain/batch/turnaround.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { defaultPolicy } from "../../src/domain/job/default-policy.js";
 import { attemptId } from "../../src/domain/job/ids.js";
+import type { CountPrompt } from "../../src/domain/route/score-routes.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -93,10 +94,11 @@ interface Setup {
   readonly settings?: Partial<BatchAccountSettings>;
   readonly headroomTokens?: number | null;
   readonly only?: readonly string[];
+  readonly countPrompt?: CountPrompt;
 }
 
 /** A planner of real accounts, and how many lines it had encoded. */
-function planner({ settings = {}, headroomTokens = null, only = ["main", "claude"] }: Setup = {}) {
+function planner({ settings = {}, headroomTokens = null, only = ["main", "claude"], countPrompt }: Setup = {}) {
   const encodings: string[] = [];
   const accountOf = (provider: LineAccount["provider"]): LineAccount => ({
     provider: {
@@ -116,9 +118,23 @@ function planner({ settings = {}, headroomTokens = null, only = ["main", "claude
     ],
   ]);
   const accounts = new Map([...all].filter(([name]) => only.includes(name)));
-  const lines = new LinePlanner({ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens });
+  const lines = new LinePlanner({
+    ...{ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens },
+    ...(countPrompt === undefined ? {} : { countPrompt }),
+  });
   return { lines, encodings };
 }
+
+describe("the prompt of a line", () => {
+  test.each([
+    ["is counted where the account's batches have a limit of tokens", 1_000_000, 777],
+    ["is estimated by its bytes where nothing asks for more", null, Math.ceil(BODY.length / 3)],
+  ])("%s", (_what, enqueuedTokensMax, tokens) => {
+    const { lines } = planner({ settings: { enqueuedTokensMax }, countPrompt: () => 777 });
+    const plan = lines.plan(wishOf("both"));
+    expect(plan).toMatchObject({ kind: "pool", pooled: { line: { tokens } } });
+  });
+});
 
 describe("a job without anything to choose costs nothing and has no decision", () => {
   test.each<[string, string, Partial<ServiceWish>, Setup]>([

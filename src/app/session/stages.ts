@@ -95,7 +95,7 @@ export class Stages {
       routing: rules.routing,
       conditions: this.#conditions(),
       trialMs: this.#trialMs,
-      ...(ports.tokenEstimates === undefined ? {} : { countPrompt: ports.tokenEstimates.promptTokens }),
+      ...this.#countPrompt(),
       likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
     });
     this.keeper = this.#wireKeeper();
@@ -144,6 +144,7 @@ export class Stages {
       accounts: new Map(accounts),
       shared: ports.limitStore ?? null,
       slots: this.slots,
+      ...this.#countPrompt(),
       granted: () => {
         this.dispatch.wake();
       },
@@ -337,6 +338,7 @@ export class Stages {
       accounts: new Map<string, LineAccount>([...this.#batchAccounts, ...this.#groupAccounts]),
       turnaround: () => this.outlook.turnaround,
       headroomTokens: (account) => this.outlook.headroomTokens(account),
+      ...this.#countPrompt(),
     });
   }
 
@@ -397,6 +399,11 @@ export class Stages {
     const { ledger, clock, random, log, metrics, mendable } = ports;
     const heard = listener === undefined ? {} : { listener };
     return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard };
+  }
+
+  #countPrompt() {
+    const { tokenEstimates } = this.#parts.ports;
+    return tokenEstimates === undefined ? {} : { countPrompt: tokenEstimates.promptTokens };
   }
 
   #groups() {

@@ -10,6 +10,7 @@ import type { JobMode } from "../../domain/job/job.js";
 import { chooseMode, withMargin, type BatchOffer, type ModeChoice } from "../../domain/route/choose-mode.js";
 import { routeMaxCostNanoUsd } from "../../domain/route/plan-routes.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
+import type { CountPrompt } from "../../domain/route/score-routes.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { BatchProvider, EncodedLine } from "../../ports/batch-provider.js";
@@ -28,6 +29,8 @@ export interface LinePlannerParts {
   readonly turnaround: () => TurnaroundBook;
   /** Estimated prompt tokens that the account's batches may still take besides those that run and those that wait; null: not limited, or unknown. */
   readonly headroomTokens: (account: string) => number | null;
+  /** Where an account limits the tokens of its batches; by bytes when left out. */
+  readonly countPrompt?: CountPrompt;
 }
 
 /** An execution that is to be served, and by which route next. */
@@ -118,7 +121,7 @@ export class LinePlanner {
 
   /** The line is only encoded when the numbers are for a batch: that costs what a call's body costs. */
   #ofRoute(wish: ServiceWish, route: Route, index: number): { readonly choice: ModeChoice; readonly plan: LinePlan } {
-    const tokens = estimatePromptTokens(wish.facts, route.unseen.imageTokensMax);
+    const tokens = this.#promptTokens(wish.facts, route);
     const byNumbers = choose(wish, route, this.#offer(wish.facts, route, tokens));
     const account = this.#parts.accounts.get(route.account);
     if (byNumbers.kind !== "batch" || account === undefined) return { choice: byNumbers, plan: planOf(byNumbers) };
@@ -128,6 +131,15 @@ export class LinePlanner {
       return { choice, plan: planOf(choice) };
     }
     return { choice: byNumbers, plan: this.#pooled(wish.facts, { route, index, tokens }, line, byNumbers) };
+  }
+
+  /** A line pays for a tokenizer only where its tokens decide something. */
+  #promptTokens(facts: RequestFacts, route: Route): number {
+    const { accounts, countPrompt } = this.#parts;
+    const isLimited = (accounts.get(route.account)?.settings.enqueuedTokensMax ?? null) !== null;
+    return isLimited && countPrompt !== undefined
+      ? countPrompt(facts, route)
+      : estimatePromptTokens(facts, route.unseen.imageTokensMax);
   }
 
   #offer(facts: RequestFacts, route: Route, tokens: number): BatchOffer {
