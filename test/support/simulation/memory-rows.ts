@@ -136,6 +136,8 @@ export interface AttemptRow {
   readonly outcome: AttemptOutcome | null;
   readonly settledMs: number | null;
   readonly nanoUsd: bigint | null;
+  /** Prompt and answer; left out: nothing was counted, or not yet. */
+  readonly tokens?: number;
 }
 
 export interface ReadyRow {
