@@ -1,3 +1,4 @@
+import type { DayUse } from "../domain/limit/day-use.js";
 import type { EpochMs, LedgerKey, SessionNo } from "../domain/ids.js";
 import type { AttemptOutcome, ErrorCode, Failure } from "../domain/failure.js";
 import type {
@@ -244,6 +245,8 @@ export interface Ledger {
   liveRouters(): Promise<number>;
   /** Limits that rows wait for, with how many of them; counting stops at `rowsMax`. */
   limitQueues(rowsMax: number): Promise<readonly LimitQueue[]>;
+  /** Calls of these accounts within the last 24 h, by model and hour; lines of providers' batches are none. Reads a day's attempts. */
+  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]>;
   /**
    * Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt, with an event each,
    * which `session`'s sweep publishes.

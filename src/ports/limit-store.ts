@@ -1,4 +1,5 @@
 import type { Lease, LeaseAsk } from "../domain/limit/lease.js";
+import type { Seed } from "../domain/limit/day-use.js";
 import type { LimitScope } from "../domain/limit/limits.js";
 
 /** What is known of one limit besides what the config states. */
@@ -15,6 +16,8 @@ export interface StoreAsk extends LeaseAsk {
   readonly notes: ReadonlyMap<string, LimitNote>;
   /** Begin anew, as if the limits had been used evenly until now: for who was away, and granted itself things meanwhile. */
   readonly anew: boolean;
+  /** What limits by the day had been used before they were kept there, by the rule's key; for those that don't know it yet. */
+  readonly seeds?: ReadonlyMap<string, readonly Seed[]>;
   /** Share of each limit that may be granted: 1 where all routers ask here. */
   readonly share: number;
 }

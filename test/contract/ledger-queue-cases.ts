@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { ClaimRequest, ClaimOutcome } from "../../src/ports/ledger.js";
 import { RENDER, type JobWish } from "../support/simulation/fixture.js";
-import { LedgerBench, type OpenLedger } from "./ledger-bench.js";
+import { answerTo, failureOf, LedgerBench, type OpenLedger } from "./ledger-bench.js";
 
 /** The order of the queue: tenants in turn, and rows that wait for a limit by its name. Weight of `shop`: 3. */
 export function queueLedgerSuite(
@@ -156,6 +156,33 @@ export function queueLedgerSuite(
       expect(await bench.ledger.setAside({ pick: "run", nowMs }, nowMs + 60_000)).toBeNull();
       expect(await bench.ledger.setAside({ pick: "run", nowMs, limits }, nowMs + 60_000)).not.toBeNull();
       expect((await take({ limit: 5, limits })).taken).toBe(0);
+    });
+
+    test("the calls of a day are counted by account, model and hour, with what they counted", async () => {
+      const started = async (prompt: string, hoursAgo: number) => {
+        const wish = { jobId: prompt, tenant: "shop", prompt };
+        const job = await bench.job(wish, true);
+        if (job.intent === null) throw new Error("expected an intent");
+        const intent = { ...job.intent, startedAtMs: job.intent.startedAtMs - hoursAgo * 3_600_000 - 1000 };
+        const { day } = await bench.accept([{ ...job, intent }]);
+        return { execution: { day, no: job.no }, intent, wish };
+      };
+      const { account, model } = (await started("in the air", 0)).intent;
+      const answered = await started("answered", 0);
+      const refused = await started("refused", 0);
+      const early = await started("early", 5);
+      await started("yesterday", 25);
+      await bench.finish([
+        bench.ended(answered, answerTo("answered")),
+        bench.ended(refused, failureOf("refused", "answered", 400)),
+        bench.ended(early, answerTo("early")),
+      ]);
+      const uses = await bench.ledger.dayUse([account, "nobody"]);
+      expect([...uses].sort((one, other) => one.hoursAgo - other.hoursAgo)).toEqual([
+        { account, model, hoursAgo: 0, calls: 3, tokens: 15, unknown: 1 },
+        { account, model, hoursAgo: 5, calls: 1, tokens: 15, unknown: 0 },
+      ]);
+      expect(await bench.ledger.dayUse(["nobody"])).toEqual([]);
     });
 
     test("sessions that live are counted", async () => {

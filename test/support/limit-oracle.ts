@@ -38,7 +38,7 @@ export function fullestMinute(
   let fullest = { sum: 0, fromMs };
   let sum = 0;
   let last = 0;
-  for (const [first, { atMs, by }] of counted.entries()) {
+  for (const [first, { atMs }] of counted.entries()) {
     while (last < counted.length && (counted[last]?.atMs ?? 0) < atMs + MINUTE_MS) {
       sum += counted[last]?.by ?? 0;
       last += 1;

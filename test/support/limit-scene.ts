@@ -56,7 +56,6 @@ export interface Scene {
   /** Of the limits, what the routers may use. */
   readonly share: number;
   readonly phases: readonly Phase[];
-  readonly doubleFromMs: number;
   readonly trouble: readonly { readonly atMs: number; readonly what: Trouble }[];
   readonly refusing: readonly [number, number] | null;
   /** What the provider says is allowed. */
@@ -80,7 +79,7 @@ export function randomScene(seed: number): Scene {
   const phases = randomPhases(random, common, tokens);
   return {
     ...common,
-    ...phases,
+    phases,
     shared: kind !== "alone",
     share: 1,
     trouble: randomTrouble(random, kind),
@@ -147,7 +146,7 @@ function randomPhases(
   random: SeededRandom,
   { kind, models, limits, routers }: Pick<Scene, "kind" | "models" | "limits" | "routers">,
   tokens: readonly [number, number],
-): Pick<Scene, "phases" | "doubleFromMs"> {
+): readonly Phase[] {
   const mean = (tokens[0] + tokens[1]) / 2;
   const isJudged = kind === "steady";
   const all = Array.from({ length: routers }, (_, no) => no);
@@ -171,7 +170,7 @@ function randomPhases(
     if (isJudged) phases.push({ fromMs, toMs: PHASES_MS, model, perSecond: 2 * rate, tokens, routers: all });
     if (kind === "large") phases.push(...largeCalls(random, limits, model, all));
   }
-  return { phases, doubleFromMs };
+  return phases;
 }
 
 /** Some calls that are worth up to half a minute, and a few that are worth more than a minute. */

@@ -129,6 +129,7 @@ class LimitWorld {
       shared: shared ? this.#parts.seen(this.#redis) : null,
       ledger: {
         liveRouters: () => Promise.resolve(this.#parts.routers(routers)),
+        dayUse: () => Promise.resolve([]),
         limitQueues: () =>
           Promise.resolve(
             [...this.#rows].flatMap(([limit, rows]) => (rows.length === 0 ? [] : [{ limit, rows: rows.length }])),
@@ -230,8 +231,9 @@ class LimitWorld {
 
   /** With double demand for everything, each model is held by a limit that is used up. */
   #judgeUse(share: number): void {
-    const { doubleFromMs, limits } = this.#scene;
-    const [fromMs, toMs] = [doubleFromMs, PHASES_MS];
+    const { limits } = this.#scene;
+    // A whole window of it: what came out of it at first is of the time before.
+    const [fromMs, toMs] = [PHASES_MS - 60_000, PHASES_MS];
     for (const model of this.#scene.models) {
       const uses = limits
         .filter((limit) => limit.model === null || limit.model === model)

@@ -10,6 +10,7 @@ import { turnaroundBook } from "../../src/domain/batch/turnaround.js";
 import { parsePriceTable } from "../../src/domain/cost/price-table.js";
 import { defaultPolicy } from "../../src/domain/job/default-policy.js";
 import { attemptId } from "../../src/domain/job/ids.js";
+import type { CountPrompt } from "../../src/domain/route/score-routes.js";
 import type { Account, Catalog } from "../../src/domain/route/catalog.js";
 import { planRoutes } from "../../src/domain/route/plan-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
@@ -98,6 +99,7 @@ interface Setup {
   readonly states?: Readonly<Record<string, RouteHealth["state"]>>;
   /** Accounts that have spent what they may. */
   readonly spent?: readonly string[];
+  readonly countPrompt?: CountPrompt;
 }
 
 /** A planner of real accounts, and how many lines it had encoded. */
@@ -107,6 +109,7 @@ function planner({
   only = ["main", "claude"],
   states = {},
   spent = [],
+  countPrompt,
 }: Setup = {}) {
   const encodings: string[] = [];
   const accountOf = (provider: LineAccount["provider"]): LineAccount => ({
@@ -131,9 +134,23 @@ function planner({
     health: (name) => ({ state: states[name] ?? "closed", untilMs: null, because: null }),
     spent: (name) => (spent.includes(name) ? "it has spent enough" : null),
   };
-  const lines = new LinePlanner({ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens, conditions });
+  const lines = new LinePlanner({
+    ...{ accounts, turnaround: () => BOOK, headroomTokens: () => headroomTokens, conditions },
+    ...(countPrompt === undefined ? {} : { countPrompt }),
+  });
   return { lines, encodings };
 }
+
+describe("the prompt of a line", () => {
+  test.each([
+    ["is counted where the account's batches have a limit of tokens", 1_000_000, 777],
+    ["is estimated by its bytes where nothing asks for more", null, Math.ceil(BODY.length / 3)],
+  ])("%s", (_what, enqueuedTokensMax, tokens) => {
+    const { lines } = planner({ settings: { enqueuedTokensMax }, countPrompt: () => 777 });
+    const plan = lines.plan(wishOf("both"));
+    expect(plan).toMatchObject({ kind: "pool", pooled: { line: { tokens } } });
+  });
+});
 
 describe("a job without anything to choose costs nothing and has no decision", () => {
   test.each<[string, string, Partial<ServiceWish>, Setup]>([

@@ -1,8 +1,10 @@
 /** The limits of a router: calls take from grants that are here, or wait by their limit's name. */
 import { describe, expect, test } from "@jest/globals";
 import { sessionNo } from "../../src/domain/ids.js";
+import type { DayUse } from "../../src/domain/limit/day-use.js";
 import type { Lease } from "../../src/domain/limit/lease.js";
 import type { AccountLimits } from "../../src/domain/limit/limits.js";
+import type { CountPrompt } from "../../src/domain/route/score-routes.js";
 import { readRequestFacts } from "../../src/domain/route/request-facts.js";
 import { CallGate } from "../../src/pipeline/dispatch/call-gate.js";
 import { LocalLimitStore } from "../../src/pipeline/dispatch/local-limit-store.js";
@@ -24,6 +26,7 @@ interface World {
   away: boolean;
   routers: number;
   queues: { limit: string; rows: number }[];
+  dayUse: () => Promise<readonly DayUse[]>;
   /** Lets time pass, and the loop run. */
   pass(ms: number): Promise<void>;
   take(behind?: boolean): string;
@@ -32,7 +35,7 @@ interface World {
 
 function world(
   stated: Partial<AccountLimits>,
-  own: { shared?: boolean; concurrency?: number; routers?: number } = {},
+  own: { shared?: boolean; concurrency?: number; routers?: number; countPrompt?: CountPrompt } = {},
 ): World {
   let nowMs = 0;
   const sleepers: { untilMs: number; wake: () => void }[] = [];
@@ -67,8 +70,13 @@ function world(
     accounts: new Map([[ROUTE.account, { ...NONE, models: {}, ...stated }]]),
     session: sessionNo(1),
     shared: own.shared === false ? null : shared,
-    ledger: { liveRouters: () => Promise.resolve(it.routers), limitQueues: () => Promise.resolve(it.queues) },
+    ledger: {
+      liveRouters: () => Promise.resolve(it.routers),
+      limitQueues: () => Promise.resolve(it.queues),
+      dayUse: () => it.dayUse(),
+    },
     slots,
+    ...(own.countPrompt === undefined ? {} : { countPrompt: own.countPrompt }),
     granted: () => {
       it.wakes += 1;
     },
@@ -82,6 +90,7 @@ function world(
   };
   const it: World = {
     ...{ limits, gate, asks, wakes: 0, away: false, routers: own.routers ?? 1, queues: [] },
+    dayUse: () => Promise.resolve([]),
     async pass(ms) {
       for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 10) {
         for (const due of sleepers.filter(({ untilMs }) => untilMs <= nowMs)) {
@@ -231,6 +240,65 @@ describe("grants", () => {
   });
 });
 
+describe("a limit by the day", () => {
+  const use = { account: ROUTE.account, model: ROUTE.model, hoursAgo: 1, calls: 95, tokens: 0, unknown: 0 };
+
+  /** Calls that go at once. */
+  function now(it: World): number {
+    let count = 0;
+    while (it.take() === "go") {
+      count += 1;
+      it.gate.giveBack(CALL);
+    }
+    return count;
+  }
+
+  async function within(it: World, ms: number): Promise<number> {
+    let count = 0;
+    for (let passed = 0; passed < ms; passed += 20) {
+      count += now(it);
+      await it.pass(20);
+    }
+    return count;
+  }
+
+  test.each([true, false])("begins with what the ledger knows of the day (shared: %s)", async (shared) => {
+    const it = world({ requestsPerDay: 100 }, { shared });
+    let asked = 0;
+    it.dayUse = () => {
+      asked += 1;
+      return Promise.resolve([use]);
+    };
+    await it.pass(100);
+    expect(await within(it, 3000)).toBe(5);
+    expect(asked).toBe(1);
+    await it.stop();
+  });
+
+  test("is asked about again, but seldom, while the ledger does not say", async () => {
+    const it = world({ requestsPerDay: 100 });
+    let asked = 0;
+    it.dayUse = () => {
+      asked += 1;
+      return asked === 1 ? Promise.reject(new Error("away")) : Promise.resolve([use]);
+    };
+    await it.pass(100);
+    expect(await within(it, 9000)).toBe(0);
+    expect(asked).toBe(1);
+    expect(await within(it, 3000)).toBe(5);
+    expect(asked).toBe(2);
+    await it.stop();
+  });
+
+  test("asks nothing of the ledger where there is none", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    it.dayUse = () => Promise.reject(new Error("nobody should ask"));
+    await it.pass(100);
+    expect(await within(it, 2000)).toBeGreaterThan(0);
+    await it.stop();
+  });
+});
+
 describe("without the common store", () => {
   /** Calls that go within so long, asking every 10 ms. */
   async function calls(it: World, ms: number): Promise<number> {
@@ -256,6 +324,19 @@ describe("without the common store", () => {
     await it.stop();
   });
 
+  test("one whose store is back tells it of what went meanwhile, though nobody calls any more", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await calls(it, 3000);
+    it.away = true;
+    expect(await calls(it, 3000)).toBeGreaterThan(0);
+    await it.pass(5000);
+    it.away = false;
+    it.asks.length = 0;
+    await it.pass(1000);
+    expect(it.asks.map(({ anew }) => anew)).toEqual([true]);
+    await it.stop();
+  });
+
   test("one whose store is lost keeps below its share, and begins anew there when it is back", async () => {
     const it = world({ requestsPerMinute: 6050 }, { routers: 2 });
     await it.pass(3000);
@@ -269,6 +350,36 @@ describe("without the common store", () => {
     await calls(it, 1000);
     expect(it.asks[0]?.anew).toBe(true);
     expect(it.asks.slice(1).every(({ anew }) => !anew)).toBe(true);
+    await it.stop();
+  });
+});
+
+describe("prompts", () => {
+  const counting = () => {
+    const counts: string[] = [];
+    return {
+      counts,
+      countPrompt: (_facts: unknown, { model }: { readonly model: string }) => counts.push(model) && 850,
+    };
+  };
+
+  test("are counted as the estimate has them where tokens are limited", async () => {
+    const { counts, countPrompt } = counting();
+    const it = world({ tokensPerMinute: 900 }, { countPrompt });
+    const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
+    expect(taken).toMatchObject({ kind: "never", because: expect.stringContaining("counts 950 tokens") as unknown });
+    expect(counts).toEqual([ROUTE.model]);
+    await it.stop();
+  });
+
+  test("are not counted where they are not", async () => {
+    const { counts, countPrompt } = counting();
+    const it = world({ requestsPerMinute: 6050 }, { countPrompt });
+    await it.pass(100);
+    it.take();
+    await it.pass(1200);
+    it.take();
+    expect(counts).toEqual([]);
     await it.stop();
   });
 });

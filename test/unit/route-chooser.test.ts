@@ -74,6 +74,22 @@ describe("in the written order", () => {
     expect(chosen).toEqual({ kind: "route", route: expect.objectContaining({ account: "alpha" }), index: 0 });
   });
 
+  test("one that the estimate by bytes would rule out for ever is counted before", () => {
+    const conditions: Partial<RouteConditions> = {
+      headroom: ({ account }, tokens) =>
+        account === "alpha" && tokens > 4100 ? { kind: "never", because: "above tokens/min" } : { kind: "go" },
+    };
+    const by = (tokens: number) =>
+      new RouteChooser({
+        routing: LISTED_ONLY,
+        conditions: { ...UNKNOWN_CONDITIONS, ...conditions },
+        likelyBatch: () => false,
+        countPrompt: () => tokens,
+      }).choose(wish());
+    expect(by(1)).toMatchObject({ kind: "route", route: { account: "alpha" } });
+    expect(by(5000)).toMatchObject(BETA);
+  });
+
   test.each<[string, Partial<RouteConditions>, string]>([
     ["whose circuit is open", healthOf({ alpha: open(NOW_MS + 9000) }), "5 of 5 calls failed"],
     [

@@ -94,6 +94,23 @@ describe("what a model's own counts teach", () => {
   const estimatesByLetter = (): LearnedTokenEstimates => new LearnedTokenEstimates((text) => text.length);
   const bodyOf = (letters: number, word = "x"): string => chat(word.repeat(letters));
 
+  test("is not counted again when the request comes up again, as another reading of the same body", () => {
+    let counted = 0;
+    const estimates = new LearnedTokenEstimates((text) => {
+      counted += 1;
+      return text.length;
+    });
+    const body = bodyOf(100);
+    const first = estimates.promptTokens(factsOf(body), at("m"));
+    expect([estimates.promptTokens(factsOf(body), at("m")), estimates.promptTokens(factsOf(body), at("n"))]).toEqual([
+      first,
+      first,
+    ]);
+    expect(counted).toBe(1);
+    estimates.atLeast(factsOf(body)); // decides about routes, so it is counted
+    expect(counted).toBe(2);
+  });
+
   test("corrects later estimates of that model, and of no other", () => {
     const estimates = estimatesByLetter();
     const body = bodyOf(1000);

@@ -1,4 +1,5 @@
 import { LOG_START_WITNESS } from "../../domain/dedupe/record-witness.js";
+import type { DayUse } from "../../domain/limit/day-use.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
@@ -45,6 +46,7 @@ import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { openAttempts } from "./attempt-rows.js";
+import { dayUse } from "./day-use.js";
 import { limitQueues } from "./limit-queues.js";
 import { beat, endSession, liveRouters, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
 import { takeBackUnsent } from "./take-back-unsent.js";
@@ -94,6 +96,10 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
 
   limitQueues(rowsMax: number): Promise<readonly LimitQueue[]> {
     return limitQueues(this.context, rowsMax);
+  }
+
+  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]> {
+    return dayUse(this.context, accounts);
   }
 
   recoverDeadSessions(

@@ -2,13 +2,14 @@ import { LEVEL_MS, MARGIN_MS, SAVING_MS, TIGHTEN_EVERY_MS } from "../../domain/l
 
 /**
  * `lease` over the buckets of one scope, on the server's clock: what src/domain/limit/bucket.ts and lease.ts say, in the server's
- * language. A bucket is a hash: `born`, `at`, `level`, `sum`, `factor`, `tightened`, `stated`, `learned`, `before`, `first` (the
+ * language. A bucket is a hash: `born`, `at`, `level`, `sum`, `factor`, `tightened`, `stated`, `learned`, `before`, `seeded`, `first` (the
  * oldest slot that is counted), `saver`, `saved`, `saveduntil`, and a field `s<number>` a slot.
  *
  * KEYS: a bucket each. ARGV: asker, calls, tokens, needTokens, anew (0 or 1), then the number of returned grants and for each its calls,
  * tokens and time, then for each bucket: unit (r or t), stated limit, learned limit (-1: nothing new), tighten (0 or 1), windowMs, slotMs,
- * paced (0 or 1).
- * Answers calls, tokens, the server's time in ms, ms to wait, number of the bucket that refused (0: none); tokens and times as text.
+ * paced (0 or 1), then the number of its seeds (-1: none are known) and for each its age and amount.
+ * Answers calls, tokens, the server's time in ms, ms to wait, number of the bucket that refused (0: none), whether one is unseeded (0 or 1);
+ * tokens and times as text.
  */
 export const LEASE_SCRIPT = `
 local time = redis.call('TIME')
@@ -25,7 +26,7 @@ for i = 1, returns do
   arg = arg + 3
 end
 local EPSILON = 0.000001
-local FIELDS = { 'born', 'at', 'level', 'sum', 'factor', 'tightened', 'learned', 'before', 'first', 'saver', 'saved', 'saveduntil' }
+local FIELDS = { 'born', 'at', 'level', 'sum', 'factor', 'tightened', 'learned', 'before', 'first', 'saver', 'saved', 'saveduntil', 'seeded' }
 
 local function limit_of(b)
   local limit = b.stated
@@ -54,6 +55,9 @@ for i, key in ipairs(KEYS) do
     slot = tonumber(ARGV[arg + 5]), paced = ARGV[arg + 6] == '1' }
   local learned, tighten = tonumber(ARGV[arg + 2]), ARGV[arg + 3] == '1'
   arg = arg + 7
+  local seeds = tonumber(ARGV[arg])
+  local seeds_at = arg + 1
+  arg = arg + 1 + 2 * math.max(0, seeds)
   local found = redis.call('HMGET', key, unpack(FIELDS))
   if not found[1] or anew then
     redis.call('DEL', key)
@@ -61,12 +65,13 @@ for i, key in ipairs(KEYS) do
     b.factor = tonumber(found[5] or 1)
     b.learned = tonumber(found[7] or -1)
     b.before, b.saver, b.saved, b.saveduntil = 1, '', 0, 0
-    b.first = math.floor(now / b.slot)
+    b.first, b.seeded = math.floor(now / b.slot), '0'
   else
     b.born, b.at, b.level, b.sum = tonumber(found[1]), tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
     b.factor, b.tightened, b.learned = tonumber(found[5]), tonumber(found[6]), tonumber(found[7])
     b.before, b.first = tonumber(found[8]), tonumber(found[9])
     b.saver, b.saved, b.saveduntil = found[10], tonumber(found[11]), tonumber(found[12])
+    b.seeded = found[13] or '0'
   end
   if learned >= 0 then b.learned = learned end
   local passed = math.max(0, now - b.at)
@@ -96,6 +101,18 @@ for i, key in ipairs(KEYS) do
     end
     b.first = oldest + 1
   end
+  if seeds >= 0 and not b.paced and b.seeded ~= '1' then
+    b.seeded, b.before = '1', 0
+    for i = 0, seeds - 1 do
+      local ago, amount = tonumber(ARGV[seeds_at + 2 * i]), tonumber(ARGV[seeds_at + 2 * i + 1])
+      local slot = math.floor(math.min(b.at - ago, b.born - 1) / b.slot)
+      if slot > oldest then
+        redis.call('HINCRBYFLOAT', key, 's' .. string.format('%d', slot), string.format('%.17g', amount))
+        b.sum = b.sum + amount
+        b.first = math.min(b.first, slot)
+      end
+    end
+  end
   if tighten and b.at - b.tightened >= ${String(TIGHTEN_EVERY_MS)} then
     b.tightened = b.at
     b.factor = math.max(0.05, b.factor * 0.5)
@@ -116,10 +133,11 @@ for i, key in ipairs(KEYS) do
   buckets[i] = b
 end
 
-local wait, by = 0, 0
+local wait, by, unseeded = 0, 0, 0
 local may_begin = true
 for i, b in ipairs(buckets) do
   local saved = saved_for(b)
+  if not b.paced and b.seeded ~= '1' then unseeded = 1 end
   if b.saver ~= '' and b.saver ~= asker and b.at < b.saveduntil then may_begin = false end
   local over = used(b) + saved + b.need - limit_of(b)
   local below = b.paced and due(b, b.need) + due(b, saved) - b.level or 0
@@ -160,8 +178,8 @@ for _, b in ipairs(buckets) do
   local function n(value) return string.format('%.17g', value) end
   redis.call('HSET', b.key, 'born', n(b.born), 'at', n(b.at), 'level', n(b.level), 'sum', n(math.max(0, b.sum)), 'factor', n(b.factor),
     'tightened', n(b.tightened), 'learned', n(b.learned), 'stated', n(b.stated), 'before', n(b.before), 'first', n(b.first),
-    'saver', b.saver, 'saved', n(b.saved), 'saveduntil', n(b.saveduntil))
+    'saver', b.saver, 'saved', n(b.saved), 'saveduntil', n(b.saveduntil), 'seeded', b.seeded)
   redis.call('PEXPIRE', b.key, counted(b) * 2)
 end
-return { got_calls, string.format('%.17g', got_tokens), string.format('%.17g', now), wait, by }
+return { got_calls, string.format('%.17g', got_tokens), string.format('%.17g', now), wait, by, unseeded }
 `;

@@ -18,7 +18,7 @@ export interface RedisLimitSettings {
 
 interface WithLease extends Redis {
   /** Defined below, from the script. */
-  lease(keysCount: number, ...rest: (string | number)[]): Promise<[number, string, string, number, number]>;
+  lease(keysCount: number, ...rest: (string | number)[]): Promise<[number, string, string, number, number, number]>;
 }
 
 /** Limits that all routers of an environment share, kept in Redis: a script a lease, all limits of a scope or none, on the server's clock. */
@@ -52,7 +52,7 @@ export class RedisLimitStore implements LimitStore {
 
   async lease(ask: StoreAsk): Promise<Lease> {
     const { rules } = ask.scope;
-    const [calls, tokens, atMs, waitMs, by] = await this.#redis.lease(
+    const [calls, tokens, atMs, waitMs, by, unseeded] = await this.#redis.lease(
       rules.length,
       ...rules.map((rule) => this.#keyOf(rule)),
       ...[ask.asker, ask.calls, ask.tokens, ask.needTokens, ask.anew ? 1 : 0, ask.returned.length],
@@ -63,6 +63,7 @@ export class RedisLimitStore implements LimitStore {
     return {
       ...{ calls, tokens: Number(tokens), atMs: Number(atMs) },
       refused: key === undefined ? null : { waitMs, key },
+      ...(unseeded === 1 ? { unseeded: true } : {}),
     };
   }
 
@@ -91,12 +92,16 @@ export class RedisLimitStore implements LimitStore {
   }
 }
 
-function ruleArguments(rule: LimitRule, { notes, share }: StoreAsk): readonly (string | number)[] {
+function ruleArguments(rule: LimitRule, { notes, share, seeds }: StoreAsk): readonly (string | number)[] {
   const { windowMs, slotMs, paced } = bucketRules(rule);
   const note = notes.get(rule.key);
   const learned = (note?.learned ?? null) === null ? -1 : (note?.learned ?? 0) * share;
   const unit = rule.unit === "requests" ? "r" : "t";
-  return [unit, rule.limit * share, learned, note?.tighten === true ? 1 : 0, windowMs, slotMs, paced ? 1 : 0];
+  const seed = seeds?.get(rule.key);
+  return [
+    ...[unit, rule.limit * share, learned, note?.tighten === true ? 1 : 0, windowMs, slotMs, paced ? 1 : 0],
+    ...[seed?.length ?? -1, ...(seed ?? []).flatMap(({ agoMs, amount }) => [agoMs, amount])],
+  ];
 }
 
 /**

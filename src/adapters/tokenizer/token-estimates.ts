@@ -16,7 +16,8 @@ const BODIES_MAX = 2_000;
 
 /**
  * One tokenizer for all models, and a correction for each that its own counts teach: most providers publish no tokenizer. Which body
- * an answer belongs to is told by its length and a piece of its middle: two that agree in both have about as many tokens.
+ * an answer belongs to is told by its length and a piece of its middle: two that agree in both have about as many tokens. By the same mark a
+ * request that comes up again, such as one that waits for a limit, is not counted again.
  */
 export class LearnedTokenEstimates implements TokenEstimates {
   readonly #count: CountTokens;
@@ -32,7 +33,7 @@ export class LearnedTokenEstimates implements TokenEstimates {
 
   readonly promptTokens = (facts: RequestFacts, at: ModelAt & Pick<Route, "unseen">): number => {
     const { imageTokensMax } = at.unseen;
-    const counted = this.#counted(facts);
+    const counted = this.#countedLately(facts) ?? this.#counted(facts);
     if (counted === null) return estimatePromptTokens(facts, imageTokensMax);
     const ratio = this.#corrections.get(nameOf(at))?.ratio ?? 1;
     return Math.max(1, Math.ceil(counted * ratio) + facts.images * imageTokensMax);
@@ -45,6 +46,12 @@ export class LearnedTokenEstimates implements TokenEstimates {
     const name = nameOf(at);
     keep(this.#corrections, name, learnCorrection(this.#corrections.get(name), counted, inputTokens), MODELS_MAX);
   };
+
+  /** Good enough for an estimate; what must be the same each time is counted. */
+  #countedLately(facts: RequestFacts): number | undefined {
+    if (facts.images > 0) return undefined;
+    return this.#counts.get(facts) ?? this.#bodies.get(markOf(facts.bodyText));
+  }
 
   /** Several routes ask about one request. */
   #counted(facts: RequestFacts): number | null {

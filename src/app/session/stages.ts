@@ -95,7 +95,7 @@ export class Stages {
       routing: rules.routing,
       conditions: this.#conditions(),
       trialMs: this.#trialMs,
-      ...(ports.tokenEstimates === undefined ? {} : { countPrompt: ports.tokenEstimates.promptTokens }),
+      ...this.#countPrompt(),
       likelyBatch: (route, mode, leftMs) => this.#lines.likely(route, mode, leftMs),
     });
     this.keeper = this.#wireKeeper();
@@ -145,6 +145,7 @@ export class Stages {
       accounts: new Map(accounts),
       shared: ports.limitStore ?? null,
       slots: this.slots,
+      ...this.#countPrompt(),
       granted: () => {
         this.dispatch.wake();
       },
@@ -338,6 +339,7 @@ export class Stages {
       turnaround: () => this.outlook.turnaround,
       headroomTokens: (account) => this.outlook.headroomTokens(account),
       conditions: this.#conditions(),
+      ...this.#countPrompt(),
     });
   }
 
@@ -399,6 +401,11 @@ export class Stages {
     const heard = listener === undefined ? {} : { listener };
     const told = reach === undefined ? {} : { reach };
     return { ledger, session, clock, random, log, metrics, mendable, render: this.render, ...heard, ...told };
+  }
+
+  #countPrompt() {
+    const { tokenEstimates } = this.#parts.ports;
+    return tokenEstimates === undefined ? {} : { countPrompt: tokenEstimates.promptTokens };
   }
 
   #groups() {

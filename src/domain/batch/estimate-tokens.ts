@@ -2,8 +2,8 @@ import { familyOf } from "../route/format-family.js";
 import type { RequestFacts } from "../route/request-facts.js";
 
 /**
- * Prompt tokens, estimated. It is no bound: budgets reserve by the byte, and batches are planned by bytes too (`estimatePromptTokens`), since
- * each line would pay for a tokenizer. A tokenizer is asked where a context window is near.
+ * Prompt tokens, estimated. It is no bound: budgets reserve by the byte. A tokenizer is asked where a context window is near, and where tokens
+ * are limited: per minute or day, or in the batches of an account.
  *
  * Tokenizers in use average four to five bytes a token over English, three to four over other European languages, about three over Chinese
  * and Japanese; three errs on the high side for nearly all of them, so that a batch is seldom refused for its tokens.

@@ -1,3 +1,4 @@
+import type { Seed } from "./day-use.js";
 import type { LimitRule, LimitUnit } from "./limits.js";
 
 /**
@@ -7,7 +8,7 @@ import type { LimitRule, LimitUnit } from "./limits.js";
  *
  * A grant is used a little later than it is given (`MARGIN_MS`), so that much more than a window is counted. A bucket begins as if the limit
  * had been used evenly until then, and a full level right before it: what was granted before it was there is not known, be it by another
- * process or by a store that forgot.
+ * process or by a store that forgot. For a limit by the day the ledger knows better: what it says takes the place of the assumption (`seed`).
  * A grant that is too large for the level needs a full one, and room in the window.
  *
  * Who was refused saves: for a short while nobody else is given what it asked for, so that small asks can't starve a large one. Nobody
@@ -67,7 +68,8 @@ export class LimitBucket {
   #saved = 0;
   #savedUntilMs = -Infinity;
   /** Share of the limit that counts as granted before its birth. */
-  readonly #before: number;
+  #before: number;
+  #isSeeded = false;
 
   /** @param before share of the limit that counts as granted within the window before, evenly. */
   constructor(rules: BucketRules, limit: number, nowMs: number, before = 1) {
@@ -94,6 +96,28 @@ export class LimitBucket {
   /** Granted within the window that counts. */
   get used(): number {
     return this.#sum + this.#usedBefore();
+  }
+
+  /** Whether what was used before it began is known to the ledger only. */
+  get isUnseeded(): boolean {
+    return !this.rules.paced && !this.#isSeeded;
+  }
+
+  /** What was used before it began, once; what was granted since is its own. */
+  seed(seeds: readonly Seed[], nowMs: number): void {
+    if (!this.isUnseeded) return;
+    this.advance(nowMs);
+    this.#isSeeded = true;
+    this.#before = 0;
+    for (const { agoMs, amount } of seeds) {
+      const slot = this.#slotOf(Math.min(this.#atMs - agoMs, this.bornMs - 1));
+      if (slot <= this.#slotOf(this.#atMs) - this.#span()) continue;
+      this.#slots.set(slot, (this.#slots.get(slot) ?? 0) + amount);
+      this.#sum += amount;
+    }
+    const inOrder = [...this.#slots].sort(([one], [other]) => one - other);
+    this.#slots.clear();
+    for (const [slot, amount] of inOrder) this.#slots.set(slot, amount);
   }
 
   /** What the config states may change, what the provider says too. Null: it said nothing so far. */

@@ -25,6 +25,8 @@ export interface Grant {
 export interface Lease extends Grant {
   /** Nothing was granted: until when at least, and the limit that says so. Null when something was. */
   readonly refused: { readonly waitMs: number; readonly key: string } | null;
+  /** Only there when true: a limit by the day does not know what was used before it began. */
+  readonly unseeded?: boolean;
 }
 
 /** A limit with its memory. */
@@ -41,17 +43,18 @@ export function lease(kept: readonly KeptLimit[], ask: LeaseAsk, nowMs: number):
     for (const grant of returned) bucket.giveBack(rule.unit === "requests" ? grant.calls : grant.tokens, grant.atMs);
   }
   const need = ({ rule }: KeptLimit): number => (rule.unit === "requests" ? 1 : needTokens);
+  const unseeded = kept.some(({ bucket }) => bucket.isUnseeded) ? { unseeded: true } : {};
   const lacking = kept.filter((limit) => !limit.bucket.allows(need(limit), asker));
   if (lacking.length > 0) {
     saveUp(kept, lacking, need, asker);
-    return { calls: 0, tokens: 0, atMs: nowMs, refused: longest(lacking, need, asker) };
+    return { calls: 0, tokens: 0, atMs: nowMs, refused: longest(lacking, need, asker), ...unseeded };
   }
   const { calls, tokens } = within(kept, ask);
   for (const { rule, bucket } of kept) {
     bucket.take(rule.unit === "requests" ? calls : tokens);
     bucket.saveNoMore(asker);
   }
-  return { calls, tokens, atMs: nowMs, refused: null };
+  return { calls, tokens, atMs: nowMs, refused: null, ...unseeded };
 }
 
 /**

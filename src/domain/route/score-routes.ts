@@ -6,7 +6,7 @@ import { familyOf } from "./format-family.js";
 import type { RouteName } from "./next-attempt.js";
 import { routeMaxCostNanoUsd } from "./plan-routes.js";
 import { outputTokensBound, type RequestFacts } from "./request-facts.js";
-import type { RouteConditions, RouteStatistics } from "./route-condition.js";
+import type { Headroom, RouteConditions, RouteStatistics } from "./route-condition.js";
 import { ruleFactor, type RuleOutcome } from "./route-rules.js";
 import type { RejectedRoute, Route } from "./route.js";
 import type { ScoreWeights } from "./score-weights.js";
@@ -262,7 +262,7 @@ export class RouteScorer {
     }
     const inBatch = this.#likelyBatch(route, question.mode, question.leftMs);
     if (!inBatch) {
-      const headroom = this.#conditions.headroom(route, promptTokens + outputTokens, nowMs);
+      const headroom = this.#headroom(question, route, promptTokens, outputTokens);
       if (headroom.kind === "never") {
         this.#reject(place, headroom.because);
         return;
@@ -307,6 +307,13 @@ export class RouteScorer {
     if (left < routeMaxCostNanoUsd(route, facts, price)) return false;
     this.#committed.set(place, left);
     return true;
+  }
+
+  /** By bytes, which is mostly too much: who would be ruled out by that is counted. */
+  #headroom({ facts, nowMs }: RouteQuestion, route: Route, byBytes: number, outputTokens: number): Headroom {
+    const headroom = this.#conditions.headroom(route, byBytes + outputTokens, nowMs);
+    if (headroom.kind !== "never" || this.#countPrompt === null) return headroom;
+    return this.#conditions.headroom(route, this.#countPrompt(facts, route) + outputTokens, nowMs);
   }
 
   #reject(place: number, because: string): void {

@@ -11,6 +11,7 @@ import { chooseMode, withMargin, type BatchOffer, type ModeChoice } from "../../
 import { routeMaxCostNanoUsd } from "../../domain/route/plan-routes.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import { placeForLine, UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
+import type { CountPrompt } from "../../domain/route/score-routes.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { Route, RoutePlan } from "../../domain/route/route.js";
 import type { BatchProvider, EncodedLine } from "../../ports/batch-provider.js";
@@ -31,6 +32,8 @@ export interface LinePlannerParts {
   readonly headroomTokens: (account: string) => number | null;
   /** What is known right now of routes; left out: nothing. */
   readonly conditions?: Pick<RouteConditions, "health" | "spent">;
+  /** Where an account limits the tokens of its batches; by bytes when left out. */
+  readonly countPrompt?: CountPrompt;
 }
 
 /** An execution that is to be served, and by which route next. */
@@ -129,7 +132,7 @@ export class LinePlanner {
 
   /** The line is only encoded when the numbers are for a batch: that costs what a call's body costs. */
   #ofRoute(wish: ServiceWish, route: Route, index: number): { readonly choice: ModeChoice; readonly plan: LinePlan } {
-    const tokens = estimatePromptTokens(wish.facts, route.unseen.imageTokensMax);
+    const tokens = this.#promptTokens(wish.facts, route);
     const byNumbers = choose(wish, route, this.#offer(wish.facts, route, tokens));
     const account = this.#parts.accounts.get(route.account);
     if (byNumbers.kind !== "batch" || account === undefined) return { choice: byNumbers, plan: planOf(byNumbers) };
@@ -139,6 +142,15 @@ export class LinePlanner {
       return { choice, plan: planOf(choice) };
     }
     return { choice: byNumbers, plan: this.#pooled(wish.facts, { route, index, tokens }, line, byNumbers) };
+  }
+
+  /** A line pays for a tokenizer only where its tokens decide something. */
+  #promptTokens(facts: RequestFacts, route: Route): number {
+    const { accounts, countPrompt } = this.#parts;
+    const isLimited = (accounts.get(route.account)?.settings.enqueuedTokensMax ?? null) !== null;
+    return isLimited && countPrompt !== undefined
+      ? countPrompt(facts, route)
+      : estimatePromptTokens(facts, route.unseen.imageTokensMax);
   }
 
   #offer(facts: RequestFacts, route: Route, tokens: number): BatchOffer {

@@ -1,3 +1,4 @@
+import type { Seed } from "../../domain/limit/day-use.js";
 import type { Grant, Lease } from "../../domain/limit/lease.js";
 import { neverFits, type LimitScope } from "../../domain/limit/limits.js";
 import type { LimitNote } from "../../ports/limit-store.js";
@@ -8,6 +9,7 @@ const GRANT_HOLDS_MS = 250;
 const AHEAD_MS = 150;
 /** Grants to be given back that are remembered; what is more is lost, and counts as used. */
 const RETURNED_MAX = 16;
+const SEEDS_HOLD_MS = 5000;
 const TOKENS_SMOOTHING = 0.1;
 const TOKENS_PRIOR = 1000;
 /** One large call among small ones says little of the next. */
@@ -43,6 +45,8 @@ export class HeldScope {
   queued = 0;
   /** The next ask begins anew, see `StoreAsk`; it is not put off until somebody wants a grant, or what was granted meanwhile would never count. */
   anew = false;
+  /** For the next ask, see `StoreAsk`. */
+  seeds: { readonly byKey: ReadonlyMap<string, readonly Seed[]>; readonly atMs: number } | null = null;
   /** Asked for and not answered yet. */
   asking = false;
   #grants: HeldGrant[] = [];
@@ -113,19 +117,27 @@ export class HeldScope {
 
   /**
    * @param places calls that can be in the air: fast ones leave their places several times between two renewals.
+   * @param anyway one is asked for though nobody waits.
    * @returns null: the grants that are held are enough for who waits.
    */
-  want(nowMs: number, places: number): Want | null {
+  want(nowMs: number, places: number, anyway = false): Want | null {
     this.#drop(nowMs);
     const direct = Math.ceil((this.#asked + this.#askedBefore) * 1.5);
     [this.#askedBefore, this.#asked] = [this.#asked, 0];
-    const wished = Math.min(this.queued + direct + (this.#need > 0 || this.anew ? 1 : 0), places, this.#ahead());
+    const wished = Math.min(this.queued + direct + (this.#need > 0 || anyway ? 1 : 0), places, this.#ahead());
     const lacksTokens = this.scope.countsTokens && wished > 0 && this.tokens < Math.max(this.#need, 1);
     const calls = Math.max(wished - this.calls, lacksTokens ? 1 : 0);
     if (calls <= 0) return null;
     if (!this.scope.countsTokens) return { calls, tokens: 0, needTokens: 0 };
     const needTokens = this.#need > 0 ? this.#need : this.#guess();
     return { calls, tokens: Math.max(needTokens, Math.ceil(calls * this.#tokensPerCall)), needTokens };
+  }
+
+  /** What was read too long ago lacks what was called since. */
+  takeSeeds(nowMs: number): ReadonlyMap<string, readonly Seed[]> | null {
+    const { seeds } = this;
+    this.seeds = null;
+    return seeds === null || nowMs - seeds.atMs > SEEDS_HOLD_MS ? null : seeds.byKey;
   }
 
   takeReturned(): readonly Grant[] {

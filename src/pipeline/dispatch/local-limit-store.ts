@@ -28,11 +28,14 @@ export class LocalLimitStore implements LimitStore {
     return Promise.resolve();
   }
 
-  #bucketOf(rule: LimitRule, { share, notes }: StoreAsk, nowMs: number): LimitBucket {
+  #bucketOf(rule: LimitRule, { share, notes, seeds }: StoreAsk, nowMs: number): LimitBucket {
     const stated = rule.limit * share;
     const known = this.#buckets.get(rule.key);
     const bucket = known ?? new LimitBucket(bucketRules(rule), stated, nowMs);
     if (known === undefined) this.#buckets.set(rule.key, bucket);
+    // All routers' use, of which each bears its share.
+    const seed = seeds?.get(rule.key)?.map(({ agoMs, amount }) => ({ agoMs, amount: amount * share }));
+    if (seed !== undefined) bucket.seed(seed, nowMs);
     const note = notes.get(rule.key);
     bucket.learn(stated, (note?.learned ?? null) === null ? null : (note?.learned ?? 0) * share);
     if (note?.tighten === true) bucket.tighten(nowMs);

@@ -1,4 +1,5 @@
 import { callTokens } from "../../domain/limit/call-tokens.js";
+import { daySeeds } from "../../domain/limit/day-use.js";
 import type { Lease } from "../../domain/limit/lease.js";
 import {
   ownLimits,
@@ -12,6 +13,7 @@ import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
 import type { EpochMs, SessionNo } from "../../domain/ids.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Headroom } from "../../domain/route/route-condition.js";
+import type { CountPrompt } from "../../domain/route/score-routes.js";
 import type { Route } from "../../domain/route/route.js";
 import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Ledger } from "../../ports/ledger.js";
@@ -29,11 +31,13 @@ export interface RateLimitsParts {
   readonly session: SessionNo;
   /** Null: each router keeps its share in its own memory. */
   readonly shared: LimitStore | null;
-  readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues">;
+  readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues" | "dayUse">;
   readonly slots: Pick<Slots, "freeOf" | "openOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** For limits of tokens; by bytes when left out. Called again for a request that waits, so it should remember. */
+  readonly countPrompt?: CountPrompt;
   /** There are new grants for rows that wait. */
   readonly granted: () => void;
   readonly reach?: ReachPoint;
@@ -61,6 +65,8 @@ const LOST_RETRY_MS = 500;
 const LOST_SHARE = 0.9;
 /** Other routers hear of a new one within this; until then it grants itself nothing. */
 const NEW_ROUTER_WAIT_MS = 2 * LOOK_MS + 500;
+/** The ledger is asked what a day has seen at most so often: it looks at a day's attempts for it. */
+const DAY_LOOK_MS = 10_000;
 /** Rows that wait are counted up to this. */
 const QUEUE_LOOK_MAX = 1000;
 /** The longest wait that is said; only for people, a row is taken when there is a grant for it. */
@@ -85,6 +91,10 @@ export class RateLimits {
   #looked = false;
   #nextLookMs = 0;
   #isShared: boolean | null = null;
+  /** A limit by the day does not know what was used before it began. */
+  #isUnseeded = false;
+  #nextDayLookMs = -Infinity;
+  #dayLook: Promise<void> | null = null;
   readonly #nap: Nap;
 
   constructor(parts: RateLimitsParts) {
@@ -114,7 +124,7 @@ export class RateLimits {
   take(route: Route, facts: RequestFacts, nowMs: EpochMs, behind: boolean, mayGo: () => boolean): LimitAnswer | null {
     const held = this.#scopes.size === 0 ? null : this.#scopeOf(route.account, route.model);
     if (held === null) return mayGo() ? GO : null;
-    const tokens = held.scope.countsTokens ? callTokens(route, facts) : 0;
+    const tokens = held.scope.countsTokens ? callTokens(route, facts, this.#parts.countPrompt) : 0;
     const never = held.neverFits(tokens);
     if (never !== null) return { kind: "never", because: never };
     const monotonicMs = this.#parts.clock.monotonicMs();
@@ -215,8 +225,36 @@ export class RateLimits {
     const { clock } = this.#parts;
     while (this.any && !this.#stop.signal.aborted) {
       if (clock.monotonicMs() >= this.#nextLookMs) await this.#look();
+      this.#lookAtDay();
       await this.#renew();
       await this.#nap.sleep(RENEW_MS);
+    }
+    await this.#dayLook;
+  }
+
+  /** Once when a store has begun, or has forgotten; grants go on meanwhile, at the day's rate. */
+  #lookAtDay(): void {
+    const nowMs = this.#parts.clock.monotonicMs();
+    if (!this.#isUnseeded || this.#dayLook !== null || nowMs < this.#nextDayLookMs) return;
+    this.#isUnseeded = false;
+    this.#nextDayLookMs = nowMs + DAY_LOOK_MS;
+    this.#dayLook = this.#readDay().finally(() => {
+      this.#dayLook = null;
+    });
+  }
+
+  async #readDay(): Promise<void> {
+    const { ledger, clock, log } = this.#parts;
+    try {
+      const uses = await ledger.dayUse([...this.#scopes.keys()]);
+      const atMs = clock.monotonicMs();
+      for (const held of this.#byName.values()) {
+        const byKey = daySeeds(held.scope, uses);
+        if (byKey.size > 0) held.seeds = { byKey, atMs };
+      }
+    } catch (error) {
+      this.#isUnseeded = true;
+      log.warn("limits.day_unread", { message: error instanceof Error ? error.message : String(error) });
     }
   }
 
@@ -247,12 +285,18 @@ export class RateLimits {
     const nowMs = clock.monotonicMs();
     const asks: Promise<void>[] = [];
     for (const held of this.#byName.values()) {
-      const want = held.asking ? null : held.want(nowMs, slots.openOf(held.scope.account));
+      // A store that is back must hear of it before others take what was granted here meanwhile.
+      const isOwed = held.anew && nowMs >= this.#retryMs;
+      const want = held.asking ? null : held.want(nowMs, slots.openOf(held.scope.account), isOwed);
       if (want === null) continue;
       held.asking = true;
       const { notes, scope, anew } = held;
       const asker = `${String(this.#parts.session)} ${scope.name}`;
-      const ask = { ...want, scope, asker, anew, notes: new Map(notes), returned: held.takeReturned(), share: 1 };
+      const seeds = held.takeSeeds(nowMs);
+      const ask: StoreAsk = {
+        ...{ ...want, scope, asker, anew, notes: new Map(notes), returned: held.takeReturned(), share: 1 },
+        ...(seeds === null ? {} : { seeds }),
+      };
       for (const [key, { learned }] of notes) notes.set(key, { learned, tighten: false });
       asks.push(this.#ask(held, ask, nowMs));
     }
@@ -263,6 +307,7 @@ export class RateLimits {
     try {
       const lease = await this.#lease(held, ask);
       const nowMs = this.#parts.clock.monotonicMs();
+      if (lease?.unseeded === true) this.#isUnseeded = true;
       if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#parts.granted();
     } finally {
       held.asking = false;

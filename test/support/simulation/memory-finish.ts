@@ -118,7 +118,8 @@ async function recordFacts(
         : !(late && state !== "in_doubt")
     )
       return [];
-    transaction.update(attempts, call.attempt.no, { state, outcome: call.outcome, nanoUsd: call.nanoUsd });
+    const tokens = (call.usage.inputTokens ?? 0) + (call.usage.outputTokens ?? 0);
+    transaction.update(attempts, call.attempt.no, { state, outcome: call.outcome, nanoUsd: call.nanoUsd, tokens });
     return [{ ...call, chargeIsFirst: row.settledMs === null }];
   });
 }

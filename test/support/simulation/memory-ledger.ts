@@ -1,3 +1,4 @@
+import type { DayUse } from "../../../src/domain/limit/day-use.js";
 import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
@@ -173,6 +174,30 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
       for (const { limit } of transaction.all(ready))
         if (limit !== undefined) rows.set(limit, Math.min(rowsMax, (rows.get(limit) ?? 0) + 1));
       return [...rows].map(([limit, count]) => ({ limit, rows: count }));
+    });
+  }
+
+  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]> {
+    const { attempts, batches, nowMs } = this.#database;
+    return this.#context.single("day-use", (transaction) => {
+      const uses = new Map<string, DayUse>();
+      const ways = new Map(transaction.all(batches).map(({ batch }) => [batch.no, batch.way]));
+      for (const { intent, state, tokens } of transaction.all(attempts)) {
+        const { account, model, startedAtMs, batchNo } = intent;
+        const isCall = batchNo === undefined || ways.get(batchNo) === "calls";
+        if (!accounts.includes(account) || !isCall || state === "not_sent" || state === "batched") continue;
+        const hoursAgo = Math.max(0, Math.floor((nowMs() - startedAtMs) / 3_600_000));
+        if (hoursAgo >= 24) continue;
+        const key = [account, model, hoursAgo].join(" ");
+        const known = uses.get(key) ?? { account, model, hoursAgo, calls: 0, tokens: 0, unknown: 0 };
+        uses.set(key, {
+          ...known,
+          calls: known.calls + 1,
+          tokens: known.tokens + (tokens ?? 0),
+          unknown: known.unknown + (state === "sending" || state === "in_doubt" ? 1 : 0),
+        });
+      }
+      return [...uses.values()];
     });
   }
 

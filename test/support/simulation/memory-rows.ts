@@ -138,6 +138,8 @@ export interface AttemptRow {
   readonly nanoUsd: bigint | null;
   /** Rows of the budgets in which it is settled. */
   readonly countedIn?: readonly string[];
+  /** Prompt and answer; left out: nothing was counted, or not yet. */
+  readonly tokens?: number;
 }
 
 export interface ReadyRow {
