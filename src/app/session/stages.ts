@@ -375,7 +375,6 @@ export class Stages {
       renderSettings: rules.renderSettings,
       planner: new IntakePlanner(rules.admission, this.#planRoutes, this.#chooser, this.#lines),
       numbers: this.numbers,
-      slots: this.slots,
       gate: this.#gate,
       inbox,
       queuedGroupsMax: queuedMax,

@@ -26,7 +26,10 @@ export type Admission =
   | { readonly kind: "never"; readonly because: string };
 
 /** What the gate asks of rate limits. */
-export type GateLimits = Pick<RateLimits, "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken">;
+export type GateLimits = Pick<
+  RateLimits,
+  "take" | "giveBack" | "nameOf" | "room" | "queued" | "taken" | "startable" | "isUsedUp" | "changed"
+>;
 
 /** An execution whose account has no free place waits this long before it is looked at again. */
 const NO_PLACE_WAIT_MS = 200;
@@ -58,6 +61,22 @@ export class CallGate {
         : this.#takeLimited(this.#limits, { route, facts, nowMs, behind });
     if (admission.kind === "go") this.#health.taken(account, model, nowMs);
     return admission;
+  }
+
+  /** How many of `wanted` calls could start now. @returns null: none, and to wait for a moment does not help. */
+  startable(wanted: number): number | null {
+    return this.#limits === null ? this.#slots.free : this.#limits.startable(wanted);
+  }
+
+  /** Whether no moment's wait helps a call that waits by the name of this limit. */
+  isUsedUp(limit: string): boolean {
+    return this.#limits?.isUsedUp(limit) ?? false;
+  }
+
+  /** Resolves when there may be more that could start. */
+  async changed(): Promise<void> {
+    const released = this.#slots.released();
+    await (this.#limits === null ? released : Promise.race([released, this.#limits.changed()]));
   }
 
   /** The intent was not stored, so no call follows. */

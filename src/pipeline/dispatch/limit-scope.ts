@@ -50,10 +50,15 @@ export class HeldScope {
   /** Asked for and not answered yet. */
   asking = false;
   #grants: HeldGrant[] = [];
+  /** Sums over the grants. */
+  #calls = 0;
+  #tokens = 0;
   readonly #returned: Grant[] = [];
   /** Calls that asked since the last renewal, and in the one before. */
   #asked = 0;
   #askedBefore = 0;
+  /** Calls that are known to come and have not asked yet. */
+  #expected = 0;
   #tokensPerCall = TOKENS_PRIOR;
   #knowsTokens = false;
   /** Tokens of the call that was refused last for want of grants; 0: none was. */
@@ -83,7 +88,7 @@ export class HeldScope {
     this.#asked += 1;
     this.#drop(nowMs);
     const counted = this.scope.countsTokens ? tokens : 0;
-    if (this.calls < 1 || this.tokens < counted) {
+    if (this.#calls < 1 || this.#tokens < counted) {
       this.#need = Math.max(1, counted);
       return null;
     }
@@ -95,7 +100,17 @@ export class HeldScope {
   /** Whether `take` would find a grant. */
   has(tokens: number, nowMs: number): boolean {
     this.#drop(nowMs);
-    return this.calls >= 1 && (!this.scope.countsTokens || this.tokens >= tokens);
+    return this.#calls >= 1 && (!this.scope.countsTokens || this.#tokens >= tokens);
+  }
+
+  /** So many calls are about to ask; counts until grants are wished for the next time. */
+  expect(calls: number): void {
+    this.#expected = Math.max(this.#expected, calls);
+  }
+
+  /** Whether less is left than was taken since grants were asked for: the next round may be too late. */
+  get runsLow(): boolean {
+    return this.#calls < this.#asked;
   }
 
   giveBack(tokens: number): void {
@@ -103,12 +118,14 @@ export class HeldScope {
     if (newest === undefined) return;
     newest.calls += 1;
     newest.tokens += tokens;
+    this.#calls += 1;
+    this.#tokens += tokens;
   }
 
   /** Calls that the grants are good for, roughly: how large each is shows when it is looked at. */
   room(nowMs: number): number {
     this.#drop(nowMs);
-    const { calls, tokens } = this;
+    const [calls, tokens] = [this.#calls, this.#tokens];
     if (calls === 0 || !this.scope.countsTokens) return calls;
     // The next row is the one that was refused: it would be taken and put back, again and again.
     if (tokens < this.#need) return 0;
@@ -116,17 +133,19 @@ export class HeldScope {
   }
 
   /**
-   * @param places calls that can be in the air: fast ones leave their places several times between two renewals.
+   * @param places calls that can be in the air. Of rows no more are taken at a time; of calls that come in, fast ones leave their places
+   * several times between two renewals.
    * @param anyway one is asked for though nobody waits.
    * @returns null: the grants that are held are enough for who waits.
    */
   want(nowMs: number, places: number, anyway = false): Want | null {
     this.#drop(nowMs);
-    const direct = Math.ceil((this.#asked + this.#askedBefore) * 1.5);
-    [this.#askedBefore, this.#asked] = [this.#asked, 0];
-    const wished = Math.min(this.queued + direct + (this.#need > 0 || anyway ? 1 : 0), places, this.#ahead());
-    const lacksTokens = this.scope.countsTokens && wished > 0 && this.tokens < Math.max(this.#need, 1);
-    const calls = Math.max(wished - this.calls, lacksTokens ? 1 : 0);
+    const direct = Math.max(Math.ceil((this.#asked + this.#askedBefore) * 1.5), Math.min(this.#expected, places));
+    [this.#askedBefore, this.#asked, this.#expected] = [this.#asked, 0, 0];
+    const rows = Math.min(this.queued + (this.#need > 0 || anyway ? 1 : 0), places);
+    const wished = Math.min(rows + direct, this.#ahead());
+    const lacksTokens = this.scope.countsTokens && wished > 0 && this.#tokens < Math.max(this.#need, 1);
+    const calls = Math.max(wished - this.#calls, lacksTokens ? 1 : 0);
     if (calls <= 0) return null;
     if (!this.scope.countsTokens) return { calls, tokens: 0, needTokens: 0 };
     const needTokens = this.#need > 0 ? this.#need : this.#guess();
@@ -153,19 +172,9 @@ export class HeldScope {
     this.#refused = null;
     this.#need = 0;
     this.#grants.push({ calls, tokens, atMs, untilMs: askedMs + GRANT_HOLDS_MS });
+    this.#calls += calls;
+    this.#tokens += tokens;
     return true;
-  }
-
-  get calls(): number {
-    let sum = 0;
-    for (const grant of this.#grants) sum += grant.calls;
-    return sum;
-  }
-
-  get tokens(): number {
-    let sum = 0;
-    for (const grant of this.#grants) sum += grant.tokens;
-    return sum;
   }
 
   /** Calls a millisecond that the limits let through at most, all routers together. */
@@ -195,6 +204,8 @@ export class HeldScope {
 
   #spend(calls: number, tokens: number): void {
     let [callsLeft, tokensLeft] = [calls, tokens];
+    this.#calls -= calls;
+    this.#tokens -= tokens;
     for (const grant of this.#grants) {
       const [someCalls, someTokens] = [Math.min(grant.calls, callsLeft), Math.min(grant.tokens, tokensLeft)];
       grant.calls -= someCalls;
@@ -208,7 +219,10 @@ export class HeldScope {
   #drop(nowMs: number): void {
     while (this.#grants.length > 0 && (this.#grants[0]?.untilMs ?? 0) <= nowMs) {
       const over = this.#grants.shift();
-      if (over !== undefined && over.calls + over.tokens > 0 && this.#returned.length < RETURNED_MAX)
+      if (over === undefined) return;
+      this.#calls -= over.calls;
+      this.#tokens -= over.tokens;
+      if (over.calls + over.tokens > 0 && this.#returned.length < RETURNED_MAX)
         this.#returned.push({ calls: over.calls, tokens: over.tokens, atMs: over.atMs });
     }
   }

@@ -32,7 +32,7 @@ export interface RateLimitsParts {
   /** Null: each router keeps its share in its own memory. */
   readonly shared: LimitStore | null;
   readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues" | "dayUse">;
-  readonly slots: Pick<Slots, "freeOf" | "openOf">;
+  readonly slots: Pick<Slots, "free" | "freeOf" | "openOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -96,6 +96,7 @@ export class RateLimits {
   #nextDayLookMs = -Infinity;
   #dayLook: Promise<void> | null = null;
   readonly #nap: Nap;
+  #waiting: (() => void)[] = [];
 
   constructor(parts: RateLimitsParts) {
     this.#parts = parts;
@@ -103,7 +104,9 @@ export class RateLimits {
     this.#bornMs = parts.clock.monotonicMs();
     this.#local = new LocalLimitStore(() => parts.clock.monotonicMs());
     for (const [account, limits] of parts.accounts) {
-      if (scopesOf(account, limits).length > 0) this.#scopes.set(account, new Map());
+      if (scopesOf(account, limits).length === 0) continue;
+      this.#scopes.set(account, new Map());
+      for (const model of ["", ...Object.keys(limits.models)]) this.#scopeOf(account, model);
     }
   }
 
@@ -131,9 +134,32 @@ export class RateLimits {
     if (behind && held.queued > 0) return this.#wait(held, nowMs);
     if (held.has(tokens, monotonicMs) && !mayGo()) return null;
     const pass = held.take(tokens, monotonicMs);
-    if (pass !== null) return { kind: "go", pass };
-    this.#ring(held);
-    return this.#wait(held, nowMs);
+    if (pass === null || held.runsLow) this.#ring(held);
+    return pass === null ? this.#wait(held, nowMs) : { kind: "go", pass };
+  }
+
+  /**
+   * How many calls that come in could start now: free places, as far as there are grants for them. For `wanted` some are asked for at once.
+   * @returns null: none, and a moment does not help, since a limit is used up. Rows that wait for one that is not are soon gone.
+   */
+  startable(wanted: number): number | null {
+    const { slots, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    let startable = slots.free;
+    let blocked = false;
+    for (const [account, scopes] of this.#scopes) {
+      const places = slots.freeOf(account);
+      if (places <= 0) continue;
+      const room = this.#roomOf(scopes, wanted, nowMs);
+      if (room === null) blocked = true;
+      startable -= Math.max(0, places - (room ?? 0));
+    }
+    return startable <= 0 && blocked ? null : Math.max(0, startable);
+  }
+
+  /** Resolves when there are new grants, or there is news of who waits. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   giveBack({ scope, tokens }: LimitPass): void {
@@ -175,13 +201,21 @@ export class RateLimits {
     const held = this.#byName.get(name);
     if (held === undefined || rows === 0) return;
     held.queued += rows;
-    this.#ring(held);
+    if (held.room(this.#parts.clock.monotonicMs()) > 0) this.#parts.granted();
+    else this.#ring(held);
+  }
+
+  /** Whether a limit was refused by that name: what waits for it is not soon gone. */
+  isUsedUp(name: string): boolean {
+    const held = this.#byName.get(name);
+    return held !== undefined && held.refusedBy(this.#parts.clock.monotonicMs()) !== null;
   }
 
   /** Rows were taken of those that wait by that name. */
   taken(name: string, { rows, more }: TakenOfLimit): void {
     const held = this.#byName.get(name);
     if (held !== undefined) held.queued = more ? Math.max(1, held.queued - rows) : 0;
+    this.#tell();
   }
 
   /** Lines of groups are calls that come behind all others. */
@@ -227,6 +261,7 @@ export class RateLimits {
       if (clock.monotonicMs() >= this.#nextLookMs) await this.#look();
       this.#lookAtDay();
       await this.#renew();
+      this.#tell();
       await this.#nap.sleep(RENEW_MS);
     }
     await this.#dayLook;
@@ -311,6 +346,7 @@ export class RateLimits {
       if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#parts.granted();
     } finally {
       held.asking = false;
+      this.#tell();
     }
   }
 
@@ -387,8 +423,28 @@ export class RateLimits {
     return fresh;
   }
 
+  /** Of calls that come in; null as in `startable`. */
+  #roomOf(scopes: ReadonlyMap<string, HeldScope | null>, wanted: number, nowMs: number): number | null {
+    let room: number | null = null;
+    for (const held of scopes.values()) {
+      if (held === null) return Infinity;
+      if (held.refusedBy(nowMs) !== null) continue;
+      const own = held.queued > 0 ? 0 : held.room(nowMs);
+      if (own < wanted) {
+        held.expect(Math.ceil(wanted / scopes.size));
+        if (own === 0) this.#ring(held);
+      }
+      room = (room ?? 0) + own;
+    }
+    return room;
+  }
+
+  #tell(): void {
+    if (this.#waiting.length > 0) for (const wake of this.#waiting.splice(0)) wake();
+  }
+
   /** The first refusal asks at once; while the store says to wait, the next round is soon enough. */
   #ring(held: HeldScope): void {
-    if (held.refusedBy(this.#parts.clock.monotonicMs()) === null) this.#nap.wake();
+    if (!held.asking && held.refusedBy(this.#parts.clock.monotonicMs()) === null) this.#nap.wake();
   }
 }

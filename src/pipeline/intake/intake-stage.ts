@@ -20,7 +20,7 @@ import type { Admission, CallGate } from "../dispatch/call-gate.js";
 import type { LimitPass } from "../dispatch/limit-scope.js";
 import type { Work } from "../dispatch/work.js";
 import type { NumberSource } from "../dispatch/number-source.js";
-import type { Slots } from "../dispatch/slots.js";
+import { Nap } from "../nap.js";
 import { persist } from "../persist.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import { RunQueue, type QueuedRecord } from "./run-queue.js";
@@ -34,7 +34,6 @@ export interface IntakeParts {
   readonly renderSettings: RenderSettings;
   readonly planner: Pick<IntakePlanner, "plan">;
   readonly numbers: NumberSource;
-  readonly slots: Pick<Slots, "free" | "released">;
   readonly gate: CallGate;
   readonly clock: Clock;
   readonly random: Random;
@@ -46,7 +45,7 @@ export interface IntakeParts {
   /** Full groups, and bytes, that may wait in memory before the consumer has to. */
   readonly queuedGroupsMax: number;
   readonly queuedBytesMax: number;
-  /** Longest wait for a free slot before a group is accepted into waiting rows. */
+  /** Longest wait for a free slot, or a grant of a rate limit, before a group is accepted into waiting rows. */
   readonly slotWaitMs: number;
   readonly mendable: (error: unknown) => boolean;
   readonly doubt: (account: string) => DoubtPolicy;
@@ -68,12 +67,14 @@ const TURN_MS = 5;
 export class IntakeStage implements RecordSink {
   readonly #parts: IntakeParts;
   readonly #queue: RunQueue;
-  /** Share of the last group's jobs that asked for a slot: jobs for batches need none. */
+  /** Share of the last group's jobs that a slot may serve soon: jobs for batches need none, and others wait for a limit that is used up. */
   #slotShare = 1;
   #stopped = false;
+  readonly #nap: Nap;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
+    this.#nap = new Nap(parts.clock);
     this.#queue = new RunQueue(parts.groupSizeMax * parts.queuedGroupsMax, parts.queuedBytesMax);
   }
 
@@ -111,16 +112,23 @@ export class IntakeStage implements RecordSink {
 
   /**
    * As many as can start at once: a job that starts with its acceptance is written fewer times than one that waits as a row. When no slot
-   * comes free for a while, or a backlog waits already, the group goes into rows, and Kafka never holds work for a slow provider. What
-   * the next records ask for is not known before they are planned: as the last ones did.
+   * comes free for a while, a rate limit is used up, or a backlog waits already, the group goes into rows, and Kafka never holds work for a
+   * slow provider. What the next records ask for is not known before they are planned: as the last ones did.
    */
   async #groupSize(): Promise<number> {
-    const { slots, groupSizeMax, backlog, clock, slotWaitMs } = this.#parts;
+    const { gate, groupSizeMax, backlog, clock, slotWaitMs } = this.#parts;
     if (backlog.here() || this.#slotShare === 0) return groupSizeMax;
-    const fitting = () => Math.min(groupSizeMax, Math.ceil(slots.free / this.#slotShare));
-    if (slots.free > 0) return fitting();
-    await Promise.race([slots.released(), clock.sleep(slotWaitMs)]);
-    return slots.free > 0 ? fitting() : groupSizeMax;
+    const wanted = Math.ceil(Math.min(groupSizeMax, this.#queue.length) * this.#slotShare);
+    const untilMs = clock.monotonicMs() + slotWaitMs;
+    for (;;) {
+      const startable = gate.startable(wanted);
+      if (startable === null) return groupSizeMax;
+      if (startable > 0) return Math.min(groupSizeMax, Math.ceil(startable / this.#slotShare));
+      const leftMs = untilMs - clock.monotonicMs();
+      if (leftMs <= 0) return groupSizeMax;
+      // Serial: what became free may have been taken by rows that wait.
+      await this.#nap.sleep(leftMs, gate.changed());
+    }
   }
 
   async #accept(records: readonly QueuedRecord[], moves: readonly PositionMove[]): Promise<void> {
@@ -208,10 +216,13 @@ export class IntakeStage implements RecordSink {
       } else prepared.jobs.push({ planned: plan.planned, ...this.#item(queued.record, plan.planned, nowMs) });
     }
     const { jobs } = prepared;
-    if (jobs.length > 0)
-      this.#slotShare =
-        jobs.filter(({ item }) => item.pooled === undefined && item.waits?.limit === undefined).length / jobs.length;
+    if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => this.#asksForSlot(item)).length / jobs.length;
     return prepared;
+  }
+
+  #asksForSlot({ pooled, waits }: IntakeJob): boolean {
+    if (pooled !== undefined) return false;
+    return waits?.limit === undefined || !this.#parts.gate.isUsedUp(waits.limit);
   }
 
   /** Nothing in a record may end the session: it would come again to the next one, for ever. */
