@@ -156,3 +156,29 @@ describe("a topic made anew", () => {
     TIMEOUT_MS,
   );
 });
+
+test(
+  "[B8] records that retention deleted before they were read are told as a gap with its length, and reading goes on behind it",
+  async () => {
+    await gateway.topics.publish([job("read 0"), job("read 1")]);
+    for (const id of ["read 0", "read 1"]) await gateway.result(id);
+    await router.end("SIGTERM");
+    await gateway.topics.publish([job("gone 0"), job("gone 1"), job("gone 2"), job("kept")]);
+    await gateway.topics.admin.deleteTopicRecords({
+      topic: gateway.topics.names.jobs,
+      partitions: [{ partition: 0, offset: "5" }],
+    });
+    await gateway.startRouter("router-behind");
+    expect(resultIn(await gateway.result("kept")).status).toBe("succeeded");
+    const told = await gateway.until(
+      "the event of the gap",
+      () =>
+        gateway.topics.events
+          .map(({ value }) => JSON.parse(value?.toString() ?? "") as Told & { readonly message: string })
+          .find(({ kind }) => kind === "position.gap") ?? null,
+    );
+    expect(told.message).toMatch(/\b3\b/);
+    for (const id of ["gone 0", "gone 1", "gone 2"]) expect(gateway.resultsOf(id)).toEqual([]);
+  },
+  TIMEOUT_MS,
+);

@@ -178,3 +178,21 @@ test("[C6] asks a bounded number of times for an unknown schema id, remembers th
   );
   await isServed(`learned ${String(tries)}`);
 });
+
+test("[C7] while the registry fails, known schemas are read on; a record of an unknown one waits and is no dead letter", async () => {
+  const id = await register("unasked", { ...OURS, doc: "nobody asked for it before the registry failed" });
+  door.isDown = true;
+  await gateway.publish({ value: framed(goodId, goodPayload("known while down")) });
+  await isServed("known while down");
+  const lettersBefore = gateway.topics.deadLetters.length;
+  await gateway.publish({
+    value: framed(id, encoded(OURS, { jobId: "waits", tenant: "acme", bodyJson: bodyJson("waits") })),
+  });
+  await gateway.until("a question for it", () => door.asked(id) > 0);
+  await gateway.until("the next question", () => door.asked(id) > 3); // it is asked again and again
+  expect(gateway.resultsOf("waits")).toEqual([]);
+  expect(gateway.topics.deadLetters).toHaveLength(lettersBefore);
+  door.isDown = false;
+  await isServed("waits");
+  expect(gateway.topics.deadLetters).toHaveLength(lettersBefore);
+});

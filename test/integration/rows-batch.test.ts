@@ -158,6 +158,44 @@ test("a line that is out when its deadline is near is rescued by a call where th
   for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
 });
 
+/** A batch that is thought to be quick and takes seven seconds, and what its lines come to when nobody waits for them any more. */
+async function lateLines(jobIds: readonly string[], end: () => Promise<void>, status: string): Promise<void> {
+  await gateway.until(
+    "its run at the provider",
+    async () => (await gateway.query("SELECT 1 FROM batches WHERE state = 'submitted'")).length === 1,
+  );
+  await end();
+  const results = await resultsFor(gateway, jobIds);
+  expect(results.map((result) => result.status)).toEqual(jobIds.map(() => status));
+  await gateway.until(
+    "its outcomes",
+    async () => (await gateway.query("SELECT 1 FROM batches WHERE state = 'done'")).length === 1,
+  );
+  await ledgerEqualsBill(gateway);
+  expect(await gateway.simulator.bill()).toHaveLength(jobIds.length);
+  expect(await gateway.query("SELECT DISTINCT billing FROM costs")).toEqual([{ billing: "waste" }]);
+  for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
+}
+
+const QUICK_TO_LOOK_AT = { batching: { turnaroundPriorMs: 1, callPriorMs: 100 }, times: { turnaroundMs: 70_000_000 } };
+
+test("[D4] a deadline that passes while the batch runs expires its jobs once; the late lines are only paid", async () => {
+  await open("d4", QUICK_TO_LOOK_AT);
+  const jobIds = idsOf("d4", 3);
+  await publishJobs(gateway, jobIds, { mode: "batch", ttlMs: 4000 });
+  await lateLines(jobIds, () => Promise.resolve(), "expired");
+});
+
+test("[J5] a job that an operator cancels while its batch runs is cancelled once; its late line is only paid", async () => {
+  await open("j5", QUICK_TO_LOOK_AT);
+  const jobIds = idsOf("j5", 2);
+  await publishJobs(gateway, jobIds, { mode: "batch", ttlMs: 60_000 });
+  const cancelAll = async (): Promise<void> => {
+    for (const id of jobIds) expect((await gateway.cli("jobs", "cancel", id)).exitCode).toBe(0);
+  };
+  await lateLines(jobIds, cancelAll, "cancelled");
+});
+
 test.each(["batch_expires", "batch_cancelled"])(
   "[H3] of a batch that ends by %s what was done is delivered and paid, the rest goes on",
   async (kind) => {

@@ -7,6 +7,8 @@ export class RegistryDoor {
   readonly #server: Server;
   readonly #asked: number[] = [];
   readonly hidden = new Set<number>();
+  /** While it is true every question is answered as by a registry that has lost its store. */
+  isDown = false;
 
   private constructor(registryUrl: string) {
     this.#registryUrl = registryUrl;
@@ -35,6 +37,7 @@ export class RegistryDoor {
   async #answer(path: string): Promise<{ readonly status: number; readonly text: string }> {
     const id = Number(/^\/schemas\/ids\/(\d+)/.exec(path)?.[1] ?? Number.NaN);
     if (Number.isInteger(id)) this.#asked.push(id);
+    if (this.isDown) return { status: 500, text: '{"error_code":50001,"message":"Error in the backend datastore"}' };
     if (this.hidden.has(id)) return { status: 404, text: '{"error_code":40403,"message":"Schema not found"}' };
     const answer = await fetch(`${this.#registryUrl}${path}`);
     return { status: answer.status, text: await answer.text() };

@@ -78,7 +78,7 @@ describe("the price table", () => {
     expect(listedModel(table, "openai", model)?.key ?? null).toBe(key);
   });
 
-  test("never takes a missing price as free", () => {
+  test("[I3] never takes a missing price as free", () => {
     expect(priceOf(table, "openai", "unlisted-output")).toBeNull();
     expect(priceOf(table, "anthropic", "gpt-4o")).toBeNull();
   });
@@ -96,7 +96,7 @@ describe("the price table", () => {
     ],
     ["no models", `{"asOf":"d"}`],
     ["no JSON", "prices"],
-  ])("is refused with %s", (_what, text) => {
+  ])("[I3] is refused with %s", (_what, text) => {
     expect(() => parsePriceTable(text)).toThrow(PriceTableError);
   });
 });

@@ -215,12 +215,19 @@ describe("which routes a job may take", () => {
     ["a model of the other format's provider", "claude-haiku-4-5", "openai.chat", "UNKNOWN_MODEL"],
     ["a provider that makes no embeddings", "claude/claude-haiku-4-5", "openai.embeddings", "NO_ROUTE"],
     ["a model that makes no embeddings", "main/gpt-4.1-mini", "openai.embeddings", "NO_ROUTE"],
-    ["a model without a price", "main/unpriced", "openai.chat", "NO_PRICE"],
-    ["an alias where only a price is missing", "broken", "openai.chat", "NO_PRICE"],
   ])("says so when it names %s", (_what, model, format, code) => {
     const plan = planRoutes(policyOf(model), factsOf(format), catalog);
     expect(plan.routes).toEqual([]);
     expect(plan.failure?.code).toBe(code);
+  });
+
+  test.each<[string, string]>([
+    ["a model without a price", "main/unpriced"],
+    ["an alias where only a price is missing", "broken"],
+  ])("[I3] refuses %s", (_what, model) => {
+    const plan = planRoutes(policyOf(model), factsOf("openai.chat"), catalog);
+    expect(plan.routes).toEqual([]);
+    expect(plan.failure?.code).toBe("NO_PRICE");
   });
 
   test("tells in words why each other route was left out", () => {

@@ -289,5 +289,5 @@ function followBatch(bytes: Buffer): void {
   const body = parseJsonObject(bytes.toString("utf8"));
   if (body === null) return;
   for (const batch of [fromOpenaiBatch(body), fromAnthropicBatch(body), fromGeminiOperation(body)])
-    if (batch !== null) mustHold(batch.id !== "", "a batch without an id");
+    if (batch !== null) mustHold(batch.batchId !== "", "a batch without an id");
 }

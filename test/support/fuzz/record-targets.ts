@@ -163,7 +163,7 @@ function followJob(job: AdmittedJob): void {
 
 export const JSON_RECORDS: FuzzTarget<readonly [Buffer | null, readonly (readonly [string, Buffer | Buffer[]])[]]> = {
   name: "json record",
-  inputs: fc.tuple(fc.option(mutatedBytes(JSON_SEEDS), { freq: 50 }), headers),
+  inputs: fc.tuple(fc.option(mutatedBytes(JSON_SEEDS), { freq: 50, nil: null }), headers),
   read: ([value, pairs]) => {
     const record = recordOf(value, pairs);
     return follow(record, admission.admit(record, NOW_MS));

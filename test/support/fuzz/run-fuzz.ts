@@ -37,17 +37,30 @@ export interface FuzzReport {
 }
 
 interface Share {
-  readonly target: FuzzTarget<never>;
   /** Of a hundred inputs. A config takes a hundred times as long as a record. */
   readonly percent: number;
+  readonly start: (wanted: number) => Run;
+}
+
+/** A target on its way. */
+interface Run {
+  readonly wanted: number;
+  readonly isDone: boolean;
+  /** @returns how many inputs were read. */
+  readonly next: (seed: number) => Promise<number>;
+  readonly report: () => TargetReport;
+}
+
+function share<Input>(target: FuzzTarget<Input>, percent: number): Share {
+  return { percent, start: (wanted) => new TargetRun(target, wanted) };
 }
 
 const SHARES: readonly Share[] = [
-  { target: JSON_RECORDS, percent: 34 },
-  { target: AVRO_RECORDS, percent: 20 },
-  { target: BATCH_RESULTS, percent: 20 },
-  { target: PROVIDER_ANSWERS, percent: 24 },
-  { target: CONFIGS, percent: 2 },
+  share(JSON_RECORDS, 34),
+  share(AVRO_RECORDS, 20),
+  share(BATCH_RESULTS, 20),
+  share(PROVIDER_ANSWERS, 24),
+  share(CONFIGS, 2),
 ];
 
 /** One property after the other is run with so many inputs: what is between them is measured. */
@@ -64,7 +77,7 @@ export async function runFuzz(options: {
   readonly seed: number;
   readonly onProgress?: (inputs: number) => void;
 }): Promise<FuzzReport> {
-  const runs = SHARES.map(({ target, percent }) => new TargetRun(target, Math.ceil((options.inputs * percent) / 100)));
+  const runs = SHARES.map(({ percent, start }) => start(Math.ceil((options.inputs * percent) / 100)));
   const total = runs.reduce((sum, { wanted }) => sum + wanted, 0);
   let done = 0;
   let before: NodeJS.MemoryUsage | null = null;
@@ -95,16 +108,16 @@ function memoryNow(): NodeJS.MemoryUsage {
 /** So many different failures of a target are enough to look at. */
 const FAILURES_MAX = 10;
 
-class TargetRun {
+class TargetRun<Input> implements Run {
   readonly wanted: number;
-  readonly #target: FuzzTarget<unknown>;
+  readonly #target: FuzzTarget<Input>;
   readonly #outcomes = new Map<string, number>();
   readonly #failures = new Map<string, FuzzFailure>();
   #inputs = 0;
   #slowestMs = 0;
 
-  constructor(target: FuzzTarget<never>, wanted: number) {
-    this.#target = target as unknown as FuzzTarget<unknown>; // it is only ever given its own inputs
+  constructor(target: FuzzTarget<Input>, wanted: number) {
+    this.#target = target;
     this.wanted = wanted;
   }
 
@@ -123,7 +136,7 @@ class TargetRun {
     return numRuns;
   }
 
-  async #read(input: unknown): Promise<void> {
+  async #read(input: Input): Promise<void> {
     const began = process.cpuUsage();
     const outcome = await this.#target.read(input);
     const { user, system } = process.cpuUsage(began);
