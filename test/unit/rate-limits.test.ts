@@ -173,7 +173,7 @@ describe("calls that are about to come in", () => {
   test("could start as far as there are places and grants, and are asked for at once", async () => {
     const it = world({ requestsPerMinute: 60_500 });
     await it.pass(100);
-    expect(it.gate.startable(5)).toBe(0); // no grants yet
+    expect(it.gate.startable(5, true)).toBe(0); // no grants yet
     await it.pass(20);
     expect(it.asks.map(({ calls }) => calls)).toEqual([5]);
     const granted = await granting(it);
@@ -186,7 +186,7 @@ describe("calls that are about to come in", () => {
   test("are held up no longer than a moment by rows that wait for grants, and not at all by a limit that is used up", async () => {
     const it = world({ requestsPerMinute: 60 });
     await it.pass(100);
-    expect(it.gate.startable(5)).toBe(0);
+    expect(it.gate.startable(5, true)).toBe(0);
     await it.pass(20);
     expect(it.gate.startable(5)).toBeNull();
     expect(it.gate.isUsedUp(ROUTE.account)).toBe(true);
@@ -205,10 +205,26 @@ describe("calls that are about to come in", () => {
     await it.stop();
   });
 
+  test("bring no more rounds about by looking again while none grants anything", async () => {
+    const it = world({ requestsPerMinute: 60_500 }, { shared: false, routers: 2 });
+    await it.pass(100); // a new router grants itself nothing at first
+    let looks = 0;
+    const look = (): void => {
+      looks += 1;
+      it.gate.startable(5);
+      void it.gate.changed().then(look);
+    };
+    look();
+    await it.pass(400);
+    expect(looks).toBeGreaterThan(5);
+    expect(looks).toBeLessThan(25);
+    await it.stop();
+  });
+
   test("are told when there are grants", async () => {
     const it = world({ requestsPerMinute: 60_500 });
     await it.pass(100);
-    it.gate.startable(5);
+    it.gate.startable(5, true);
     let told = 0;
     void it.gate.changed().then(() => {
       told += 1;
