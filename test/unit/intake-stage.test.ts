@@ -1,4 +1,4 @@
-import { expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { createRoutePlanner } from "../../src/domain/route/plan-routes.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import { DIRECT_ONLY, type LinePlan } from "../../src/pipeline/batch/line-planner.js";
@@ -259,4 +259,30 @@ test("a job that no route can be called for takes no slot and has no call", asyn
   const parts = { ...placesOf(slots), backlog: { here: () => false, began: quiet }, groupWaitMs: 1 };
   const [group] = await accepted({ plan }, 2, parts);
   expect(group?.jobs).toMatchObject([{ intent: { account: "alpha" } }, { intent: null }]);
+});
+
+describe("a group where a rate limit has to grant each call", () => {
+  /** Sizes of the groups of 10 records, at most 10 each, with a gate that says so of what could start, one answer a look. */
+  const sizesOf = async (answers: readonly (number | null)[], slotWaitMs: number): Promise<readonly number[]> => {
+    let [look, nowMs] = [0, 0];
+    const { gate } = placesOf(new Slots(new Map([["alpha", 100]])));
+    gate.startable = () => answers[Math.min(look++, answers.length - 1)] ?? null;
+    gate.changed = () => Promise.resolve();
+    const groups = await accepted(PLANNER, 10, {
+      gate,
+      slotWaitMs,
+      backlog: { here: () => false, began: quiet },
+      clock: { nowMs: () => NOW_MS, monotonicMs: () => (nowMs += 10), sleep: () => Promise.resolve() },
+    });
+    return groups.map(({ jobs }) => jobs.length);
+  };
+
+  test("is as large as the grants, and waits a moment for more", async () => {
+    expect(await sizesOf([3, 0, 0, 4, 10], 1000)).toEqual([3, 4, 3]);
+  });
+
+  test("goes into rows when none come, and at once when a limit is used up", async () => {
+    expect(await sizesOf([0], 50)).toEqual([10]);
+    expect(await sizesOf([null], 1000)).toEqual([10]);
+  });
 });

@@ -111,6 +111,15 @@ function world(
   return it;
 }
 
+/** @returns how many calls could start once a limit that is new to its store, which begins without any, grants some. */
+async function granting(it: World): Promise<number> {
+  for (let look = 0; look < 5; look += 1) {
+    if ((it.gate.startable(5) ?? 0) > 0) break;
+    await it.pass(50); // serial: a look after the other
+  }
+  return it.gate.startable(5) ?? 0;
+}
+
 describe("a call of an account with limits", () => {
   test("waits by the limit's name until there is a grant, which is asked for at once", async () => {
     const it = world({ requestsPerMinute: 6050 });
@@ -169,6 +178,72 @@ describe("a call of an account with limits", () => {
   });
 });
 
+describe("calls that are about to come in", () => {
+  test("could start as far as there are places and grants, and are asked for at once", async () => {
+    const it = world({ requestsPerMinute: 60_500 });
+    await it.pass(100);
+    expect(it.gate.startable(5, true)).toBe(0); // no grants yet
+    await it.pass(20);
+    expect(it.asks.map(({ calls }) => calls)).toEqual([5]);
+    const granted = await granting(it);
+    expect(granted).toBeGreaterThan(0);
+    expect(granted).toBeLessThanOrEqual(8);
+    for (let call = 0; call < granted; call += 1) expect(it.take(true)).toBe("go");
+    await it.stop();
+  });
+
+  test("are held up no longer than a moment by rows that wait for grants, and not at all by a limit that is used up", async () => {
+    const it = world({ requestsPerMinute: 60 });
+    await it.pass(100);
+    expect(it.gate.startable(5, true)).toBe(0);
+    await it.pass(20);
+    expect(it.gate.startable(5)).toBeNull();
+    expect(it.gate.isUsedUp(ROUTE.account)).toBe(true);
+    await it.pass(1100);
+    expect(it.gate.isUsedUp(ROUTE.account)).toBe(false);
+    it.gate.queued(ROUTE.account, 1);
+    expect(it.gate.startable(5)).toBe(0);
+    await it.stop();
+  });
+
+  test("have no place at an account that is full, whatever its limit grants", async () => {
+    const it = world({ requestsPerMinute: 60_500 }, { concurrency: 1 });
+    expect(await granting(it)).toBe(1);
+    expect(it.take(true)).toBe("go");
+    expect(it.gate.startable(5)).toBe(0);
+    await it.stop();
+  });
+
+  test("bring no more rounds about by looking again while none grants anything", async () => {
+    const it = world({ requestsPerMinute: 60_500 }, { shared: false, routers: 2 });
+    await it.pass(100); // a new router grants itself nothing at first
+    let looks = 0;
+    const look = (): void => {
+      looks += 1;
+      it.gate.startable(5);
+      void it.gate.changed().then(look);
+    };
+    look();
+    await it.pass(400);
+    expect(looks).toBeGreaterThan(5);
+    expect(looks).toBeLessThan(25);
+    await it.stop();
+  });
+
+  test("are told when there are grants", async () => {
+    const it = world({ requestsPerMinute: 60_500 });
+    await it.pass(100);
+    it.gate.startable(5, true);
+    let told = 0;
+    void it.gate.changed().then(() => {
+      told += 1;
+    });
+    await it.pass(20);
+    expect(told).toBe(1);
+    await it.stop();
+  });
+});
+
 describe("rows that wait for a limit", () => {
   test("have room for as many as there are grants and places", async () => {
     const it = world({ requestsPerMinute: 60_500 }, { concurrency: 5 });
@@ -187,6 +262,15 @@ describe("rows that wait for a limit", () => {
     expect(it.wakes).toBe(0);
     it.gate.queued(ROUTE.account, 1);
     await it.pass(50);
+    expect(it.wakes).toBe(1);
+    await it.stop();
+  });
+
+  test("wake who takes them at once while there are grants", async () => {
+    const it = world({ requestsPerMinute: 60_500 });
+    await granting(it);
+    expect(it.wakes).toBe(0);
+    it.gate.queued(ROUTE.account, 1);
     expect(it.wakes).toBe(1);
     await it.stop();
   });

@@ -62,6 +62,8 @@ interface StaticPlan {
   readonly plan: RoutePlan;
   /** Behind `plan.routes`, in the same order. */
   readonly candidates: readonly Candidate[];
+  /** Whether one of them is told the request in another format. */
+  readonly translates: boolean;
 }
 
 /** A route and what is known of its model, for the reasons that depend on the request. */
@@ -107,7 +109,8 @@ function staticPlan(policy: RoutePolicy, format: RequestFormat, catalog: Catalog
   const rejected = rejections.map((one) => one.rejected);
   if (accepted.length > 0) {
     const candidates = accepted.map((one) => one.candidate);
-    return { plan: planOf(routesOf(candidates), rejected), candidates };
+    const translates = candidates.some(({ spoken }) => spoken !== format);
+    return { plan: planOf(routesOf(candidates), rejected), candidates, translates };
   }
   const priceMissing = rejections.some((one) => one.onlyPriceMissing);
   return noRoute(priceMissing ? "NO_PRICE" : "NO_ROUTE", noRouteMessage(policy.model, rejected), rejected);
@@ -118,7 +121,7 @@ function noRoute(
   message: string,
   rejected: readonly RejectedRoute[],
 ): StaticPlan {
-  return { plan: { ...planOf([], rejected), failure: { code, message } }, candidates: [] };
+  return { plan: { ...planOf([], rejected), failure: { code, message } }, candidates: [], translates: false };
 }
 
 /** An alias, else `provider/model` split at the first slash, else a model's own name at the provider of the format. */
@@ -248,15 +251,15 @@ function reasonOfCapabilities(account: Account, model: string, facts: ModelFacts
 function planForRequest(fixed: StaticPlan, facts: RequestFacts, atLeast: AtLeastTokens | null): RoutePlan {
   const { plan } = fixed;
   if (plan.failure !== null) return plan;
-  const rejected: RejectedRoute[] = [];
+  let rejected: RejectedRoute[] | null = null;
   const open: Candidate[] = [];
   for (const candidate of fixed.candidates) {
     const because = reasonOfRequest(candidate, facts, atLeast);
     if (because === null) open.push(candidate);
-    else rejected.push(rejectedRoute(candidate.route, because));
+    else (rejected ??= [...plan.rejected]).push(rejectedRoute(candidate.route, because));
   }
-  const all = rejected.length === 0 ? plan : planOf(routesOf(open), [...plan.rejected, ...rejected]);
-  if (all.first === null || !open.some((candidate) => isForeign(candidate, facts))) return all;
+  const all = rejected === null ? plan : planOf(routesOf(open), rejected);
+  if (!fixed.translates || all.first === null || !open.some((candidate) => isForeign(candidate, facts))) return all;
   const [first] = open;
   return first === undefined || isForeign(first, facts)
     ? translatedPlan(open, facts, all.rejected)
@@ -349,12 +352,13 @@ function reasonOfRequest(candidate: Candidate, facts: RequestFacts, atLeast: AtL
 
 /** What the content implies only counts against a model that is known to lack it. */
 function reasonOfNeeds(route: Route, { capabilities, rule }: ModelFacts, facts: RequestFacts): string | null {
-  if (facts.capabilities.length === 0) return null;
   const keepsNoSchema = rule?.schema === false;
-  const missing = facts.capabilities.filter(
-    (word) => capabilities?.includes(word) === false || (keepsNoSchema && word === "json_schema"),
-  );
-  return missing.length === 0 ? null : `the request needs ${missing.join(", ")}, which ${route.model} lacks`;
+  let missing = "";
+  for (const word of facts.capabilities) {
+    if (capabilities?.includes(word) !== false && !(keepsNoSchema && word === "json_schema")) continue;
+    missing = missing === "" ? word : `${missing}, ${word}`;
+  }
+  return missing === "" ? null : `the request needs ${missing}, which ${route.model} lacks`;
 }
 
 /** A request that fits by its bytes alone, and one that can't, is not estimated: that is nearly every one. */

@@ -41,7 +41,14 @@ export function withComparison(
 ): RouteDecision | undefined {
   if (routes === undefined) return decision;
   if (decision !== undefined) return { ...decision, routes };
-  const none = { turnaroundP95Ms: null, fillMs: null, directMaxNanoUsd: null, batchMaxNanoUsd: null };
-  const numbers = { leftMs, ...none, tokens: null, headroomTokens: null };
+  const numbers = {
+    leftMs,
+    turnaroundP95Ms: null,
+    fillMs: null,
+    directMaxNanoUsd: null,
+    batchMaxNanoUsd: null,
+    tokens: null,
+    headroomTokens: null,
+  };
   return { mode: "direct", account, model, because: routes.because, numbers, routes };
 }

@@ -63,9 +63,12 @@ export class CallGate {
     return admission;
   }
 
-  /** How many of `wanted` calls could start now. @returns null: none, and to wait for a moment does not help. */
-  startable(wanted: number): number | null {
-    return this.#limits === null ? this.#slots.free : this.#limits.startable(wanted);
+  /**
+   * How many of `wanted` calls could start now. @param atOnce whether grants are asked for at once if there are none; for the first look only.
+   * @returns null: none, and to wait for a moment does not help.
+   */
+  startable(wanted: number, atOnce = false): number | null {
+    return this.#limits === null ? this.#slots.free : this.#limits.startable(wanted, atOnce);
   }
 
   /** Whether no moment's wait helps a call that waits by the name of this limit. */

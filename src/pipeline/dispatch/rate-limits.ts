@@ -139,10 +139,11 @@ export class RateLimits {
   }
 
   /**
-   * How many calls that come in could start now: free places, as far as there are grants for them. For `wanted` some are asked for at once.
+   * How many calls that come in could start now: free places, as far as there are grants for them. Where there are fewer than `wanted`, the
+   * next round asks for so many; `atOnce` does not wait for it. Who looks again must not: a round that brings nothing would follow the other.
    * @returns null: none, and a moment does not help, since a limit is used up. Rows that wait for one that is not are soon gone.
    */
-  startable(wanted: number): number | null {
+  startable(wanted: number, atOnce: boolean): number | null {
     const { slots, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
     let startable = slots.free;
@@ -150,7 +151,7 @@ export class RateLimits {
     for (const [account, scopes] of this.#scopes) {
       const places = slots.freeOf(account);
       if (places <= 0) continue;
-      const room = this.#roomOf(scopes, wanted, nowMs);
+      const room = this.#roomOf(scopes, nowMs, wanted, atOnce);
       if (room === null) blocked = true;
       startable -= Math.max(0, places - (room ?? 0));
     }
@@ -424,17 +425,20 @@ export class RateLimits {
   }
 
   /** Of calls that come in; null as in `startable`. */
-  #roomOf(scopes: ReadonlyMap<string, HeldScope | null>, wanted: number, nowMs: number): number | null {
+  #roomOf(
+    scopes: ReadonlyMap<string, HeldScope | null>,
+    nowMs: number,
+    wanted: number,
+    atOnce: boolean,
+  ): number | null {
     let room: number | null = null;
     for (const held of scopes.values()) {
       if (held === null) return Infinity;
       if (held.refusedBy(nowMs) !== null) continue;
-      const own = held.queued > 0 ? 0 : held.room(nowMs);
-      if (own < wanted) {
-        held.expect(Math.ceil(wanted / scopes.size));
-        if (own === 0) this.#ring(held);
-      }
-      room = (room ?? 0) + own;
+      const granted = held.room(nowMs);
+      if (granted < wanted) held.expect(Math.ceil(wanted / scopes.size));
+      if (granted === 0 && atOnce) this.#ring(held);
+      room = (room ?? 0) + (held.queued > 0 ? 0 : granted);
     }
     return room;
   }

@@ -120,8 +120,8 @@ export class IntakeStage implements RecordSink {
     if (backlog.here() || this.#slotShare === 0) return groupSizeMax;
     const wanted = Math.ceil(Math.min(groupSizeMax, this.#queue.length) * this.#slotShare);
     const untilMs = clock.monotonicMs() + slotWaitMs;
-    for (;;) {
-      const startable = gate.startable(wanted);
+    for (let isFirst = true; ; isFirst = false) {
+      const startable = gate.startable(wanted, isFirst);
       if (startable === null) return groupSizeMax;
       if (startable > 0) return Math.min(groupSizeMax, Math.ceil(startable / this.#slotShare));
       const leftMs = untilMs - clock.monotonicMs();
