@@ -369,7 +369,7 @@ export interface LoadLimits {
   readonly outboxRows: number;
 }
 
-/** What back-pressure and the operator look at. */
+/** What back-pressure looks at. Numbers of large tables may be estimates. */
 export interface LedgerLoad {
   /** Rows for calls and for batches. */
   readonly readyRows: number;

@@ -87,15 +87,25 @@ export async function takeOutboxRows(client: pg.PoolClient, take: OutboxTake): P
   const rows = await run(
     client,
     "outbox-take",
-    `UPDATE outbox_ready o SET session_no = $1, after_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $3
-     FROM (SELECT q.seq FROM outbox_ready q
-           WHERE q.at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $3
-             AND q.after_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint AND q.topic <> ALL($5::text[])
-             AND (q.session_no = $1 OR NOT EXISTS (
-               SELECT 1 FROM routers r WHERE r.session_no = q.session_no AND r.ended_at IS NULL
-                 AND r.beat_at > clock_timestamp() - make_interval(secs => $4::float8 / 1000)))
-           ORDER BY q.seq LIMIT $2 FOR UPDATE SKIP LOCKED) due
-     WHERE o.seq = due.seq
+    `WITH RECURSIVE parts AS (
+       (SELECT session_no, topic FROM outbox_ready ORDER BY session_no, topic LIMIT 1)
+       UNION ALL
+       SELECT n.session_no, n.topic FROM parts p, LATERAL (
+         SELECT o.session_no, o.topic FROM outbox_ready o WHERE (o.session_no, o.topic) > (p.session_no, p.topic)
+         ORDER BY o.session_no, o.topic LIMIT 1) n),
+     free AS MATERIALIZED (
+       SELECT p.session_no, p.topic FROM parts p WHERE p.topic <> ALL($5::text[]) AND (p.session_no = $1 OR NOT EXISTS (
+         SELECT 1 FROM routers r WHERE r.session_no = p.session_no AND r.ended_at IS NULL
+           AND r.beat_at > clock_timestamp() - make_interval(secs => $4::float8 / 1000)))),
+     due AS MATERIALIZED (
+       SELECT d.seq FROM free f, LATERAL (
+         SELECT q.seq FROM outbox_ready q WHERE q.session_no = f.session_no AND q.topic = f.topic
+           AND q.at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $3
+           AND q.after_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+         ORDER BY q.seq + 0 LIMIT $2 FOR UPDATE SKIP LOCKED) d
+       ORDER BY d.seq LIMIT $2)
+     UPDATE outbox_ready o SET session_no = $1, after_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $3
+     FROM due WHERE o.seq = due.seq
      RETURNING o.seq, o.topic, array_to_json(o.kinds), array_to_json(o.nos), array_to_json(o.days), o.at_ms`,
     [take.session, take.limit, take.olderThanMs, take.silentAfterMs, textArray(take.butNot)],
   );

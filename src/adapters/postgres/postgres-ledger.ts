@@ -43,11 +43,13 @@ import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
 import { breakers, saveBreaker } from "./health/breaker-rows.js";
 import type { LedgerContext } from "./ledger-context.js";
+import { oldestRunnable } from "./oldest-runnable.js";
 import { insertOutbox, loadOutgoing, takeOutboxRows } from "./outbox-rows.js";
 import { rehearse } from "./rehearsal.js";
 import { openAttempts } from "./attempt-rows.js";
 import { dayUse } from "./day-use.js";
 import { limitQueues } from "./limit-queues.js";
+import { sampledRows } from "./sampled-table.js";
 import { beat, endSession, liveRouters, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
 import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
@@ -334,18 +336,19 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     return this.context.budgets.standings(this.context.pools.durable);
   }
 
-  /** Counts are capped at what back-pressure asks for, so that a large backlog does not make them slow. */
+  /** Of large tables some pages tell: back-pressure asks every second, and goes by marks. Counting stops where it asks no further. */
   async load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
+    const records = (where: string): string =>
+      `(SELECT coalesce(round(sum(o.weight * o.records)), 0)::int8
+        FROM (SELECT * FROM ${sampledRows("outbox_ready", "cardinality(t.nos) AS records", where)} n LIMIT $2) o)`;
     const rows = await run(
       this.context.pools.durable,
       "ledger-load",
-      `SELECT r.rows, r.bytes,
-         (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic <> ALL ($3::text[]) LIMIT $2) o),
-         CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE
-           (SELECT coalesce(sum(cardinality(nos)), 0) FROM (SELECT nos FROM outbox_ready WHERE topic = ANY ($3::text[]) LIMIT $2) o) END,
-         (SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE limit_name = '' AND run_at_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::int8
-            ORDER BY tenant_no, priority DESC, expires_ms LIMIT 1) m)
-       FROM (SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes FROM (SELECT bytes FROM (SELECT bytes FROM ready UNION ALL SELECT bytes FROM batch_ready) q LIMIT $1) f) r`,
+      `SELECT r.rows, r.bytes, ${records("t.topic <> ALL ($3::text[])")},
+         CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE ${records("t.topic = ANY ($3::text[])")} END,
+         ${oldestRunnable("(extract(epoch FROM statement_timestamp()) * 1000)::int8")}
+       FROM (SELECT coalesce(round(sum(q.weight)), 0)::int8 AS rows, coalesce(round(sum(q.weight * q.bytes)), 0)::int8 AS bytes
+         FROM (SELECT * FROM (SELECT * FROM ${sampledRows("ready", "t.bytes")} a UNION ALL SELECT * FROM ${sampledRows("batch_ready", "t.bytes")} b) w LIMIT $1) q) r`,
       [readyRows, outboxRows, textArray(refusing)],
     );
     const [ready, bytes, outbox, refused, oldest] = rows[0] ?? [];

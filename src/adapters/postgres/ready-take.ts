@@ -26,7 +26,7 @@ const PARTS = `parts AS (
      SELECT r.limit_name, r.tenant_no FROM ready r WHERE (r.limit_name, r.tenant_no) > (p.limit_name, p.tenant_no)
      ORDER BY r.limit_name, r.tenant_no LIMIT 1) n)`;
 const DUE_PARTS = `SELECT NULL::int8, NULL::int4, NULL::int8, NULL::text, NULL::int4, NULL::text, p.limit_name, p.tenant_no,
-     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = p.limit_name AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3)
+     p.limit_name > '' OR EXISTS (SELECT 1 FROM ready r WHERE r.limit_name = '' AND r.tenant_no = p.tenant_no AND r.run_at_ms <= $3)
    FROM (SELECT limit_name, tenant_no FROM parts LIMIT ${String(PARTS_A_LOOK)}) p`;
 const LOOK = `WITH RECURSIVE ${PARTS} ${DUE_PARTS}`;
 /** The rows are chosen once: as a part of the join they might be chosen again for each row. */

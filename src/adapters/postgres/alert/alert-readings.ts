@@ -12,11 +12,9 @@ import { int8Array } from "../binary-array.js";
 import { run, send } from "../connection.js";
 import { breakers } from "../health/breaker-rows.js";
 import type { LedgerContext } from "../ledger-context.js";
+import { oldestRunnable } from "../oldest-runnable.js";
 
 type Source = (client: pg.PoolClient, context: LedgerContext, nowMs: EpochMs) => Promise<Partial<AlertReadings>>;
-
-/** Rows of the queue among which the oldest due one is looked for, in the order of the index. What waits for a rate limit can't run. */
-const RUNNABLE_LOOK = 1000;
 
 /** One bounded statement a source, each by an index or on a small table. */
 const SOURCES: readonly Source[] = [queue, doubts, batches, budgets, breakerStates, spend];
@@ -44,13 +42,7 @@ export function addSpend(client: pg.PoolClient, nanoUsd: bigint, nowMs: EpochMs)
 
 async function queue(client: pg.PoolClient, _context: LedgerContext, nowMs: EpochMs): Promise<Partial<AlertReadings>> {
   const [oldest, deadlines] = await Promise.all([
-    run(
-      client,
-      "alert-runnable",
-      `SELECT min(run_at_ms) FROM (SELECT run_at_ms FROM ready WHERE limit_name = '' AND run_at_ms <= $1
-         ORDER BY tenant_no, priority DESC, expires_ms LIMIT ${String(RUNNABLE_LOOK)}) r`,
-      [nowMs],
-    ),
+    run(client, "alert-runnable", `SELECT ${oldestRunnable("$1::int8")}`, [nowMs]),
     run(
       client,
       "alert-deadlines",
