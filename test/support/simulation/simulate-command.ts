@@ -202,7 +202,13 @@ export async function pinned({ kind, seed, checker }: FailingSeed): Promise<stri
 /** @returns the kinds that a word of the command line means; null: none. */
 export function kindsOf(word: string): readonly ScenarioKind[] | null {
   if (word === "all") return SCENARIO_KINDS;
-  const named: Readonly<Record<string, ScenarioKind>> = { direct: "direct", batch: "mixed", group: "grouped" };
+  const named: Readonly<Record<string, ScenarioKind>> = {
+    direct: "direct",
+    batch: "mixed",
+    group: "grouped",
+    storm: "stormy",
+    sweep: "swept",
+  };
   const kind = named[word];
   return kind === undefined ? null : [kind];
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|all] [--json]`: the deterministic simulation over many seeds, on all
+ * `npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|storm|sweep|all] [--json]`: the deterministic simulation over many seeds, on all
  * processors. Says on stderr how far it is; the last line on stdout is JSON with --json. Exit: 0 when all holds, 1 otherwise, 2 usage.
  */
 import { register } from "node:module";
@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 register("../typescript-hooks.mjs", import.meta.url);
 const { kindsOf, pinned, simulateAll } = await import("./simulate-command.ts");
 
-const USAGE = "usage: npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|all] [--json]";
+const USAGE = "usage: npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|storm|sweep|all] [--json]";
 
 function say(text) {
   process.stderr.write(`${text}\n`);
