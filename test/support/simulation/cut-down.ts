@@ -1,6 +1,6 @@
 import type { Scenario } from "./scenario.js";
 
-const LISTS = ["publications", "kills", "freezes", "terms", "clockJumps", "replays", "budgets"] as const;
+const LISTS = ["publications", "kills", "freezes", "terms", "clockJumps", "replays", "budgets", "storms"] as const;
 type List = (typeof LISTS)[number];
 const TROUBLES = [
   "cutLedger",
@@ -38,6 +38,7 @@ export function cutDown(scenario: Scenario, kept: Kept): Scenario {
     clockJumps: of("clockJumps", scenario.clockJumps),
     replays: of("replays", scenario.replays),
     budgets: of("budgets", scenario.budgets),
+    storms: of("storms", scenario.storms),
     cutLedger: without.has("cutLedger") ? 0 : scenario.cutLedger,
     providerTrouble: without.has("providerTrouble") ? 0 : scenario.providerTrouble,
     brokerTrouble: without.has("brokerTrouble") ? 0 : scenario.brokerTrouble,

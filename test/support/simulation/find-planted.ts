@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { PLANTED } from "./planted-bugs.js";
-import type { ScenarioKind } from "./scenario.js";
+import { PLANTED, type PlantedKind } from "./planted-bugs.js";
 
 interface Found {
   readonly seed: number;
@@ -13,7 +12,7 @@ interface Found {
 const TIMEOUT_MS = 600_000;
 
 /** Tests that each wrong rule of the ledger is found, by its checker, in worlds of this kind; in a thread outside of Jest, which is several times as fast. */
-export function findsPlantedBugs(kind: ScenarioKind, seeds: number): void {
+export function findsPlantedBugs(kind: PlantedKind, seeds: number): void {
   describe(`a planted bug is found within ${String(seeds)} seeds`, () => {
     let thread: Worker | null = null;
 

@@ -14,8 +14,10 @@ export type PlantedBugs = Readonly<
   Record<string, { readonly rules: Partial<LedgerRules>; readonly caughtBy: CheckerName }>
 >;
 
+export type PlantedKind = Extract<ScenarioKind, "direct" | "mixed" | "grouped">;
+
 /** By the kind of world in which they are looked for. */
-export const PLANTED: Readonly<Record<ScenarioKind, PlantedBugs>> = {
+export const PLANTED: Readonly<Record<PlantedKind, PlantedBugs>> = {
   direct: PLANTED_DIRECT,
   mixed: PLANTED_BATCHES,
   grouped: PLANTED_GROUPS,

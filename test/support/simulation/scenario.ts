@@ -18,6 +18,8 @@ import { SeededRandom } from "./seeded-random.js";
 /** What one seed publishes and breaks. */
 export interface Scenario {
   readonly seed: number;
+  /** What happens follows from it, with the rest of the scenario. */
+  readonly worldSeed: number;
   readonly routers: number;
   readonly partitions: number;
   readonly doubtPolicy: "retry" | "fail";
@@ -56,6 +58,14 @@ export interface Scenario {
   readonly batches: BatchScenario | null;
   /** Hard limits of money; none in most seeds. */
   readonly budgets: readonly Budget[];
+  /** Times in which something is away for everybody; the ledger rolls back what was open as it goes. */
+  readonly storms: readonly Storm[];
+}
+
+export interface Storm {
+  readonly of: "ledger" | "broker" | "providers";
+  readonly atMs: number;
+  readonly forMs: number;
 }
 
 interface BatchScenario {
@@ -71,11 +81,16 @@ interface BatchScenario {
   readonly rescues: boolean;
 }
 
+/** Kinds whose scenarios are drawn from the seed. */
+type DrawnKind = "direct" | "mixed" | "grouped";
+
 /**
- * `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper. `grouped`: the same, and one account
- * or both have no batch API.
+ * - `mixed`: accounts have batches, and jobs ask for them, for calls of their own, or for what is cheaper
+ * - `grouped`: the same, and one account or both have no batch API
+ * - `stormy`: mixed, and ledger, brokers or providers are away for all at once
+ * - `swept`: of so many seeds each runs the same scenario and kills a router at another event: at each of them, from the first to the last
  */
-export const SCENARIO_KINDS = ["direct", "mixed", "grouped"] as const;
+export const SCENARIO_KINDS = ["direct", "mixed", "grouped", "stormy", "swept"] as const;
 export type ScenarioKind = (typeof SCENARIO_KINDS)[number];
 
 /** Longest value that the simulated broker takes. */
@@ -95,6 +110,60 @@ const BUSY_MS = 12_000;
 const CALM_AFTER_MS = 60_000;
 
 export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenario {
+  switch (kind) {
+    case "swept":
+      return sweptScenario(seed);
+    case "stormy":
+      return { ...drawnScenario(seed, "mixed"), storms: stormsOf(new SeededRandom(seed * 86_028_121 + 17)) };
+    case "direct":
+    case "mixed":
+    case "grouped":
+      return drawnScenario(seed, kind);
+  }
+}
+
+/** As many seeds, as many events of one scenario at which a router is killed. */
+const SWEEP = 1500;
+/** With batches as much happens in four times the events. */
+const MIXED_STRIDE = 4;
+
+/** One kill, and nothing else that makes sessions end; what providers do stays as it was drawn. */
+function sweptScenario(seed: number): Scenario {
+  const base = Math.floor(seed / SWEEP);
+  const kind = base % 2 === 0 ? "direct" : "mixed";
+  const stride = kind === "direct" ? 1 : MIXED_STRIDE;
+  const drawn = drawnScenario(base, kind);
+  return {
+    ...drawn,
+    seed,
+    worldSeed: base,
+    routers: 2,
+    publications: drawn.publications.filter((publication) => publication.kind !== "deadly"),
+    kills: [1 + (seed % SWEEP) * stride],
+    freezes: [],
+    terms: [],
+    clockJumps: [],
+    cutLedger: 0,
+    brokerTrouble: 0,
+    consumerAhead: 0,
+    registryTrouble: 0,
+    remadeAtMs: null,
+    lossAtMs: null,
+  };
+}
+
+/** Shorter than a session lives without a beat: nobody is declared dead for it. */
+const STORM_MS_MAX = 10_000;
+
+function stormsOf(random: SeededRandom): readonly Storm[] {
+  return times(random.between(1, 3), () => ({
+    of: random.pick(["ledger", "ledger", "broker", "providers"] as const),
+    atMs: START_MS + random.between(500, 25_000),
+    forMs: random.between(1000, STORM_MS_MAX),
+  }));
+}
+
+function drawnScenario(seed: number, kind: DrawnKind): Scenario {
   const random = new SeededRandom(seed * 7919 + 13);
   const partitions = random.between(1, 3);
   const gentle = random.chance(0.1);
@@ -105,6 +174,8 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
     ...faults,
     ...ofLog,
     seed,
+    worldSeed: seed,
+    storms: [],
     routers: random.between(1, 3),
     partitions,
     doubtPolicy: random.chance(0.7) ? "retry" : "fail",
@@ -139,7 +210,7 @@ export function scenarioOf(seed: number, kind: ScenarioKind = "direct"): Scenari
  * In every tenth seed both tenants have little money: for one usual call at a time, for a few, or for a long one; half of that is enough in a
  * batch. A call that cost something leaves less.
  */
-function budgetsOf(seed: number, kind: ScenarioKind): readonly Budget[] {
+function budgetsOf(seed: number, kind: DrawnKind): readonly Budget[] {
   if (!hasBudgets(seed, kind)) return [];
   const random = new SeededRandom(seed * 67_867_967 + 11);
   const limits = [1_200_000n, 1_300_000n, 2_600_000n, 13_000_000n] as const;
@@ -180,13 +251,13 @@ function inBursts(publications: readonly Publication[], together: boolean): read
 }
 
 /** Others than those that are known for what happens in them. */
-function hasBudgets(seed: number, kind: ScenarioKind): boolean {
+function hasBudgets(seed: number, kind: DrawnKind): boolean {
   return seed % 10 === (kind === "direct" ? 7 : 8);
 }
 
 function ofMixed(
   seed: number,
-  kind: ScenarioKind,
+  kind: DrawnKind,
   gentle: boolean,
   { clockJumps }: MoreFaults,
 ): Pick<Scenario, "batches" | "clockJumps"> {
@@ -210,7 +281,7 @@ function ofMixed(
 type Change = (wish: JobWish, index: number) => JobWish;
 
 /** Drawn apart, so that the rest of what a seed publishes stays as it is. */
-function changeOf(seed: number, kind: ScenarioKind, hurried: boolean): Change {
+function changeOf(seed: number, kind: DrawnKind, hurried: boolean): Change {
   if (kind === "direct")
     return (wish, index) => {
       // Money in doubt is never free again here: whoever waits for it in vain has to be done within the run.

@@ -12,6 +12,7 @@ const DIRECT: Readonly<Record<keyof SimulationResult["faults"], number>> = {
   express: 0.03,
   outlived: 0.1,
   clockJumps: 0.3,
+  storms: 0,
   pauses: 0.3,
   bytePauses: 0.2,
   resumes: 0.3,
@@ -85,12 +86,16 @@ export const SEEN_AT_LEAST: Readonly<Record<ScenarioKind, Readonly<Record<string
   direct: DIRECT,
   mixed: { ...MIXED },
   grouped: GROUPED,
+  stormy: { storms: 1, kills: 0.4, freezes: 0.3, inDoubt: 0.5 },
+  swept: { kills: 0.5 },
 };
 
 /** What a seed of this kind is judged by. */
 export function countsOf(kind: ScenarioKind, result: SimulationResult): Readonly<Record<string, number>> {
   switch (kind) {
     case "direct":
+    case "stormy":
+    case "swept":
       return { ...result.faults };
     case "mixed":
       return { ...result.batchFaults };

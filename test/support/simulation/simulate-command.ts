@@ -11,11 +11,14 @@ export interface SimulateWish {
   readonly seeds: number;
   readonly first: number;
   readonly kinds: readonly ScenarioKind[];
+  /** Seeds that have not begun after so long are left out; null: none. */
+  readonly minutes: number | null;
   readonly say: (line: string) => void;
 }
 
 /** What the last line of `npm run simulate` says. */
 export interface SimulateReport {
+  /** That were run. */
   readonly seeds: number;
   readonly first: number;
   readonly kinds: Readonly<Partial<Record<ScenarioKind, number>>>;
@@ -68,6 +71,7 @@ class SimulateRun {
   readonly #traces = new Map<string, string>();
   readonly #counts = new Map<ScenarioKind, Readonly<Record<string, number>>[]>();
   readonly #failing: FailingSeed[] = [];
+  readonly #ran = new Map<ScenarioKind, number>();
   #done = 0;
   #events = 0;
   #simulatedMs = 0;
@@ -90,6 +94,7 @@ class SimulateRun {
     const startedMs = Date.now();
     let saidMs = startedMs;
     const shares = this.#shares();
+    const endMs = startedMs + (this.#wish.minutes ?? Infinity) * 60_000;
     const sayHowFar = (): void => {
       if (Date.now() - saidMs < SAY_EVERY_MS) return;
       saidMs = Date.now();
@@ -103,8 +108,10 @@ class SimulateRun {
       try {
         for (let share = shares.shift(); share !== undefined; share = shares.shift()) {
           const { kind, seeds, again } = share;
+          if (!again && Date.now() >= endMs) continue;
+          const left = again ? seeds.filter((seed) => this.#traces.has(keyOf(kind, seed))) : seeds;
           // Serial: a thread has one run at a time.
-          await thread.run(seeds, kind, (result) => {
+          await thread.run(left, kind, (result) => {
             this.#take(kind, result, again);
             sayHowFar();
             return true;
@@ -122,17 +129,18 @@ class SimulateRun {
   #shares(): Share[] {
     const shares: Share[] = [];
     const again: Share[] = [];
-    for (const [kind, seeds] of this.#seedsOf) {
-      for (let from = 0; from < seeds.length; from += SHARE_SIZE)
-        shares.push({ kind, seeds: seeds.slice(from, from + SHARE_SIZE), again: false });
+    const longest = Math.max(...[...this.#seedsOf.values()].map(({ length }) => length));
+    for (let from = 0; from < longest; from += SHARE_SIZE)
+      for (const [kind, seeds] of this.#seedsOf)
+        if (from < seeds.length) shares.push({ kind, seeds: seeds.slice(from, from + SHARE_SIZE), again: false });
+    for (const [kind, seeds] of this.#seedsOf)
       again.push({ kind, seeds: seeds.filter((_seed, place) => place % AGAIN_EVERY === 0), again: true });
-    }
     return [...shares, ...again];
   }
 
   #take(kind: ScenarioKind, result: SimulationResult, again: boolean): void {
     const { seed, violation, traceHash, events } = result;
-    const key = `${kind} ${String(seed)}`;
+    const key = keyOf(kind, seed);
     const trace = `${String(events)} ${traceHash}`;
     if (again) {
       this.#compared += 1;
@@ -141,6 +149,7 @@ class SimulateRun {
     }
     this.#traces.set(key, trace);
     this.#done += 1;
+    this.#ran.set(kind, (this.#ran.get(kind) ?? 0) + 1);
     this.#events += events;
     this.#simulatedMs += result.simulatedMs;
     this.#counts.set(kind, [...summedWith(this.#counts.get(kind), countsOf(kind, result))]);
@@ -151,7 +160,7 @@ class SimulateRun {
   }
 
   report(ms: number): SimulateReport {
-    const kinds = [...this.#seedsOf].map(([kind, seeds]) => [kind, seeds.length] as const);
+    const kinds = [...this.#ran];
     return {
       seeds: this.#done,
       first: this.#wish.first,
@@ -179,6 +188,10 @@ class SimulateRun {
   }
 }
 
+function keyOf(kind: ScenarioKind, seed: number): string {
+  return `${kind} ${String(seed)}`;
+}
+
 /** One record in the place of many. */
 function summedWith(
   before: readonly Readonly<Record<string, number>>[] | undefined,
@@ -202,7 +215,13 @@ export async function pinned({ kind, seed, checker }: FailingSeed): Promise<stri
 /** @returns the kinds that a word of the command line means; null: none. */
 export function kindsOf(word: string): readonly ScenarioKind[] | null {
   if (word === "all") return SCENARIO_KINDS;
-  const named: Readonly<Record<string, ScenarioKind>> = { direct: "direct", batch: "mixed", group: "grouped" };
+  const named: Readonly<Record<string, ScenarioKind>> = {
+    direct: "direct",
+    batch: "mixed",
+    group: "grouped",
+    storm: "stormy",
+    sweep: "swept",
+  };
   const kind = named[word];
   return kind === undefined ? null : [kind];
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|all] [--json]`: the deterministic simulation over many seeds, on all
- * processors. Says on stderr how far it is; the last line on stdout is JSON with --json. Exit: 0 when all holds, 1 otherwise, 2 usage.
+ * `npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|storm|sweep|all] [--minutes M] [--json]`: the deterministic simulation
+ * over many seeds, on all processors. Says on stderr how far it is; the last line on stdout is JSON with --json. Exit: 0 when all holds, 1 otherwise, 2 usage.
  */
 import { register } from "node:module";
 import { parseArgs } from "node:util";
@@ -8,7 +8,8 @@ import { parseArgs } from "node:util";
 register("../typescript-hooks.mjs", import.meta.url);
 const { kindsOf, pinned, simulateAll } = await import("./simulate-command.ts");
 
-const USAGE = "usage: npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|all] [--json]";
+const USAGE =
+  "usage: npm run simulate -- --seeds N [--first S] [--kind direct|batch|group|storm|sweep|all] [--minutes M] [--json]";
 
 function say(text) {
   process.stderr.write(`${text}\n`);
@@ -21,13 +22,16 @@ function flags() {
         seeds: { type: "string", default: "5000" },
         first: { type: "string", default: "1" },
         kind: { type: "string", default: "all" },
+        minutes: { type: "string" },
         json: { type: "boolean", default: false },
       },
     });
     const [seeds, first, kinds] = [Number(values.seeds), Number(values.first), kindsOf(values.kind)];
-    return Number.isSafeInteger(seeds) && seeds > 0 && Number.isSafeInteger(first) && first >= 0 && kinds !== null
-      ? { seeds, first, kinds, json: values.json }
-      : null;
+    const minutes = values.minutes === undefined ? null : Number(values.minutes);
+    if (!Number.isSafeInteger(seeds) || seeds <= 0 || !Number.isSafeInteger(first) || first < 0) return null;
+    return kinds === null || (minutes !== null && !(minutes > 0))
+      ? null
+      : { seeds, first, kinds, minutes, json: values.json };
   } catch (error) {
     say(error.message);
     return null;

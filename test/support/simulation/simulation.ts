@@ -26,7 +26,7 @@ import { FakeJournal, type JournalDisk } from "./fake-journal.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
-import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario, type ScenarioKind } from "./scenario.js";
+import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario, type ScenarioKind, type Storm } from "./scenario.js";
 import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import { Life, World } from "./world.js";
@@ -40,6 +40,8 @@ export interface Faults {
   /** Sessions that ended while their process lived: declared dead by others. */
   fences: number;
   clockJumps: number;
+  /** Times in which something was away for everybody. */
+  storms: number;
   /** Fetching stopped at a mark, and went on. */
   pauses: number;
   /** Of these, for the bytes of waiting bodies. */
@@ -137,6 +139,8 @@ const HORIZON_MS = 400_000;
 /** Clocks differ, by less than what it is longer. */
 const CREATE_GRACE_MS = INLINE_GRACE_MS + 4000;
 const LOOK_FOR_UNREAD_MS = 20;
+/** So much trouble that no record arrives. */
+const OUT_OF_REACH = 1e9;
 const ADOPT_EVERY_MS = 7000;
 /** An open transaction of a process that says nothing any more is ended by the database. */
 const IDLE_IN_TRANSACTION_MS = 5000;
@@ -179,6 +183,7 @@ export class Simulation {
     rivals: 0,
     fences: 0,
     clockJumps: 0,
+    storms: 0,
     pauses: 0,
     bytePauses: 0,
     resumes: 0,
@@ -200,7 +205,7 @@ export class Simulation {
   constructor(seed: number, rules: Partial<LedgerRules>, kind: ScenarioKind, kept: Kept) {
     this.#rules = { ...LEDGER_RULES, ...rules };
     this.#scenario = cutDown(scenarioOf(seed, kind), kept);
-    this.#world = new World(seed, START_MS);
+    this.#world = new World(this.#scenario.worldSeed, START_MS);
     this.#database = new MemoryDatabase(() => this.#world.nowMs, this.#scenario.budgets);
     this.#broker = new FakeBroker(this.#world, this.#scenario.partitions, {
       valueBytesMax: VALUE_BYTES_MAX,
@@ -249,6 +254,11 @@ export class Simulation {
     for (const { atMs, byMs, forMs } of clockJumps)
       world.at(atMs - START_MS, "clock jump", null, () => {
         this.#setClockWrong(byMs, forMs);
+      });
+    for (const { of, atMs } of this.#scenario.storms)
+      world.at(atMs - START_MS, "storm", null, () => {
+        this.#faults.storms += 1;
+        if (of === "ledger") for (const { ledger } of this.#running) ledger.disconnect(false);
       });
     for (const atMs of this.#scenario.batches?.cancels ?? [])
       world.at(atMs - START_MS, "cancel a group", null, () => {
@@ -400,10 +410,16 @@ export class Simulation {
     return () => (this.#calm() ? 0 : probability);
   }
 
+  #inStorm(what: Storm["of"]): boolean {
+    const { nowMs } = this.#world;
+    return this.#scenario.storms.some(({ of, atMs, forMs }) => of === what && atMs <= nowMs && nowMs < atMs + forMs);
+  }
+
   /** A process's own connection. */
   #openLedger(life: Life, spending?: SpentAccounts): MemoryLedger {
     const world = this.#world;
-    const cut = this.#unlessCalm(this.#scenario.cutLedger);
+    const usual = this.#unlessCalm(this.#scenario.cutLedger);
+    const cut = (): number => (this.#inStorm("ledger") ? 1 : usual());
     return new MemoryLedger(
       this.#database,
       {
@@ -441,11 +457,15 @@ export class Simulation {
       ledger,
       spending,
       watchesSpending: this.#scenario.budgets.some(({ level }) => level.of === "account"),
-      publisher: new FakePublisher(world, life, this.#broker, unlessCalm(brokerTrouble)),
+      publisher: new FakePublisher(world, life, this.#broker, () =>
+        this.#inStorm("broker") ? OUT_OF_REACH : unlessCalm(brokerTrouble)(),
+      ),
       providers: new Map(
         ACCOUNTS.map((account) => [
           account,
-          new FakeProvider(account, world, life, this.#books, unlessCalm(providerTrouble)),
+          new FakeProvider(account, world, life, this.#books, () =>
+            this.#inStorm("providers") ? 1 : unlessCalm(providerTrouble)(),
+          ),
         ]),
       ),
       batchProviders: this.#batchProviders(life),
