@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|matrix|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|load|matrix|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -224,6 +224,7 @@ function serverSteps(jestArgs) {
 const COMMANDS = {
   demo: (args) => runMain(["demo", ...args]),
   bench: (args) => runMain(["bench", ...args]),
+  load: (args) => runMain(["load", ...args]),
   sluice: (args) => runMain(args),
   matrix: (args) => runBuilt(MATRIX, args),
   check: (args) => runSteps(checkSteps(args)),

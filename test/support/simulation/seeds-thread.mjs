@@ -5,7 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 register("../typescript-hooks.mjs", import.meta.url);
 const { simulate } = await import("./simulation.ts");
 
-for (const seed of workerData.seeds) {
+for (const [at, seed] of workerData.seeds.entries()) {
   // Serial: one world at a time.
-  parentPort.postMessage(await simulate(seed, {}, workerData.kind));
+  parentPort.postMessage(await simulate(seed, {}, workerData.kind, workerData.crashes[at] ?? null));
 }

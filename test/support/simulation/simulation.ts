@@ -1,6 +1,7 @@
 import { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
+import type { CrashPoint, ReachPoint } from "../../../src/ports/crash-points.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
 import type { Publisher, RecordRun } from "../../../src/ports/broker.js";
 import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
@@ -117,6 +118,8 @@ export interface SimulationResult {
   readonly history: string;
   readonly traceHash: string;
   readonly events: number;
+  /** Routers that died at the named place, when one was asked for. */
+  readonly crashes: number;
   readonly batchFaults: BatchFaults;
   readonly groups: GroupCounts;
   readonly faults: Readonly<Faults> & {
@@ -158,6 +161,14 @@ const REPLAYS = {
   cached: "replaysCached",
   redelivered: "redelivered",
 } as const;
+
+/** Some routers die at a named place: each at the nth time that it passes it, in seconds that are not calm. */
+export interface CrashWish {
+  readonly point: CrashPoint;
+  readonly passing: number;
+}
+/** Enough to die one after another, and few enough that work gets done. */
+const CRASHES_MAX = 3;
 
 interface Running {
   readonly life: Life;
@@ -206,10 +217,13 @@ export class Simulation {
     unsentFound: 0,
   };
   #savesSecond = 0;
+  #crashes = 0;
+  readonly #crash: CrashWish | null;
   readonly #journals: JournalDisk = new Map();
 
-  constructor(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct") {
+  constructor(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct", crash: CrashWish | null = null) {
     this.#bug = bug;
+    this.#crash = crash;
     this.#scenario = scenarioOf(seed, kind);
     this.#world = new World(seed, START_MS);
     this.#database = new MemoryDatabase(() => this.#world.nowMs, this.#scenario.budgets);
@@ -291,6 +305,7 @@ export class Simulation {
           : jobHistory(this.#database, this.#broker, this.#books, violation.jobId),
       traceHash: world.traceHash(),
       events: world.events,
+      crashes: this.#crashes,
       batchFaults: this.#batchFaults(),
       groups: this.#groupCounts(),
       faults: {
@@ -514,6 +529,7 @@ export class Simulation {
         if (sessions.length > 0) this.#faults.fences += 1;
         sessions.push(session);
       },
+      ...(this.#crash === null ? {} : { reach: this.#reachOf(life, this.#crash) }),
     });
     const running: Running = { life, router, ledger, sessions };
     this.#running.push(running);
@@ -551,6 +567,20 @@ export class Simulation {
     this.#running = this.#running.filter((other) => other !== running);
     this.#broker.missIfSilent(life);
     this.#startAfter(this.#world.random.between(100, 6000));
+  }
+
+  /** What follows there of a dead router's work goes nowhere: its events are dropped, its ledger is gone. */
+  #reachOf(life: Life, { point, passing }: CrashWish): ReachPoint {
+    let passed = 0;
+    return (reached) => {
+      if (reached !== point || life.dead || this.#crashes === CRASHES_MAX || this.#calm()) return;
+      passed += 1;
+      const running = this.#running.find((other) => other.life === life);
+      if (passed !== passing || running === undefined) return;
+      this.#crashes += 1;
+      this.#world.note(`${life.name} dies at ${point}`);
+      this.#die(running);
+    };
   }
 
   /** Before a router reads records: whether it dies of one. A refused one is not read. */
@@ -755,6 +785,11 @@ export class Simulation {
   }
 }
 
-export function simulate(seed: number, bug: PlantedBug = {}, kind: ScenarioKind = "direct"): Promise<SimulationResult> {
-  return new Simulation(seed, bug, kind).run();
+export function simulate(
+  seed: number,
+  bug: PlantedBug = {},
+  kind: ScenarioKind = "direct",
+  crash: CrashWish | null = null,
+): Promise<SimulationResult> {
+  return new Simulation(seed, bug, kind, crash).run();
 }
