@@ -3,7 +3,7 @@
  * asked for. Uses nothing but Node itself, since it runs before anything is installed. Its own words go to stderr, so
  * that the last line on stdout is that of the command.
  *
- *   node deploy/prepare.mjs demo|bench|chaos|planted|simulate|fuzz|faults|matrix|sluice|check|test [arguments]
+ *   node deploy/prepare.mjs demo|bench|load|chaos|planted|simulate|fuzz|faults|matrix|sluice|check|test [arguments]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -253,6 +253,7 @@ function tellFaults(args) {
 const COMMANDS = {
   demo: (args) => runMain(["demo", ...args]),
   bench: (args) => runMain(["bench", ...args]),
+  load: (args) => runMain(["load", ...args]),
   sluice: (args) => runMain(args),
   chaos: (args) => runBuilt(CHAOS, args),
   matrix: (args) => runBuilt(MATRIX, args),

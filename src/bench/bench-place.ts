@@ -190,9 +190,14 @@ export class BenchPlace {
     return child;
   }
 
-  async startRouter(setup: RouterSetup): Promise<OwnProcess> {
+  startRouter(setup: RouterSetup): Promise<OwnProcess> {
+    return this.startRouterOn(routerConfig(setup));
+  }
+
+  /** @param config as its file has it; addresses and the key by reference. */
+  async startRouterOn(config: unknown): Promise<OwnProcess> {
     const file = join(this.folder, `router-${String(this.#count)}.yaml`);
-    await writeFile(file, stringify(routerConfig(setup)));
+    await writeFile(file, stringify(config));
     const env = {
       KAFKA_BROKERS: this.stack.addresses.kafkaBrokers,
       DATABASE_URL: this.databaseUrl,

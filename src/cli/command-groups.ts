@@ -11,6 +11,7 @@ import { addEstimateCommand } from "./commands/estimate.js";
 import { addInDoubtCommands } from "./commands/in-doubt.js";
 import { addJobsCommands } from "./commands/jobs.js";
 import { addLimitsCommands } from "./commands/limits.js";
+import { addLoadCommand } from "./commands/load.js";
 import { addMigrateCommand } from "./commands/migrate.js";
 import { addProvidersCommands } from "./commands/providers.js";
 import { addResultsCommands } from "./commands/results.js";
@@ -48,4 +49,5 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
   addStackCommands,
   addDemoCommand,
   addBenchCommand,
+  addLoadCommand,
 ];

@@ -36,6 +36,13 @@ export class GatewayRouter {
 
   /** Resolves once its consumer runs. @throws Error with the end of its log when it ends before that. */
   static async start(options: RouterStart): Promise<GatewayRouter> {
+    const router = GatewayRouter.launch(options);
+    await router.event("router.ready");
+    return router;
+  }
+
+  /** The same without waiting for anything. */
+  static launch(options: RouterStart): GatewayRouter {
     const child = startProcess({
       name: options.name,
       args: [options.cli ?? CLI, "router", "--config", options.configFile, "--name", options.name],
@@ -43,9 +50,7 @@ export class GatewayRouter {
       logFile: options.logFile,
       readStdout: true,
     });
-    const router = new GatewayRouter(child);
-    await router.event("router.ready");
-    return router;
+    return new GatewayRouter(child);
   }
 
   /** Runs a command of the gateway to its end. @returns its stdout. @throws Error with the end of its log unless it exits with 0. */
@@ -68,6 +73,11 @@ export class GatewayRouter {
     return !this.#child.hasEnded();
   }
 
+  /** Resolves once it has ended, with what ended it. */
+  get ended(): Promise<ProcessEnd> {
+    return this.#child.ended;
+  }
+
   /** From now on its end is no surprise: as after any signal that the test sends. */
   expectEnd(): void {
     this.#endIsExpected = true;
@@ -77,6 +87,11 @@ export class GatewayRouter {
   async endedByItself(): Promise<string | null> {
     if (this.running || this.#endIsExpected) return null;
     return `${endText(await this.#child.ended)}: ${logTail(this.#child.logFile)}`;
+  }
+
+  /** The end of what it wrote to stderr. */
+  tail(): string {
+    return logTail(this.#child.logFile);
   }
 
   /** All lines of the log so far. */

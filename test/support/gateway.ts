@@ -41,6 +41,9 @@ export interface CliRun {
   readonly exitCode: number;
   readonly data: readonly string[];
   readonly notes: readonly string[];
+  /** What ended it, when it did not end by itself. */
+  readonly signal: NodeJS.Signals | null;
+  readonly pid: number;
 }
 
 const POLL_MS = 25;
@@ -151,6 +154,19 @@ export class Gateway {
     return router;
   }
 
+  /** A router that is not waited for, and whose end is no surprise. */
+  launchRouter(name: string, env: Readonly<Record<string, string>>): GatewayRouter {
+    const router = GatewayRouter.launch({
+      name,
+      configFile: this.#configFile,
+      env: { ...this.#env, ...env },
+      logFile: join(this.#folder, `${name}.log`),
+    });
+    router.expectEnd();
+    this.#routers.push(router);
+    return router;
+  }
+
   /** Those that were started, in that order. */
   get routers(): readonly GatewayRouter[] {
     return this.#routers;
@@ -170,11 +186,17 @@ export class Gateway {
 
   /** A command line from `dist` on this gateway's config. */
   cli(...args: readonly string[]): Promise<CliRun> {
-    const env = { ...process.env, ...this.#env, SLUICE_CONFIG: this.#configFile };
+    return this.cliWith({}, ...args);
+  }
+
+  /** The same with more in its environment. */
+  cliWith(more: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<CliRun> {
+    const env = { ...process.env, ...this.#env, SLUICE_CONFIG: this.#configFile, ...more };
     const lines = (text: string): readonly string[] => text.split("\n").slice(0, -1);
     return new Promise((resolve) => {
       const child = execFile(process.execPath, [CLI, ...args], { env, timeout: WAIT_MS }, (_error, stdout, stderr) => {
-        resolve({ exitCode: child.exitCode ?? -1, data: lines(stdout), notes: lines(stderr) });
+        const { exitCode, signalCode, pid = -1 } = child;
+        resolve({ exitCode: exitCode ?? -1, data: lines(stdout), notes: lines(stderr), signal: signalCode, pid });
       });
     });
   }

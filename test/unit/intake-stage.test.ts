@@ -265,7 +265,7 @@ describe("a group where a rate limit has to grant each call", () => {
   /** Sizes of the groups of 10 records, at most 10 each, with a gate that says so of what could start, one answer a look. */
   const sizesOf = async (answers: readonly (number | null)[], slotWaitMs: number): Promise<readonly number[]> => {
     let [look, nowMs] = [0, 0];
-    const { gate } = placesOf(new Slots(new Map([["alpha", 100]])));
+    const { gate } = placesOf(new Slots(new Map([["alpha", 100]]), () => 0));
     gate.startable = () => answers[Math.min(look++, answers.length - 1)] ?? null;
     gate.changed = () => Promise.resolve();
     const groups = await accepted(PLANNER, 10, {

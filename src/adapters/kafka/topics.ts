@@ -146,7 +146,9 @@ export async function createTopics(
 ): Promise<void> {
   // A broker that has not heard of the new topic yet says that there is none, and kafkajs passes that on. Asked again it finds them there.
   await untilSettled(clock, () => admin.createTopics({ topics, waitForLeaders: true, timeout: LEADER_WAIT_MS }));
-  const served = await Promise.allSettled(topics.map(({ topic }) => untilSettled(clock, () => requireLed(admin, topic))));
+  const served = await Promise.allSettled(
+    topics.map(({ topic }) => untilSettled(clock, () => requireLed(admin, topic))),
+  );
   // All have ended before the first failure is told: questions that go on behind a closed client keep the process for a minute.
   for (const one of served) if (one.status === "rejected") throw one.reason;
 }

@@ -94,15 +94,15 @@ export async function recoverDeadSessions(
   recovery: Recovery,
   deadAfterMs: number,
 ): Promise<number> {
-  await run(
+  const declared = await run(
     context.pools.durable,
     "sessions-declare-dead",
     `UPDATE routers SET ended_at = clock_timestamp(), died = true WHERE session_no IN (
        SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
-       ORDER BY session_no FOR UPDATE SKIP LOCKED)`,
+       ORDER BY session_no FOR UPDATE SKIP LOCKED) RETURNING 1`,
     [deadAfterMs],
   );
-  context.reach("session.dead_declared");
+  if (declared.length > 0) context.reach("session.dead_declared");
   await forgetLimits(context);
   const dead = await run(
     context.pools.durable,

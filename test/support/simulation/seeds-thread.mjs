@@ -7,8 +7,9 @@ register("../typescript-hooks.mjs", import.meta.url);
 setMaxListeners(0); // many loops of many routers wait with one signal; a warning each takes its time
 const { simulate } = await import("./simulation.ts");
 
-parentPort.on("message", async ({ seeds, kind }) => {
+parentPort.on("message", async ({ seeds, kind, crashes }) => {
   // Serial: one world at a time.
-  for (const seed of seeds) parentPort.postMessage(await simulate(seed, {}, kind));
+  for (const [at, seed] of seeds.entries())
+    parentPort.postMessage(await simulate(seed, {}, kind, {}, crashes[at] ?? null));
   parentPort.postMessage(null);
 });

@@ -6,6 +6,7 @@ import type { InboxPosition } from "../../../src/ports/ledger.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
 import type { BatchAccountSettings } from "../../../src/pipeline/batch/batch-settings.js";
+import type { ReachPoint } from "../../../src/ports/crash-points.js";
 import type { Journal } from "../../../src/ports/journal.js";
 import type { Provider } from "../../../src/ports/provider.js";
 import type { ValueDecoder } from "../../../src/ports/value-decoder.js";
@@ -155,6 +156,8 @@ export interface RouterParts {
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
+  /** Told of each named place that it passes. */
+  readonly reach?: ReachPoint;
 }
 
 /** One router process: the product's own session on the simulated clock, broker, ledger and providers. */
@@ -233,6 +236,7 @@ export class SimulatedRouter {
         log: this.#log(),
         metrics: NO_METRICS,
         alerts: new PartitionAlerts(),
+        ...(this.#parts.reach === undefined ? {} : { reach: this.#parts.reach }),
       },
       rules: { admission, catalog, routing: LISTED_ONLY, renderSettings: RENDER_SETTINGS },
       settings: {
@@ -273,6 +277,7 @@ export class SimulatedRouter {
       clock: this.#clock,
       log: this.#log(),
       alert,
+      ...(this.#parts.reach === undefined ? {} : { reach: this.#parts.reach }),
     });
   }
 

@@ -1,6 +1,7 @@
 import { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
+import type { CrashPoint, ReachPoint } from "../../../src/ports/crash-points.js";
 import type { BatchProvider } from "../../../src/ports/batch-provider.js";
 import type { RecordRun } from "../../../src/ports/broker.js";
 import { isRegistryFramed } from "../../../src/ports/value-decoder.js";
@@ -108,6 +109,8 @@ export interface SimulationResult {
   readonly traceHash: string;
   readonly events: number;
   readonly simulatedMs: number;
+  /** Routers that died at the named place, when one was asked for. */
+  readonly crashes: number;
   readonly batchFaults: BatchFaults;
   readonly groups: GroupCounts;
   readonly faults: Readonly<Faults> & {
@@ -151,6 +154,14 @@ const REPLAYS = {
   cached: "replaysCached",
   redelivered: "redelivered",
 } as const;
+
+/** Some routers die at a named place: each at the nth time that it passes it, in seconds that are not calm. */
+export interface CrashWish {
+  readonly point: CrashPoint;
+  readonly passing: number;
+}
+/** Enough to die one after another, and few enough that work gets done. */
+const CRASHES_MAX = 3;
 
 interface Running {
   readonly life: Life;
@@ -200,9 +211,12 @@ export class Simulation {
     unsentFound: 0,
   };
   #savesSecond = 0;
+  #crashes = 0;
+  readonly #crash: CrashWish | null;
   readonly #journals: JournalDisk = new Map();
 
-  constructor(seed: number, rules: Partial<LedgerRules>, kind: ScenarioKind, kept: Kept) {
+  constructor(seed: number, rules: Partial<LedgerRules>, kind: ScenarioKind, kept: Kept, crash: CrashWish | null) {
+    this.#crash = crash;
     this.#rules = { ...LEDGER_RULES, ...rules };
     this.#scenario = cutDown(scenarioOf(seed, kind), kept);
     this.#world = new World(this.#scenario.worldSeed, START_MS);
@@ -291,6 +305,7 @@ export class Simulation {
       traceHash: world.traceHash(),
       events: world.events,
       simulatedMs: world.nowMs - START_MS,
+      crashes: this.#crashes,
       batchFaults: this.#batchFaults(),
       groups: this.#groupCounts(),
       faults: {
@@ -517,6 +532,7 @@ export class Simulation {
         if (sessions.length > 0) this.#faults.fences += 1;
         sessions.push(session);
       },
+      ...(this.#crash === null ? {} : { reach: this.#reachOf(life, this.#crash) }),
     });
     const running: Running = { life, router, ledger, sessions };
     this.#running.push(running);
@@ -554,6 +570,20 @@ export class Simulation {
     this.#running = this.#running.filter((other) => other !== running);
     this.#broker.missIfSilent(life);
     this.#startAfter(this.#world.random.between(100, 6000));
+  }
+
+  /** What follows there of a dead router's work goes nowhere: its events are dropped, its ledger is gone. */
+  #reachOf(life: Life, { point, passing }: CrashWish): ReachPoint {
+    let passed = 0;
+    return (reached) => {
+      if (reached !== point || life.dead || this.#crashes === CRASHES_MAX || this.#calm()) return;
+      passed += 1;
+      const running = this.#running.find((other) => other.life === life);
+      if (passed !== passing || running === undefined) return;
+      this.#crashes += 1;
+      this.#world.note(`${life.name} dies at ${point}`);
+      this.#die(running);
+    };
   }
 
   /** Before a router reads records: whether it dies of one. A refused one is not read. */
@@ -762,12 +792,14 @@ export class Simulation {
  * @param rules of the ledger in memory that are other than the real ones: a way to be wrong, to see who finds it. Ways in which the product
  * could be wrong are patches in test/planted.
  * @param kept of the seed's scenario; all of it when left out.
+ * @param crash a router that dies at a named place; null: none does.
  */
 export function simulate(
   seed: number,
   rules: Partial<LedgerRules> = {},
   kind: ScenarioKind = "direct",
   kept: Kept = {},
+  crash: CrashWish | null = null,
 ): Promise<SimulationResult> {
-  return new Simulation(seed, rules, kind, kept).run();
+  return new Simulation(seed, rules, kind, kept, crash).run();
 }
