@@ -225,8 +225,8 @@ export class CrashChain {
   async #left(): Promise<readonly string[]> {
     const counts = {
       "rows that wait": "SELECT (SELECT count(*) FROM ready) + (SELECT count(*) FROM batch_ready) AS n",
-      "money that is reserved": "SELECT coalesce(sum(reserved_nano), 0) AS n FROM budget_rows",
-      reservations: "SELECT count(*) AS n FROM reservation_rows",
+      "money that is reserved": "SELECT coalesce(sum(reserved_nano), 0) AS n FROM budgets",
+      "attempts that hold money": "SELECT count(*) AS n FROM attempts WHERE reserved_in IS NOT NULL",
       "sessions that nobody recovered":
         "SELECT count(*) AS n FROM routers WHERE ended_at IS NOT NULL AND recovered_at IS NULL",
     };

@@ -77,7 +77,7 @@ describe("in the written order", () => {
   test("one that the estimate by bytes would rule out for ever is counted before", () => {
     const conditions: Partial<RouteConditions> = {
       headroom: ({ account }, tokens) =>
-        account === "alpha" && tokens > 4100 ? { kind: "never", because: "above tokens/min" } : { kind: "go" },
+        account === "alpha" && tokens > 270 ? { kind: "never", because: "above tokens/min" } : { kind: "go" },
     };
     const by = (tokens: number) =>
       new RouteChooser({

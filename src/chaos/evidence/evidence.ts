@@ -245,7 +245,7 @@ export interface BudgetSample {
   readonly sinceMs: number;
   readonly settledNanoUsd: bigint;
   readonly reservedNanoUsd: bigint;
-  /** Sum over the rows of `reservations` with this level and window, and how many they are. */
+  /** Sum over the attempts whose rows say that this budget holds their maximum, and how many they are. */
   readonly reservationsNanoUsd: bigint;
   readonly reservations: number;
   /** Of the attempts of those: in `sending`, `batched`, `in_doubt` or `settled`. */

@@ -209,7 +209,8 @@ function toBudget(row: Row): BudgetRow {
   };
 }
 
-const RESERVATIONS = "SELECT attempt_no, level, since_ms, max_nano FROM reservations ORDER BY attempt_no, level";
+const RESERVATIONS =
+  "SELECT a.no AS attempt_no, b.level, b.since_ms, a.max_nano FROM attempts a JOIN budgets b ON b.no = ANY (a.reserved_in) ORDER BY a.no, b.level";
 
 function toReservation(row: Row): ReservationRow {
   return {

@@ -17,11 +17,10 @@ type Row = Readonly<Record<string, string>>;
 /** Every budget's row with the reservations that make up its sum. @throws what PostgreSQL throws. */
 export async function sampleBudgets(client: pg.ClientBase, moment: Moment): Promise<readonly BudgetSample[]> {
   const { rows } = await client.query<Row>(
-    `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano, coalesce(sum(r.max_nano), 0) AS held, count(r.attempt_no) AS held_by,
-       count(a.no) AS unfinished
-     FROM budgets b LEFT JOIN reservations r ON r.level = b.level AND r.since_ms = b.since_ms
-       LEFT JOIN attempts a ON a.no = r.attempt_no AND a.state IN ('sending', 'batched', 'in_doubt', 'settled')
-     GROUP BY b.level, b.since_ms, b.settled_nano, b.reserved_nano`,
+    `SELECT b.level, b.since_ms, b.settled_nano, b.reserved_nano, coalesce(sum(a.max_nano), 0) AS held, count(a.no) AS held_by,
+       count(a.no) FILTER (WHERE a.state IN ('sending', 'batched', 'in_doubt', 'settled')) AS unfinished
+     FROM budgets b LEFT JOIN attempts a ON b.no = ANY (a.reserved_in)
+     GROUP BY b.no, b.level, b.since_ms, b.settled_nano, b.reserved_nano`,
   );
   return rows.map((row) => ({
     ...moment,
