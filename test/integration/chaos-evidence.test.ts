@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { Redis } from "ioredis";
 import { checkAll } from "../../src/chaos/checkers/check-all.js";
 import { tellHistory } from "../../src/chaos/checkers/tell-history.js";
 import type { Evidence, Fault, PublishedRecord, Samples } from "../../src/chaos/evidence/evidence.js";
@@ -11,6 +12,7 @@ import { installHistory } from "../../src/chaos/evidence/install-history.js";
 import { readBill } from "../../src/chaos/evidence/read-bill.js";
 import { readLedger } from "../../src/chaos/evidence/read-ledger.js";
 import { readTopicEvidence } from "../../src/chaos/evidence/read-topics.js";
+import { searchRedis } from "../../src/chaos/evidence/search-redis.js";
 import { searchEntries, searchLedger, searchText } from "../../src/chaos/evidence/search-sinks.js";
 import { sampleBudgets, sampleOffsets, sampleProcess, sampleQueues } from "../../src/chaos/evidence/take-samples.js";
 import type { Phase } from "../../src/chaos/evidence/evidence.js";
@@ -287,7 +289,8 @@ test("the evidence has what the run was made of", () => {
     "PROVIDER_REFUSED",
     "UNKNOWN_MODEL",
   ]);
-  expect(ledger.sessions.map(({ died }) => died)).toEqual([true, false]);
+  // Operators' commands have sessions of their own.
+  expect(ledger.sessions.map(({ died }) => died).slice(0, 2)).toEqual([true, false]);
   const jobs = ledger.history?.filter(({ table, from }) => table === "jobs" && from === "active") ?? [];
   expect(jobs).toHaveLength(ledger.jobs.length);
   expect(samples.budgets.some(({ reservations }) => reservations > 0)).toBe(true);
@@ -306,4 +309,28 @@ test("a fault planted into what was read is seen", () => {
   const topics = { ...evidence.topics, results: [...evidence.topics.results, other] };
   expect(checkAll({ ...evidence, topics }).figures.answeredTwice).toBe(1);
   expect(checkAll({ ...evidence, bill: evidence.bill.slice(1) }).figures.ledgerEqualsBill).toBe(false);
+});
+
+test("a Redis is searched by what its keys hold, whatever their type", async () => {
+  const redis = new Redis(servers().redisUrl);
+  const own = `evidence-${String(process.pid)}`;
+  const text = `so ${CANARIES.acme} it is, ${"and on ".repeat(50)}`;
+  try {
+    await redis.set(`${own}:string`, text);
+    await redis.hset(`${own}:hash`, "field", text);
+    await redis.rpush(`${own}:list`, "none", text);
+    await redis.sadd(`${own}:set`, text);
+    await redis.zadd(`${own}:zset`, 1, text);
+    await redis.xadd(`${own}:stream`, "*", "field", text);
+    await redis.set(`${own}:none`, "nothing");
+    const { hits, bytes } = await searchRedis(redis, evidence.run.canaries);
+    expect(bytes).toBeGreaterThan(6 * text.length);
+    const found = hits
+      .filter(({ where }) => where.includes(own))
+      .map(({ where }) => where.slice(where.lastIndexOf(":") + 1));
+    expect(found.sort()).toEqual(["hash", "list", "set", "stream", "string", "zset"]);
+  } finally {
+    await redis.del(["string", "hash", "list", "set", "zset", "stream", "none"].map((type) => `${own}:${type}`));
+    redis.disconnect();
+  }
 });

@@ -181,6 +181,8 @@ test("[C6] asks a bounded number of times for an unknown schema id, remembers th
 
 test("[C7] while the registry fails, known schemas are read on; a record of an unknown one waits and is no dead letter", async () => {
   const id = await register("unasked", { ...OURS, doc: "nobody asked for it before the registry failed" });
+  await gateway.publish({ value: framed(goodId, goodPayload("known before")) });
+  await isServed("known before");
   door.isDown = true;
   await gateway.publish({ value: framed(goodId, goodPayload("known while down")) });
   await isServed("known while down");
