@@ -1096,6 +1096,18 @@ test("what may happen is no violation", () => {
   expect(checkAll(copies).violations).toEqual([]);
   expect(checkAll(copies).figures.repeats).toBe(1);
 
+  // A producer's client that heard nothing sent one record twice: the second is a repeat of the first, and answered as one.
+  const sentTwice = goodEvidence();
+  const input = first(sentTwice.topics.inputs, ({ number }) => number === 2);
+  sentTwice.topics.inputs.push({ ...input, offset: "12" });
+  first(sentTwice.ledger.positions).next = "13";
+  const answer = resultOf(sentTwice, "line");
+  sentTwice.topics.results.push({
+    ...answer,
+    record: changed(answer.record, { headers: { "llm-duplicate": "true" } }),
+  });
+  expect(checkAll(sentTwice).violations).toEqual([]);
+
   const rescued = goodEvidence();
   const line = attemptNo(rescued, 505);
   rescued.ledger.history = null;

@@ -1,13 +1,13 @@
 import type { Evidence, JobRow, ResultRecord, Violation } from "../evidence/evidence.js";
 import { headerText, isResent, placeOf, recordNumber } from "../evidence/record.js";
 import {
-  acceptedRecords,
   generationKey,
   groupBy,
   jobKey,
   jobsByKey,
   publishedByNumber,
   publishInterruptions,
+  repeatsByNumber,
   resultsByGeneration,
   sourceOf,
 } from "./lookups.js";
@@ -143,14 +143,13 @@ function checkResent(evidence: Evidence, found: Violations): void {
   const resent = evidence.topics.results.filter(({ record }) => isResent(record));
   const byNumber = groupBy(resent, ({ record }) => recordNumber(record));
   for (const [number, copies] of byNumber) checkResentCopies(evidence, number, copies, found);
-  const there = new Set(evidence.topics.inputs.map(({ number }) => number));
-  for (const published of evidence.published) {
-    if (!there.has(published.number) || byNumber.has(published.number)) continue;
-    if (isRepeat(evidence, published.number) && !isSuspect(evidence, published.number))
+  for (const number of repeatsByNumber(evidence).keys()) {
+    const published = publishedByNumber(evidence).get(number);
+    if (published !== undefined && !byNumber.has(number) && !isSuspect(evidence, number))
       found.add(
         "not_sent_again",
         published,
-        `record ${String(published.number)} repeats a job, and its result was not sent again for it`,
+        `record ${String(number)} repeats a job, and its result was not sent again for it`,
       );
   }
 }
@@ -163,7 +162,8 @@ function checkResentCopies(
 ): void {
   const [first] = copies;
   if (first === undefined) return;
-  if (number === null || !isRepeat(evidence, number))
+  const repeats = number === null ? 0 : (repeatsByNumber(evidence).get(number) ?? 0);
+  if (repeats === 0)
     found.add(
       "sent_again_for_nothing",
       first,
@@ -174,20 +174,12 @@ function checkResentCopies(
     if (!originals.some((original) => isSame(original, copy)))
       found.add("answered_twice", copy, `${placeOf(copy.record)} was sent again and is no copy of the first`);
   }
-  if (copies.length - 1 > publishInterruptions(evidence))
+  if (copies.length - Math.max(1, repeats) > publishInterruptions(evidence))
     found.add(
       "too_many_copies",
       first,
       `sent again ${String(copies.length)} times for record ${String(number)}; ${String(publishInterruptions(evidence))} publications were interrupted`,
     );
-}
-
-/** Whether a record has the id and the request of a job that another record became. */
-function isRepeat(evidence: Evidence, number: number): boolean {
-  const record = publishedByNumber(evidence).get(number);
-  if (record === undefined || record.jobId === null || record.requestKey === null) return false;
-  const accepted = acceptedRecords(evidence).get(jobKey(record.tenant, record.jobId));
-  return accepted !== undefined && accepted.number !== number && accepted.requestKey === record.requestKey;
 }
 
 function isSuspect({ topics }: Evidence, number: number): boolean {

@@ -104,6 +104,23 @@ export const acceptedRecords = once((evidence): ReadonlyMap<string, PublishedRec
   return accepted;
 });
 
+/**
+ * How many records of each number repeat a job that another record became: those with its id and request, at another place. A record that
+ * its producer's client sent twice lies at two places under one number, and repeats itself.
+ */
+export const repeatsByNumber = once((evidence): ReadonlyMap<number, number> => {
+  const repeats = new Map<number, number>();
+  for (const input of evidence.topics.inputs) {
+    const record = input.number === null ? undefined : publishedByNumber(evidence).get(input.number);
+    if (record === undefined || record.jobId === null || record.requestKey === null) continue;
+    const key = jobKey(record.tenant, record.jobId);
+    if (acceptedRecords(evidence).get(key)?.requestKey !== record.requestKey) continue;
+    if (jobsByKey(evidence).get(key)?.[0]?.source === sourceOf(input)) continue;
+    repeats.set(record.number, (repeats.get(record.number) ?? 0) + 1);
+  }
+  return repeats;
+});
+
 /** Changes of attempts by the attempt's number, in order; null where no history was kept. */
 export const changesOfAttempts = once(({ ledger }): ReadonlyMap<number, readonly StateChange[]> | null => {
   if (ledger.history === null) return null;
