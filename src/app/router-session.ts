@@ -4,7 +4,7 @@ import type { AccountConfig, Config } from "../config/config.js";
 import { ownReplyTopics } from "../config/topic-list.js";
 import type { ValueEncoders } from "../domain/result/rendering.js";
 import type { SessionNo } from "../domain/ids.js";
-import type { Log } from "../ports/system.js";
+import type { Clock, Log } from "../ports/system.js";
 import { NO_JOURNAL, type Journal } from "../ports/journal.js";
 import type { ReachPoint } from "../ports/crash-points.js";
 import type { JobsConsumer } from "../ports/broker.js";
@@ -51,6 +51,8 @@ export interface SessionOptions {
   readonly kafka: Kafka;
   readonly cluster: ClusterFacts;
   readonly name: string;
+  /** By the database's time. */
+  readonly clock: Clock;
   readonly decoder: ValueDecoder | null;
   /** Of the process, beyond one session. */
   readonly alerts: PartitionAlerts;
@@ -75,12 +77,16 @@ export class RouterSession {
   readonly #limitStore: LimitStore | null;
 
   static async open(options: SessionOptions): Promise<RouterSession> {
-    const { config, kafka, reach } = options;
-    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs, reach });
+    const { config, kafka, clock, reach } = options;
+    const nowMs = (): number => clock.nowMs();
+    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: config.kafka.sendTimeoutMs, nowMs, reach });
     const limitEars = new LimitEars();
-    const providers = { direct: await openProviders(config, limitEars), batch: await openBatchProviders(config) };
+    const providers = {
+      direct: await openProviders(config, limitEars, nowMs),
+      batch: await openBatchProviders(config, nowMs),
+    };
     const limitStore = await openLimitStore(options);
-    const webhook = openAlertWebhook(config.alerts);
+    const webhook = openAlertWebhook(config.alerts, nowMs);
     const parts = partsOf(options, publisher, providers, { limitStore, limitEars, webhook });
     const session = await Session.open(parts, options.name);
     return new RouterSession(options, session, publisher, providers, { limitStore, webhook });
@@ -123,17 +129,17 @@ function partsOf(
     readonly webhook: Webhook | null;
   },
 ): SessionParts {
-  const { config, pools, cluster, encoders, log, metrics, alerts, reach } = options;
+  const { config, pools, cluster, encoders, log, metrics, alerts, clock, reach } = options;
   const spending = new SpentAccounts();
   const ledgerSettings = { ...buildLedgerSettings(config), seenBudget: spending.seen };
-  const context = new LedgerContext(pools, cluster.id, () => systemClock.nowMs(), ledgerSettings, reach);
+  const context = new LedgerContext(pools, cluster.id, () => clock.nowMs(), ledgerSettings, reach);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));
   return {
     ports: {
       ledger,
       mendable: isConnectionTrouble,
-      rehearse: (session, render) => ledger.rehearse(session, render, systemClock.nowMs()),
-      noteStop: (session, stopped) => ledger.noteStop(session, stopped, systemClock.nowMs()),
+      rehearse: (session, render) => ledger.rehearse(session, render, clock.nowMs()),
+      noteStop: (session, stopped) => ledger.noteStop(session, stopped, clock.nowMs()),
       openConsumer: (ears) => openConsumer(options, ledger, ears),
       openJournal: (session) => openJournal(options, ledger, session),
       offsets: (topic, partition) => cluster.offsets(topic, partition),
@@ -148,7 +154,8 @@ function partsOf(
         log.warn("expect.schema_unusable", { because });
         metrics.count("sluice_schemas_unusable_total", { because });
       }),
-      clock: systemClock,
+      clock,
+      wallMs: () => systemClock.nowMs(),
       random: systemRandom,
       log,
       metrics,
@@ -183,10 +190,10 @@ function alertingOf(
   };
 }
 
-function openAlertWebhook({ enabled, webhook }: Config["alerts"]): Webhook | null {
+function openAlertWebhook({ enabled, webhook }: Config["alerts"], nowMs: () => number): Webhook | null {
   if (!enabled || webhook === null) return null;
   const { url, secret, timeoutMs } = webhook;
-  return openWebhook({ url, secret, timeoutMs, nowMs: () => systemClock.nowMs() });
+  return openWebhook({ url, secret, timeoutMs, nowMs });
 }
 
 function settingsOf(config: Config): SessionSettings {
@@ -235,7 +242,7 @@ function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountS
 }
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
-  const { config, kafka, cluster, decoder, log, reach } = options;
+  const { config, kafka, cluster, decoder, clock, log, reach } = options;
   return new InboxConsumer({
     kafka,
     settings: {
@@ -259,7 +266,7 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
     },
     offsets: (topic, partition) => cluster.offsets(topic, partition),
     decoder,
-    clock: systemClock,
+    clock,
     log,
     alert,
     reach,
@@ -293,7 +300,11 @@ async function openLimitStore({ config, log }: SessionOptions): Promise<LimitSto
   return store;
 }
 
-async function openProviders(config: Config, limitEars: LimitEars): Promise<ReadonlyMap<string, Provider>> {
+async function openProviders(
+  config: Config,
+  limitEars: LimitEars,
+  nowMs: () => number,
+): Promise<ReadonlyMap<string, Provider>> {
   const opened = Object.entries(config.providers).map(async ([account, settings]) => {
     const provider = await openProvider(settings.kind, {
       account,
@@ -303,7 +314,7 @@ async function openProviders(config: Config, limitEars: LimitEars): Promise<Read
       connectTimeoutMs: settings.connectTimeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       responseBytesMax: settings.responseBytesMax,
-      nowMs: () => systemClock.nowMs(),
+      nowMs,
       ...(scopesOf(account, settings.limits).length === 0
         ? {}
         : {
@@ -320,7 +331,7 @@ async function openProviders(config: Config, limitEars: LimitEars): Promise<Read
 /** Pages of a provider's list of batches hold a hundred of them, a few kilobytes each. */
 const BATCH_ANSWER_BYTES_MAX = 16 * 1_048_576;
 
-async function openBatchProviders(config: Config): Promise<ReadonlyMap<string, BatchProvider>> {
+async function openBatchProviders(config: Config, nowMs: () => number): Promise<ReadonlyMap<string, BatchProvider>> {
   const { resultLineBytesMax, stepsAtOnce } = config.batching;
   const opened = Object.entries(config.providers).map(async ([account, settings]) => {
     if (settings.batch === null) return [];
@@ -333,7 +344,7 @@ async function openBatchProviders(config: Config): Promise<ReadonlyMap<string, B
       idleTimeoutMs: settings.idleTimeoutMs,
       answerBytesMax: BATCH_ANSWER_BYTES_MAX,
       resultLineBytesMax,
-      nowMs: () => systemClock.nowMs(),
+      nowMs,
     });
     // A kind without a batch API: its lines are called in groups.
     return provider === null ? [] : [[account, provider] as const];

@@ -12,6 +12,8 @@ import { readHeadersInLinearTime } from "../adapters/kafka/header-decoding.js";
 import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
+import { databaseNowMs } from "../adapters/postgres/database-now.js";
+import { DatabaseClock } from "../adapters/system/database-clock.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { NOT_ARMED, type ReachPoint } from "../ports/crash-points.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
@@ -50,11 +52,14 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   const cluster = new ClusterFacts(kafka);
   const decoder = openDecoder(config);
   const alerts = new PartitionAlerts();
+  const clock = new DatabaseClock(systemClock, () => databaseNowMs(pools.durable));
   let health: HealthServer | null = null;
   let session: RouterSession | null = null;
   try {
     await cluster.connect();
     await reportDurability(pools, log);
+    await clock.measure();
+    void clock.keepMeasuring(config.postgres.session.beatMs, signal);
     health = await openHealth(config, metrics, pools, cluster, () => session !== null, signal);
     log.info("router.listening", { url: health.url });
     reach("start.listening");
@@ -70,6 +75,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
         alerts,
         encoders,
         name: options.name ?? hostname(),
+        clock,
         reach,
       });
       await session.run(signal);

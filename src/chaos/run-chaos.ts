@@ -39,6 +39,8 @@ const TIME_LIMIT_MORE_MS = 15 * 60_000;
 const INTAKE_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 20_000;
 const DRAIN_TIMEOUT_MS = 30_000;
+/** All routers, brokers and other servers are stopped by then, each after its own grace. */
+const CLEANUP_TIMEOUT_MS = 120_000;
 const PARTITIONS = 12;
 /** An operator's command that did its part and found something left over. */
 const PARTLY = 6;
@@ -70,7 +72,12 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
     return reason instanceof Interrupted ? reason.exitCode : 1;
   } finally {
     clearTimeout(limit);
+    const giveUp = setTimeout(() => {
+      say("the clean-up takes too long; what this process started ends with it");
+      process.exit(1);
+    }, CLEANUP_TIMEOUT_MS);
     await cleanup.run(say);
+    clearTimeout(giveUp);
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
 }

@@ -52,12 +52,23 @@ describe("a produce request", () => {
     now.mockRestore();
   });
 
-  test("is kafkajs' own where it asks for what a router never does", async () => {
-    const message = { key: null, value: Buffer.from("v"), timestamp: "1764190000123" };
-    const fields: ProduceFields = {
+  const at = (...timestamps: readonly string[]): ProduceFields => {
+    const messages = timestamps.map((timestamp) => ({ key: null, value: Buffer.from("v"), timestamp }));
+    return {
       ...{ acks: -1, timeout: 1000, producerId: -1 },
-      topicData: [{ topic: "t", partitions: [{ partition: 0, firstSequence: 0, messages: [message] }] }],
+      topicData: [{ topic: "t", partitions: [{ partition: 0, firstSequence: 0, messages }] }],
     };
+  };
+
+  test("gives all its records the one time that the caller has for them, as kafkajs does", async () => {
+    const fields = at("1764190000123", "1764190000123", "1764190000123");
+    expect(await bytesOf(produceRequest(original), fields)).toBe(await bytesOf(original, fields));
+    const other = at("1764190000124", "1764190000124", "1764190000124");
+    expect(await bytesOf(produceRequest(original), other)).not.toBe(await bytesOf(original, fields));
+  });
+
+  test("is kafkajs' own where it asks for what a router never does", async () => {
+    const fields = at("1764190000123", "1764190000999");
     expect(await bytesOf(produceRequest(original), fields)).toBe(await bytesOf(original, fields));
   });
 });

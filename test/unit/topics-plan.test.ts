@@ -180,6 +180,35 @@ describe("applying a plan", () => {
     expect(asked).toEqual(["results", "results", "results"]);
   });
 
+  test("asks again for a topic that no broker leads yet, which kafkajs falls over", async () => {
+    const { admin } = fakeCluster(3);
+    let asked = 0;
+    const overNothing = (): Promise<never> => {
+      asked += 1;
+      return Promise.reject(
+        new TypeError("Cannot destructure property 'partitions' of 'high.pop(...)' as it is undefined."),
+      );
+    };
+    const served = admin.fetchTopicOffsets;
+    admin.fetchTopicOffsets = (topic) => (asked < 3 ? overNothing() : served(topic));
+    await applyTopics(admin, await planTopics(admin, [JOBS]), clock);
+    expect(asked).toBe(3);
+  });
+
+  test("fails only when no question is under way any more", async () => {
+    const { admin } = fakeCluster(3);
+    let open = 0;
+    admin.fetchTopicOffsets = async (topic) => {
+      open += 1;
+      for (let turn = 0; turn < (topic === "jobs" ? 1 : 20); turn += 1) await new Promise(setImmediate);
+      open -= 1;
+      throw new Error(`refused ${topic}`);
+    };
+    const plan = await planTopics(admin, [JOBS, { ...JOBS, name: "slow" }]);
+    await expect(applyTopics(admin, plan, clock)).rejects.toThrow("refused jobs");
+    expect(open).toBe(0);
+  });
+
   test("asks for nothing when nothing is missing", async () => {
     const { admin, requests } = fakeCluster(3, { jobs: RIGHT });
     await applyTopics(admin, await planTopics(admin, [JOBS]), clock);

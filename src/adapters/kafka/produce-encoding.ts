@@ -40,7 +40,7 @@ export function isOurs(made: unknown): boolean {
   return typeof made === "function" && ours.has(made);
 }
 
-/** @param original takes over what no producer of a router asks for: transactions, idempotence, compression, times of the caller's. */
+/** @param original takes over what no producer of a router asks for: transactions, idempotence, compression, records of several times. */
 export function produceRequest(original: ProduceRequestOf): ProduceRequestOf {
   const request: ProduceRequestOf = (fields) => {
     const made = original(fields);
@@ -48,7 +48,7 @@ export function produceRequest(original: ProduceRequestOf): ProduceRequestOf {
       ? {
           ...made,
           encode: () => {
-            const buffer = encodeProduce(fields, Date.now());
+            const buffer = encodeProduce(fields, timeOf(fields) ?? Date.now());
             return Promise.resolve({ buf: buffer, buffer });
           },
         }
@@ -60,9 +60,22 @@ export function produceRequest(original: ProduceRequestOf): ProduceRequestOf {
 
 function isPlain({ transactionalId, producerId, compression, topicData }: ProduceFields): boolean {
   if ((transactionalId ?? null) !== null || producerId !== NO_PRODUCER || (compression ?? 0) !== 0) return false;
+  const time = firstTime(topicData);
   return topicData.every(({ partitions }) =>
-    partitions.every(({ messages }) => messages.every(({ timestamp }) => (timestamp ?? null) === null)),
+    partitions.every(({ messages }) => messages.every(({ timestamp }) => (timestamp ?? null) === time)),
   );
+}
+
+/** Of all its records; null: the caller gave them none. */
+function timeOf({ topicData }: ProduceFields): number | null {
+  const time = firstTime(topicData);
+  return time === null ? null : Number(time);
+}
+
+function firstTime(topicData: ProduceFields["topicData"]): unknown {
+  for (const { partitions } of topicData)
+    for (const { messages } of partitions) for (const { timestamp } of messages) return timestamp ?? null;
+  return null;
 }
 
 const NO_PRODUCER = -1;

@@ -9,6 +9,8 @@ const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of
 
 export interface PublisherSettings {
   readonly sendTimeoutMs: number;
+  /** The time that records get: brokers refuse one that is an hour ahead of theirs. The machine's own when left out. */
+  readonly nowMs?: () => number;
   readonly reach?: ReachPoint;
 }
 
@@ -21,6 +23,7 @@ export interface PublisherSettings {
 export class RecordPublisher implements Publisher {
   readonly #kafka: Kafka;
   readonly #sendTimeoutMs: number;
+  readonly #nowMs: () => number;
   readonly #reach: ReachPoint;
   readonly #producers = new Map<string, Promise<Producer>>();
   #closed = false;
@@ -29,6 +32,7 @@ export class RecordPublisher implements Publisher {
     installEncoding();
     this.#kafka = kafka;
     this.#sendTimeoutMs = settings.sendTimeoutMs;
+    this.#nowMs = settings.nowMs ?? Date.now;
     this.#reach = settings.reach ?? NOT_ARMED;
   }
 
@@ -52,11 +56,13 @@ export class RecordPublisher implements Publisher {
 
   async #send(topic: string, records: readonly Outgoing[]): Promise<void> {
     const producer = await this.#producerOf(topic);
+    // One time for all of a send, which our encoder asks for.
+    const timestamp = String(this.#nowMs());
     const sending = producer.send({
       topic,
       acks: -1,
       timeout: this.#sendTimeoutMs,
-      messages: records.map(toMessage),
+      messages: records.map((record) => toMessage(record, timestamp)),
     });
     reachSoon(this.#reach, "relay.in_flight");
     let timer: NodeJS.Timeout | undefined;
@@ -113,9 +119,9 @@ export const createExistingPartitioner: ICustomPartitioner = () => {
   };
 };
 
-function toMessage(record: Outgoing): Message {
+function toMessage(record: Outgoing, timestamp: string): Message {
   // Our encoder takes headers as they are, all values of a repeated name in their places; kafkajs itself never looks at them.
   const headers = record.headers as unknown as IHeaders;
-  const message: Message = { key: record.key, value: record.value, headers };
+  const message: Message = { key: record.key, value: record.value, headers, timestamp };
   return record.partition === null ? message : { ...message, partition: record.partition };
 }

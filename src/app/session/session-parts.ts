@@ -80,6 +80,8 @@ export interface SessionPorts {
   /** For answers that have to keep to a schema. */
   readonly checkSchema: CheckSchema;
   readonly clock: Clock;
+  /** The machine's own wall clock; that of `clock` when left out. */
+  readonly wallMs?: () => number;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -200,6 +200,7 @@ export class Stages {
     return new SessionKeeper({
       ...this.#common(),
       ...this.#parts.settings.beats,
+      ...(this.#parts.ports.wallMs === undefined ? {} : { wallMs: this.#parts.ports.wallMs }),
       graceMs: this.#graceMs,
       lowMark: () => this.numbers.lowMark(),
       fenced: this.#fenced,

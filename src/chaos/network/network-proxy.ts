@@ -66,6 +66,7 @@ export class NetworkProxy {
   readonly #options: ProxyOptions;
   readonly #server: Server;
   readonly #links = new Set<Link>();
+  readonly #sockets = new Set<Socket>();
   readonly #losses: { readonly atMs: number; readonly open: boolean; readonly answeredMsAgo: number }[] = [];
   #mode: PathMode = PASS;
   #counts = { connections: 0, cut: 0, refused: 0, slowed: 0, callsBroken: 0, callsJustAnswered: 0 };
@@ -151,10 +152,15 @@ export class NetworkProxy {
       });
     });
     for (const link of [...this.#links]) link.reset();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
   #accept(client: Socket): void {
+    this.#sockets.add(client);
+    client.on("close", () => {
+      this.#sockets.delete(client);
+    });
     if (this.#mode.kind === "refuse") {
       this.#counts.refused += 1;
       client.on("error", () => undefined);
@@ -194,7 +200,7 @@ class Link {
   readonly #client: Socket;
   readonly #target: Socket;
   readonly #path: LinkPath;
-  readonly #ways: readonly Way[];
+  readonly #ways: readonly [Way, Way];
   /** The client will not hear another byte: a process that is killed ends its half in order. */
   #clientIsGone = false;
 
@@ -206,24 +212,31 @@ class Link {
     const { mode, slowed } = path;
     this.#ways = [
       new Way(client, target, { mode, slowed, came: (chunk) => calls?.request(chunk) }),
-      new Way(target, client, { mode, slowed, went: (chunk) => calls?.answer(chunk, performance.now()) }),
+      new Way(target, client, {
+        mode,
+        slowed,
+        went: (chunk) => calls?.answer(chunk, performance.now()),
+        ended: () => {
+          // Whatever the client still does: it will not hear the rest of the answer.
+          if (calls?.callIsOpen === true) this.#loseClient();
+        },
+      }),
     ];
     client.on("end", () => {
       this.#loseClient();
     });
-    for (const [socket, other] of [
-      [client, target],
-      [target, client],
+    for (const [socket, other, way] of [
+      [client, target, this.#ways[0]],
+      [target, client, this.#ways[1]],
     ] as const) {
       socket.on("error", () => {
         // What broke one half breaks the other the same way.
-        other.resetAndDestroy();
-        this.#end();
+        this.reset();
       });
       socket.on("close", () => {
-        // After an orderly end both halves have been ended in order, and what is left to write still goes out.
-        if (!socket.writableEnded || !socket.readableEnded) other.resetAndDestroy();
-        this.#end();
+        if (socket.readableEnded && socket.writableEnded) way.finish();
+        else other.resetAndDestroy();
+        if (other.destroyed) this.#end();
       });
     }
   }
@@ -256,6 +269,7 @@ interface WayOptions {
   readonly slowed: () => void;
   readonly came?: (chunk: Buffer) => void;
   readonly went?: (chunk: Buffer) => void;
+  readonly ended?: () => void;
 }
 
 /** One direction of a connection. */
@@ -291,6 +305,14 @@ class Way {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+  }
+
+  /** The sender has ended in order: what it sent still goes out, whatever the mode, and the other half ends. */
+  finish(): void {
+    this.#full = false;
+    while (this.#waiting.length > 0 && !this.#to.destroyed) this.#pass(this.#waiting.shift()?.chunk ?? null);
+    this.stop();
+    if (!this.#to.writableEnded) this.#to.end();
   }
 
   /** Passes on what may go now. */
@@ -357,6 +379,7 @@ class Way {
   #pass(chunk: Buffer | null): void {
     if (chunk === null) {
       this.#to.end();
+      this.#options.ended?.();
       return;
     }
     this.#waitingBytes -= chunk.length;

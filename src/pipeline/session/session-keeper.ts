@@ -8,6 +8,8 @@ export interface SessionParts {
   readonly ledger: Ledger;
   readonly session: SessionNo;
   readonly clock: Clock;
+  /** The machine's wall clock, which shows that it slept; that of `clock` when left out. */
+  readonly wallMs?: () => number;
   readonly log: Log;
   readonly beatMs: number;
   readonly stopAfterMs: number;
@@ -26,20 +28,22 @@ export interface SessionParts {
 export class SessionKeeper {
   readonly #parts: SessionParts;
   readonly #stop = new AbortController();
+  readonly #wallMs: () => number;
   #beatMonotonicMs: number;
   #beatWallMs: number;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#beatMonotonicMs = parts.clock.monotonicMs();
-    this.#beatWallMs = parts.clock.nowMs();
+    this.#wallMs = parts.wallMs ?? (() => parts.clock.nowMs());
+    this.#beatWallMs = this.#wallMs();
   }
 
   mayStart(): boolean {
     const { clock, stopAfterMs } = this.#parts;
     return (
       clock.monotonicMs() - this.#beatMonotonicMs < stopAfterMs &&
-      Math.abs(clock.nowMs() - this.#beatWallMs) < stopAfterMs
+      Math.abs(this.#wallMs() - this.#beatWallMs) < stopAfterMs
     );
   }
 
@@ -57,7 +61,7 @@ export class SessionKeeper {
     const { ledger, session, clock, log, deadAfterMs, graceMs, render, reach } = this.#parts;
     while (await this.#nextBeat()) {
       const sentMonotonicMs = clock.monotonicMs();
-      const sentWallMs = clock.nowMs();
+      const sentWallMs = this.#wallMs();
       reach?.("session.before_beat");
       try {
         if (!(await ledger.beat(session, this.#parts.lowMark()))) {
