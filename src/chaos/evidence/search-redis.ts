@@ -33,7 +33,7 @@ async function valueOf(redis: Redis, key: string): Promise<Buffer> {
     case "set":
       return Buffer.concat(await redis.smembersBuffer(key));
     case "zset":
-      return Buffer.concat(await redis.zrangeBuffer(key, 0, -1));
+      return Buffer.concat(await redis.zrangeBuffer(key, 0, "-1"));
     case "stream":
       return Buffer.from(JSON.stringify(await redis.xrange(key, "-", "+")));
     default:
