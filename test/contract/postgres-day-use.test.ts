@@ -18,7 +18,11 @@ beforeAll(async () => {
   database = await migratedDatabase();
   const limits = { connectionsMax: 2, connectionTimeoutMs: 5000, statementTimeoutMs: 60_000 };
   pools = createPools({ url: database.url, ...limits }, logInto([]));
-  context = new LedgerContext(pools, "sim", () => Date.now(), { waitersMax: 500, compressAboveBytes: 2048, budgets: [] });
+  context = new LedgerContext(pools, "sim", () => Date.now(), {
+    waitersMax: 500,
+    compressAboveBytes: 2048,
+    budgets: [],
+  });
   // Of executions that came in today and were called when it was their turn, the oldest first, as routers write them.
   await pools.durable.query(
     `INSERT INTO attempts (day, no, execution_no, number, session_no, state, account, provider, model, route_index, max_nano,

@@ -9,7 +9,10 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { openWebhook, signatureOf } from "../../src/adapters/webhook/signed-webhook.js";
 
 const SECRET = "a secret of both";
-const NOTICE = { eventId: "e-1", body: JSON.stringify({ kind: "alert.raised", message: "Währung: 95 % von 10 €, 予算" }) };
+const NOTICE = {
+  eventId: "e-1",
+  body: JSON.stringify({ kind: "alert.raised", message: "Währung: 95 % von 10 €, 予算" }),
+};
 
 /** Answers 204 to what is from Sluice, 401 to all else. */
 const SERVER = `
