@@ -244,4 +244,43 @@ describe("while an account is not called", () => {
     expect(await bench.settle()).toBe(true);
     expect(bench.jobs()["four"]).toBe("succeeded");
   });
+
+  test("a refused key is tried once each cool-down, not with each look, and all is done when it is taken again", async () => {
+    const uploads: number[] = [];
+    let isRevoked = true;
+    const nowMs = () => bench.world.nowMs;
+    const health: RouteHealth = new RouteHealth({
+      settings: SETTINGS,
+      clock: { nowMs },
+      random: { next: () => 0 },
+      changed: () => undefined,
+      // The lease of a trial, as `HealthWatch` gets it from the ledger.
+      wanted: () => {
+        for (const watched of health.due(nowMs())) health.step(watched, { kind: "leased", untilMs: nowMs() + 10_000 });
+      },
+    });
+    const wrap = (provider: BatchProvider): BatchProvider => {
+      const refusing = new Proxy(provider, {
+        get: (target, name): unknown => {
+          // Bound to itself, since it has private fields.
+          const member: unknown = Reflect.get(target, name);
+          if (typeof member !== "function") return member;
+          return (...given: unknown[]): unknown => {
+            if (name === "upload") uploads.push(nowMs() - START_MS);
+            return name === "upload" && isRevoked ? Promise.resolve(NO_KEY) : Reflect.apply(member, target, given);
+          };
+        },
+      });
+      return watchedProvider(refusing, { health, clock: { nowMs } });
+    };
+    const bench: BatchBench = new BatchBench({ health, wrap });
+    await bench.accept(PROMPTS);
+    bench.start();
+    await bench.world.run(() => false, START_MS + 110_000);
+    // At once, after 20 s, after 40 s more; the next would be a minute later.
+    expect(uploads).toHaveLength(3);
+    isRevoked = false;
+    expect(await bench.settle()).toBe(true);
+    expect(PROMPTS.map((prompt) => bench.jobs()[prompt])).toEqual(PROMPTS.map(() => "succeeded"));
+  });
 });
