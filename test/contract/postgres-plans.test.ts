@@ -135,7 +135,8 @@ const isSmall = (read: string): boolean =>
 async function fill(pool: pg.Pool): Promise<void> {
   const statements = [
     "INSERT INTO tenants (name) VALUES ('t1'), ('t2'), ('t3')",
-    "INSERT INTO routers (name, ended_at) VALUES ('another', NULL), ('one that is gone', now())",
+    // Its last beat stays new, however long the test takes.
+    "INSERT INTO routers (name, ended_at, beat_at) VALUES ('another', NULL, now() + interval '1 day'), ('one that is gone', now(), now())",
     "CREATE TEMPORARY TABLE facts AS SELECT floor(extract(epoch FROM now()) / 86400)::int4 AS day, floor(extract(epoch FROM now()) * 1000)::int8 AS ms",
     `INSERT INTO ready (day, no, priority, run_at_ms, expires_ms, bytes, waits_for, tenant_no, limit_name)
      SELECT f.day, n, 5, CASE WHEN n > 90000 THEN f.ms - 1000 ELSE f.ms + ${String(HOUR_MS)} END, f.ms + 2 * ${String(HOUR_MS)} + n, 500,
