@@ -43,8 +43,8 @@ const ROUTER = "router";
 /** A day of the provider's passes in less than nine seconds. */
 const TIME_SCALE = 10_000;
 const QUICK_BATCHES = { validatingMs: 1000, turnaroundMs: 5000, jitterMs: 0, finalizingMs: 1000, cancellingMs: 1000 };
-const DEATH_WAIT_MS = 20_000;
-const END_WAIT_MS = 60_000;
+const DEATH_WAIT_MS = 45_000;
+const END_WAIT_MS = 120_000;
 
 export class CrashChain {
   readonly gateway: Gateway;
@@ -67,7 +67,7 @@ export class CrashChain {
       env: { GROUP: "none", REDIS_URL: servers().redisUrl },
       config: {
         kafka: { groupId: "${GROUP}" },
-        postgres: { session: { beatMs: 100, stopAfterMs: 600, deadAfterMs: 1000 } },
+        postgres: { session: { beatMs: 200, stopAfterMs: 1500, deadAfterMs: 2000 } },
         delivery: { idlePollMs: 50, sweepAfterMs: 200, undeliverableAfterMs: 1000 },
         providers: (simulatorUrl) => providers(simulatorUrl, mute.url),
         sections: {
@@ -225,8 +225,8 @@ export class CrashChain {
   async #left(): Promise<readonly string[]> {
     const counts = {
       "rows that wait": "SELECT (SELECT count(*) FROM ready) + (SELECT count(*) FROM batch_ready) AS n",
-      "money that is reserved": "SELECT coalesce(sum(reserved_nano), 0) AS n FROM budget_rows",
-      reservations: "SELECT count(*) AS n FROM reservation_rows",
+      "money that is reserved": "SELECT coalesce(sum(reserved_nano), 0) AS n FROM budgets",
+      reservations: "SELECT count(*) AS n FROM reservations",
       "sessions that nobody recovered":
         "SELECT count(*) AS n FROM routers WHERE ended_at IS NOT NULL AND recovered_at IS NULL",
     };
