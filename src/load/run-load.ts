@@ -157,18 +157,19 @@ class LoadRun {
 
   async #step(rate: number, loop: OpenLoop, reader: ResultReader, watch: RouterWatch): Promise<StepReport> {
     const { stepMs } = this.#times;
-    const before = { published: loop.publishedDirect, all: loop.published, answered: reader.answeredDirect };
+    const before = { published: loop.published, answered: reader.answeredDirect };
     const beganMs = performance.now();
     await loop.run(rate, stepMs / 2);
     const first = reader.takeDirect();
+    const half = { published: loop.publishedDirect, answered: reader.answeredDirect };
     await loop.run(rate, stepMs / 2);
     const second = reader.takeDirect();
     const ms = performance.now() - beganMs;
     const answered = reader.answeredDirect - before.answered;
     const verdict = stepVerdict({
-      ...{ rate, ms, answered },
-      published: loop.publishedDirect - before.published,
-      openAtStart: before.published - before.answered,
+      published: loop.publishedDirect - half.published,
+      answered: reader.answeredDirect - half.answered,
+      openAtStart: half.published - half.answered,
       openAtEnd: loop.publishedDirect - reader.answeredDirect,
       p99FirstMs: first.quantile(0.99),
       p99SecondMs: second.quantile(0.99),
@@ -180,7 +181,7 @@ class LoadRun {
     const step = {
       ...{ rate, ...quantilesOf(first) },
       seconds: Math.round(ms / 100) / 10,
-      published: loop.published - before.all,
+      published: loop.published - before.published,
       answeredPerS: Math.round((answered * 1000) / ms),
       ...{ open: sample.open, lag: sample.lag, rssMb: sample.rssMb },
       verdict: verdict.kind,

@@ -35,17 +35,17 @@ export function overloadRate(rate: number): number {
   return Math.round(rate * OVERLOAD_GROWTH);
 }
 
-/** What a step was and what came of it; of direct calls alone, since lines of batches wait by design. */
+/**
+ * What came of a step's second half, when what is in the air has come to what the rate keeps there; of direct calls alone, since lines of
+ * batches wait by design.
+ */
 export interface StepFigures {
-  /** Jobs a second that were asked for. */
-  readonly rate: number;
-  readonly ms: number;
   readonly published: number;
   readonly answered: number;
-  /** Published and not answered. */
+  /** Published and not answered, at its beginning and its end. */
   readonly openAtStart: number;
   readonly openAtEnd: number;
-  /** Of what was answered in each half; null: nothing. */
+  /** Of what was answered in each half of the step; null: nothing. */
   readonly p99FirstMs: number | null;
   readonly p99SecondMs: number | null;
 }

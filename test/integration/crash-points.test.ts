@@ -303,7 +303,7 @@ beforeAll(async () => {
     })().catch(told),
   ]);
   findings = { direct: directFindings, batches: batchFindings };
-}, 600_000);
+}, 900_000);
 afterAll(async () => {
   await Promise.all(chains.map((chain) => chain.close()));
 });

@@ -43,8 +43,8 @@ const ROUTER = "router";
 /** A day of the provider's passes in less than nine seconds. */
 const TIME_SCALE = 10_000;
 const QUICK_BATCHES = { validatingMs: 1000, turnaroundMs: 5000, jitterMs: 0, finalizingMs: 1000, cancellingMs: 1000 };
-const DEATH_WAIT_MS = 20_000;
-const END_WAIT_MS = 60_000;
+const DEATH_WAIT_MS = 45_000;
+const END_WAIT_MS = 120_000;
 
 export class CrashChain {
   readonly gateway: Gateway;
@@ -67,7 +67,7 @@ export class CrashChain {
       env: { GROUP: "none", REDIS_URL: servers().redisUrl },
       config: {
         kafka: { groupId: "${GROUP}" },
-        postgres: { session: { beatMs: 100, stopAfterMs: 600, deadAfterMs: 1000 } },
+        postgres: { session: { beatMs: 200, stopAfterMs: 1500, deadAfterMs: 2000 } },
         delivery: { idlePollMs: 50, sweepAfterMs: 200, undeliverableAfterMs: 1000 },
         providers: (simulatorUrl) => providers(simulatorUrl, mute.url),
         sections: {

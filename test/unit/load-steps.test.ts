@@ -48,7 +48,7 @@ describe("quantiles", () => {
 
 describe("a step", () => {
   const step: StepFigures = {
-    ...{ rate: 100, ms: 10_000, published: 1000, answered: 990, openAtStart: 10, openAtEnd: 20 },
+    ...{ published: 1000, answered: 990, openAtStart: 10, openAtEnd: 20 },
     ...{ p99FirstMs: 100, p99SecondMs: 110 },
   };
 

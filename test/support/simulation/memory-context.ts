@@ -148,6 +148,7 @@ export class MemoryContext {
     onCommitUnknown: (result: Result) => Promise<Result | null> = () => Promise.resolve(null),
   ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
+      if (this.database.isGone(this)) return new Promise<never>(() => undefined);
       const transaction = this.database.begin(this);
       let result!: Result;
       try {

@@ -81,6 +81,7 @@ export class MemoryDatabase {
   /** After each commit, while nothing else has happened. */
   onCommit: (transaction: Transaction) => void = () => undefined;
   readonly #open = new Set<Transaction>();
+  readonly #gone = new WeakSet();
   #block = 0;
   #sessions = 0;
 
@@ -117,7 +118,13 @@ export class MemoryDatabase {
 
   /** The connections of a process were cut, or it is `gone`: what it had open is rolled back. */
   abortConnection(connection: object, gone: boolean): void {
+    if (gone) this.#gone.add(connection);
     for (const transaction of [...this.#open]) if (transaction.connection === connection) this.abort(transaction, gone);
+  }
+
+  /** Of a process that is dead: what it began in the instant of its death goes nowhere. */
+  isGone(connection: object): boolean {
+    return this.#gone.has(connection);
   }
 
   #end(transaction: Transaction, state: "committed" | "aborted", gone = false): void {
@@ -150,6 +157,7 @@ export class Transaction implements LockOwner {
   /** Waits for each row in turn. @throws Deadlock when that would never end. */
   async lock<Row>(table: Table<Row>, keys: readonly Key[], mode: LockMode): Promise<void> {
     for (const key of keys) {
+      this.requireOpen(); // a lock of one that has ended would never be given back
       // Serial: the order of locks is what the ledger's promises rest on.
       await this.#database.locks.acquire(
         this,
@@ -172,6 +180,7 @@ export class Transaction implements LockOwner {
   }
 
   tryLock<Row>(table: Table<Row>, key: Key, mode: LockMode): boolean {
+    this.requireOpen();
     return this.#database.locks.tryAcquire(this, `${table.name}:${String(key)}`, mode);
   }
 
