@@ -113,7 +113,7 @@ function world(
 
 /** @returns how many calls could start once a limit that is new to its store, which begins without any, grants some. */
 async function granting(it: World): Promise<number> {
-  for (let look = 0; look < 5; look += 1) {
+  for (let look = 0; look < 30; look += 1) {
     if ((it.gate.startable(5) ?? 0) > 0) break;
     await it.pass(50); // serial: a look after the other
   }
