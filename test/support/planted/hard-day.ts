@@ -114,7 +114,9 @@ async function play(gateway: Gateway): Promise<void> {
 
 /** Waits at most so long: what does not come is for the checkers to name. */
 async function seen(gateway: Gateway, what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  await gateway.until(what, look, STEP_MS).catch(() => undefined);
+  await gateway.until(what, look, STEP_MS).catch(() => {
+    process.stderr.write(`hard day: ${what} did not come\n`);
+  });
 }
 
 /** Until the topics have brought nothing new for a while. */
