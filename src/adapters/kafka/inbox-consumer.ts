@@ -49,8 +49,10 @@ interface PartitionState {
   accepted: number;
   /** Records below this offset are read one by one; null until the first ones came in this generation. */
   oneByOneUpto: number | null;
-  /** A seek is under way to read the witness of the record before the position. */
+  /** A seek is under way, to the record before the position or to the one at it. */
   provingFrom: number | null;
+  /** The position that seek is for: another one, read meanwhile, is not proved by it. */
+  provingFor: InboxPosition | null;
   /** The ledger's position that the log does not fit; null while the partition is read. */
   stoppedAt: InboxPosition | null;
 }
@@ -288,6 +290,7 @@ export class InboxConsumer implements JobsConsumer {
       accepted: 0,
       oneByOneUpto: null,
       provingFrom: null,
+      provingFor: null,
       stoppedAt: null,
     };
     this.#states.set(key, state);
@@ -429,6 +432,8 @@ export class InboxConsumer implements JobsConsumer {
     const log = await this.#parts.offsets(topic, partition);
     if (isStale()) return false;
     const proof = position.next - 1;
+    const isSoughtFor = state.provingFor !== null && isSame(state.provingFor, position);
+    if (!isSoughtFor) state.provingFrom = null;
     const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
     const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);
     const verdict = judgePosition(position, log, before);
@@ -440,30 +445,32 @@ export class InboxConsumer implements JobsConsumer {
       case "gap":
         return this.#passGap(state, position, log.low, span);
       case "unproven":
-        return this.#seekTo(state, proof);
+        return this.#seekTo(state, proof, position);
       case "fits":
         // Sought already: the record at the position is a marker that consumers don't get.
         if (span.first > position.next && state.provingFrom !== position.next)
-          return this.#seekTo(state, position.next);
+          return this.#seekTo(state, position.next, position);
         state.expected = position.next;
-        return span.last >= proof || this.#seekTo(state, position.next);
+        return span.last >= proof || this.#seekTo(state, position.next, position);
     }
   }
 
-  #seekTo(state: PartitionState, offset: number): false {
+  #seekTo(state: PartitionState, offset: number, position: InboxPosition): false {
     const { topic, partition } = state;
     state.provingFrom = offset;
+    state.provingFor = position;
     this.#consumer.seek({ topic, partition, offset: String(offset) });
     return false;
   }
 
   /** Those records are gone, so the partition goes on behind them. */
-  #passGap(state: PartitionState, { next }: InboxPosition, logStart: number, span: BatchSpan): boolean {
+  #passGap(state: PartitionState, position: InboxPosition, logStart: number, span: BatchSpan): boolean {
     const { topic, partition } = state;
+    const { next } = position;
     const lostAtMost = logStart - next;
     this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: next, logStart, lostAtMost });
     state.expected = next;
-    return span.first <= logStart || this.#seekTo(state, logStart);
+    return span.first <= logStart || this.#seekTo(state, logStart, position);
   }
 
   #stopPartition(state: PartitionState, position: InboxPosition, found: StopCause): false {
