@@ -18,6 +18,9 @@ export const CALL_TIMEOUT_MS = 8000;
 const CREATE_GRACE_MS = 20_000;
 const GRACE_MS = 10_000;
 
+/** Far above what a run calls: they are there so that routers share grants in Redis, and that Redis is missed. */
+const RATE_LIMITS = { requestsPerMinute: 60_000, tokensPerMinute: 60_000_000 };
+
 /** What everything may cost without ever being short of money. */
 const RICH_LIMIT_USD = "50";
 /** A call of the poor tenants costs some 60 micro-dollars and is held against its budget with some 850. */
@@ -57,7 +60,13 @@ export function chaosConfig(options: ChaosConfigOptions): string {
     providers: Object.fromEntries(
       Object.entries(base.providers).map(([name, { batch, ...account }]) => [
         name,
-        { ...account, ...times, inDoubt, ...(account["kind"] === "openai" ? { batch } : {}) },
+        {
+          ...account,
+          ...times,
+          limits: { ...(account["limits"] as object), ...RATE_LIMITS }, // the demo's own section
+          inDoubt,
+          ...(account["kind"] === "openai" ? { batch } : {}),
+        },
       ]),
     ),
     kafka: { brokers: ["${KAFKA_BROKERS}"], requestTimeoutMs: 10_000, sendTimeoutMs: 10_000, watchdogMs: 15_000 },

@@ -20,6 +20,12 @@ export const GROUP_ID = `sluice-${ENVIRONMENT}-intake`;
 export const ROUTERS = 3;
 const GUESTS = 1;
 
+/** Keys that must be told to nobody but the providers. */
+export const PROVIDER_KEYS = {
+  OPENAI_API_KEY: "simulated-openai-key-5b1f",
+  ANTHROPIC_API_KEY: "simulated-anthropic-key-c7e2",
+} as const;
+
 const SIMULATOR_SCRIPT = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
 const PRICING_FILE = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
 
@@ -205,9 +211,8 @@ function environmentOf({
     SCHEMA_REGISTRY_URL: at(registryUrl, "registry"),
     REDIS_URL: at(redisUrl, "redis"),
     OPENAI_BASE_URL: `${providers}/v1`,
-    OPENAI_API_KEY: "simulated-openai-key",
     ANTHROPIC_BASE_URL: providers,
-    ANTHROPIC_API_KEY: "simulated-anthropic-key",
+    ...PROVIDER_KEYS,
   };
 }
 

@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { Evidence, Fault, PublishedRecord, RunParameters, Samples } from "./evidence/evidence.js";
+import type { Evidence, Fault, PublishedRecord, RunParameters, Samples, SinkReading } from "./evidence/evidence.js";
 import { readBill } from "./evidence/read-bill.js";
 import { readLedger } from "./evidence/read-ledger.js";
 import { readTopicEvidence } from "./evidence/read-topics.js";
@@ -13,6 +13,7 @@ export interface OwnEvidence {
   readonly published: readonly PublishedRecord[];
   readonly faults: readonly Fault[];
   readonly samples: Samples;
+  readonly sinks: readonly SinkReading[];
 }
 
 /** Reads topics, ledger and bill, past all proxies, when nothing of the gateway runs any more. */
@@ -31,7 +32,7 @@ export async function gatherEvidence(place: ChaosPlace, own: OwnEvidence): Promi
       },
       timeoutMs: TOPICS_TIMEOUT_MS,
     });
-    return { ...own, topics, ledger: await readLedger(client), bill: await readBill(place.billFile), sinks: [] };
+    return { ...own, topics, ledger: await readLedger(client), bill: await readBill(place.billFile) };
   } finally {
     await client.end();
   }

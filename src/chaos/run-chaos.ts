@@ -10,9 +10,9 @@ import { waitForIntake } from "../demo/topic-watch.js";
 import { budgetsUsd } from "./chaos-config.js";
 import type { ChaosOptions } from "./chaos-options.js";
 import { checkAll } from "./checkers/check-all.js";
-import { GROUP_ID, openPlace, TOPICS, type ChaosPlace, type RouterPlace } from "./chaos-place.js";
+import { GROUP_ID, openPlace, PROVIDER_KEYS, TOPICS, type ChaosPlace, type RouterPlace } from "./chaos-place.js";
 import { Conductor } from "./conductor.js";
-import type { Fault, RunParameters } from "./evidence/evidence.js";
+import type { Fault, RunParameters, SinkReading } from "./evidence/evidence.js";
 import { installHistory } from "./evidence/install-history.js";
 import type { ChaosStage } from "./faults/stage.js";
 import { gatherEvidence } from "./gather-evidence.js";
@@ -21,7 +21,9 @@ import { CLI_SCRIPT, OperatorCommands } from "./operator-commands.js";
 import { planFaults } from "./plan/fault-plan.js";
 import { CANCEL_POINTS, REPLAY_POINTS, ROUTER_POINTS } from "./plan/run-points.js";
 import { ProgressLines } from "./progress-lines.js";
+import { markOf, POOR_TENANTS, RICH_TENANTS } from "./publishing/chaos-jobs.js";
 import { ChaosPublisher } from "./publishing/chaos-publisher.js";
+import { readSinks } from "./read-sinks.js";
 import { reportOf, type RunFacts } from "./report/chaos-report.js";
 import { writeEvidence, writeReport } from "./report/write-report.js";
 import { CrashPointBook } from "./routers/crash-point-book.js";
@@ -105,6 +107,7 @@ async function chaos(options: ChaosOptions, stopping: AbortController, cleanup: 
     published: work.publisher.records,
     faults: work.faults,
     samples: work.sampler.samples,
+    sinks: facts.sinks,
   });
   say("judging");
   const report = reportOf(evidence, facts, checkAll(evidence));
@@ -262,7 +265,7 @@ async function connectedAdmin(brokers: readonly string[]): Promise<Admin> {
 }
 
 /** The run itself: jobs and faults, then quiet, then the bill. */
-async function breakAndSettle(work: Work): Promise<RunFacts> {
+async function breakAndSettle(work: Work): Promise<RunFacts & { readonly sinks: readonly SinkReading[] }> {
   const { options, place, routers, conductor, publisher, sampler, ledger, points, stopping, faults } = work;
   const { signal } = stopping;
   const startedAtMs = Date.now();
@@ -296,12 +299,17 @@ async function breakAndSettle(work: Work): Promise<RunFacts> {
     const unknown = await unknownOutcomes(ledger);
     const reconciled = await reconcile(work);
     await sampler.look("settled");
+    const metrics = await metricsOf(routers);
     const callsBroken = callsLostOnPaths(place);
     await routers.stopAll(STOP_GRACE_MS);
     await place.simulator.stop();
+    const run = runParameters(options, { startedAtMs, faultsEndedAtMs, settledAtMs, reconciled });
+    const { databaseUrl, redisUrl } = place.stack.addresses;
+    const sinks = { folder: place.folder, databaseUrl, redisAddress: redisUrl, metrics };
     return {
+      sinks: await readSinks(sinks, run.canaries),
       options,
-      run: runParameters(options, { startedAtMs, faultsEndedAtMs, settledAtMs, reconciled }),
+      run,
       tally: conductor.tally,
       kills: routers.kills,
       exits: routers.exits,
@@ -341,6 +349,11 @@ async function reconcile({ place, commands, ledger, stopping }: Work): Promise<b
     await sleep(100, undefined, { signal: stopping.signal });
   }
   return true;
+}
+
+async function metricsOf({ slots }: RouterPool): Promise<readonly { readonly name: string; readonly text: string }[]> {
+  const texts = await Promise.all(slots.map(async (slot) => ({ name: slot.name, text: (await slot.metrics()) ?? "" })));
+  return texts.filter(({ text }) => text !== "");
 }
 
 /** Direct calls whose outcome nobody knows after their doubt was settled by policy. */
@@ -391,7 +404,12 @@ function runParameters(
       level: JSON.stringify(["tenant", tenant, null, null, "total"]),
       limitNanoUsd: BigInt(Math.round(Number(usd) * 1e9)),
     })),
-    canaries: [],
+    canaries: [
+      ...[...RICH_TENANTS, ...POOR_TENANTS].map(
+        (tenant) => ({ name: `mark of ${tenant}`, text: markOf(tenant), kind: "tenant", tenant }) as const,
+      ),
+      ...Object.entries(PROVIDER_KEYS).map(([name, text]) => ({ name, text, kind: "secret", tenant: null }) as const),
+    ],
   };
 }
 

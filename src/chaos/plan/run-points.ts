@@ -69,7 +69,7 @@ const USUAL: readonly CrashPoint[] = [
 
 /** Points that only another config passes, or another command than those of a run. */
 const ELSEWHERE =
-  /^(?:grant|group|give_up|migrate|adopt|redeliver|discard|resolve|batch_cancel|batch\.cancel|batch\.erased|session\.drain|session\.ended)/;
+  /^(?:group|give_up|migrate|adopt|redeliver|discard|resolve|batch_cancel|batch\.cancel|batch\.erased|session\.drain|session\.ended)/;
 
 /** Passed by an operator's replay, and by an operator's cancellation. */
 const REPLAY = /^(?:operator|replay)\./;

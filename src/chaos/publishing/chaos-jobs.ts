@@ -30,22 +30,26 @@ function isPoor(number: number): boolean {
   return number % POOR_EVERY === 11;
 }
 
+/** Text that only prompts of this tenant bear, so that it is known where it may be. */
+export function markOf(tenant: string): string {
+  return `mark-${createHash("sha256").update(`mark of ${tenant}`).digest("hex").slice(0, 12)}`;
+}
+
 /** Job `number` of a run: the film job of that number, with what chaos needs of times, tenants and editions. Same number, same bytes. */
 export function chaosJob(number: number, films: readonly Film[]): FilmJob {
-  const film = filmJob(number, films, DEMO_SCOPE, "mixed");
+  const job = withTerms(number, filmJob(number, films, DEMO_SCOPE, "mixed"));
   const edition = Math.floor(number / EDITION_JOBS);
-  const job = edition > 0 && number % 10 >= SHARED_OF_TEN ? ofEdition(film, edition) : film;
+  const other = edition > 0 && number % 10 >= SHARED_OF_TEN ? `\nEdition: ${String(edition)}` : "";
+  return asking(job, `${other}\nAsked by ${markOf(job.tenant)}.`);
+}
+
+function withTerms(number: number, job: FilmJob): FilmJob {
   if (isLate(number)) return { ...job, terms: { mode: "direct", ttlMs: LATE_TTL_MS } };
   if (isPoor(number)) {
     const tenant = POOR_TENANTS[Math.floor(number / POOR_EVERY) % POOR_TENANTS.length] ?? POOR_TENANTS[0];
     return { ...job, tenant, terms: { mode: "direct", ttlMs: POOR_TTL_MS } };
   }
   return job.terms?.mode === "direct" ? { ...job, terms: { mode: "direct", ttlMs: DIRECT_TTL_MS } } : job;
-}
-
-/** The same question about another edition of the film, so that it is another request. */
-function ofEdition(job: FilmJob, edition: number): FilmJob {
-  return asking(job, `\nEdition: ${String(edition)}`);
 }
 
 /** The job under its own id with another request: what a producer sends that gives one id to two things. */

@@ -155,6 +155,18 @@ export class RouterSlot {
     }
   }
 
+  /** Text of /metrics; null when it does not answer. */
+  async metrics(): Promise<string | null> {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${String(this.#options.httpPort)}/metrics`, {
+        signal: AbortSignal.timeout(HTTP_TIMEOUT_MS),
+      });
+      return await answer.text();
+    } catch {
+      return null;
+    }
+  }
+
   /** For an error message. */
   endWords(end: ProcessEnd): string {
     return `${this.name} ${endText(end)}; the end of its log:\n${logTail(this.#options.logFile, 5)}`;
