@@ -37,4 +37,10 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     },
     was: "files_are_deleted: a file of an upload that was not answered stayed at the provider (earlier-uploads-left)",
   },
+  {
+    kind: "grouped",
+    seed: 10_115,
+    kept: {},
+    was: "no_job_lost: the ledger's position changed between the seek that was to prove it and the look, and the record before it counted as looked at",
+  },
 ];
