@@ -181,13 +181,6 @@ async function lateLines(jobIds: readonly string[], end: () => Promise<void>, st
 
 const QUICK_TO_LOOK_AT = { batching: { turnaroundPriorMs: 1, callPriorMs: 100 }, times: { turnaroundMs: 70_000_000 } };
 
-test("[D4] a deadline that passes while the batch runs expires its jobs once; the late lines are only paid", async () => {
-  await open("d4", QUICK_TO_LOOK_AT);
-  const jobIds = idsOf("d4", 3);
-  await publishJobs(gateway, jobIds, { mode: "batch", ttlMs: 4000 });
-  await lateLines(jobIds, () => Promise.resolve(), "expired");
-});
-
 test("[J5] a job that an operator cancels while its batch runs is cancelled once; its late line is only paid", async () => {
   await open("j5", QUICK_TO_LOOK_AT);
   const jobIds = idsOf("j5", 2);

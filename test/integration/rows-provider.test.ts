@@ -158,7 +158,7 @@ test("[G13] with every route away a job waits, tries and ends in words; nothing 
 
 test("[C23] of a group that shares a call one is cancelled, and the other gets the answer", async () => {
   const before = await billed();
-  await gateway.simulator.setLatency(1500);
+  await gateway.simulator.setLatency(5000);
   await gateway.topics.publish([{ value: chatJob("c23 leader", "c23") }, { value: chatJob("c23 follower", "c23") }]);
   await gateway.until("the call", async () => (await gateway.simulator.openCalls()) === 1);
   expect([0, 6]).toContain((await gateway.cli("jobs", "cancel", "c23 leader")).exitCode); // 6: its call is not stopped

@@ -208,7 +208,7 @@ export class CrashChain {
     if (exitCode !== 0) throw new Error(`costs reconcile: ${notes.join("; ")} ${data.join("; ")}`);
   }
 
-  async #resultFinding({ id, alias }: { readonly id: string; readonly alias: Alias }): Promise<string | null> {
+  #resultFinding({ id, alias }: { readonly id: string; readonly alias: Alias }): string | null {
     const found = this.gateway.resultsOf(id);
     const distinct = new Map(found.map((record) => [printOf(record), resultIn(record)]));
     const results = [...distinct.values()];

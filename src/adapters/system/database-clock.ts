@@ -32,9 +32,10 @@ export class DatabaseClock implements Clock {
 
   /** Measures again every so often until the signal, since two machines' clocks drift apart. A database that is away is asked later. */
   async keepMeasuring(everyMs: number, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
       await this.#machine.sleep(everyMs, signal);
-      if (!signal.aborted) await this.measure().catch(() => undefined);
+      if (signal.aborted) return;
+      await this.measure().catch(() => undefined);
     }
   }
 

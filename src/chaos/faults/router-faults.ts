@@ -43,7 +43,7 @@ function hasCalls(slot: RouterSlot | undefined): boolean {
 /** SIGSTOP for longer than its session lives: it wakes as a zombie, whose work others hold by then. */
 export async function stopRouter(stage: ChaosStage, { router, forMs }: Planned<"router_stop">): Promise<FaultEnd> {
   const slot = await runningSlot(stage, router);
-  if (slot?.pid == null) return unseen("the router did not run");
+  if (typeof slot?.pid !== "number") return unseen("the router did not run");
   const { pid } = slot;
   const session = await stage.ledger.sessionOf(slot.name);
   const atMs = Date.now();
@@ -69,7 +69,7 @@ export async function stopRouter(stage: ChaosStage, { router, forMs }: Planned<"
 
 export async function restartRouter(stage: ChaosStage, { router }: Planned<"router_restart">): Promise<FaultEnd> {
   const slot = await runningSlot(stage, router);
-  if (slot?.pid == null) return unseen("the router did not run");
+  if (typeof slot?.pid !== "number") return unseen("the router did not run");
   const { pid } = slot;
   const atMs = Date.now();
   const end = await slot.stop(STOP_GRACE_MS);

@@ -29,7 +29,7 @@ export const addLoadCommand: CommandGroup = (program, context) => {
     .option("--report <folder>", "where load.json and load.md go", "load-report")
     .action(
       context.action(async ({ rate, minutes, pending, report: folder }: LoadFlags) => {
-        const [{ runLoad }, { loadPage }, { mkdir, writeFile }, { join }] = await Promise.all([
+        const [{ runLoad }, { loadPage }, { mkdir, writeFile }, path] = await Promise.all([
           import("../../load/run-load.js"),
           import("../../load/load-page.js"),
           import("node:fs/promises"),
@@ -38,8 +38,8 @@ export const addLoadCommand: CommandGroup = (program, context) => {
         const { note, signal } = context;
         const report = await runLoad({ rate, minutes, pendingJobsMax: pending, signal, note });
         await mkdir(folder, { recursive: true });
-        await writeFile(join(folder, "load.json"), `${JSON.stringify(report, null, 2)}\n`);
-        await writeFile(join(folder, "load.md"), loadPage(report));
+        await writeFile(path.join(folder, "load.json"), `${JSON.stringify(report, null, 2)}\n`);
+        await writeFile(path.join(folder, "load.md"), loadPage(report));
         note(`the report is in ${folder}: load.md, load.json`);
         const { steps: _steps, kinds, ...figures } = report;
         // The last line is JSON either way.

@@ -133,7 +133,7 @@ function follow(record: IncomingRecord, admitted: Admission): string {
       for (const { kind, value } of rendered.outgoing) if (kind === "result") JSON.parse(value?.toString("utf8") ?? "");
       return refusal.code;
     }
-    default:
+    case "cancel":
       return admitted.kind;
   }
 }

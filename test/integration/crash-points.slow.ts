@@ -248,8 +248,9 @@ async function adoption(chain: CrashChain): Promise<void> {
   const { jobs } = gateway.topics.names;
   await gateway.query("UPDATE inbox_position SET next = next + 1000000, witness = NULL");
   await chain.commandDies("adopt.before_commit", "topics", "adopt", "--topic", jobs, "--from", "latest");
-  const [{ next = "" } = {}] = await gateway.query<{ next: string }>("SELECT next FROM inbox_position");
-  if (Number(next) < 1_000_000) throw new Error(`expected nothing adopted by a dead command, found ${next}`);
+  const [row] = await gateway.query<{ next: string }>("SELECT next FROM inbox_position");
+  if (Number(row?.next) < 1_000_000)
+    throw new Error(`expected nothing adopted by a dead command, found ${String(row?.next)}`);
 }
 
 const MIGRATIONS = [
