@@ -146,7 +146,7 @@ export class CrashChain {
     await this.#settled();
     await this.#reconciled();
     const { billed, booked } = await moneyOf(gateway);
-    const findings = await Promise.all(this.#jobs.map((job) => this.#resultFinding(job)));
+    const findings = this.#jobs.map((job) => this.#resultFinding(job));
     if (billed !== booked) findings.push(`billed ${String(billed)}, booked ${String(booked)}`);
     const attempts = (await gateway.simulator.bill()).map(({ attempt }) => attempt);
     const twice = attempts.filter((attempt, at) => attempts.indexOf(attempt) !== at);

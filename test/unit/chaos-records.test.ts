@@ -55,13 +55,15 @@ describe("what a run publishes", () => {
   });
 
   test("asks again later about other editions, but for some that ask the same", () => {
-    const rounds = Array.from({ length: 40 }, (_unused, index) => {
-      const [first, again] = [index, index + films.length * 5].map((number) =>
-        JSON.stringify(chaosJob(number, films).body),
-      );
-      return first === again;
-    });
-    expect(rounds.filter(Boolean).length).toBe(8);
+    let compared = 0;
+    for (let index = 0; index < 40; index += 1) {
+      const number = index + films.length * 5;
+      const [first, again] = [chaosJob(index, films), chaosJob(number, films)];
+      if (first.tenant !== again.tenant) continue; // its mark makes it another question
+      expect(JSON.stringify(first.body) === JSON.stringify(again.body)).toBe(number % 10 < 2);
+      compared += 1;
+    }
+    expect(compared).toBeGreaterThanOrEqual(38);
   });
 
   test("bears the mark of its tenant and of no other", () => {
