@@ -10,7 +10,7 @@ beforeAll(async () => {
   gateway = await Gateway.open({
     name: "provider",
     config: {
-      callTimeoutMs: 5000,
+      callTimeoutMs: 15_000,
       inDoubt: { policy: "retry", graceMs: 500 },
       // Faults of one test must not close the account to the next.
       sections: { health: { openAfter: 1000, failureRate: 1, rateCallsMin: 100 } },

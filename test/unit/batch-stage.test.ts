@@ -403,3 +403,27 @@ test("batches of an account without marks have different sizes", async () => {
   const sizes = [...bench.books.batches.values()].map(({ lines }) => lines.length);
   expect(new Set(sizes).size).toBe(sizes.length);
 }, 30_000);
+
+test("a creation whose lines took longer than one is waited for does not leave: by then others may have made it", async () => {
+  const left: boolean[] = [];
+  let isFirst = true;
+  const bench: BatchBench = new BatchBench({
+    rules: INLINE_RULES,
+    wrap: (provider) =>
+      but(provider, {
+        create: async (create, limits, signal) => {
+          if (!isFirst) return provider.create(create, limits, signal);
+          isFirst = false;
+          // The bench's creations are waited for 5 s.
+          await bench.world.clock(bench.life).sleep(5_001);
+          left.push(limits.maySend());
+          return { kind: "not_sent", because: "stopped", message: "told not to" } as const;
+        },
+      }),
+  });
+  await bench.accept(PROMPTS);
+  bench.start();
+  expect(await bench.settle()).toBe(true);
+  expect(left).toEqual([false]);
+  expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+});

@@ -119,18 +119,23 @@ export class BatchCreation {
   }
 
   async create(at: At): Promise<Batch | null> {
+    const beganMs = this.#of.parts.clock.monotonicMs();
     const announced = await this.#tools.save(createBegins(at.batch, this.#tools.nowMs()));
     if (announced === null) return null;
     this.#of.parts.reach?.("batch.creating");
-    return this.#sendCreate({ ...at, batch: announced });
+    return this.#sendCreate({ ...at, batch: announced }, beganMs);
   }
 
   /** Only after the intent is stored, and once for each, unless the provider takes the same mark for the same batch. */
-  async #sendCreate(at: At): Promise<Batch | null> {
+  async #sendCreate(at: At, beganMs: number): Promise<Batch | null> {
     const { batch, provider, settings } = at;
     const { parts, source, cut } = this.#of;
     const { callTimeoutMs } = parts.settings;
-    const limits = { timeoutMs: callTimeoutMs, sendWithinMs: callTimeoutMs, maySend: () => this.#mayCreate() };
+    const limits = {
+      timeoutMs: callTimeoutMs,
+      sendWithinMs: callTimeoutMs,
+      maySend: () => this.#mayCreate(beganMs + callTimeoutMs),
+    };
     const { lineFormat, model, linesBytes } = batch;
     const input =
       batch.way === "file"
@@ -149,10 +154,13 @@ export class BatchCreation {
     );
   }
 
-  /** Asked right before the first byte leaves. */
-  #mayCreate(): boolean {
-    const { mayStart, reach } = this.#of.parts;
-    if (!mayStart()) return false;
+  /**
+   * Asked right before the first byte leaves. Lines of a creation are read from the ledger, which may be away for long: past the time that a
+   * creation is waited for, others may have proved that it never arrived, and made it again.
+   */
+  #mayCreate(untilMs: number): boolean {
+    const { mayStart, reach, clock } = this.#of.parts;
+    if (!mayStart() || clock.monotonicMs() > untilMs) return false;
     reach?.("batch.create_leaving");
     reachSoon(reach, "batch.create_in_flight");
     return true;
@@ -208,7 +216,7 @@ export class BatchCreation {
       if (saved?.state === "submitted") parts.reach?.("batch.adopted");
       return saved;
     }
-    if (step.kind === "repeat") return this.#sendCreate(at);
+    if (step.kind === "repeat") return this.#sendCreate(at, parts.clock.monotonicMs());
     const reply = await provider.deleteFile(step.fileId, this.#tools.calls(), cut);
     if (reply.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, reply, settings));
     parts.reach?.("batch.fence_dropped");
