@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 import { describe, expect, test } from "@jest/globals";
-import { KafkaJSConnectionError, Partitioners } from "kafkajs";
+import { KafkaJSConnectionError, Partitioners, type Kafka, type ProducerConfig, type ProducerRecord } from "kafkajs";
 import { publishRefusal } from "../../src/adapters/kafka/publish-refusal.js";
-import { createExistingPartitioner } from "../../src/adapters/kafka/record-publisher.js";
+import { createExistingPartitioner, RecordPublisher } from "../../src/adapters/kafka/record-publisher.js";
+import { recordOf } from "./relay-fixture.js";
 
 // The client's own code, which its types do not tell of: errors as it makes them from the number in a broker's answer, and its retrier.
 const require = createRequire(import.meta.url);
@@ -13,6 +14,10 @@ const createRetry = require("kafkajs/src/retry/index.js") as (options: {
   readonly retries: number;
   readonly initialRetryTime: number;
 }) => (work: () => Promise<never>) => Promise<never>;
+
+const sendMessages = require("kafkajs/src/producer/sendMessages.js") as (
+  parts: object,
+) => (send: object) => Promise<never>;
 
 /** The error as it comes out of the client after its own tries. */
 async function wrapped(error: Error): Promise<unknown> {
@@ -84,5 +89,88 @@ describe("the partition that a record asks for", () => {
       expect(place(of(key, 99))).toBe(usual(of(key)));
       expect(place(of(key, -1))).toBe(usual(of(key)));
     }
+  });
+});
+
+describe("a send while a broker fails", () => {
+  /**
+   * The client's own way of sending to two brokers that lead a partition each. The second one has just lost its partition when it is asked:
+   * for a moment, or to the first one.
+   */
+  function failingOver(isMoved: boolean): { readonly kafka: Kafka; readonly taken: string[] } {
+    const taken: string[] = [];
+    let isDown = false;
+    const brokers = ["1", "2"].map((nodeId) => ({
+      nodeId,
+      produce: ({
+        topicData,
+      }: {
+        readonly topicData: readonly { readonly partitions: readonly { readonly partition: number }[] }[];
+      }) => {
+        if (nodeId === "2" && !isDown) {
+          isDown = true;
+          return Promise.reject(createErrorFromCode(6)); // NOT_LEADER_OR_FOLLOWER
+        }
+        const partitions = topicData.flatMap((topic) => topic.partitions.map(({ partition }) => partition));
+        taken.push(`${nodeId}: ${partitions.join(",")}`);
+        const answers = partitions.map((partition) => ({ partition, errorCode: 0, baseOffset: "0" }));
+        return Promise.resolve({ topics: [{ topicName: "replies", partitions: answers }] });
+      },
+    }));
+    const leaderOf = (partition: string): string => (partition === "1" && !(isDown && isMoved) ? "2" : "1");
+    const cluster = {
+      refreshMetadataIfNecessary: () => Promise.resolve(),
+      refreshMetadata: () => Promise.resolve(),
+      addMultipleTargetTopics: () => Promise.resolve(),
+      isConnected: () => true,
+      removeBroker: () => undefined,
+      findTopicPartitionMetadata: () => [0, 1].map((partitionId) => ({ partitionId, leader: 1 })),
+      findLeaderForPartitions: (_topic: string, partitions: readonly string[]) =>
+        Object.fromEntries(
+          ["1", "2"].flatMap((nodeId) => {
+            const led = partitions.filter((partition) => leaderOf(partition) === nodeId).map(Number);
+            return led.length === 0 ? [] : [[nodeId, led]];
+          }),
+        ),
+      findBroker: ({ nodeId }: { readonly nodeId: string }) =>
+        Promise.resolve(brokers.find((broker) => broker.nodeId === nodeId)),
+    };
+    const nothing = (): undefined => undefined;
+    const eosManager = {
+      ...{ acquireBrokerLock: nothing, releaseBrokerLock: nothing, getSequence: () => 0, updateSequence: nothing },
+      ...{
+        isTransactional: () => false,
+        getTransactionalId: nothing,
+        getProducerId: () => -1,
+        getProducerEpoch: () => 0,
+      },
+    };
+    const producer = ({ createPartitioner = createExistingPartitioner }: ProducerConfig) => {
+      const send = sendMessages({
+        ...{ cluster, eosManager, partitioner: createPartitioner(), logger: { debug: nothing, error: nothing } },
+        retrier: createRetry({ retries: 2, initialRetryTime: 1 }),
+      });
+      return {
+        connect: () => Promise.resolve(),
+        disconnect: () => Promise.resolve(),
+        send: ({ topic, messages, ...how }: ProducerRecord) => send({ ...how, topicMessages: [{ topic, messages }] }),
+      };
+    };
+    return { kafka: { producer } as unknown as Kafka, taken }; // all that a publisher asks of it
+  }
+  const records = [0, 1].map((partition) => recordOf(partition, { partition }));
+
+  test("is done when all that it held was acknowledged in the end", async () => {
+    const { kafka, taken } = failingOver(false);
+    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: 1000 });
+    expect(await publisher.publish("replies", records)).toEqual({ kind: "acknowledged" });
+    expect(taken).toEqual(["1: 0", "2: 1"]);
+  });
+
+  test("has failed when a partition moved to a leader that had answered: the client leaves its records out", async () => {
+    const { kafka, taken } = failingOver(true);
+    const publisher = new RecordPublisher(kafka, { sendTimeoutMs: 1000 });
+    await expect(publisher.publish("replies", records)).rejects.toThrow("all but 1 of 2 records");
+    expect(taken).toEqual(["1: 0"]);
   });
 });

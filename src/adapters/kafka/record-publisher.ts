@@ -1,4 +1,12 @@
-import kafkajs, { type ICustomPartitioner, type IHeaders, type Kafka, type Message, type Producer } from "kafkajs";
+import kafkajs, {
+  type ICustomPartitioner,
+  type IHeaders,
+  type Kafka,
+  type Message,
+  type PartitionerArgs,
+  type Producer,
+  type RecordMetadata,
+} from "kafkajs";
 import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { Publisher, PublishOutcome } from "../../ports/broker.js";
 import { NOT_ARMED, reachSoon, type ReachPoint } from "../../ports/crash-points.js";
@@ -16,6 +24,10 @@ export interface PublisherSettings {
 
 /**
  * Publishes with acks=all. A send that is not answered in time counts as failed and is made again: records have stable ids.
+ *
+ * What the client says is held against where each record went: when one broker fails and others have answered, kafkajs (2.2.4, sendMessages)
+ * asks the failed one's records of their new leaders, leaves out leaders that have answered before, and calls the send done
+ * (tulios/kafkajs#1303). Such a send counts as failed too.
  *
  * Each topic has a producer of its own, opened with its first record: a kafkajs producer asks for all topics it ever sent to at once, and
  * when one of them has been deleted the others get that topic's error. There are as many as the config names topics.
@@ -58,11 +70,9 @@ export class RecordPublisher implements Publisher {
     const producer = await this.#producerOf(topic);
     // One time for all of a send, which our encoder asks for.
     const timestamp = String(this.#nowMs());
-    const sending = producer.send({
-      topic,
-      acks: -1,
-      timeout: this.#sendTimeoutMs,
-      messages: records.map((record) => toMessage(record, timestamp)),
+    const messages = records.map((record) => toMessage(record, timestamp));
+    const sending = producer.send({ topic, acks: -1, timeout: this.#sendTimeoutMs, messages }).then((answers) => {
+      mustHoldAll(messages, answers);
     });
     reachSoon(this.#reach, "relay.in_flight");
     let timer: NodeJS.Timeout | undefined;
@@ -111,17 +121,35 @@ export class RecordPublisher implements Publisher {
 export const createExistingPartitioner: ICustomPartitioner = () => {
   const usual = Partitioners.DefaultPartitioner();
   return (args) => {
-    const { partition: wished } = args.message;
-    if (wished === undefined || args.partitionMetadata.some(({ partitionId }) => partitionId === wished))
-      return usual(args);
-    const { partition: _missing, ...message } = args.message;
-    return usual({ ...args, message });
+    const partition = usual(existing(args));
+    (args.message as PlacedMessage).placed = partition; // our own, made by `toMessage`
+    return partition;
   };
 };
 
-function toMessage(record: Outgoing, timestamp: string): Message {
+function existing(args: PartitionerArgs): PartitionerArgs {
+  const { partition: wished } = args.message;
+  if (wished === undefined || args.partitionMetadata.some(({ partitionId }) => partitionId === wished)) return args;
+  const { partition: _missing, ...message } = args.message;
+  return { ...args, message };
+}
+
+interface PlacedMessage extends Message {
+  /** Where the client has put it; null until it has. */
+  placed?: number | null;
+}
+
+/** @throws Error when a record's partition is not among those that were acknowledged. */
+function mustHoldAll(messages: readonly PlacedMessage[], answers: readonly RecordMetadata[]): void {
+  const acknowledged = new Set(answers.map(({ partition }) => partition));
+  const left = messages.filter(({ placed }) => typeof placed !== "number" || !acknowledged.has(placed)).length;
+  if (left > 0)
+    throw new Error(`Kafka acknowledged all but ${String(left)} of ${String(messages.length)} records: a leader moved`);
+}
+
+function toMessage(record: Outgoing, timestamp: string): PlacedMessage {
   // Our encoder takes headers as they are, all values of a repeated name in their places; kafkajs itself never looks at them.
   const headers = record.headers as unknown as IHeaders;
-  const message: Message = { key: record.key, value: record.value, headers, timestamp };
+  const message: PlacedMessage = { key: record.key, value: record.value, headers, timestamp, placed: null };
   return record.partition === null ? message : { ...message, partition: record.partition };
 }
