@@ -539,6 +539,24 @@ const PLANTED: Readonly<Record<CheckerName, readonly Planted[]>> = {
       },
     },
     {
+      rule: "edge_not_allowed",
+      what: "a job was new and answered at once, and a call served it",
+      plant: ({ ledger }) => {
+        drop(ledger.history ?? [], ({ table, to }) => table === "jobs" && to === "active");
+        for (const change of ledger.history ?? []) if (change.table === "jobs") change.from = null;
+      },
+    },
+    {
+      rule: "edge_not_allowed",
+      what: "a job was new and out of time at once, and has an execution",
+      plant: (evidence) => {
+        const { history } = evidence.ledger;
+        const last = first(history ?? [], ({ table, to }) => table === "jobs" && to === "succeeded");
+        history?.push({ ...last, no: 201, seq: 90, from: null, to: "expired" });
+        Object.assign(jobNo(evidence, 201), { state: "expired", executionNo: 200 });
+      },
+    },
+    {
       rule: "never_ended",
       what: "a batch is still out",
       plant: ({ ledger }) => {
@@ -1107,6 +1125,18 @@ test("what may happen is no violation", () => {
     record: changed(answer.record, { headers: { "llm-duplicate": "true" } }),
   });
   expect(checkAll(sentTwice).violations).toEqual([]);
+
+  // An answer from the cache, and a job whose time had passed: new and over at once.
+  const atOnce = goodEvidence();
+  const ended = first(atOnce.ledger.history ?? [], ({ table, to }) => table === "jobs" && to === "succeeded");
+  const served = jobNo(atOnce, 201);
+  first(atOnce.topics.results, ({ jobId }) => jobId === served.jobId).served = "exact_cache";
+  Object.assign(jobNo(atOnce, 202), { state: "expired", executionNo: null });
+  atOnce.ledger.history?.push(
+    { ...ended, no: served.no, seq: 90, from: null, to: "succeeded" },
+    { ...ended, no: 202, seq: 91, from: null, to: "expired" },
+  );
+  expect(CHECKERS.states(atOnce)).toEqual([]);
 
   const rescued = goodEvidence();
   const line = attemptNo(rescued, 505);
