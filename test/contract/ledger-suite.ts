@@ -134,6 +134,41 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         expect(await nextNumber()).toBe(1);
       });
 
+      test("takes what became no job again without a second letter, a conflict and a repeat too", async () => {
+        const move = { topic: JOBS_TOPIC, partition: 0, since: 0, upto: 4, witness: Buffer.alloc(8) };
+        const group = async () =>
+          bench.accept(
+            [
+              await bench.job(WISH, true, 1),
+              await bench.job({ ...WISH, prompt: "another" }, true, 2),
+              await bench.job(WISH, true, 3),
+            ],
+            { refused: [await bench.refused(0)], moves: [move] },
+          );
+        const first = await group();
+        expect([first.kinds, codesIn(first.outbox)]).toEqual([
+          ["started", "conflict", "repeated"],
+          ["BAD_JSON", "ID_CONFLICT"],
+        ]);
+        const again = await group();
+        expect([again.kinds, codesIn(again.outbox)]).toEqual([["redelivered", "redelivered", "redelivered"], []]);
+      });
+
+      test("takes what is new in a group that begins below the position, and once of several at a time", async () => {
+        const accept = async () =>
+          bench.accept([], {
+            refused: await Promise.all([0, 1, 2].map((offset) => bench.refused(offset))),
+            moves: [{ topic: JOBS_TOPIC, partition: 0, since: 0, upto: 3, witness: Buffer.alloc(8) }],
+          });
+        await bench.accept([], {
+          refused: [await bench.refused(0)],
+          moves: [{ topic: JOBS_TOPIC, partition: 0, since: 0, upto: 1, witness: Buffer.alloc(8) }],
+        });
+        const outcomes = await Promise.all([accept(), accept(), accept()]);
+        expect(outcomes.map(({ outbox }) => codesIn(outbox).length).sort()).toEqual([0, 0, 2]);
+        expect(await nextNumber()).toBe(3);
+      });
+
       test("refuses a group that begins beyond the position, and keeps nothing of it", async () => {
         const group = await bench.group([await bench.job(WISH, true, 3)]);
         expect(await bench.ledger.accept(group, RENDER)).toMatchObject({

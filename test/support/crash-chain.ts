@@ -146,7 +146,8 @@ export class CrashChain {
     await this.#settled();
     await this.#reconciled();
     const { billed, booked } = await moneyOf(gateway);
-    const findings = this.#jobs.map((job) => this.#resultFinding(job));
+    const found = this.#jobs.map((job) => this.#resultFinding(job));
+    const findings = found.map((finding) => (finding === null ? null : `${finding}; ${this.#lettersText()}`));
     if (billed !== booked) findings.push(`billed ${String(billed)}, booked ${String(booked)}`);
     const attempts = (await gateway.simulator.bill()).map(({ attempt }) => attempt);
     const twice = attempts.filter((attempt, at) => attempts.indexOf(attempt) !== at);
@@ -206,6 +207,12 @@ export class CrashChain {
     await this.commandDies("resolve.after", ...command, ...until);
     const { exitCode, notes, data } = await this.gateway.cli(...command, ...until, "--json");
     if (exitCode !== 0) throw new Error(`costs reconcile: ${notes.join("; ")} ${data.join("; ")}`);
+  }
+
+  /** What was put aside unread, for findings about jobs that have no result. */
+  #lettersText(): string {
+    const letters = this.gateway.topics.deadLetters.map((letter) => headerText(letter, "llm-error-code") ?? "?");
+    return `dead letters: ${letters.join(", ")}`;
   }
 
   #resultFinding({ id, alias }: { readonly id: string; readonly alias: Alias }): string | null {

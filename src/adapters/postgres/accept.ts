@@ -1,4 +1,5 @@
 import type pg from "pg";
+import type { RecordCoordinates } from "../../domain/job/job.js";
 import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
@@ -90,14 +91,14 @@ export async function acceptInTransaction(
     lane: LANE.ordinary,
   }));
   // Out together: a group whose positions have moved is rolled back with its keys.
-  const [nowMs, taken] = await Promise.all([
+  const [{ nowMs, isNew }, taken] = await Promise.all([
     movePositions(client, context, group),
     insertJobKeys(client, context, placings),
   ]);
   context.sawDatabaseTime(nowMs);
   const day = Math.floor(nowMs / 86_400_000);
   const outgoing: Outgoing[] = [];
-  const conflicts = await placeKnownIds(client, context, placings, taken, day, render, outgoing);
+  const conflicts = await placeKnownIds(client, context, { placings, won: taken, isNew }, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   await joinExecutions(
@@ -114,7 +115,8 @@ export async function acceptInTransaction(
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
-  outgoing.push(...writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs));
+  const refused = [...group.refused.filter(isNew), ...conflicts];
+  outgoing.push(...writeRefused(client, context, refused, day, nowMs));
   if (group.cancels.length > 0) {
     outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
   }
@@ -128,22 +130,36 @@ export async function acceptInTransaction(
   };
 }
 
-/** Moves the positions under the fence. @throws when the session is dead or a position is behind the group. */
-async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<number> {
-  const moves = [...group.moves].sort((a, b) =>
-    a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition,
-  );
+interface Moved {
+  readonly nowMs: number;
+  /** Whether a record of the group was not accepted before. Jobs have ids to be known by; what became no job has only its place. */
+  readonly isNew: (record: RecordCoordinates) => boolean;
+}
+
+/**
+ * Moves the positions under the fence, and tells from where on records are new: a group may begin below its position, since a router that was
+ * told of its partitions anew reads again what it still has in hand.
+ * @throws when the session is dead or a position is behind the group.
+ */
+async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<Moved> {
+  const { moves } = group;
   const rows = await run(
     client,
     "position-move",
     `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE),
+     m AS MATERIALIZED (
+       SELECT * FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) WITH ORDINALITY AS u(topic, partition, since, upto, witness, place)),
+     locked AS MATERIALIZED (
+       SELECT p.topic, p.partition, p.next, m.place FROM inbox_position p JOIN m ON p.topic = m.topic AND p.partition = m.partition
+       WHERE p.cluster = $8 AND p.next >= m.since AND EXISTS (SELECT 1 FROM fence) ORDER BY p.topic, p.partition FOR UPDATE OF p),
      moved AS (
        UPDATE inbox_position p SET next = greatest(p.next, m.upto), last_group = $2,
          witness = CASE WHEN m.upto > p.next THEN m.witness ELSE p.witness END
-       FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) AS m(topic, partition, since, upto, witness)
-       WHERE p.cluster = $8 AND p.topic = m.topic AND p.partition = m.partition AND p.next >= m.since AND EXISTS (SELECT 1 FROM fence)
+       FROM locked l JOIN m ON m.place = l.place
+       WHERE p.cluster = $8 AND p.topic = l.topic AND p.partition = l.partition
        RETURNING 1)
-     SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8`,
+     SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8,
+       (SELECT array_to_string(array_agg(next ORDER BY place), ',') FROM locked)`,
     [
       group.session,
       group.groupNo,
@@ -155,10 +171,15 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
       context.cluster,
     ],
   );
-  const [alive, moved, nowMs] = rows[0] ?? ["0", "0", "0"];
+  const [alive, moved, nowMs, nexts] = rows[0] ?? ["0", "0", "0", null];
   if (alive === "0") throw new SessionFenced();
   if (Number(moved) !== moves.length) throw new PositionsMoved();
-  return Number(nowMs);
+  const before = nexts?.split(",").map(Number) ?? [];
+  const isNew = ({ topic, partition, offset }: RecordCoordinates): boolean => {
+    const place = moves.findIndex((move) => move.topic === topic && move.partition === partition);
+    return offset >= (before[place] ?? 0);
+  };
+  return { nowMs: Number(nowMs), isNew };
 }
 
 /** Job keys are the only place where an id is unique. @returns numbers of the jobs whose ids were new. */

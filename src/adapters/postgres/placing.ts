@@ -1,3 +1,4 @@
+import type { RecordCoordinates } from "../../domain/job/job.js";
 import type { IntakeJob } from "../../domain/result/outgoing.js";
 import type { Accepted } from "../../ports/ledger.js";
 import type { Joining } from "./join-executions.js";
@@ -10,9 +11,7 @@ export interface Placing extends Joining {
 }
 
 /** Where a job's record lies. */
-export function sourceOf(placing: {
-  readonly job: { readonly record: { readonly topic: string; readonly partition: number; readonly offset: number } };
-}): string {
+export function sourceOf(placing: { readonly job: { readonly record: RecordCoordinates } }): string {
   const { topic, partition, offset } = placing.job.record;
   return `${topic}:${String(partition)}:${String(offset)}`;
 }

@@ -2,7 +2,7 @@ import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
 import { hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
-import type { AdmittedJob } from "../../../src/domain/job/job.js";
+import type { AdmittedJob, RecordCoordinates } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
@@ -59,7 +59,7 @@ async function acceptInTransaction(
   group: IntakeGroup,
   render: Renderer,
 ): Promise<IntakeOutcome> {
-  await movePositions(context, transaction, group);
+  const isNew = await movePositions(context, transaction, group);
   const nowMs = Math.floor(context.database.nowMs());
   const day = context.today();
   const placings = group.jobs.map((item): Placing => ({
@@ -74,7 +74,7 @@ async function acceptInTransaction(
     lane: LANE.ordinary,
   }));
   const outgoing: Outgoing[] = [];
-  const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
+  const conflicts = await takeJobKeys(context, transaction, { placings, isNew }, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   await joinExecutions(
@@ -100,7 +100,7 @@ async function acceptInTransaction(
       )
     ).outgoing,
   );
-  for (const refused of [...group.refused, ...conflicts]) {
+  for (const refused of [...group.refused.filter(isNew), ...conflicts]) {
     const { no, code, topic, partition, offset } = refused;
     transaction.insert(context.database.deadLetters, no, {
       ...{ no, code, topic, partition, offset },
@@ -162,7 +162,10 @@ interface PlacedGroup {
   readonly nowMs: number;
 }
 
-async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<void> {
+type IsNew = (record: RecordCoordinates) => boolean;
+
+/** @returns whether a record of the group was not accepted before. */
+async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<IsNew> {
   const { routers, positions } = context.database;
   await context.statement(transaction, "position-move");
   await transaction.lock(routers, [group.session], "share");
@@ -175,12 +178,15 @@ async function movePositions(context: MemoryContext, transaction: Transaction, g
     keyed.map(({ key }) => key),
     "exclusive",
   );
+  const before = new Map<string, number>();
   for (const { move, key } of keyed) {
     const row = transaction.get(positions, key);
+    before.set(key, row?.next ?? 0);
     const moved = row === undefined ? null : context.rules.movePosition(row, move, group.groupNo);
     if (moved === null) throw new PositionsMoved();
     transaction.update(positions, key, moved);
   }
+  return ({ topic, partition, offset }) => offset >= (before.get(positionKey(topic, partition)) ?? 0);
 }
 
 function idKey(placing: Placing): string {
@@ -190,7 +196,7 @@ function idKey(placing: Placing): string {
 async function takeJobKeys(
   context: MemoryContext,
   transaction: Transaction,
-  placings: readonly Placing[],
+  { placings, isNew }: { readonly placings: readonly Placing[]; readonly isNew: IsNew },
   day: number,
   render: Renderer,
   outgoing: Outgoing[],
@@ -215,11 +221,12 @@ async function takeJobKeys(
     if (winner === undefined) await transaction.lock(jobs, [existing.key.no], "share");
     const row = transaction.get(jobs, existing.key.no);
     const source = winner === undefined ? row?.source : sourceOf(winner);
-    if (!existing.bodyHash.equals(placing.job.bodyHash)) {
+    const isSameBody = existing.bodyHash.equals(placing.job.bodyHash);
+    if (source === sourceOf(placing) ? isSameBody : !isNew(placing.job.record)) placing.fate = "redelivered";
+    else if (!isSameBody) {
       placing.fate = "conflict";
       conflicts.push(render.conflict(placing.item, context.today()));
-    } else if (source === sourceOf(placing)) placing.fate = "redelivered";
-    else {
+    } else {
       placing.fate = "repeated";
       await repeatJob(context, transaction, placing, existing.key.no, row, render, outgoing);
     }
