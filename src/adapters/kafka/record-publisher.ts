@@ -116,14 +116,15 @@ export class RecordPublisher implements Publisher {
 
 /**
  * The usual partitioner, which honours a record's partition only if the topic has it. kafkajs leaves out records of other partitions and
- * says that they were sent (2.2.4, findLeaderForPartitions): a reply for partition 99 of 12 would be lost.
+ * says that they were sent (2.2.4, findLeaderForPartitions): a reply for partition 99 of 12 would be lost. Each of the client's own tries of
+ * a send puts a record where the first one did: one without a key would go to any partition, also to one that was acknowledged without it.
  */
 export const createExistingPartitioner: ICustomPartitioner = () => {
   const usual = Partitioners.DefaultPartitioner();
   return (args) => {
-    const partition = usual(existing(args));
-    (args.message as PlacedMessage).placed = partition; // our own, made by `toMessage`
-    return partition;
+    const message = args.message as PlacedMessage; // our own, made by `toMessage`
+    message.placed ??= usual(existing(args));
+    return message.placed;
   };
 };
 
