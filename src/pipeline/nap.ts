@@ -18,14 +18,15 @@ export class Nap {
 
   /**
    * Ends sooner when somebody wakes it, at once when somebody has since it last slept.
-   * @param until ends it too.
+   * @param until what resolves ends it too; its signal says that the nap is over anyway.
    */
-  async sleep(ms: number, until?: Promise<void>): Promise<void> {
+  async sleep(ms: number, until?: (over: AbortSignal) => Promise<void>): Promise<void> {
     if (!this.#isWoken) {
       const over = new AbortController();
       this.#over = over;
+      const ended = until?.(over.signal);
       const slept = this.#clock.sleep(ms, over.signal);
-      await (until === undefined ? slept : Promise.race([slept, until]));
+      await (ended === undefined ? slept : Promise.race([slept, ended]));
       this.#over = null;
       over.abort(OVER);
     }

@@ -300,6 +300,28 @@ describe("a partition whose log fits", () => {
     expect([spans(), alerts]).toEqual([["7 to 8"], []]);
   });
 
+  test("[B9] is not proved by a seek for a position that changed before the look", async () => {
+    log = { low: 0, high: 9 };
+    expect(await client.batch("old", 5, 8)).toBeNull();
+    position = { next: 7, witness: witnessOf("old", 6) };
+    // Not the record that the new position is proved by, and no word on whether it is there.
+    expect(await client.batch("old", 2, 4)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 2", "seek 0 to 6"]);
+    expect(await client.batch("new", 6, 8)).toBeNull();
+    expect([alerts, runs]).toEqual([["other_topic"], []]);
+  });
+
+  test("is sought again when the seek was for the record before another position, which is the one at this position", async () => {
+    position = { next: 4, witness: witnessOf("old", 3) };
+    log = { low: 0, high: 9 };
+    expect(await client.batch("old", 5, 8)).toBeNull();
+    position = { next: 3, witness: null };
+    expect(await client.batch("old", 5, 8)).toBeNull();
+    expect(client.told).toEqual(["seek 0 to 3", "seek 0 to 3"]);
+    expect(await client.batch("old", 3, 8)).toBe("8");
+    expect(runs.flatMap(({ records }) => records.map(({ offset }) => offset))).toEqual([3, 4, 5, 6, 7, 8]);
+  });
+
   test("[B8] says how many records are gone when the log begins behind the position, and goes on behind the gap", async () => {
     log = { low: 6, high: 9 };
     expect(await client.batch("old", 6, 8)).toBe("8");

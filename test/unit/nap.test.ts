@@ -45,7 +45,7 @@ test("who was woken while awake does not sleep, once", async () => {
 
 test("what ends a nap beside its time leaves no timer, and does not count as a waking", async () => {
   const { nap, slept, ends, seen } = napper();
-  await nap.sleep(100, Promise.resolve());
+  await nap.sleep(100, () => Promise.resolve());
   expect(seen.aborts).toBe(1);
   const next = nap.sleep(200);
   ends[1]?.();

@@ -1,14 +1,11 @@
 import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
-import type { IncomingRecord } from "../../domain/job/job.js";
-import type { DecodedValue, JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
-import type { InboxPosition } from "../../ports/ledger.js";
-import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
-import type { Clock, Log } from "../../ports/system.js";
-import type { PartitionAlert } from "../../domain/event/partition-event.js";
+import type { JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
-import { judgePosition } from "../../domain/dedupe/judge-position.js";
+import { FramedValues, type FramedValuesParts } from "./framed-values.js";
 import { toRecord } from "./incoming-record.js";
-import { OneByOne, type Turns } from "./one-by-one.js";
+import { OneByOne, type OneByOneParts } from "./one-by-one.js";
+import { isStopped, partitionKey, PartitionStates, type PartitionState } from "./partition-state.js";
+import { PositionProof, type PositionProofParts } from "./position-proof.js";
 
 export interface InboxSettings {
   readonly groupId: string;
@@ -22,59 +19,13 @@ export interface InboxSettings {
   readonly bytesPerPartition: number;
 }
 
-export interface InboxParts {
+export interface InboxParts extends PositionProofParts, OneByOneParts, FramedValuesParts {
   readonly kafka: Kafka;
   readonly settings: InboxSettings;
   readonly sink: RecordSink;
-  readonly position: (topic: string, partition: number) => Promise<InboxPosition | null>;
-  readonly openPosition: (topic: string, partition: number, next: number) => Promise<void>;
-  readonly turns: Turns;
-  /** First and next offset of a partition at the broker. */
-  readonly offsets: (topic: string, partition: number) => Promise<{ readonly low: number; readonly high: number }>;
-  /** Null: no registry is configured, and values in its encoding are refused. */
-  readonly decoder: ValueDecoder | null;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** A partition that can't go on by itself: truncated, or made anew. */
-  readonly alert: (alert: PartitionAlert) => void;
   readonly reach?: ReachPoint;
 }
 
-interface PartitionState {
-  readonly topic: string;
-  readonly partition: number;
-  /** Offset of the next record to hand on; null until it was compared with the ledger in this generation. */
-  expected: number | null;
-  /** Next offset that was not accepted when last heard of. */
-  accepted: number;
-  /** Records below this offset are read one by one; null until the first ones came in this generation. */
-  oneByOneUpto: number | null;
-  /** A seek is under way, to the record before the position or to the one at it. */
-  provingFrom: number | null;
-  /** The position that seek is for: another one, read meanwhile, is not proved by it. */
-  provingFor: InboxPosition | null;
-  /** The ledger's position that the log does not fit; null while the partition is read. */
-  stoppedAt: InboxPosition | null;
-}
-
-type StopCause =
-  | { readonly cause: "truncated"; readonly logStart: number; readonly logEnd: number }
-  | { readonly cause: "other_topic"; readonly offset: number };
-
-/** Offsets of a batch's first and last record. */
-interface BatchSpan {
-  readonly first: number;
-  readonly last: number;
-}
-
-const NO_REGISTRY: ValueDecoding = {
-  kind: "refused",
-  code: "BAD_AVRO",
-  message:
-    "the value begins with the schema registry's magic byte, and no registry is configured (registry.url); send JSON, or configure it",
-};
-const REGISTRY_RETRY_MS = 1000;
-const REWIND_RETRY_MS = 500;
 const RESTART_WAIT_MS = 5000;
 
 /**
@@ -86,12 +37,12 @@ export class InboxConsumer implements JobsConsumer {
   readonly #parts: InboxParts;
   #consumer: Consumer;
   #assigned: readonly { readonly topic: string; readonly partition: number }[] = [];
-  /** Partitions that wait for the registry, by topic and partition. */
-  readonly #waiting = new Set<string>();
   #paused = false;
   #dead = false;
-  readonly #states = new Map<string, PartitionState>();
+  readonly #states = new PartitionStates();
+  readonly #proof: PositionProof;
   readonly #oneByOne: OneByOne;
+  readonly #values: FramedValues;
   readonly #reach: ReachPoint;
   readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
   #committing = false;
@@ -100,7 +51,20 @@ export class InboxConsumer implements JobsConsumer {
   constructor(parts: InboxParts) {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
+    this.#proof = new PositionProof(parts, this.#states, {
+      seek: ({ topic, partition }, offset) => {
+        this.#consumer.seek({ topic, partition, offset: String(offset) });
+      },
+      // While everything is paused this one is too; naming it alone would let the others go.
+      pause: (state) => {
+        if (!this.#paused) this.#consumer.pause([ofPartition(state)]);
+      },
+      resume: (state) => {
+        if (!this.#paused) this.#consumer.resume([ofPartition(state)]);
+      },
+    });
     this.#oneByOne = new OneByOne(parts);
+    this.#values = new FramedValues(parts);
     this.#reach = parts.reach ?? NOT_ARMED;
     this.#consumer = this.#open();
   }
@@ -120,7 +84,7 @@ export class InboxConsumer implements JobsConsumer {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       if (consumer !== this.#consumer) return; // one that was given up
       // Proved anew: the log may fit now, and left paused nobody would look at it in this generation.
-      const stopped = this.#stopped().map(ofPartition);
+      const stopped = this.#states.stopped().map(ofPartition);
       if (stopped.length > 0 && !this.#paused) consumer.resume(stopped);
       this.#states.clear();
       this.#assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
@@ -143,8 +107,10 @@ export class InboxConsumer implements JobsConsumer {
   /** The assigned partitions, and whether fetching is stopped on purpose. */
   watched(): readonly WatchedPartition[] {
     return this.#assigned.map(({ topic, partition }) => {
-      const key = `${topic}\0${String(partition)}`;
-      const stopped = this.#paused || this.#waiting.has(key) || isStopped(this.#states.get(key));
+      const stopped =
+        this.#paused ||
+        this.#values.waitsForRegistry(topic, partition) ||
+        isStopped(this.#states.known(topic, partition));
       return { topic, partition, stopped };
     });
   }
@@ -187,66 +153,24 @@ export class InboxConsumer implements JobsConsumer {
     this.#paused = false;
     this.#consumer.resume(this.#parts.settings.topics.map((topic) => ({ topic })));
     // The client forgets single partitions when it resumes their topic.
-    const stopped = this.#stopped().map(ofPartition);
+    const stopped = this.#states.stopped().map(ofPartition);
     if (stopped.length > 0) this.#consumer.pause(stopped);
   }
 
-  #stopped(): readonly PartitionState[] {
-    return [...this.#states.values()].filter(isStopped);
+  /** Takes up stopped partitions whose position was changed from outside. Rejects when the ledger can't be asked. */
+  lookAtStopped(): Promise<void> {
+    return this.#proof.lookAtStopped();
   }
 
-  /**
-   * Reads the positions of stopped partitions again. One that was changed from outside (`sluice topics adopt`) is taken up from there.
-   * Rejects when the ledger can't be asked; asking again does no harm.
-   */
-  async lookAtStopped(): Promise<void> {
-    for (const state of this.#stopped()) {
-      const { topic, partition, stoppedAt } = state;
-      // Serial: stopped partitions are few, and nobody waits.
-      const position = await this.#parts.position(topic, partition);
-      if (position === null || stoppedAt === null || isSame(position, stoppedAt)) continue;
-      if (this.#states.get(`${topic}\0${String(partition)}`) !== state) continue; // a new generation proves it itself
-      state.stoppedAt = null;
-      state.expected = null;
-      state.oneByOneUpto = null;
-      state.provingFrom = null;
-      this.#consumer.seek({ topic, partition, offset: String(position.next) });
-      if (!this.#paused) this.#consumer.resume([ofPartition(state)]);
-      this.#parts.log.warn("inbox.taken_up", { topic, partition, before: stoppedAt.next, next: position.next });
-    }
-  }
-
-  async rewind(topic: string, partition: number): Promise<void> {
-    const position = await this.#positionWhenBack(topic, partition);
-    if (position === null) return;
-    const state = this.#stateOf(topic, partition);
-    // Proved anew: the move that was refused may have been one in another log, if the topic was made anew meanwhile.
-    state.expected = null;
-    state.provingFrom = null;
-    this.#consumer.seek({ topic, partition, offset: String(Math.max(0, position.next - 1)) });
-    this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
-  }
-
-  /** Given up here, the partition would stand still until its next record. */
-  async #positionWhenBack(topic: string, partition: number): Promise<InboxPosition | null> {
-    for (;;) {
-      try {
-        return await this.#parts.position(topic, partition);
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        this.#parts.log.warn("kafka.rewind_waits_for_ledger", { topic, partition, message });
-        // Serial: the same question again.
-        await this.#parts.clock.sleep(REWIND_RETRY_MS);
-      }
-    }
+  rewind(topic: string, partition: number): Promise<void> {
+    return this.#proof.rewind(topic, partition);
   }
 
   accepted(topic: string, partition: number, next: number): void {
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
-    const key = `${topic}\0${String(partition)}`;
-    const state = this.#states.get(key);
+    const state = this.#states.known(topic, partition);
     if (state !== undefined) state.accepted = next;
-    this.#commits.set(key, { topic, partition, next });
+    this.#commits.set(partitionKey(topic, partition), { topic, partition, next });
     if (this.#committing) return;
     this.#committing = true;
     void this.#commitAll();
@@ -279,24 +203,6 @@ export class InboxConsumer implements JobsConsumer {
     this.#committing = false;
   }
 
-  #stateOf(topic: string, partition: number): PartitionState {
-    const key = `${topic}\0${String(partition)}`;
-    const known = this.#states.get(key);
-    if (known !== undefined) return known;
-    const state: PartitionState = {
-      topic,
-      partition,
-      expected: null,
-      accepted: 0,
-      oneByOneUpto: null,
-      provingFrom: null,
-      provingFor: null,
-      stoppedAt: null,
-    };
-    this.#states.set(key, state);
-    return state;
-  }
-
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { batch } = payload;
     const heartbeat = (): Promise<void> => payload.heartbeat();
@@ -306,7 +212,7 @@ export class InboxConsumer implements JobsConsumer {
     const isRunning = (): boolean => payload.isRunning();
     const { topic, partition } = batch;
     if (!isRunning() || payload.isStale()) return;
-    const state = this.#stateOf(topic, partition);
+    const state = this.#states.of(topic, partition);
     if (isStopped(state)) return;
     const span = { first: Number(batch.firstOffset() ?? batch.lastOffset()), last: Number(batch.lastOffset()) };
     // The client was out of range and went back to the beginning: the log is not the one that was proved.
@@ -318,7 +224,7 @@ export class InboxConsumer implements JobsConsumer {
     void this.#beat(heartbeat, handled.signal);
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
-      if (state.expected === null && !(await this.#prove(state, all, span, () => payload.isStale()))) return;
+      if (state.expected === null && !(await this.#proof.prove(state, all, span, () => payload.isStale()))) return;
       const since = state.expected ?? 0;
       const upto = span.last + 1;
       if (upto <= since) {
@@ -333,7 +239,7 @@ export class InboxConsumer implements JobsConsumer {
         if (await this.#readOneByOne(state, run, payload)) resolveOffset(batch.lastOffset());
         return;
       }
-      const decoded = await this.#decodeAll(records, isRunning);
+      const decoded = await this.#values.decodeAll(records, isRunning);
       // Sought elsewhere meanwhile: expecting the end of this batch would pass over the records from there to the seek.
       if (decoded === null || state.expected !== since) return;
       state.expected = upto;
@@ -364,15 +270,14 @@ export class InboxConsumer implements JobsConsumer {
 
   /** @returns false when it stopped before the end: what is left comes again. */
   #readOneByOne(state: PartitionState, run: RecordRun, payload: EachBatchPayload): Promise<boolean> {
-    const key = `${run.topic}\0${String(run.partition)}`;
     return this.#oneByOne.read(run, {
       // A rebalance rejects the heartbeat, which ends the batch.
       goesOn: async () => {
         await payload.heartbeat();
-        return payload.isRunning() && !payload.isStale() && this.#states.get(key) === state;
+        return payload.isRunning() && !payload.isStale() && this.#states.isCurrent(state);
       },
       decode: async (record) => {
-        const decoded = await this.#decodeAll([record], () => payload.isRunning());
+        const decoded = await this.#values.decodeAll([record], () => payload.isRunning());
         return payload.isStale() ? null : decoded; // sought elsewhere meanwhile
       },
       offer: (one) => {
@@ -382,126 +287,11 @@ export class InboxConsumer implements JobsConsumer {
       isAccepted: (upto) => state.accepted >= upto,
     });
   }
-
-  /** Avro values are decoded before they are queued; while the registry is away this partition waits, and nothing is refused. */
-  async #decodeAll(
-    records: readonly IncomingRecord[],
-    isRunning: () => boolean,
-  ): Promise<Map<IncomingRecord, DecodedValue> | null> {
-    const decoded = new Map<IncomingRecord, DecodedValue>();
-    let waiting = records.filter((record) => isRegistryFramed(record.value));
-    while (waiting.length > 0) {
-      if (!isRunning()) return null;
-      const values = await Promise.all(waiting.map((record) => this.#decode(record)));
-      const again: IncomingRecord[] = [];
-      waiting.forEach((record, index) => {
-        const value = values[index];
-        if (value === undefined || value.kind === "unavailable") again.push(record);
-        else decoded.set(record, value);
-      });
-      if (again.length > 0) {
-        const key = `${again[0]?.topic ?? ""}\0${String(again[0]?.partition)}`;
-        this.#waiting.add(key);
-        this.#parts.log.warn("registry.unavailable", { partition: again[0]?.partition, records: again.length });
-        await this.#parts.clock.sleep(REGISTRY_RETRY_MS);
-        this.#waiting.delete(key);
-      }
-      waiting = again;
-    }
-    return decoded;
-  }
-
-  #decode(record: IncomingRecord): Promise<ValueDecoding> {
-    const { decoder } = this.#parts;
-    if (decoder === null || record.value === null) return Promise.resolve(NO_REGISTRY);
-    return decoder.decode(record.value);
-  }
-
-  /**
-   * Compares the ledger's position with what the broker has. @param span the batch's own offsets, markers included.
-   * @returns false after a seek, by this or by a rewind meanwhile, or when the partition is stopped: the batch is then left alone.
-   */
-  async #prove(
-    state: PartitionState,
-    records: readonly IncomingRecord[],
-    span: BatchSpan,
-    isStale: () => boolean,
-  ): Promise<boolean> {
-    const { topic, partition } = state;
-    const position = await this.#openedPosition(topic, partition);
-    const log = await this.#parts.offsets(topic, partition);
-    if (isStale()) return false;
-    const proof = position.next - 1;
-    const isSoughtFor = state.provingFor !== null && isSame(state.provingFor, position);
-    if (!isSoughtFor) state.provingFrom = null;
-    const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
-    const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);
-    const verdict = judgePosition(position, log, before);
-    switch (verdict) {
-      case "truncated":
-        return this.#stopPartition(state, position, { cause: verdict, logStart: log.low, logEnd: log.high });
-      case "other_topic":
-        return this.#stopPartition(state, position, { cause: verdict, offset: proof });
-      case "gap":
-        return this.#passGap(state, position, log.low, span);
-      case "unproven":
-        return this.#seekTo(state, proof, position);
-      case "fits":
-        // Sought already: the record at the position is a marker that consumers don't get.
-        if (span.first > position.next && state.provingFrom !== position.next)
-          return this.#seekTo(state, position.next, position);
-        state.expected = position.next;
-        return span.last >= proof || this.#seekTo(state, position.next, position);
-    }
-  }
-
-  #seekTo(state: PartitionState, offset: number, position: InboxPosition): false {
-    const { topic, partition } = state;
-    state.provingFrom = offset;
-    state.provingFor = position;
-    this.#consumer.seek({ topic, partition, offset: String(offset) });
-    return false;
-  }
-
-  /** Those records are gone, so the partition goes on behind them. */
-  #passGap(state: PartitionState, position: InboxPosition, logStart: number, span: BatchSpan): boolean {
-    const { topic, partition } = state;
-    const { next } = position;
-    const lostAtMost = logStart - next;
-    this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: next, logStart, lostAtMost });
-    state.expected = next;
-    return span.first <= logStart || this.#seekTo(state, logStart, position);
-  }
-
-  #stopPartition(state: PartitionState, position: InboxPosition, found: StopCause): false {
-    const { topic, partition } = state;
-    state.stoppedAt = position;
-    // While everything is paused this one is too; naming it alone would let the others go.
-    if (!this.#paused) this.#consumer.pause([ofPartition(state)]);
-    this.#parts.alert({ topic, partition, ledgerNext: position.next, ...found });
-    return false;
-  }
-
-  async #openedPosition(topic: string, partition: number): Promise<InboxPosition> {
-    const known = await this.#parts.position(topic, partition);
-    if (known !== null) return known;
-    const { low } = await this.#parts.offsets(topic, partition);
-    await this.#parts.openPosition(topic, partition, low);
-    return (await this.#parts.position(topic, partition)) ?? { next: low, witness: null };
-  }
 }
 
 /** Between two commits of the group: nobody waits for them. */
 const COMMIT_PAUSE_MS = 200;
 
-function isStopped(state: PartitionState | undefined): boolean {
-  return state !== undefined && state.stoppedAt !== null;
-}
-
 function ofPartition({ topic, partition }: PartitionState): { topic: string; partitions: number[] } {
   return { topic, partitions: [partition] };
-}
-
-function isSame(one: InboxPosition, other: InboxPosition): boolean {
-  return one.next === other.next && one.witness?.toString("hex") === other.witness?.toString("hex");
 }

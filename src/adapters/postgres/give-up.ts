@@ -58,7 +58,7 @@ async function giveUpInTransaction(
       if (standIn.isLetter) letters += 1;
     }
   }
-  const nowMs = await databaseNowMs(client);
+  const nowMs = await transactionNowMs(client);
   const outbox = insertOutbox(client, context.numbers, session, nowMs, outgoing);
   return { outbox, letters, held };
 }
@@ -129,7 +129,7 @@ async function standInFor(
     reason,
   };
   const letter = render.undeliverable(input);
-  await insertLetter(client, input, cause, letter, await databaseNowMs(client));
+  await insertLetter(client, input, cause, letter, await transactionNowMs(client));
   return { outgoing: letter.outgoing, isLetter: true };
 }
 
@@ -308,7 +308,8 @@ async function hold(
   );
 }
 
-async function databaseNowMs(client: pg.PoolClient): Promise<number> {
+/** The database's clock when the transaction began. */
+async function transactionNowMs(client: pg.PoolClient): Promise<number> {
   const rows = await run(client, "transaction-now", "SELECT floor(extract(epoch FROM now()) * 1000)::int8", []);
   return Number(rows[0]?.[0]);
 }

@@ -12,7 +12,7 @@ export interface AskedBudgets {
 /** The budgets of the config as they stand in the ledger, in the config's order. */
 export function listBudgets(operator: Operator, asked: AskedBudgets): Promise<readonly BudgetLine[]> {
   const budgets = allBudgets(operator.config).filter(({ level }) => isAsked(level, asked));
-  return budgetLines(operator.pools.durable, budgets);
+  return budgetLines(operator.pools.durable, budgets, operator.nowMs);
 }
 
 function isAsked(level: BudgetLevel, { tenant, account }: AskedBudgets): boolean {

@@ -13,7 +13,7 @@ import { RouteHealth } from "../../pipeline/dispatch/route-health.js";
 import type { StoredBreaker } from "../../ports/health-store.js";
 import type { SharedLimits } from "./list-limits.js";
 
-/** What routers share, as it was found. `atMs`: when each was read, by the clock of this process. */
+/** What routers share, as it was found. `atMs`: when each was read, by the database's clock. */
 export interface LiveReadings {
   readonly breakers: Read<readonly StoredBreaker[]>;
   readonly budgets: Read<readonly LevelStanding[]>;

@@ -5,10 +5,12 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { createPools, type Pools } from "../../adapters/postgres/connection.js";
+import { databaseNowMs } from "../../adapters/postgres/database-now.js";
 import { LedgerContext } from "../../adapters/postgres/ledger-context.js";
 import { missingMigrations } from "../../adapters/postgres/migrate.js";
 import { openOperatorSession } from "../../adapters/postgres/operator/operator-session.js";
 import { PostgresLedger } from "../../adapters/postgres/postgres-ledger.js";
+import { DatabaseClock } from "../../adapters/system/database-clock.js";
 import { systemClock } from "../../adapters/system/system-clock.js";
 import type { Log } from "../../ports/system.js";
 import { buildLedgerSettings, buildRenderSettings } from "../build-domain.js";
@@ -24,6 +26,7 @@ export interface Operator {
   readonly render: () => Promise<Renderer>;
   /** Who asks, for the ledger's records. */
   readonly byWhom: string;
+  /** By the database's clock, as routers go. */
   readonly nowMs: () => number;
   /** The session that changes are written under; made when first asked for. */
   readonly session: () => Promise<SessionNo>;
@@ -46,14 +49,15 @@ export async function withOperator<Result>(
   if (missing > 0) throw new Error(`the ledger lacks ${String(missing)} migration(s); run: sluice migrate`);
   const pools = createPools({ ...config.postgres, connectionsMax: CONNECTIONS_MAX }, SILENT);
   try {
-    return await work(operatorOf(config, pools, reach));
+    const clock = new DatabaseClock(systemClock, () => databaseNowMs(pools.durable));
+    await clock.measure();
+    return await work(operatorOf(config, pools, () => clock.nowMs(), reach));
   } finally {
     await pools.close();
   }
 }
 
-function operatorOf(config: Config, pools: Pools, reach: ReachPoint): Operator {
-  const nowMs = (): number => systemClock.nowMs();
+function operatorOf(config: Config, pools: Pools, nowMs: () => number, reach: ReachPoint): Operator {
   // No cluster: it names positions and ids of refused records, and a command writes neither.
   const context = new LedgerContext(pools, "", nowMs, buildLedgerSettings(config), reach);
   const ledger = new PostgresLedger(context, Object.keys(config.tenants));

@@ -120,8 +120,12 @@ async function show(context: CommandContext, jobId: string, tenant: string | nul
     import("../../app/operator/job-view.js"),
     import("../../app/operator/job-sentence.js"),
   ]);
-  const job = onlyOne(await withOperator(context.config(), (operator) => viewJobs(operator, jobId, tenant)), jobId);
-  const sentence = jobSentence(job, Date.now());
+  const { jobs, nowMs } = await withOperator(context.config(), async (operator) => ({
+    jobs: await viewJobs(operator, jobId, tenant),
+    nowMs: operator.nowMs(),
+  }));
+  const job = onlyOne(jobs, jobId);
+  const sentence = jobSentence(job, nowMs);
   context.show(viewJson(job, sentence), () => [safeText(sentence), ...viewLines(job)]);
   return EXIT.done;
 }

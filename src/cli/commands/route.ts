@@ -35,7 +35,8 @@ async function explain(context: CommandContext, file: string, isLive: boolean): 
   const { explainRoute } = await import("../../app/operator/explain-route.js");
   const text = await readFile(file, "utf8").catch(refuseMissing(file));
   const live = isLive ? await readNow(config) : null;
-  const found = explainRoute(config, text, Date.now(), live);
+  // Asked when it was read, by the same clock.
+  const found = explainRoute(config, text, live?.breakers.atMs ?? Date.now(), live);
   context.show(jsonOf(found), () => [...linesOf(found), ...seenLines(found.seen)]);
   if (found.kind === "refused") return EXIT.failed;
   return found.seen?.shared === "not_reached" ? EXIT.partly : EXIT.done;

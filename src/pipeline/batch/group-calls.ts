@@ -53,7 +53,6 @@ export class GroupCalls {
   readonly #groups = new Map<number, Batch>();
   /** Since when an account has had a free place at every look; monotonic. */
   readonly #freeSince = new Map<string, number>();
-  #place: Promise<void> | null = null;
 
   constructor(parts: GroupCallsParts) {
     this.#parts = parts;
@@ -91,15 +90,7 @@ export class GroupCalls {
 
   /** Until a place is given back, at most so long. */
   async #wait(ms: number): Promise<void> {
-    await this.#nap.sleep(ms, this.#nextPlace());
-  }
-
-  /** One promise until it resolves: nobody takes back that it was asked for. */
-  #nextPlace(): Promise<void> {
-    this.#place ??= this.#parts.slots.released().then(() => {
-      this.#place = null;
-    });
-    return this.#groups.size === 0 ? new Promise(() => undefined) : this.#place;
+    await this.#nap.sleep(ms, this.#groups.size === 0 ? undefined : (over) => this.#parts.slots.released(over));
   }
 
   async #round(): Promise<void> {

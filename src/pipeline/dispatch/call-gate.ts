@@ -76,10 +76,10 @@ export class CallGate {
     return this.#limits?.isUsedUp(limit) ?? false;
   }
 
-  /** Resolves when there may be more that could start. */
-  async changed(): Promise<void> {
-    const released = this.#slots.released();
-    await (this.#limits === null ? released : Promise.race([released, this.#limits.changed()]));
+  /** Resolves when there may be more that could start. @param over as in `Waiters`: one of the two may not come about for long. */
+  async changed(over?: AbortSignal): Promise<void> {
+    const released = this.#slots.released(over);
+    await (this.#limits === null ? released : Promise.race([released, this.#limits.changed(over)]));
   }
 
   /** The intent was not stored, so no call follows. */

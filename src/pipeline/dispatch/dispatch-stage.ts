@@ -166,7 +166,9 @@ export class DispatchStage {
       this.#rescues.looked(taken === limit);
     }
     if (!slots.any()) {
-      await Promise.race([slots.released(), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
+      const over = new AbortController();
+      await Promise.race([slots.released(over.signal), clock.sleep(this.#parts.idlePollMs, this.#stop.signal)]);
+      over.abort("over"); // with a reason it makes no exception
       return slots.any();
     }
     // Rows that wait for a limit are taken when there are grants for them, and only so many; the others share what places are left.

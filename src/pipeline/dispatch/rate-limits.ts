@@ -21,6 +21,7 @@ import type { LimitStore, StoreAsk } from "../../ports/limit-store.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log } from "../../ports/system.js";
 import { Nap } from "../nap.js";
+import { Waiters } from "../waiters.js";
 import { HeldScope, type LimitPass } from "./limit-scope.js";
 import { LocalLimitStore } from "./local-limit-store.js";
 import type { Slots } from "./slots.js";
@@ -96,7 +97,7 @@ export class RateLimits {
   #nextDayLookMs = -Infinity;
   #dayLook: Promise<void> | null = null;
   readonly #nap: Nap;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Waiters();
 
   constructor(parts: RateLimitsParts) {
     this.#parts = parts;
@@ -158,9 +159,9 @@ export class RateLimits {
     return startable <= 0 && blocked ? null : Math.max(0, startable);
   }
 
-  /** Resolves when there are new grants, or there is news of who waits. */
-  changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  /** Resolves when there are new grants, or there is news of who waits. @param over as in `Waiters`. */
+  changed(over?: AbortSignal): Promise<void> {
+    return this.#waiting.next(over);
   }
 
   giveBack({ scope, tokens }: LimitPass): void {
@@ -216,7 +217,7 @@ export class RateLimits {
   taken(name: string, { rows, more }: TakenOfLimit): void {
     const held = this.#byName.get(name);
     if (held !== undefined) held.queued = more ? Math.max(1, held.queued - rows) : 0;
-    this.#tell();
+    this.#waiting.tell();
   }
 
   /** Lines of groups are calls that come behind all others. */
@@ -262,7 +263,7 @@ export class RateLimits {
       if (clock.monotonicMs() >= this.#nextLookMs) await this.#look();
       this.#lookAtDay();
       await this.#renew();
-      this.#tell();
+      this.#waiting.tell();
       await this.#nap.sleep(RENEW_MS);
     }
     await this.#dayLook;
@@ -347,7 +348,7 @@ export class RateLimits {
       if (lease !== null && held.hold(lease, askedMs, nowMs) && held.queued > 0) this.#parts.granted();
     } finally {
       held.asking = false;
-      this.#tell();
+      this.#waiting.tell();
     }
   }
 
@@ -441,10 +442,6 @@ export class RateLimits {
       room = (room ?? 0) + (held.queued > 0 ? 0 : granted);
     }
     return room;
-  }
-
-  #tell(): void {
-    if (this.#waiting.length > 0) for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** The first refusal asks at once; while the store says to wait, the next round is soon enough. */

@@ -1,3 +1,5 @@
+import { Waiters } from "../waiters.js";
+
 /** Places an account begins with; each answer opens two more, up to its concurrency. */
 const FIRST_PLACES = 8;
 const PLACES_PER_ANSWER = 2;
@@ -21,7 +23,7 @@ const AHEAD_MS = 50;
 export class Slots {
   readonly #accounts: Map<string, AccountPlaces>;
   readonly #monotonicMs: () => number;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Waiters();
 
   /**
    * @param concurrency calls at once by account.
@@ -108,12 +110,12 @@ export class Slots {
       places.open = Math.min(places.limit, places.open + PLACES_PER_ANSWER);
       countAnswer(places.answers, this.#monotonicMs());
     }
-    if (this.#waiting.length > 0) for (const wake of this.#waiting.splice(0)) wake();
+    this.#waiting.tell();
   }
 
-  /** Resolves at the next release. */
-  released(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  /** Resolves at the next release. @param over as in `Waiters`. */
+  released(over?: AbortSignal): Promise<void> {
+    return this.#waiting.next(over);
   }
 }
 

@@ -127,7 +127,7 @@ export class IntakeStage implements RecordSink {
       const leftMs = untilMs - clock.monotonicMs();
       if (leftMs <= 0) return groupSizeMax;
       // Serial: what became free may have been taken by rows that wait.
-      await this.#nap.sleep(leftMs, gate.changed());
+      await this.#nap.sleep(leftMs, (over) => gate.changed(over));
     }
   }
 

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import type { Budget, LevelStanding } from "../../../domain/budget/budget.js";
 import { rowKey } from "../../../domain/budget/budget-levels.js";
+import type { EpochMs } from "../../../domain/ids.js";
 import { PostgresBudgets } from "../budget/postgres-budgets.js";
 import { run } from "../connection.js";
 
@@ -14,9 +15,12 @@ export interface BudgetLine extends LevelStanding {
 }
 
 /** One that nothing was spent of yet stands at zero. No index holds what is reserved, so where some is all days that are kept are read. */
-export async function budgetLines(pool: pg.Pool, budgets: readonly Budget[]): Promise<readonly BudgetLine[]> {
-  const [now] = await run(pool, "database-now", "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8", []);
-  const standings = await new PostgresBudgets(budgets, () => Number(now?.[0])).standings(pool);
+export async function budgetLines(
+  pool: pg.Pool,
+  budgets: readonly Budget[],
+  nowMs: () => EpochMs,
+): Promise<readonly BudgetLine[]> {
+  const standings = await new PostgresBudgets(budgets, nowMs).standings(pool);
   const held = standings.some(({ reservedNanoUsd }) => reservedNanoUsd > 0n)
     ? await heldByRow(pool)
     : new Map<string, Held>();
