@@ -20,11 +20,11 @@ const MATRIX = join("dist", "matrix", "matrix-main.js");
 const CHAOS = join("dist", "chaos", "chaos-main.js");
 const FUZZ = join("test", "support", "fuzz", "fuzz-main.mjs");
 const FAULT_TABLE = join("test", "support", "fault-table.mjs");
-const REPORTS = join(ROOT, ".sluice", "reports");
-/** What ran in the last `npm test`, a test a line. */
-const TEST_LIST = join(REPORTS, "tests.jsonl");
 const SIMULATE = join("test", "support", "simulation", "simulate-main.mjs");
 const PLANTED = join("test", "support", "planted", "planted-main.mjs");
+const REPORTS = join(ROOT, ".sluice", "reports");
+/** What ran in the last `npm test` or `npm run check`, a test a line. */
+const TEST_LIST = join(REPORTS, "tests.jsonl");
 const FAST_TESTS = [
   "test/unit",
   "test/property",
@@ -232,18 +232,14 @@ function serverSteps(jestArgs) {
   ];
 }
 
-function emptyTestList() {
-  mkdirSync(REPORTS, { recursive: true });
-  writeFileSync(TEST_LIST, "");
-}
-
 /** Runs the steps of `check` or `test`, and lists what ran for `faults`. */
 function runTests(steps) {
-  emptyTestList();
+  mkdirSync(REPORTS, { recursive: true });
+  writeFileSync(TEST_LIST, "");
   return runSteps(steps);
 }
 
-/** The table of faults from the last `npm test`. */
+/** The table of faults from that list: rows whose tests need servers count only behind `npm test`. */
 function tellFaults(args) {
   if (existsSync(TEST_LIST)) return run(process.execPath, [FAULT_TABLE, TEST_LIST, "--out", REPORTS, ...args]);
   say("no list of tests: run `npm test` first");

@@ -158,7 +158,7 @@ test("a line that is out when its deadline is near is rescued by a call where th
   for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
 });
 
-/** A batch that is thought to be quick and takes seven seconds, and what its lines come to when nobody waits for them any more. */
+/** A batch that is thought to be quick and takes long, and what its lines come to when nobody waits for them any more. */
 async function lateLines(jobIds: readonly string[], end: () => Promise<void>, status: string): Promise<void> {
   await gateway.until(
     "its run at the provider",
@@ -180,6 +180,18 @@ async function lateLines(jobIds: readonly string[], end: () => Promise<void>, st
 }
 
 const QUICK_TO_LOOK_AT = { batching: { turnaroundPriorMs: 1, callPriorMs: 100 }, times: { turnaroundMs: 70_000_000 } };
+
+test("[D4] a deadline that passes while the batch runs expires its jobs once; the late lines are only paid", async () => {
+  // The batch takes 15 seconds, so that it is out long before the deadline also where all is slow: what expires before is in no batch.
+  await open("d4", {
+    ...QUICK_TO_LOOK_AT,
+    simulatorArgs: ["--time-scale", "3000"],
+    times: { turnaroundMs: 45_000_000 },
+  });
+  const jobIds = idsOf("d4", 3);
+  await publishJobs(gateway, jobIds, { mode: "batch", ttlMs: 10_000 });
+  await lateLines(jobIds, () => Promise.resolve(), "expired");
+});
 
 test("[J5] a job that an operator cancels while its batch runs is cancelled once; its late line is only paid", async () => {
   await open("j5", QUICK_TO_LOOK_AT);

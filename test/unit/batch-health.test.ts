@@ -6,18 +6,7 @@ import { RouteHealth } from "../../src/pipeline/dispatch/route-health.js";
 import type { BatchCallFailure, BatchProvider, CreateReply } from "../../src/ports/batch-provider.js";
 import { BatchBench } from "../support/batch-bench.js";
 import { START_MS } from "../support/simulation/fixture.js";
-
-const SETTINGS = {
-  degradedAfter: 2,
-  openAfter: 3,
-  failureRate: 0.9,
-  rateCallsMin: 50,
-  rateWindowMs: 60_000,
-  cooldownMs: 1000,
-  accountCooldownMs: 20_000,
-  cooldownMaxMs: 60_000,
-  rampMs: 5000,
-} as const;
+import { HEALTH_SETTINGS } from "./health-fixture.js";
 
 type Outcome = BatchCallFailure["outcome"];
 
@@ -38,7 +27,7 @@ const LATE = failed("timed_out", null, "perhaps");
 
 function healthAt(time: { ms: number }): RouteHealth {
   return new RouteHealth({
-    settings: SETTINGS,
+    settings: HEALTH_SETTINGS,
     clock: { nowMs: () => time.ms },
     random: { next: () => 0 },
     changed: () => undefined,
@@ -250,7 +239,7 @@ describe("while an account is not called", () => {
     let isRevoked = true;
     const nowMs = () => bench.world.nowMs;
     const health: RouteHealth = new RouteHealth({
-      settings: SETTINGS,
+      settings: HEALTH_SETTINGS,
       clock: { nowMs },
       random: { next: () => 0 },
       changed: () => undefined,

@@ -190,16 +190,16 @@ describe("calls on a path", () => {
 
   test("are open until their answer has passed whole", async () => {
     const { text } = await call("POST /paid");
-    expect(proxy.traffic).toEqual({ callsOpen: 1, exchangesOpen: 1, callsAnswered: 0 });
+    expect(proxy.traffic).toEqual({ callsOpen: 1, callsBeingAnswered: 0, exchangesOpen: 1, callsAnswered: 0 });
     served[0]!.write(answer.slice(0, 30));
     await nextTurn();
     expect(proxy.traffic.callsOpen).toBe(1);
     served[0]!.write(answer.slice(30, -1));
     await until(() => text().endsWith("hell"));
-    expect(proxy.traffic.callsOpen).toBe(1);
+    expect(proxy.traffic).toMatchObject({ callsOpen: 1, callsBeingAnswered: 1 });
     served[0]!.write("o");
     await until(() => proxy.traffic.callsOpen === 0);
-    expect(proxy.traffic).toEqual({ callsOpen: 0, exchangesOpen: 0, callsAnswered: 1 });
+    expect(proxy.traffic).toEqual({ callsOpen: 0, callsBeingAnswered: 0, exchangesOpen: 0, callsAnswered: 1 });
   });
 
   test("are lost with a client that goes before their answer, even if it goes in order", async () => {
@@ -232,7 +232,7 @@ describe("calls on a path", () => {
 
   test("are not requests that cost nothing", async () => {
     const { socket } = await call("GET /batches");
-    expect(proxy.traffic).toEqual({ callsOpen: 0, exchangesOpen: 1, callsAnswered: 0 });
+    expect(proxy.traffic).toEqual({ callsOpen: 0, callsBeingAnswered: 0, exchangesOpen: 1, callsAnswered: 0 });
     socket.destroy();
     await until(() => proxy.traffic.exchangesOpen === 0);
     expect(proxy.counts).toMatchObject({ callsBroken: 0, callsJustAnswered: 0 });

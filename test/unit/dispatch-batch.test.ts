@@ -10,9 +10,8 @@ import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { Work } from "../../src/pipeline/dispatch/work.js";
 import type { LinePlan, ServiceWish } from "../../src/pipeline/batch/line-planner.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
-import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto, placesOf, POLICY, workOf } from "../support/work.js";
-import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
+import { placesOf, POLICY, workOf } from "../support/work.js";
+import { NO_RESCUE, quietParts } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
 const DECISION: RouteDecision = {
@@ -94,11 +93,9 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan, choice?: Ro
     return Promise.resolve({ ...outcome, taken: 1, started });
   };
   const stage = new DispatchStage({
+    ...quietParts(),
     ledger: { ...NO_RESCUE, claim, setAside: () => Promise.resolve(null) },
-    ...NO_RESCUES,
     session: sessionNo(1),
-    render: RENDER,
-    planRoutes: PLAN_ROUTES,
     lines: {
       plan: (wish) => {
         seen.wishes.push(wish);
@@ -109,18 +106,9 @@ async function dispatched(waiting: WaitingExecution, plan: LinePlan, choice?: Ro
     ...placesOf(slots),
     ...(choice === undefined ? {} : { chooser: { choose: () => choice } }),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
-    random: { next: () => 0 },
-    log: logInto([]),
-    metrics: metricsInto(new Map()),
     claimSizeMax: 10,
     idlePollMs: 1,
-    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
-    doubt: () => ({ policy: "retry", retryMaxNanoUsd: 2_000_000n }),
-    mendable: () => false,
-    mayStart: () => true,
     start: (work) => seen.works.push(work),
-    publish: () => undefined,
-    fenced: () => undefined,
   });
   stop.now = () => {
     stage.stop();

@@ -9,7 +9,7 @@ import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
 import { logInto, metricsInto, placesOf } from "../support/work.js";
 
 /** No alias allows one. */
-export const NO_RESCUES = {
+const NO_RESCUES = {
   rescue: { maxNanoUsd: new Map<string, bigint>(), lookEveryMs: 1000 },
   callTimes: new CallTimes(1000),
 } as const;
@@ -19,22 +19,15 @@ export const NO_RESCUE: Pick<Ledger, "rescue"> = {
   rescue: () => Promise.reject(new Error("a rescue was looked for, and no alias allows one")),
 };
 
-/** A dispatch stage over a bench's ledger and session; the test adds its clock, and what it wants otherwise. */
-export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchParts, "clock"> {
+/** What tests of dispatch have no word about. */
+export function quietParts() {
   return {
-    ledger,
-    session,
     render: RENDER,
     planRoutes: PLAN_ROUTES,
-    lines: DIRECT_ONLY,
-    numbers: new NumberSource(() => ledger.takeNumbers()),
-    ...placesOf(new Slots(new Map([["alpha", 8]]), () => 0)),
     ...NO_RESCUES,
     random: { next: () => 0 },
     log: logInto([]),
     metrics: metricsInto(new Map()),
-    claimSizeMax: 5,
-    idlePollMs: 250,
     retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
     doubt: () => ({ policy: "retry", retryMaxNanoUsd: 2_000_000n }),
     mendable: () => false,
@@ -42,5 +35,19 @@ export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchPa
     start: () => undefined,
     publish: () => undefined,
     fenced: () => undefined,
+  } as const satisfies Partial<DispatchParts>;
+}
+
+/** A dispatch stage over a bench's ledger and session; the test adds its clock, and what it wants otherwise. */
+export function dispatchParts({ ledger, session }: LedgerBench): Omit<DispatchParts, "clock"> {
+  return {
+    ...quietParts(),
+    ledger,
+    session,
+    lines: DIRECT_ONLY,
+    numbers: new NumberSource(() => ledger.takeNumbers()),
+    ...placesOf(new Slots(new Map([["alpha", 8]]), () => 0)),
+    claimSizeMax: 5,
+    idlePollMs: 250,
   };
 }

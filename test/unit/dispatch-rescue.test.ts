@@ -8,8 +8,8 @@ import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { LISTED_ONLY, RouteChooser } from "../../src/pipeline/dispatch/route-chooser.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
-import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto, placesOf, POLICY, workOf } from "../support/work.js";
+import { placesOf, POLICY, workOf } from "../support/work.js";
+import { quietParts } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
 const NOTHING = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
@@ -41,10 +41,9 @@ async function verdict(conditions: Partial<RouteConditions>): Promise<ClaimVerdi
     return Promise.resolve(NOTHING);
   };
   const stage: DispatchStage = new DispatchStage({
+    ...quietParts(),
     ledger: { rescue, claim: () => Promise.resolve(NOTHING), setAside: () => Promise.resolve(null) },
     session: sessionNo(1),
-    render: RENDER,
-    planRoutes: PLAN_ROUTES,
     lines: { plan: () => ({ kind: "direct" }) },
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
     ...placesOf(new Slots(places, () => 0)),
@@ -56,18 +55,8 @@ async function verdict(conditions: Partial<RouteConditions>): Promise<ClaimVerdi
     rescue: { maxNanoUsd: new Map([["sim", 1_000_000_000n]]), lookEveryMs: 1000 },
     callTimes: new CallTimes(1000),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
-    random: { next: () => 0 },
-    log: logInto([]),
-    metrics: metricsInto(new Map()),
     claimSizeMax: 10,
     idlePollMs: 1,
-    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
-    doubt: () => ({ policy: "retry", retryMaxNanoUsd: 2_000_000n }),
-    mendable: () => false,
-    mayStart: () => true,
-    start: () => undefined,
-    publish: () => undefined,
-    fenced: () => undefined,
   });
   await stage.run();
   return found[0];

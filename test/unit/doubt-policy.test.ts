@@ -6,9 +6,8 @@ import { DispatchStage } from "../../src/pipeline/dispatch/dispatch-stage.js";
 import { NumberSource } from "../../src/pipeline/dispatch/number-source.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { ClaimVerdict, Ledger } from "../../src/ports/ledger.js";
-import { PLAN_ROUTES, RENDER } from "../support/simulation/fixture.js";
-import { logInto, metricsInto, placesOf, POLICY, workOf } from "../support/work.js";
-import { NO_RESCUE, NO_RESCUES } from "./dispatch-fixture.js";
+import { placesOf, POLICY, workOf } from "../support/work.js";
+import { NO_RESCUE, quietParts } from "./dispatch-fixture.js";
 
 const NOW_MS = 1_800_000_000_000;
 const RETRY_MAX_NANO_USD = 2_000_000n;
@@ -47,11 +46,9 @@ async function verdictOn(
     return Promise.resolve({ fenced: false, taken: 0, started: [], ended: [], outbox: [] });
   };
   const stage = new DispatchStage({
+    ...quietParts(),
     ledger: { ...NO_RESCUE, claim, setAside: () => Promise.resolve(null) },
-    ...NO_RESCUES,
     session: sessionNo(1),
-    render: RENDER,
-    planRoutes: PLAN_ROUTES,
     lines: DIRECT_ONLY,
     numbers: new NumberSource(() => Promise.resolve({ from: 1000, count: 5000 })),
     ...placesOf(
@@ -64,18 +61,9 @@ async function verdictOn(
       ),
     ),
     clock: { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() },
-    random: { next: () => 0 },
-    log: logInto([]),
-    metrics: metricsInto(new Map()),
     claimSizeMax: 10,
     idlePollMs: 1,
-    retry: { attemptsMax: 5, backoffBaseMs: 1, backoffMaxMs: 1, retryAfterMaxMs: 1000 },
     doubt: () => ({ policy: account, retryMaxNanoUsd: RETRY_MAX_NANO_USD }),
-    mendable: () => false,
-    mayStart: () => true,
-    start: () => undefined,
-    publish: () => undefined,
-    fenced: () => undefined,
   });
   stop.now = () => {
     stage.stop();

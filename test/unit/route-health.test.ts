@@ -8,18 +8,8 @@ import { RENDER, START_MS } from "../support/simulation/fixture.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
 import { logInto, metricsInto } from "../support/work.js";
+import { HEALTH_SETTINGS } from "./health-fixture.js";
 
-const SETTINGS = {
-  degradedAfter: 2,
-  openAfter: 3,
-  failureRate: 0.9,
-  rateCallsMin: 50,
-  rateWindowMs: 60_000,
-  cooldownMs: 1000,
-  accountCooldownMs: 20_000,
-  cooldownMaxMs: 60_000,
-  rampMs: 5000,
-} as const;
 const TRIAL_MS = 10_000;
 const DOWN: OutcomeFacts = { outcome: "overloaded", sent: "answered", httpStatus: 503 };
 const WELL: OutcomeFacts = { outcome: "succeeded", sent: "answered", httpStatus: 200 };
@@ -35,7 +25,7 @@ async function routerOn(database: MemoryDatabase, time: Time, published: OutboxG
   const session = await ledger.openSession(name);
   const clock = { nowMs: () => time.ms, monotonicMs: () => time.ms, sleep: () => Promise.resolve() };
   const health: RouteHealth = new RouteHealth({
-    settings: SETTINGS,
+    settings: HEALTH_SETTINGS,
     clock,
     random: { next: () => 0 },
     changed: (watched) => {

@@ -39,6 +39,11 @@ export class CallWatch {
     return this.#open === "call";
   }
 
+  /** Its answer's head has passed, and not yet all of its body. */
+  get callIsBeingAnswered(): boolean {
+    return this.#open === "call" && this.#bodyBytesLeft !== null;
+  }
+
   get exchangeIsOpen(): boolean {
     return this.#open !== "none";
   }

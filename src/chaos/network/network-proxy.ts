@@ -31,6 +31,8 @@ export interface PathCounts {
 /** What is out on a path at one moment. */
 export interface PathTraffic {
   readonly callsOpen: number;
+  /** Of them, those of whose answer a part has passed. */
+  readonly callsBeingAnswered: number;
   /** Requests that cost nothing among them. */
   readonly exchangesOpen: number;
   /** Connections whose last call was just answered. */
@@ -108,6 +110,7 @@ export class NetworkProxy {
     const watches = [...this.#links].flatMap(({ calls }) => (calls === null ? [] : [calls]));
     return {
       callsOpen: watches.filter((watch) => watch.callIsOpen).length,
+      callsBeingAnswered: watches.filter((watch) => watch.callIsBeingAnswered).length,
       exchangesOpen: watches.filter((watch) => watch.exchangeIsOpen).length,
       callsAnswered: watches.filter(
         ({ callIsOpen, answeredAtMs }) => !callIsOpen && answeredAtMs !== null && answeredAtMs >= sinceMs,
