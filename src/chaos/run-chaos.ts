@@ -4,6 +4,7 @@ import { Kafka, logLevel, type Admin } from "kafkajs";
 import pg from "pg";
 import { CleanupStack } from "../demo/cleanup-stack.js";
 import { readFilms } from "../demo/films.js";
+import { Interrupted } from "../demo/interrupted.js";
 import { registryJobEncoder } from "../demo/job-encoder.js";
 import { seededRandom } from "../demo/seeded-random.js";
 import { waitForIntake } from "../demo/topic-watch.js";
@@ -297,13 +298,13 @@ async function breakAndSettle(work: Work): Promise<RunFacts & { readonly sinks: 
     say(settledAtMs === null ? "it did not settle" : `settled ${seconds(settledAtMs - faultsEndedAtMs)} s after it`);
     await sampler.stop();
     const unknown = await unknownOutcomes(ledger);
-    const reconciled = await reconcile(work);
+    await reconcile(work);
     await sampler.look("settled");
     const metrics = await metricsOf(routers);
     const callsBroken = callsLostOnPaths(place);
     await routers.stopAll(STOP_GRACE_MS);
     await place.simulator.stop();
-    const run = runParameters(options, { startedAtMs, faultsEndedAtMs, settledAtMs, reconciled });
+    const run = runParameters(options, { startedAtMs, faultsEndedAtMs, settledAtMs, reconciled: true });
     const { databaseUrl, redisUrl } = place.stack.addresses;
     const sinks = { folder: place.folder, databaseUrl, redisAddress: redisUrl, metrics };
     return {
@@ -338,17 +339,17 @@ async function endFaults({ routers, faults }: Work): Promise<number> {
 }
 
 /** Settles what is open by the provider's bill, and waits until the records of that are out. */
-async function reconcile({ place, commands, ledger, stopping }: Work): Promise<boolean> {
+async function reconcile({ place, commands, ledger, stopping }: Work): Promise<void> {
   say("sluice costs reconcile");
   const printed = await commands.expect(["costs", "reconcile", "--bill", place.billFile, "--json"], [0, PARTLY]);
   say(printed.trim().split("\n").at(-1) ?? "");
   const untilMs = performance.now() + DRAIN_TIMEOUT_MS;
   while (performance.now() < untilMs) {
     const open = await ledger.open();
-    if (open !== null && open.outboxGroups === 0) return true;
+    if (open !== null && open.outboxGroups === 0) return;
     await sleep(100, undefined, { signal: stopping.signal });
   }
-  return true;
+  say(`records of it are still not out after ${String(DRAIN_TIMEOUT_MS / 1000)} s`);
 }
 
 async function metricsOf({ slots }: RouterPool): Promise<readonly { readonly name: string; readonly text: string }[]> {
@@ -437,15 +438,5 @@ async function allOrAbort(stopping: AbortController, work: readonly Promise<unkn
     stopping.abort(error);
     await Promise.allSettled(work);
     throw error;
-  }
-}
-
-/** The user ended the run. */
-class Interrupted extends Error {
-  readonly exitCode: number;
-
-  constructor(signal: NodeJS.Signals) {
-    super(`ended by ${signal}`);
-    this.exitCode = signal === "SIGINT" ? 130 : 143;
   }
 }
