@@ -35,7 +35,7 @@ function checkDescriptors({ samples, run }: Evidence, found: Violations): void {
     const looks = samples.processes.filter(matches).map(({ descriptors }) => descriptors);
     return looks.length === 0 ? null : Math.max(...looks);
   };
-  const before = most(({ phase, atMs }) => phase !== "settled" && atMs <= halfMs);
+  const before = most(({ phase, atMs }) => phase === "baseline" || (phase === "running" && atMs <= halfMs));
   const after = most(({ phase }) => phase === "settled");
   if (before === null || after === null) {
     found.add("never_looked", NOBODY, "no sample of the routers was taken in the run's first half, or none in the end");
