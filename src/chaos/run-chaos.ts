@@ -8,12 +8,11 @@ import { Interrupted } from "../demo/interrupted.js";
 import { registryJobEncoder } from "../demo/job-encoder.js";
 import { seededRandom } from "../demo/seeded-random.js";
 import { waitForIntake } from "../demo/topic-watch.js";
-import { budgetsUsd } from "./chaos-config.js";
 import type { ChaosOptions } from "./chaos-options.js";
 import { checkAll } from "./checkers/check-all.js";
-import { GROUP_ID, openPlace, PROVIDER_KEYS, TOPICS, type ChaosPlace, type RouterPlace } from "./chaos-place.js";
+import { GROUP_ID, openPlace, TOPICS, type ChaosPlace, type RouterPlace } from "./chaos-place.js";
 import { Conductor } from "./conductor.js";
-import type { Fault, RunParameters, SinkReading } from "./evidence/evidence.js";
+import type { Fault, SinkReading } from "./evidence/evidence.js";
 import { installHistory } from "./evidence/install-history.js";
 import type { ChaosStage } from "./faults/stage.js";
 import { gatherEvidence } from "./gather-evidence.js";
@@ -22,7 +21,6 @@ import { CLI_SCRIPT, OperatorCommands } from "./operator-commands.js";
 import { planFaults } from "./plan/fault-plan.js";
 import { CANCEL_POINTS, REPLAY_POINTS, ROUTER_POINTS } from "./plan/run-points.js";
 import { ProgressLines } from "./progress-lines.js";
-import { markOf, POOR_TENANTS, RICH_TENANTS } from "./publishing/chaos-jobs.js";
 import { ChaosPublisher } from "./publishing/chaos-publisher.js";
 import { readSinks } from "./read-sinks.js";
 import { reportOf, type RunFacts } from "./report/chaos-report.js";
@@ -30,12 +28,11 @@ import { writeEvidence, writeReport } from "./report/write-report.js";
 import { CrashPointBook } from "./routers/crash-point-book.js";
 import { RouterPool } from "./routers/router-pool.js";
 import { RouterSlot } from "./routers/router-slot.js";
+import { runParameters } from "./run-parameters.js";
 import { Sampler } from "./samples.js";
 import { settle } from "./settle.js";
 
-/** The bar: from the last fault until nothing is left to do. */
-const SETTLE_MS = 60_000;
-/** It is waited for longer than that, so that the report says by how much the bar was missed. */
+/** It is waited for longer than the bar, so that the report says by how much the bar was missed. */
 const SETTLE_TIMEOUT_MS = 180_000;
 /** Beyond the run's own length: start, settling, reading of all topics, checkers. */
 const TIME_LIMIT_MORE_MS = 15 * 60_000;
@@ -381,43 +378,6 @@ async function recordsIn({ admin }: Work): Promise<bigint | null> {
   const offsets = await admin.fetchTopicOffsets(TOPICS.jobs).catch(() => null);
   return offsets === null ? null : offsets.reduce((sum, { high }) => sum + BigInt(high), 0n);
 }
-
-function runParameters(
-  options: ChaosOptions,
-  times: Pick<RunParameters, "startedAtMs" | "faultsEndedAtMs" | "settledAtMs" | "reconciled">,
-): RunParameters {
-  return {
-    seed: options.seed,
-    doubtPolicy: options.doubt,
-    ...times,
-    callMsMax: CALL_MS_MAX,
-    limits: {
-      settleMs: SETTLE_MS,
-      frozenPartitionMs: 60_000,
-      rssBytes: 512 * 2 ** 20,
-      aboveBaseline: 0.1,
-      replays: REPLAYS_MAX,
-      suspects: Math.ceil(options.minutes),
-      cacheMaxAgeMs: CACHE_MAX_AGE_MS,
-      clockSkewMs: 1000,
-    },
-    budgets: Object.entries(budgetsUsd(options.jobs)).map(([tenant, usd]) => ({
-      level: JSON.stringify(["tenant", tenant, null, null, "total"]),
-      limitNanoUsd: BigInt(Math.round(Number(usd) * 1e9)),
-    })),
-    canaries: [
-      ...[...RICH_TENANTS, ...POOR_TENANTS].map(
-        (tenant) => ({ name: `mark of ${tenant}`, text: markOf(tenant), kind: "tenant", tenant }) as const,
-      ),
-      ...Object.entries(PROVIDER_KEYS).map(([name, text]) => ({ name, text, kind: "secret", tenant: null }) as const),
-    ],
-  };
-}
-
-/** The simulator's longest answer and a slow body. */
-const CALL_MS_MAX = 15_000;
-const REPLAYS_MAX = 20;
-const CACHE_MAX_AGE_MS = 86_400_000;
 
 function openWords(open: OpenWork): string {
   return Object.entries(open)
