@@ -49,8 +49,23 @@ export function cpuSecondsOfTree(root: number): number {
   return ticks / TICKS_PER_SECOND;
 }
 
-/** Most memory a process has held so far, MiB. */
+/** Most memory a process has held so far, MiB. @throws Error when it is gone. */
 export function peakRssMb(pid: number): number {
+  return statusMb(pid, "VmHWM") ?? 0;
+}
+
+/** Memory that a process holds now, MiB; null when it has ended. */
+export function rssMb(pid: number): number | null {
+  try {
+    return statusMb(pid, "VmRSS");
+  } catch {
+    return null;
+  }
+}
+
+/** @returns null for one that has ended and was not waited for. */
+function statusMb(pid: number, field: "VmHWM" | "VmRSS"): number | null {
   const text = readFileSync(`/proc/${String(pid)}/status`, "utf8");
-  return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1] ?? 0) / 1024);
+  const kilobytes = new RegExp(`${field}:\\s+(\\d+) kB`).exec(text)?.[1];
+  return kilobytes === undefined ? null : Math.round(Number(kilobytes) / 1024);
 }

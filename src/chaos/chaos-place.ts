@@ -11,7 +11,7 @@ import { chaosConfig } from "./chaos-config.js";
 import type { ChaosOptions } from "./chaos-options.js";
 import { findClockLibrary, RouterClock } from "./clock-jumps.js";
 import { NetworkProxy } from "./network/network-proxy.js";
-import { RouterPaths } from "./network/router-paths.js";
+import { RouterPaths, type PathName, type ServerPorts } from "./network/router-paths.js";
 
 export const ENVIRONMENT = "chaos";
 export const TOPICS = DEFAULT_TOPICS;
@@ -174,9 +174,7 @@ async function startServers(
   return { stack, brokerProxies };
 }
 
-type PathPorts = Readonly<Record<"simulator" | "postgres" | "redis" | "registry", number>>;
-
-function serverPorts({ addresses }: Stack, simulatorUrl: string): PathPorts {
+function serverPorts({ addresses }: Stack, simulatorUrl: string): ServerPorts {
   const portOf = (url: string): number => Number(new URL(url).port);
   return {
     simulator: portOf(simulatorUrl),
@@ -195,10 +193,10 @@ function environmentOf({
   readonly stack: Stack;
   readonly simulatorUrl: string;
   readonly brokers: string;
-  readonly portOf: (path: keyof PathPorts) => number;
+  readonly portOf: (path: PathName) => number;
 }): Readonly<Record<string, string>> {
   const { databaseUrl, redisUrl, registryUrl } = stack.addresses;
-  const at = (url: string, path: keyof PathPorts): string => {
+  const at = (url: string, path: PathName): string => {
     const changed = new URL(url);
     changed.hostname = "127.0.0.1";
     changed.port = String(portOf(path));

@@ -1,4 +1,5 @@
 import pg from "pg";
+import { NEARLY_SUSPECTS } from "../demo/ledger-look.js";
 
 /** What a router that has just been killed left in the ledger. */
 export interface LeftWork {
@@ -16,7 +17,7 @@ export interface OpenWork {
   readonly outboxGroups: number;
   readonly unanswered: number;
   readonly openBatches: number;
-  /** Attempts in doubt whose doubt no policy has settled. */
+  /** Attempts that are out, or in doubt without a policy having settled that. */
   readonly inDoubt: number;
   /** Records of the jobs topic that were taken in. */
   readonly recordsRead: bigint;
@@ -35,9 +36,7 @@ const OPEN_WORK = `SELECT
   (SELECT count(*) FROM attempts WHERE state IN ('sending', 'in_doubt')) AS "inDoubt",
   (SELECT coalesce(sum(next), 0) FROM inbox_position) AS "recordsRead"`;
 
-/** Another death at that place would make the gateway take a record for one that ends its readers. */
-const SUSPECTS = `SELECT EXISTS (SELECT 1 FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
-  WHERE (t.next = p.next AND t.turns >= 2) OR t.marked >= p.next) AS suspects`;
+const SUSPECTS = `SELECT ${NEARLY_SUSPECTS} AS "nearlySuspects"`;
 const SESSION = `SELECT max(session_no) AS session FROM routers WHERE name = $1`;
 const DEAD = `SELECT died FROM routers WHERE session_no = $1`;
 
@@ -77,8 +76,9 @@ export class LedgerView {
     };
   }
 
-  async suspects(): Promise<boolean> {
-    return (await this.#row<{ suspects: boolean }>(SUSPECTS, []))?.suspects ?? false;
+  /** Whether another death would make the gateway take a record for one that ends its readers; false too when nobody answers. */
+  async nearlySuspects(): Promise<boolean> {
+    return (await this.#row<{ nearlySuspects: boolean }>(SUSPECTS, []))?.nearlySuspects ?? false;
   }
 
   /** The newest session of that router; null when there is none or nobody answers. */

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import pg from "pg";
 import type { Canary, SinkReading } from "./evidence/evidence.js";
-import { searchEntries, searchFile, searchLedger, searchText } from "./evidence/search-sinks.js";
+import { searchRedis } from "./evidence/search-redis.js";
+import { searchFile, searchLedger, searchText } from "./evidence/search-sinks.js";
 
 export interface SinkPlaces {
   /** All its files whose names end with `.log` are searched. */
@@ -14,7 +15,6 @@ export interface SinkPlaces {
 }
 
 const REDIS_TIMEOUT_MS = 5000;
-const KEYS_PER_SCAN = 500;
 
 /** Searches all places where text of a tenant or a secret could have ended up, besides the topics. */
 export async function readSinks(places: SinkPlaces, canaries: readonly Canary[]): Promise<readonly SinkReading[]> {
@@ -24,7 +24,7 @@ export async function readSinks(places: SinkPlaces, canaries: readonly Canary[])
     ...(await Promise.all(logs.map((name) => searchFile("log", join(folder, name), canaries)))),
     ...metrics.map(({ name, text }) => searchText("metrics", name, text, canaries)),
     ...(await searchDatabase(places.databaseUrl, canaries)),
-    await searchRedis(places.redisAddress, canaries),
+    await searchKeys(places.redisAddress, canaries),
   ];
 }
 
@@ -41,18 +41,11 @@ async function searchDatabase(url: string, canaries: readonly Canary[]): Promise
   }
 }
 
-async function searchRedis(address: string, canaries: readonly Canary[]): Promise<SinkReading> {
+async function searchKeys(address: string, canaries: readonly Canary[]): Promise<SinkReading> {
   const client = new Redis(address, { lazyConnect: true, commandTimeout: REDIS_TIMEOUT_MS });
   await client.connect();
   try {
-    const entries: [string, Buffer][] = [];
-    let cursor = "0";
-    do {
-      const [next, keys] = await client.scan(cursor, "COUNT", KEYS_PER_SCAN);
-      cursor = next;
-      for (const key of keys) entries.push([key, await client.dumpBuffer(key)]);
-    } while (cursor !== "0");
-    return searchEntries("redis", "redis", entries, canaries);
+    return await searchRedis(client, canaries);
   } finally {
     client.disconnect();
   }

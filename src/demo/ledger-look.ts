@@ -25,11 +25,14 @@ export interface LedgerLook {
 
 const TIMEOUT_MS = 5000;
 
+/** As in `LedgerState`, in SQL. */
+export const NEARLY_SUSPECTS = `EXISTS (SELECT 1 FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
+    WHERE (t.next = p.next AND t.turns >= 2) OR t.marked >= p.next)`;
+
 const LOOK = `SELECT (SELECT coalesce(max(session_no), 0) FROM routers) AS session,
   (SELECT coalesce(sum(next), 0) FROM inbox_position) AS "recordsRead",
   (SELECT coalesce(json_agg(json_build_object('no', no, 'state', state)), '[]') FROM batches WHERE state NOT IN ('done', 'failed')) AS batches,
-  EXISTS (SELECT 1 FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
-    WHERE (t.next = p.next AND t.turns >= 2) OR t.marked >= p.next) AS "nearlySuspects"`;
+  ${NEARLY_SUSPECTS} AS "nearlySuspects"`;
 
 interface LookRow {
   readonly session: string;

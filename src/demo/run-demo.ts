@@ -16,6 +16,7 @@ import { DEMO_SCOPE } from "./demo-scope.js";
 import { distinctRequestKey, filmJob } from "./film-jobs.js";
 import type { FilmJob } from "./film-jobs.js";
 import { readFilms } from "./films.js";
+import { Interrupted } from "./interrupted.js";
 import { jsonJobEncoder, registryJobEncoder } from "./job-encoder.js";
 import { planKills } from "./kill-plan.js";
 import { openLedgerLook } from "./ledger-look.js";
@@ -465,14 +466,4 @@ async function judge(run: Run, facts: RunFacts): Promise<number> {
     process.stdout.write(`${receiptJson(summary, facts, broken)}\n`);
   } else process.stdout.write(`${receiptText(summary, facts, broken)}\n`);
   return broken.length === 0 ? 0 : 1;
-}
-
-/** The user ended the demo. */
-class Interrupted extends Error {
-  readonly exitCode: number;
-
-  constructor(signal: NodeJS.Signals) {
-    super(`ended by ${signal}`);
-    this.exitCode = signal === "SIGINT" ? 130 : 143;
-  }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Admin } from "kafkajs";
+import { rssMb } from "../bench/process-usage.js";
 import type { OwnProcess } from "../demo/child-process.js";
 import type { ResultReader } from "./result-reader.js";
 import type { OpenLoop } from "./open-loop.js";
@@ -78,14 +78,5 @@ export class RouterWatch {
     } catch {
       return null; // it is asked again in a second
     }
-  }
-}
-
-function rssMb(pid: number): number | null {
-  try {
-    const text = readFileSync(`/proc/${String(pid)}/status`, "utf8");
-    return Math.round(Number(/VmRSS:\s+(\d+) kB/.exec(text)?.[1] ?? Number.NaN) / 1024);
-  } catch {
-    return null;
   }
 }

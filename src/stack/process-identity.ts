@@ -22,6 +22,11 @@ export function identifyProcess(pid: number): ProcessIdentity | null {
   return { pid, startTime: status.startTime };
 }
 
+/** @returns whether the process is there and stands still by SIGSTOP. */
+export function isStoppedProcess(pid: number): boolean {
+  return readStatus(pid)?.state.startsWith("T") === true;
+}
+
 /** @returns true only when this very process, not a later one with the same id, still runs. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startTime === identity.startTime;

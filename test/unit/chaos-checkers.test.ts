@@ -894,6 +894,13 @@ const PLANTED: Readonly<Record<CheckerName, readonly Planted[]>> = {
     },
     {
       rule: "never_looked",
+      what: "nobody looked at a router before the end",
+      plant: ({ samples }) => {
+        samples.processes.shift();
+      },
+    },
+    {
+      rule: "never_looked",
       what: "nobody looked at the routers",
       plant: ({ samples }) => {
         samples.processes = [];

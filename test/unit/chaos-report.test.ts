@@ -7,7 +7,7 @@ import { checkAll } from "../../src/chaos/checkers/check-all.js";
 import type { Evidence, Fault } from "../../src/chaos/evidence/evidence.js";
 import { reportOf, type RunFacts } from "../../src/chaos/report/chaos-report.js";
 import { reportPage } from "../../src/chaos/report/report-page.js";
-import { writeReport } from "../../src/chaos/report/write-report.js";
+import { writeEvidence, writeReport } from "../../src/chaos/report/write-report.js";
 import { goodEvidence, START_MS } from "./chaos-evidence-fixture.js";
 
 /** As many faults of each kind as half a minute must have, each seen. */
@@ -162,6 +162,22 @@ describe("the page of a run", () => {
     };
     expect(written.figures).toMatchObject({ seed: 9 });
     expect(readFileSync(join(folder, "out", "report.md"), "utf8")).toContain("## Timeline");
+    rmSync(folder, { recursive: true });
+  });
+
+  test("leaves all lists of the evidence behind, of topics and ledger alike", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "chaos-report-"));
+    const good = evidence();
+    await writeEvidence(join(folder, "evidence.json"), good);
+    const written = JSON.parse(readFileSync(join(folder, "evidence.json"), "utf8")) as Readonly<
+      Record<string, unknown>
+    >;
+    const lengths = ["topics.costs", "ledger.costs", "topics.deadLetters", "ledger.deadLetters", "published"].map(
+      (name) => (written[name] as readonly unknown[]).length,
+    );
+    const { topics, ledger, published } = good;
+    const lists = [topics.costs, ledger.costs, topics.deadLetters, ledger.deadLetters, published];
+    expect(lengths).toEqual(lists.map(({ length }) => length));
     rmSync(folder, { recursive: true });
   });
 });

@@ -1,6 +1,6 @@
-import type { AttemptRow, Evidence, Violation } from "../evidence/evidence.js";
+import type { Evidence, Violation } from "../evidence/evidence.js";
 import { numberInId } from "../evidence/attempt-number.js";
-import { attemptsByNo, executionsByNo, jobsByExecution } from "./lookups.js";
+import { attemptsByNo, ownerOf } from "./lookups.js";
 import { NOBODY, Violations } from "./violations.js";
 
 /** What an event of a doubt says when a call had more time than it may take. */
@@ -62,14 +62,4 @@ export function boundOf({ faults, topics }: Evidence): {
   );
   const timedOut = new Set(timed.map(({ details }) => details["attemptId"])).size;
   return { inTheAir, timedOut, doubtBound: inTheAir + timedOut };
-}
-
-function ownerOf(
-  evidence: Evidence,
-  { executionNo }: AttemptRow,
-): { readonly tenant: string | null; readonly jobId: string | null } {
-  return {
-    tenant: executionsByNo(evidence).get(executionNo)?.tenant ?? null,
-    jobId: jobsByExecution(evidence).get(executionNo)?.[0]?.jobId ?? null,
-  };
 }

@@ -1,13 +1,6 @@
 import type { AttemptRow, BillRow, CreateRow, Evidence, StateChange, Violation } from "../evidence/evidence.js";
 import { numberInId } from "../evidence/attempt-number.js";
-import {
-  attemptsByExecution,
-  attemptsByNo,
-  changesOfAttempts,
-  executionsByNo,
-  groupBy,
-  jobsByExecution,
-} from "./lookups.js";
+import { attemptsByExecution, attemptsByNo, changesOfAttempts, groupBy, jobsByExecution, ownerOf } from "./lookups.js";
 import { NOBODY, Violations } from "./violations.js";
 
 /** Rules whose violations mean that a line of a batch was submitted twice without a proof that the first was absent. */
@@ -53,16 +46,6 @@ function checkBill(evidence: Evidence, found: Violations): void {
 function rowName(row: BillRow | undefined): string {
   if (row === undefined) return "no row";
   return row.batch === null ? `request ${row.requestId ?? "without id"}` : `line ${String(row.line)} of ${row.batch}`;
-}
-
-function ownerOf(
-  evidence: Evidence,
-  { executionNo }: AttemptRow,
-): { readonly tenant: string | null; readonly jobId: string | null } {
-  return {
-    tenant: executionsByNo(evidence).get(executionNo)?.tenant ?? null,
-    jobId: jobsByExecution(evidence).get(executionNo)?.[0]?.jobId ?? null,
-  };
 }
 
 /** When an attempt was one that may be billed, in one clock. Ends are null while it may be still. */

@@ -78,6 +78,17 @@ export const attemptsByNo = once(
   ({ ledger }): ReadonlyMap<number, AttemptRow> => new Map(ledger.attempts.map((row) => [row.no, row])),
 );
 
+/** For whom an attempt was made: the first job of its execution. */
+export function ownerOf(
+  evidence: Evidence,
+  { executionNo }: AttemptRow,
+): { readonly tenant: string | null; readonly jobId: string | null } {
+  return {
+    tenant: executionsByNo(evidence).get(executionNo)?.tenant ?? null,
+    jobId: jobsByExecution(evidence).get(executionNo)?.[0]?.jobId ?? null,
+  };
+}
+
 /** Attempts of each execution, in the order of their numbers. */
 export const attemptsByExecution = once(({ ledger }): ReadonlyMap<number, readonly AttemptRow[]> => {
   const groups = groupBy(ledger.attempts, ({ executionNo }) => executionNo);

@@ -56,7 +56,7 @@ export interface RunLimits {
   /** How long a partition may stand still while it has lag and no fault is on. */
   readonly frozenPartitionMs: number;
   readonly rssBytes: number;
-  /** How far descriptors may stand above the baseline in the end, as a part of it (0.1 = 10 %); outbox and queues have to be empty. */
+  /** How far descriptors may stand in the end above their highest look of the first half, as a part of it (0.1 = 10 %). */
   readonly aboveBaseline: number;
   /** Replays of one job. */
   readonly replays: number;

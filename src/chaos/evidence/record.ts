@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { bytesDigest } from "../../demo/reader/published-list.js";
 import { headerText } from "../../demo/reader/topic-record.js";
 import { RECORD_NUMBER_HEADER } from "./evidence.js";
 import type { TopicRecord } from "./evidence.js";
@@ -7,9 +7,7 @@ export { headerText, placeOf } from "../../demo/reader/topic-record.js";
 
 /** SHA-256 in hex of a value; of a null value, of no bytes. */
 export function valueDigest(value: Buffer | null): string {
-  return createHash("sha256")
-    .update(value ?? Buffer.alloc(0))
-    .digest("hex");
+  return bytesDigest(value ?? Buffer.alloc(0));
 }
 
 /** The publisher's number that a record bears or has brought back. */

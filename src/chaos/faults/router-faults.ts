@@ -22,7 +22,7 @@ const JUMP_SEEN_SHARE = 0.9;
 export async function killRouter(stage: ChaosStage, { router, moment }: Planned<"router_kill">): Promise<FaultEnd> {
   const { slots } = stage.routers;
   await comesAbout(stage, UP_WAIT_MS, () => slots.some((slot) => slot.isRunning && !slot.isStopped));
-  await comesAbout(stage, SUSPICION_WAIT_MS, async () => !(await stage.ledger.suspects()));
+  await comesAbout(stage, SUSPICION_WAIT_MS, async () => !(await stage.ledger.nearlySuspects()));
   let victim = router;
   if (moment === "calls") {
     await comesAbout(stage, CALLS_WAIT_MS, () => {

@@ -1,8 +1,8 @@
 import { Redis } from "ioredis";
+import { identifyProcess } from "../../stack/process-identity.js";
 import type { RunningServer } from "../../stack/stack.js";
 import type { Fault, FaultKind } from "../evidence/evidence.js";
 import type { PlannedFault } from "../plan/fault-plan.js";
-import { hasEnded } from "../routers/process-state.js";
 import { comesAbout, seen, unseen, withDefaults, type ChaosStage, type FaultEnd } from "./stage.js";
 
 type Planned<Kind extends PlannedFault["kind"]> = Extract<PlannedFault, { kind: Kind }>;
@@ -37,7 +37,7 @@ async function killServer(
   let ended = false;
   try {
     await server.kill("SIGKILL");
-    ended = await comesAbout(stage, END_WAIT_MS, () => hasEnded(pid));
+    ended = await comesAbout(stage, END_WAIT_MS, () => identifyProcess(pid) === null);
     await stage.sleep(downMs);
   } finally {
     // Whatever becomes of the run: a server that is not there again would keep all that follows from ending.

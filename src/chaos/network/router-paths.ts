@@ -4,12 +4,7 @@ import { NetworkProxy, type PathTraffic } from "./network-proxy.js";
 export const PATH_NAMES = ["simulator", "postgres", "redis", "registry"] as const;
 export type PathName = (typeof PATH_NAMES)[number];
 
-export interface ServerPorts {
-  readonly simulator: number;
-  readonly postgres: number;
-  readonly redis: number;
-  readonly registry: number;
-}
+export type ServerPorts = Readonly<Record<PathName, number>>;
 
 /** The paths of one router, so that what happens on them is known to be its own. */
 export class RouterPaths {

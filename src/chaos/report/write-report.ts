@@ -15,10 +15,14 @@ export async function writeReport(folder: string, report: ChaosReport, evidence:
 
 /** All that the checkers were given, one list a line, for a look afterwards; records without their bytes. */
 export async function writeEvidence(file: string, { topics, ledger, samples, ...rest }: Evidence): Promise<void> {
-  const parts = { ...rest, ...topics, ...ledger, samples };
-  const lines = Object.entries(parts).map(
-    ([name, part]) => `${JSON.stringify(name)}:${JSON.stringify(part, bigintAsText)}`,
-  );
+  const parts = [
+    ...Object.entries(rest),
+    // Topics and ledger both have costs and dead letters.
+    ...Object.entries(topics).map(([name, part]) => [`topics.${name}`, part] as const),
+    ...Object.entries(ledger).map(([name, part]) => [`ledger.${name}`, part] as const),
+    ["samples", samples] as const,
+  ];
+  const lines = parts.map(([name, part]) => `${JSON.stringify(name)}:${JSON.stringify(part, bigintAsText)}`);
   await writeFile(file, `{${lines.join(",\n")}}\n`);
 }
 

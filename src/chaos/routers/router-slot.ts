@@ -1,8 +1,15 @@
-import { endText, logTail, startProcess, type OwnProcess, type ProcessEnd } from "../../demo/child-process.js";
+import {
+  endText,
+  logTail,
+  startProcess,
+  stopProcess,
+  type OwnProcess,
+  type ProcessEnd,
+} from "../../demo/child-process.js";
+import { isStoppedProcess } from "../../stack/process-identity.js";
 import type { RouterClock } from "../clock-jumps.js";
 import type { RouterPaths } from "../network/router-paths.js";
 import { armingText, readCrashLine, type Arming, type CrashLine } from "./crash-point-book.js";
-import { processState } from "./process-state.js";
 
 export interface RouterSlotOptions {
   readonly name: string;
@@ -26,7 +33,7 @@ export interface OwnEnd {
   readonly end: ProcessEnd;
   /** What it wrote before it killed itself; null: it was no crash point. */
   readonly crash: CrashLine | null;
-  /** Calls in the air, and whether requests of any kind were. */
+  /** Calls in the air. */
   readonly callsLost: number;
 }
 
@@ -67,7 +74,7 @@ export class RouterSlot {
   }
 
   get isStopped(): boolean {
-    return this.pid !== null && processState(this.pid) === "T";
+    return this.pid !== null && isStoppedProcess(this.pid);
   }
 
   get armed(): Arming | null {
@@ -132,13 +139,8 @@ export class RouterSlot {
     if (child === null || child.hasEnded()) return null;
     this.#endedByUs.add(child);
     child.signal("SIGCONT"); // a stopped one would not see what follows
-    child.signal("SIGTERM");
-    const timer = setTimeout(() => {
-      child.signal("SIGKILL");
-    }, graceMs);
-    const end = await child.ended;
-    clearTimeout(timer);
-    return end;
+    await stopProcess(child, graceMs);
+    return child.ended;
   }
 
   /** Its wall clock less ours, milliseconds, to the second; null when it does not answer. */
