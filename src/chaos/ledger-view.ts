@@ -54,6 +54,8 @@ export class LedgerView {
       query_timeout: TIMEOUT_MS,
     });
     this.#pool.on("error", () => undefined);
+    // One that is in use tells its own listeners alone, and nobody listening ends the process.
+    this.#pool.on("connect", (client) => client.on("error", () => undefined));
   }
 
   /** @returns null when the database does not answer. */
