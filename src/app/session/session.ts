@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { partitionEvent, type PartitionAlert, type StoppedPartition } from "../../domain/event/partition-event.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { Journal } from "../../ports/journal.js";
@@ -12,6 +13,8 @@ import { LoadWatch } from "./load-watch.js";
 import type { SessionParts } from "./session-parts.js";
 import { Stages } from "./stages.js";
 
+/** Loops that wait for a session's end at a time; with more than ten Node warns of a leak. */
+const LOOPS_MAX = 32;
 /** How often the session looks at something; between two looks at the load as much comes in as intake can accept. */
 const LOAD_EVERY_MS = 1000;
 const STOPPED_EVERY_MS = 1000;
@@ -51,6 +54,7 @@ export class Session {
   }
 
   private constructor(given: SessionParts, session: SessionNo, journal: Journal) {
+    setMaxListeners(LOOPS_MAX, this.#over.signal);
     const recorder = given.alerting === undefined ? null : new TallyRecorder();
     const parts = recorder === null ? given : countedBy(recorder, given);
     const { ports, settings } = parts;
