@@ -778,6 +778,25 @@ const PLANTED: Readonly<Record<CheckerName, readonly Planted[]>> = {
       },
     },
     {
+      rule: "tenant_told",
+      what: "a row that keeps an unread record of one tenant holds text of another",
+      plant: (evidence) => {
+        const globex = first(evidence.published, ({ tenant }) => tenant === "globex");
+        const input = first(evidence.topics.inputs, ({ number }) => number === globex.number);
+        Object.assign(first(first(evidence.sinks, ({ kind }) => kind === "ledger").hits), {
+          tenant: null,
+          source: `${input.topic}:${String(input.partition)}:${input.offset}`,
+        });
+      },
+    },
+    {
+      rule: "tenant_told",
+      what: "a row of nobody holds text of a tenant",
+      plant: ({ sinks }) => {
+        first(first(sinks, ({ kind }) => kind === "ledger").hits).tenant = null;
+      },
+    },
+    {
       rule: "secret_told",
       what: "a key is in a header",
       plant: (evidence) => {
@@ -1144,6 +1163,16 @@ test("what may happen is no violation", () => {
     { ...ended, no: 202, seq: 91, from: null, to: "expired" },
   );
   expect(CHECKERS.states(atOnce)).toEqual([]);
+
+  // What nobody could read is put aside with its sender's text.
+  const unread = goodEvidence();
+  const acme = first(unread.published, ({ tenant }) => tenant === "acme");
+  const lies = first(unread.topics.inputs, ({ number }) => number === acme.number);
+  Object.assign(first(first(unread.sinks, ({ kind }) => kind === "ledger").hits), {
+    tenant: null,
+    source: `${lies.topic}:${String(lies.partition)}:${lies.offset}`,
+  });
+  expect(CHECKERS.isolation(unread)).toEqual([]);
 
   const rescued = goodEvidence();
   const line = attemptNo(rescued, 505);

@@ -1,6 +1,6 @@
 import type { Canary, Evidence, SinkReading, TopicRecord, Violation } from "../evidence/evidence.js";
 import { placeOf, recordNumber } from "../evidence/record.js";
-import { publishedByNumber } from "./lookups.js";
+import { inputsBySource, publishedByNumber } from "./lookups.js";
 import { NOBODY, Violations } from "./violations.js";
 
 /** Sinks that have to have been read, else the absence of a hit says nothing. */
@@ -21,7 +21,7 @@ export function checkIsolation(evidence: Evidence): readonly Violation[] {
           `${placeOf(record)}, a record of ${tenant ?? "nobody"}, holds ${canary.name}`,
         );
   const byName = new Map(evidence.run.canaries.map((canary) => [canary.name, canary]));
-  for (const sink of evidence.sinks) checkSink(sink, byName, found);
+  for (const sink of evidence.sinks) checkSink(evidence, sink, byName, found);
   if (canaries.length > 0)
     for (const kind of EXPECTED)
       if (!evidence.sinks.some((sink) => sink.kind === kind && sink.bytes > 0))
@@ -49,7 +49,10 @@ function* recordsOf(evidence: Evidence): Iterable<{ readonly record: TopicRecord
 
 /** A dead letter has the headers of the record that it was. */
 function tenantOf(evidence: Evidence, record: TopicRecord): string | null {
-  const number = recordNumber(record);
+  return senderOf(evidence, recordNumber(record));
+}
+
+function senderOf(evidence: Evidence, number: number | null): string | null {
   return number === null ? null : (publishedByNumber(evidence).get(number)?.tenant ?? null);
 }
 
@@ -59,9 +62,16 @@ function holds({ key, value, headers }: TopicRecord, bytes: Buffer): boolean {
   return false;
 }
 
-function checkSink({ kind, hits }: SinkReading, byName: ReadonlyMap<string, Canary>, found: Violations): void {
-  for (const { canary: name, tenant, where, count } of hits) {
+function checkSink(
+  evidence: Evidence,
+  { kind, hits }: SinkReading,
+  byName: ReadonlyMap<string, Canary>,
+  found: Violations,
+): void {
+  for (const { canary: name, source, where, count, ...hit } of hits) {
     const canary = byName.get(name);
+    const input = source === undefined ? undefined : inputsBySource(evidence).get(source);
+    const tenant = hit.tenant ?? senderOf(evidence, input?.number ?? null);
     if (canary === undefined) continue; // of another run
     if (!NOBODYS.has(kind) && mayHold(canary, tenant)) continue;
     found.add(

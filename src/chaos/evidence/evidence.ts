@@ -300,6 +300,8 @@ export interface CanaryHit {
   readonly count: number;
   /** The tenant whose row it is where the place has one: a tenant's own text may lie there. Null: it is nobody's. */
   readonly tenant: string | null;
+  /** `topic:partition:offset` of the record that the row keeps unread: it is the row of whoever sent that. Left out: the row keeps none. */
+  readonly source?: string;
   readonly where: string;
 }
 

@@ -59,6 +59,13 @@ const TENANT_OF: Readonly<Record<string, string>> = {
     (SELECT j.tenant_no FROM jobs j WHERE j.no = r.no)))`,
 };
 
+/** Rows that keep a record which nobody could read, so that no tenant is known, with where that record lies. */
+const PLACE_OF = "concat_ws(':', d.topic, d.partition, d.source_offset)";
+const SOURCE_OF: Readonly<Record<string, string>> = {
+  dead_letters: `(SELECT ${PLACE_OF} FROM dead_letters d WHERE d.no = r.no AND d.tenant_no IS NULL)`,
+  outbox: `(SELECT ${PLACE_OF} FROM dead_letters d WHERE d.no = r.no AND d.tenant_no IS NULL)`,
+};
+
 const ROWS_AT_ONCE = 1_000;
 
 /**
@@ -84,12 +91,13 @@ type Row = Readonly<Record<string, unknown>>;
 
 async function searchTable(client: pg.ClientBase, table: string, canaries: readonly Canary[]): Promise<SinkReading> {
   const tenant = TENANT_OF[table] ?? "NULL::text";
+  const source = SOURCE_OF[table] ?? "NULL::text";
   const found = new Map<string, CanaryHit>();
   let bytes = 0;
   await client.query("BEGIN READ ONLY");
   try {
     await client.query(
-      `DECLARE sink NO SCROLL CURSOR FOR SELECT ${tenant} AS sink_tenant, r.* FROM ${client.escapeIdentifier(table)} r`,
+      `DECLARE sink NO SCROLL CURSOR FOR SELECT ${tenant} AS sink_tenant, ${source} AS sink_source, r.* FROM ${client.escapeIdentifier(table)} r`,
     );
     for (;;) {
       const { rows } = await client.query<Row>(`FETCH ${String(ROWS_AT_ONCE)} FROM sink`);
@@ -104,8 +112,9 @@ async function searchTable(client: pg.ClientBase, table: string, canaries: reado
 
 /** @returns how many bytes were searched. */
 function searchRow(row: Row, table: string, canaries: readonly Canary[], found: Map<string, CanaryHit>): number {
-  const { sink_tenant: owner, ...columns } = row;
+  const { sink_tenant: owner, sink_source: place, ...columns } = row;
   const tenant = typeof owner === "string" ? owner : null;
+  const source = tenant === null && typeof place === "string" ? { source: place } : {};
   let bytes = 0;
   for (const [column, value] of Object.entries(columns)) {
     const searched = toBytes(value);
@@ -114,8 +123,8 @@ function searchRow(row: Row, table: string, canaries: readonly Canary[], found: 
     search.add(searched);
     bytes += searched.length;
     for (const hit of search.hits(`${table}.${column}`, tenant)) {
-      const key = JSON.stringify([hit.canary, hit.where, tenant]);
-      found.set(key, { ...hit, count: hit.count + (found.get(key)?.count ?? 0) });
+      const key = JSON.stringify([hit.canary, hit.where, tenant, source]);
+      found.set(key, { ...hit, ...source, count: hit.count + (found.get(key)?.count ?? 0) });
     }
   }
   return bytes;
