@@ -6,6 +6,7 @@ import { ChaosUsageError, CHAOS_USAGE, parseChaosOptions, type ChaosOptions } fr
 import { runChaos } from "./run-chaos.js";
 
 const USAGE = 2;
+const EXIT_GRACE_MS = 10_000;
 
 function optionsOrUsage(): ChaosOptions | null {
   try {
@@ -19,3 +20,8 @@ function optionsOrUsage(): ChaosOptions | null {
 
 const options = optionsOrUsage();
 process.exitCode = options === null ? USAGE : await runChaos(options);
+// All is stopped by now. What still keeps the process alive is named, and does not keep whoever waits for its end.
+setTimeout(() => {
+  process.stderr.write(`chaos: still open ${String(EXIT_GRACE_MS / 1000)} s after the end: ${process.getActiveResourcesInfo().join(", ")}\n`);
+  process.exit();
+}, EXIT_GRACE_MS).unref();

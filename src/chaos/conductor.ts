@@ -17,6 +17,9 @@ export interface FaultTally {
   readonly unseen: readonly UnseenFault[];
 }
 
+const TRIES_MAX = 3;
+const RETRY_PAUSE_MS = 500;
+
 /** Carries a plan out: each lane's faults one after the other at their times, lanes side by side. */
 export class Conductor {
   readonly #plan: readonly ScheduledFault[];
@@ -57,14 +60,21 @@ export class Conductor {
     }
   }
 
+  /** What had no effect is tried again: its moment was a bad one, as with a server that another fault had taken down. */
   async #carryOut(fault: PlannedFault): Promise<void> {
+    for (let tries = 1; !(await this.#isSeen(fault)) && tries < TRIES_MAX; tries += 1)
+      await this.#stage.sleep(RETRY_PAUSE_MS);
+  }
+
+  async #isSeen(fault: PlannedFault): Promise<boolean> {
     const atMs = Date.now();
     const end = await carryOut(fault, this.#stage);
     if ("unseen" in end) {
       this.#unseen.push({ kind: fault.kind, atMs, why: end.unseen });
-      return;
+      return false;
     }
     this.#seen.set(fault.kind, (this.#seen.get(fault.kind) ?? 0) + 1);
     for (const one of end.seen) this.#onFault(one);
+    return true;
   }
 }

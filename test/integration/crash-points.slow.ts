@@ -329,7 +329,7 @@ const named = crashPointFacts()
 
 test.each(named)("$title", ({ name }) => {
   const line = { crashPoint: name, passing: passingOf(name) };
-  expect(deathAt(name)).toEqual({ signal: "SIGKILL", line, isItsOwn: true });
+  expect(deathAt(name)).toEqual({ signal: "SIGKILL", line, isItsOwn: true, log: null });
   expect(findings).toEqual({ direct: [], batches: [] });
 });
 

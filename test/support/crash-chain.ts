@@ -37,6 +37,8 @@ export interface Death {
   readonly line: Pick<CrashLine, "crashPoint" | "passing"> | null;
   /** Whether the line names the process that died. */
   readonly isItsOwn: boolean;
+  /** The end of the log of one that did not die; null: it died. */
+  readonly log: string | null;
 }
 
 const ROUTER = "router";
@@ -125,7 +127,7 @@ export class CrashChain {
     if (!isDead) await router.end("SIGKILL");
     const { code, signal } = await router.ended;
     if (code !== null) throw new Error(`at ${point} the router ended with ${String(code)}: ${router.tail()}`);
-    this.#noteDeath(point, isDead ? signal : null, router.pid);
+    this.#noteDeath(point, isDead ? signal : null, router.pid, isDead ? null : router.tail());
     await then?.(this);
   }
 
@@ -181,12 +183,12 @@ export class CrashChain {
     return join(this.#folder, "crashes.jsonl");
   }
 
-  #noteDeath(point: CrashPoint, signal: NodeJS.Signals | null, pid: number): void {
+  #noteDeath(point: CrashPoint, signal: NodeJS.Signals | null, pid: number, log: string | null = null): void {
     const text = existsSync(this.#crashLog) ? readFileSync(this.#crashLog, "utf8") : "";
     const lines = text.split("\n").filter((line) => line !== "");
     const last = JSON.parse(lines.at(-1) ?? "null") as CrashLine | null; // our own
     const line = last === null ? null : { crashPoint: last.crashPoint, passing: last.passing };
-    this.deaths.set(point, { signal, line, isItsOwn: last?.pid === pid });
+    this.deaths.set(point, { signal, line, isItsOwn: last?.pid === pid, log });
   }
 
   async #settled(): Promise<void> {
