@@ -22,6 +22,8 @@ const options = optionsOrUsage();
 process.exitCode = options === null ? USAGE : await runChaos(options);
 // All is stopped by now. What still keeps the process alive is named, and does not keep whoever waits for its end.
 setTimeout(() => {
-  process.stderr.write(`chaos: still open ${String(EXIT_GRACE_MS / 1000)} s after the end: ${process.getActiveResourcesInfo().join(", ")}\n`);
+  process.stderr.write(
+    `chaos: still open ${String(EXIT_GRACE_MS / 1000)} s after the end: ${process.getActiveResourcesInfo().join(", ")}\n`,
+  );
   process.exit();
 }, EXIT_GRACE_MS).unref();

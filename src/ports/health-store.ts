@@ -31,7 +31,7 @@ export interface StoredBreaker extends BreakerSubject {
   readonly because: string;
   /** Since it opened. */
   readonly openMs: number;
-  /** Until a trial may be made, or the lease of one ends; negative: since then. */
+  /** Until a trial may be made, or the lease of one ends; negative: since then. At most 0 when the session that has the lease has ended. */
   readonly leftMs: number;
   /** Since its last change. */
   readonly changedAgoMs: number;

@@ -76,6 +76,8 @@ export type IntakeOutcome =
       readonly acceptedAtMs: EpochMs;
       readonly jobs: readonly Accepted[];
       readonly outbox: readonly OutboxGroup[];
+      /** Where each move's position stands now. Left out: at the end of its move. */
+      readonly nexts?: readonly number[];
     }
   /** This router's session was declared dead: it must stop deciding. */
   | { readonly kind: "fenced" }

@@ -70,6 +70,15 @@ export function healthCases(at: { readonly bench: LedgerBench; readonly health: 
       expect(await only()).toMatchObject({ version: 2, state: "half_open", session: winner });
     });
 
+    test("give the lease of a trial back when the session that has it ends", async () => {
+      await save(OPEN);
+      const router = await at.bench.ledger.openSession("other");
+      await save({ ...OPEN, version: 1, state: "half_open", leftMs: 60_000 }, router);
+      expect((await only())?.leftMs).toBeGreaterThan(50_000);
+      await at.bench.ledger.endSession(router);
+      expect((await only())?.leftMs).toBeLessThanOrEqual(0);
+    });
+
     test("close with an event, and open again from the next version on", async () => {
       await save(OPEN);
       await save({ ...OPEN, version: 1, state: "half_open" });

@@ -185,6 +185,16 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         expect(await nextNumber()).toBe(2);
       });
 
+      test("tells where a position stands that was beyond the group already", async () => {
+        const first = await bench.group([
+          await bench.job(WISH, true, 0),
+          await bench.job({ ...WISH, jobId: "b" }, true, 1),
+        ]);
+        const again = await bench.group([await bench.job(WISH, true, 0)]);
+        expect(await bench.ledger.accept(first, RENDER)).not.toHaveProperty("nexts");
+        expect(await bench.ledger.accept(again, RENDER)).toMatchObject({ kind: "accepted", nexts: [2] });
+      });
+
       test("refuses a session that has ended", async () => {
         const group = await bench.group([await bench.job(WISH, true)]);
         await bench.ledger.endSession(bench.session);

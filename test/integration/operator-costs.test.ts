@@ -252,6 +252,17 @@ describe("on a ledger of its own", () => {
     expect(await totals()).toMatchObject({ paid: "90" });
   });
 
+  test("reconcile settles a doubt that a router before this version stored as costing nothing", async () => {
+    await settledDoubt();
+    await ledger.rows("UPDATE attempts SET nano_usd = 0");
+    const flags = ["--account", "openai-main", "--until", new Date(Date.now() + 60_000).toISOString()];
+    const without = bill("without.jsonl", []);
+    const settled = await ledger.json("costs", "reconcile", "--bill", without, ...flags);
+    expect(settled).toMatchObject({ settled: 1, notBilled: 1 });
+    const again = await ledger.json("costs", "reconcile", "--bill", without, ...flags);
+    expect(again).toMatchObject({ settled: 0, notBilled: 0, left: {} });
+  });
+
   test("reconcile leaves to people what it can't know, and says each with its line", async () => {
     await ledger.accept({ jobId: "a" }, { jobId: "b" });
     const calls = await ledger.start();

@@ -285,6 +285,14 @@ describe("a call that ended is told with all that is booked of it", () => {
     ],
     ["a failure, which no provider bills", judged(FAILURE), "bad_response", "request", 0n, "again"],
     [
+      "a call that broke off, of which nobody knows what it costs",
+      judged({ ...FAILURE, sent: "perhaps" }),
+      "bad_response",
+      "request",
+      null,
+      "doubt",
+    ],
+    [
       "an answer longer than its account's cap",
       judged({ ...FAILURE, cutOffBytes: 9 }),
       "bad_response",

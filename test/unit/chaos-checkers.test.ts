@@ -1134,6 +1134,27 @@ test.each(SEEN_BY_SEVERAL)("$by objects: $rule ($what)", ({ by, rule, plant }) =
   expect(CHECKERS[by](evidence).map((violation) => violation.rule)).toContain(rule);
 });
 
+/** The job of `globex` became none: no route could answer it in time. */
+function withLateJob(): ReturnType<typeof goodEvidence> {
+  const evidence = goodEvidence();
+  const { topics, ledger } = evidence;
+  drop(ledger.jobs, ({ tenant }) => tenant === "globex");
+  Object.assign(
+    first(topics.results, ({ tenant }) => tenant === "globex"),
+    {
+      ...{ generation: -1, status: "failed", errorCode: "NO_ROUTE_IN_TIME" },
+    },
+  );
+  const letter = first(topics.deadLetters, ({ code }) => code === "UNKNOWN_MODEL");
+  topics.deadLetters.push({
+    ...letter,
+    record: { ...letter.record, offset: "4" },
+    code: "NO_ROUTE_IN_TIME",
+    origin: { topic: "jobs", partition: 0, offset: "11" },
+  });
+  return evidence;
+}
+
 test("what may happen is no violation", () => {
   const copies = goodEvidence();
   copies.topics.results.push({ ...resultOf(copies, "line") });
@@ -1163,6 +1184,24 @@ test("what may happen is no violation", () => {
     { ...ended, no: 202, seq: 91, from: null, to: "expired" },
   );
   expect(CHECKERS.states(atOnce)).toEqual([]);
+
+  // A job that no route could answer in time is refused at the door, and hears of it.
+  expect(CHECKERS.conservation(withLateJob())).toEqual([]);
+  const unheard = withLateJob();
+  drop(unheard.topics.results, ({ errorCode }) => errorCode === "NO_ROUTE_IN_TIME");
+  expect(CHECKERS.conservation(unheard).map(({ rule }) => rule)).toEqual(["lost"]);
+
+  // A line that was missing may have been billed; the call that served the job stands beside it.
+  const missed = goodEvidence();
+  const served504 = first(missed.topics.costs, ({ jobId }) => jobId === "failing");
+  missed.topics.costs.push({
+    ...served504,
+    costId: "charge 503",
+    attemptId: idOf(503),
+    billing: "suspect",
+    nanoUsd: null,
+  });
+  expect(CHECKERS.money(missed).map(({ rule }) => rule)).not.toContain("served_twice");
 
   // What nobody could read is put aside with its sender's text.
   const unread = goodEvidence();

@@ -187,6 +187,28 @@ async function accepted(planner: IntakeParts["planner"], count: number, more: Pa
   return groups;
 }
 
+test("what is committed is where the position stands, also where it was beyond the group already", async () => {
+  const commits: unknown[] = [];
+  const outcome = {
+    kind: "accepted",
+    day: 1,
+    acceptedAtMs: NOW_MS,
+    jobs: [{ kind: "redelivered" }],
+    outbox: [],
+  } as const;
+  const inbox: IntakeParts["inbox"] = {
+    rewind: () => Promise.resolve(),
+    accepted: (...position) => commits.push(position),
+  };
+  for (const answer of [outcome, { ...outcome, nexts: [7] }])
+    await accepted(PLANNER, 1, { inbox, ledger: { accept: () => Promise.resolve(answer) } });
+  const { topic, partition } = runOf(1);
+  expect(commits).toEqual([
+    [topic, partition, 1],
+    [topic, partition, 7],
+  ]);
+});
+
 test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {
   const slots = new Slots(new Map([["alpha", 8]]), () => 0);
   const planner = plannerWithBatches((offset) => offset !== 1);

@@ -47,7 +47,7 @@ async function routerOn(database: MemoryDatabase, time: Time, published: OutboxG
     return true;
   };
   const stateOf = (model = "m", account = "a") => health.health(account, model, time.ms).state;
-  return { health, watch, call, stateOf };
+  return { health, watch, call, stateOf, die: () => ledger.endSession(session) };
 }
 type Router = Awaited<ReturnType<typeof routerOn>>;
 
@@ -105,6 +105,22 @@ describe("what one router finds", () => {
     expect(all.map(({ stateOf }) => stateOf())).not.toContain("open");
     expect(eventKinds()).toEqual(["breaker.opened", "breaker.closed"]);
   });
+});
+
+test("another router makes the trial when the one that had it has died", async () => {
+  const { all, time, look } = await routers(2);
+  const [one, two] = all as [Router, Router];
+  fail(one, 3);
+  await look();
+  time.ms += 1001;
+  one.stateOf(); // it wants to call
+  await look();
+  expect([one.stateOf(), two.stateOf(), two.call(WELL)]).toEqual(["half_open", "open", false]);
+  await one.die();
+  await two.watch.look();
+  two.stateOf(); // it wants to call
+  await two.watch.look();
+  expect(two.call(WELL)).toBe(true);
 });
 
 describe("an hour's outage", () => {

@@ -91,7 +91,7 @@ export async function acceptInTransaction(
     lane: LANE.ordinary,
   }));
   // Out together: a group whose positions have moved is rolled back with its keys.
-  const [{ nowMs, isNew }, taken] = await Promise.all([
+  const [{ nowMs, before, isNew }, taken] = await Promise.all([
     movePositions(client, context, group),
     insertJobKeys(client, context, placings),
   ]);
@@ -127,11 +127,20 @@ export async function acceptInTransaction(
     acceptedAtMs: nowMs,
     jobs: placings.map((placing) => ({ kind: placing.fate ?? "queued" })),
     outbox,
+    ...nextsBeyond(group.moves, before),
   };
+}
+
+/** Told only where one stood beyond the end of its move: others had accepted more than the group brings. */
+function nextsBeyond(moves: IntakeGroup["moves"], before: readonly number[]): Pick<AcceptedGroup, "nexts"> {
+  const nexts = moves.map(({ upto }, index) => Math.max(upto, before[index] ?? 0));
+  return moves.every(({ upto }, index) => nexts[index] === upto) ? {} : { nexts };
 }
 
 interface Moved {
   readonly nowMs: number;
+  /** Where the positions stood, in the order of the moves. */
+  readonly before: readonly number[];
   /** Whether a record of the group was not accepted before. Jobs have ids to be known by; what became no job has only its place. */
   readonly isNew: (record: RecordCoordinates) => boolean;
 }
@@ -179,7 +188,7 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
     const place = moves.findIndex((move) => move.topic === topic && move.partition === partition);
     return offset >= (before[place] ?? 0);
   };
-  return { nowMs: Number(nowMs), isNew };
+  return { nowMs: Number(nowMs), before, isNew };
 }
 
 /** Job keys are the only place where an id is unique. @returns numbers of the jobs whose ids were new. */

@@ -21,6 +21,8 @@ interface Fate {
 
 /** What a record that becomes no job is taken for when it met too many ends of its readers. */
 const SUSPECT = "CRASH_SUSPECT";
+/** What a job is refused for at the door whose deadline no route can keep. */
+const TOO_LATE = "NO_ROUTE_IN_TIME";
 
 /**
  * Each record of the jobs topics came to exactly one end: it became a job, is a repeat of one, is a dead letter, or asked for something
@@ -114,16 +116,18 @@ function checkRefusals({ topics }: Evidence, fates: readonly Fate[], found: Viol
     topics.results.filter(({ generation }) => generation < 0),
     ({ record }) => recordNumber(record),
   );
-  for (const { input, published, accepted } of fates) {
-    if (published.kind !== "refused" || accepted) continue;
+  for (const { input, published, accepted, letters } of fates) {
+    const isLate = letters.some(({ code }) => code === TOO_LATE);
+    if ((published.kind !== "refused" && !isLate) || accepted) continue;
+    const expected = isLate ? TOO_LATE : published.code;
     const [result] = told.get(published.number) ?? [];
     if (result === undefined)
       found.add("lost", published, `${sourceOf(input)}: refused, and there is no result that says so`);
-    else if (published.code !== null && result.errorCode !== published.code)
+    else if (expected !== null && result.errorCode !== expected)
       found.add(
         "other_code",
         published,
-        `${sourceOf(input)}: expected ${published.code}, its result says ${result.errorCode ?? "none"}`,
+        `${sourceOf(input)}: expected ${expected}, its result says ${result.errorCode ?? "none"}`,
       );
   }
 }
@@ -134,9 +138,9 @@ function checkIds(fates: readonly Fate[], found: Violations): void {
   const byJob = groupBy(named, ({ published: { tenant, jobId } }) => jobKey(tenant, jobId ?? ""));
   for (const records of byJob.values()) {
     const [first, second] = records.filter(({ accepted }) => accepted);
-    const suspects = records.filter(({ letters }) => letters.some(({ code }) => code === SUSPECT));
+    const aside = records.filter(isPutAside);
     if (first === undefined) {
-      for (const { input, published } of records.filter((record) => !suspects.includes(record)))
+      for (const { input, published } of records.filter((record) => !aside.includes(record)))
         found.add("lost", published, `${sourceOf(input)}: no job, no dead letter, no repeat of another`);
       continue;
     }
@@ -146,8 +150,13 @@ function checkIds(fates: readonly Fate[], found: Violations): void {
         first.published,
         `both ${sourceOf(first.input)} and ${sourceOf(second.input)} became generation 0`,
       );
-    for (const record of records) if (!record.accepted && !suspects.includes(record)) checkLater(record, first, found);
+    for (const record of records) if (!record.accepted && !aside.includes(record)) checkLater(record, first, found);
   }
+}
+
+/** It is a job by its form, and became none: its readers died at it, or no route could answer before its deadline. */
+function isPutAside({ published, letters }: Fate): boolean {
+  return letters.some(({ code }) => code === SUSPECT || (code === TOO_LATE && published.deadlineMs !== null));
 }
 
 const NAMES_A_JOB: ReadonlySet<string> = new Set(["job", "duplicate", "conflict"]);

@@ -244,7 +244,9 @@ function checkResults(evidence: Evidence, costs: readonly CostRecord[], found: V
     if (result?.status === "succeeded") checkServed(result, serving.get(key) ?? [], found);
 }
 
-function checkServed(result: ResultRecord, costs: readonly CostRecord[], found: Violations): void {
+function checkServed(result: ResultRecord, booked: readonly CostRecord[], found: Violations): void {
+  // An attempt that brought nothing, as a line that was missing, may be suspect beside the one that served.
+  const costs = booked.filter(({ billing, costId }) => billing !== "suspect" || costId === result.costId);
   const cost = costs.find(({ costId }) => costId === result.costId);
   if (cost === undefined)
     found.add("missing_cost", result, `it was served, and no cost record ${result.costId ?? "(none named)"} names it`);

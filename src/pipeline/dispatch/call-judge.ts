@@ -158,9 +158,10 @@ function judgeFailure(
   return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, nanoUsd), verdict });
 }
 
-/** What an error status costs by the provider's rule; without one nothing is known to be billed, and a doubt is bounded elsewhere. */
+/** What an error status costs by the provider's rule; without one nothing is known to be billed. What was perhaps sent costs nobody knows what. */
 function costOfFailure(rule: BillingRule | null, work: Work, failure: ProviderFailure): bigint | null {
-  if (failure.sent !== "answered" || rule === null) return 0n;
+  if (failure.sent === "perhaps") return null;
+  if (failure.sent === "no" || rule === null) return 0n;
   const charge = chargeBy(rule.error, NO_USAGE, work.route.price);
   return charge.kind === "charged" ? charge.nanoUsd : null;
 }

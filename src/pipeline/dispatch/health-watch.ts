@@ -96,7 +96,7 @@ export class HealthWatch {
     const nowMs = clock.nowMs();
     for (const row of rows) {
       const watched = this.#health.tell(row.account, row.model);
-      if (row.version > watched.version) this.#adopt(watched, row, nowMs);
+      if (row.version > watched.version || isLeaseLost(row, watched, nowMs)) this.#adopt(watched, row, nowMs);
     }
     for (const watched of this.#health.unsaved()) {
       // Serial: breakers change seldom, and one transaction at a time is enough.
@@ -163,6 +163,12 @@ export class HealthWatch {
     if (written.saved) reach?.("breaker.after_save");
     return written;
   }
+}
+
+/** Who had the lease of the trial has died with it: another may be made before its time. */
+function isLeaseLost(row: StoredBreaker, { version, breaker }: WatchedBreaker, nowMs: EpochMs): boolean {
+  const isOut = breaker.state === "half_open" && breaker.trial === "elsewhere" && breaker.untilMs > nowMs;
+  return isOut && row.version === version && row.leftMs <= 0;
 }
 
 /** As this process's clock has it. */

@@ -307,7 +307,9 @@ export class IntakeStage implements RecordSink {
     });
     for (const [limit, rows] of queued) this.#parts.gate.queued(limit, rows);
     this.#parts.reach?.("intake.settled");
-    for (const move of group.moves) this.#parts.inbox.accepted(move.topic, move.partition, move.upto);
+    group.moves.forEach(({ topic, partition, upto }, index) => {
+      this.#parts.inbox.accepted(topic, partition, outcome.nexts?.[index] ?? upto);
+    });
     this.#parts.publish(outcome.outbox);
   }
 

@@ -59,7 +59,7 @@ async function acceptInTransaction(
   group: IntakeGroup,
   render: Renderer,
 ): Promise<IntakeOutcome> {
-  const isNew = await movePositions(context, transaction, group);
+  const { before, isNew } = await movePositions(context, transaction, group);
   const nowMs = Math.floor(context.database.nowMs());
   const day = context.today();
   const placings = group.jobs.map((item): Placing => ({
@@ -118,6 +118,9 @@ async function acceptInTransaction(
     acceptedAtMs: nowMs,
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
     outbox,
+    ...(group.moves.some(({ upto }, at) => upto < (before[at] ?? 0))
+      ? { nexts: group.moves.map(({ upto }, at) => Math.max(upto, before[at] ?? 0)) }
+      : {}),
   };
 }
 
@@ -164,8 +167,12 @@ interface PlacedGroup {
 
 type IsNew = (record: RecordCoordinates) => boolean;
 
-/** @returns whether a record of the group was not accepted before. */
-async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<IsNew> {
+/** @returns where positions stood, and whether a record of the group was not accepted before. */
+async function movePositions(
+  context: MemoryContext,
+  transaction: Transaction,
+  group: IntakeGroup,
+): Promise<{ readonly before: readonly number[]; readonly isNew: IsNew }> {
   const { routers, positions } = context.database;
   await context.statement(transaction, "position-move");
   await transaction.lock(routers, [group.session], "share");
@@ -186,7 +193,9 @@ async function movePositions(context: MemoryContext, transaction: Transaction, g
     if (moved === null) throw new PositionsMoved();
     transaction.update(positions, key, moved);
   }
-  return ({ topic, partition, offset }) => offset >= (before.get(positionKey(topic, partition)) ?? 0);
+  const nextOf = ({ topic, partition }: Pick<RecordCoordinates, "topic" | "partition">): number =>
+    before.get(positionKey(topic, partition)) ?? 0;
+  return { before: group.moves.map(nextOf), isNew: (record) => record.offset >= nextOf(record) };
 }
 
 function idKey(placing: Placing): string {

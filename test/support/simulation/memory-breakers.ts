@@ -10,15 +10,18 @@ const FORGET_AFTER_MS = 86_400_000;
 const keyOf = (account: string, model: string | null): string => JSON.stringify([account, model]);
 
 export function breakersOf(context: MemoryContext): Promise<readonly StoredBreaker[]> {
-  const { breakers, nowMs } = context.database;
+  const { breakers, routers, nowMs } = context.database;
   return context.single("breakers-read", (transaction) => {
     const now = nowMs();
-    return transaction.all(breakers).map(({ sinceMs, untilMs, changedMs, ...row }) => ({
-      ...row,
-      openMs: now - sinceMs,
-      leftMs: untilMs - now,
-      changedAgoMs: now - changedMs,
-    }));
+    return transaction.all(breakers).map(({ sinceMs, untilMs, changedMs, ...row }) => {
+      const isLost = row.state === "half_open" && (transaction.get(routers, row.session)?.endedMs ?? null) !== null;
+      return {
+        ...row,
+        openMs: now - sinceMs,
+        leftMs: isLost ? Math.min(untilMs - now, 0) : untilMs - now,
+        changedAgoMs: now - changedMs,
+      };
+    });
   });
 }
 

@@ -12,13 +12,15 @@ import { insertOutbox } from "../outbox-rows.js";
 const FORGET_AFTER_MS = 86_400_000;
 const NOW_MS = "floor(extract(epoch FROM clock_timestamp()) * 1000)::int8";
 
-/** All rows: those that opened within about a day. */
+/** All rows: those that opened within about a day. The lease of a trial ends with the session that has it. */
 export async function breakers(client: pg.PoolClient | pg.Pool): Promise<readonly StoredBreaker[]> {
   const rows = await run(
     client,
     "breakers-read",
-    `SELECT account, model, version, state, openings, because, n.ms - since_ms, until_ms - n.ms, n.ms - changed_ms, session_no
-     FROM breakers, (SELECT ${NOW_MS} AS ms) n`,
+    `SELECT b.account, b.model, b.version, b.state, b.openings, b.because, n.ms - b.since_ms,
+       CASE WHEN b.state = 'half_open' AND r.ended_at IS NOT NULL THEN least(b.until_ms - n.ms, 0) ELSE b.until_ms - n.ms END,
+       n.ms - b.changed_ms, b.session_no
+     FROM breakers b LEFT JOIN routers r ON r.session_no = b.session_no, (SELECT ${NOW_MS} AS ms) n`,
     [],
   );
   return rows.map((row) => {

@@ -60,7 +60,8 @@ export async function* attemptsToBill(
   period: CostPeriod,
 ): AsyncGenerator<LedgerAttempt> {
   const rows = client.stream(
-    `SELECT ${COLUMNS} FROM attempts a WHERE ${WITHIN} AND a.state IN ('in_doubt', 'settled', 'answered', 'failed') AND a.nano_usd IS DISTINCT FROM 0
+    // Doubts whatever their amount: routers stored 0 with those of calls that broke off.
+    `SELECT ${COLUMNS} FROM attempts a WHERE ${WITHIN} AND (a.state IN ('in_doubt', 'settled') OR a.state IN ('answered', 'failed') AND a.nano_usd IS DISTINCT FROM 0)
      ORDER BY a.no`,
     within(accounts, period),
   );
