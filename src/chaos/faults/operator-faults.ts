@@ -6,8 +6,8 @@ import { comesAbout, seen, unseen, withDefaults, type ChaosStage, type CommandEn
 
 const JOIN_WAIT_MS = 15_000;
 const STOP_GRACE_MS = 20_000;
-/** Of the newest jobs, so many are tried until one has not ended. */
-const CANCEL_TRIES = 3;
+/** Of the jobs sent last, these are tried, until one is accepted and has not ended: the newest may not be read yet. */
+const CANCEL_BACK = [1, 20, 60, 150] as const;
 /** Replayed jobs have to end with the run. */
 const REPLAY = ["dlq", "replay", "--where", "code = DEADLINE_EXCEEDED", "--set", "deadline=+1m", "--yes", "--json"];
 const REPLAYED_PARTLY = 6;
@@ -78,11 +78,11 @@ function replayedBy({ exitCode, stdout }: CommandEnd): number | null {
   return numberField(parseObject(stdout.trim()) ?? {}, "replayed");
 }
 
-/** An operator cancels a job that was just sent. */
+/** An operator cancels a job that was sent a moment ago. */
 export async function cancelJob(stage: ChaosStage): Promise<FaultEnd> {
   const jobs = stage.published().filter(({ kind, mode }) => kind === "job" && mode !== "direct");
   const { cancel: book } = stage.commandPoints;
-  for (const { jobId, tenant } of jobs.slice(-CANCEL_TRIES).reverse()) {
+  for (const { jobId, tenant } of CANCEL_BACK.flatMap((back) => jobs.at(-back) ?? [])) {
     if (jobId === null) continue;
     const atMs = Date.now();
     const armed = book.missed.length > 0 ? book.next() : null;
