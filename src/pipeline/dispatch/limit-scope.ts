@@ -40,7 +40,8 @@ export interface Want {
 /** One scope as a router sees it: the grants it holds, and who waits for some. Times are monotonic unless said otherwise. */
 export class HeldScope {
   readonly scope: LimitScope;
-  readonly notes = new Map<string, LimitNote>();
+  /** By the key of a rule of its own, see `LimitScope`; the scopes of the same model share them. */
+  readonly notes: Map<string, LimitNote>;
   /** Rows that wait for it, as far as this router knows. */
   queued = 0;
   /** The next ask begins anew, see `StoreAsk`; it is not put off until somebody wants a grant, or what was granted meanwhile would never count. */
@@ -49,6 +50,8 @@ export class HeldScope {
   seeds: { readonly byKey: ReadonlyMap<string, readonly Seed[]>; readonly atMs: number } | null = null;
   /** Asked for and not answered yet. */
   asking = false;
+  /** When a call asked last. */
+  askedAtMs = -Infinity;
   #grants: HeldGrant[] = [];
   /** Sums over the grants. */
   #calls = 0;
@@ -65,8 +68,9 @@ export class HeldScope {
   #need = 0;
   #refused: { readonly untilMs: number; readonly key: string } | null = null;
 
-  constructor(scope: LimitScope) {
+  constructor(scope: LimitScope, notes = new Map<string, LimitNote>()) {
     this.scope = scope;
+    this.notes = notes;
   }
 
   /** The limit that refused last, while that holds. */
@@ -86,6 +90,7 @@ export class HeldScope {
   /** @returns null when there is no grant for it, which counts as a wish. */
   take(tokens: number, nowMs: number): LimitPass | null {
     this.#asked += 1;
+    this.askedAtMs = nowMs;
     this.#drop(nowMs);
     const counted = this.scope.countsTokens ? tokens : 0;
     if (this.#calls < 1 || this.#tokens < counted) {

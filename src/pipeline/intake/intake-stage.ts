@@ -244,9 +244,11 @@ export class IntakeStage implements RecordSink {
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
     const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
-    const admission = mayStart ? gate.take({ route, facts, nowMs, behind: true }) : null;
+    const { tier } = job.policy;
+    const admission = mayStart ? gate.take({ route, facts, tier, nowMs, behind: true }) : null;
     const starts = admission?.kind === "go";
-    const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(route), job.submittedAtMs);
+    const waits =
+      isPooled || starts ? null : waitOf(admission, gate.limitOf({ route, facts, tier }), job.submittedAtMs);
     const item: IntakeJob = {
       no: numbers.next(),
       job,
