@@ -75,8 +75,8 @@ export function randomScene(seed: number): Scene {
   const random = new SeededRandom(seed);
   const kind = KINDS[seed % KINDS.length] ?? "steady";
   const models = isPlain(kind) || random.chance(0.5) ? ["m"] : ["m", "big"];
-  const endpoints = isPlain(kind) || random.chance(0.6) ? CHAT_ONLY : EITHER_ENDPOINT;
-  const tiers = random.chance(0.6) ? STANDARD_ONLY : EITHER_TIER;
+  const endpoints = isPlain(kind) || random.chance(0.7) ? CHAT_ONLY : EITHER_ENDPOINT;
+  const tiers = random.chance(0.7) ? STANDARD_ONLY : EITHER_TIER;
   const routers = random.between(1, 3);
   const tokens: readonly [number, number] = [random.between(20, 60), random.between(60, 400)];
   const accounts = isPlain(kind)

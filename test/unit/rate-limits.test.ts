@@ -178,6 +178,22 @@ describe("a call of an account with limits", () => {
   });
 });
 
+test("a grant that comes back after its time goes back to the store, and to no other call", async () => {
+  const it = world({ requestsPerMinute: 60 });
+  await it.pass(100);
+  it.take();
+  await it.pass(2200);
+  const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
+  if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
+  const { atMs } = taken.pass.grant;
+  await it.pass(300); // a grant holds for 250 ms
+  it.gate.giveBack(CALL, taken.pass);
+  expect(it.take()).toBe("wait");
+  await it.pass(100);
+  expect(it.asks.flatMap(({ returned }) => returned)).toEqual([{ calls: 1, tokens: 0, atMs }]);
+  await it.stop();
+});
+
 describe("calls that are about to come in", () => {
   test("could start as far as there are places and grants, and are asked for at once", async () => {
     const it = world({ requestsPerMinute: 60_500 });

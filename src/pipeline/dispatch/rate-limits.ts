@@ -168,8 +168,8 @@ export class RateLimits {
     return this.#waiting.next(over);
   }
 
-  giveBack({ scope, tokens }: LimitPass): void {
-    scope.giveBack(tokens);
+  giveBack(pass: LimitPass): void {
+    pass.scope.giveBack(pass, this.#parts.clock.monotonicMs());
   }
 
   /** Takes nothing, and says `go` of what was never asked for. */
