@@ -131,7 +131,6 @@ test.each<[string, SceneKind, Partial<LimitParts>, RegExp]>([
     MORE,
   ],
   ["all jobs are taken for free ones", "steady", { takenFor: (call) => ({ ...call, tier: "free" }) }, UNUSED],
-  ["chat is taken for embeddings", "steady", { takenFor: (call) => ({ ...call, endpoint: "embeddings" }) }, UNUSED],
   ["a 429 is not heard", "refused", { hears: false }, /in the ten seconds after a refusal/],
   ["a 429 is never forgiven", "refused", { bucket: NeverForgives }, /a minute after a refusal/],
   ["what the provider says is not believed", "learned", { bucket: BelievesNobody }, /the provider said less/],
