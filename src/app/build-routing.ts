@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.js";
 import type { RoutingTerms } from "../domain/job/admission-settings.js";
+import { isByTier } from "../domain/limit/limits.js";
 import { BUILT_IN_CHAINS, ChainWeights } from "../domain/route/score-weights.js";
 import type { RoutingSettings } from "../pipeline/dispatch/route-chooser.js";
 
@@ -15,7 +16,10 @@ export function buildRouting(config: Config): RoutingSettings {
 
 /** What of it is settled when a job is accepted. */
 export function buildRoutingTerms(config: Config): RoutingTerms {
-  return { chains: new Set(chainNames(config)), rules: config.rules, scored: scoredAliases(config) };
+  return {
+    ...{ chains: new Set(chainNames(config)), rules: config.rules, scored: scoredAliases(config) },
+    limitsByTier: Object.values(config.providers).some(({ limits }) => isByTier(limits)),
+  };
 }
 
 /** Names that a job's `chain` may have. */

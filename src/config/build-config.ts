@@ -183,10 +183,24 @@ function buildAccount({ dailySpendUsd, committed, ...account }: ParsedAccount, f
 }
 
 function buildLimits(limits: ParsedAccount["limits"]): AccountLimitsConfig {
-  return { ...statedLimits(limits), models: byName(limits.models, statedLimits), concurrency: limits.concurrency };
+  return {
+    ...{ ...statedLimits(limits), models: byName(limits.models, statedLimits) },
+    ...{ endpoints: statedParts(limits.endpoints), tiers: statedParts(limits.tiers) },
+    concurrency: limits.concurrency,
+  };
 }
 
-function statedLimits(stated: { readonly [Name in keyof StatedLimits]?: number | undefined }): StatedLimits {
+type ParsedLimits = { readonly [Name in keyof StatedLimits]?: number | undefined };
+
+/** Those that are stated. */
+function statedParts(parts: Readonly<Record<string, ParsedLimits | undefined>>): ByName<StatedLimits> {
+  const stated = Object.entries(parts).flatMap(([name, limits]) =>
+    limits === undefined ? [] : [[name, limits] as const],
+  );
+  return byName(Object.fromEntries(stated), statedLimits);
+}
+
+function statedLimits(stated: ParsedLimits): StatedLimits {
   const { requestsPerMinute, tokensPerMinute, requestsPerDay, tokensPerDay } = stated;
   return {
     requestsPerMinute: requestsPerMinute ?? null,

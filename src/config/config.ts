@@ -186,7 +186,7 @@ export interface CommittedConfig {
   readonly timeZone: string;
 }
 
-export interface AccountLimitsConfig extends AccountLimits {
+export interface AccountLimitsConfig extends Required<AccountLimits> {
   readonly concurrency: number;
 }
 

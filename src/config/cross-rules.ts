@@ -1,6 +1,7 @@
 import { batchRules } from "./batch-rules.js";
 import { budgetKey, levelText, PERIODS } from "../domain/budget/budget.js";
 import { isTimeZone } from "../domain/budget/budget-window.js";
+import { FORMAT_FAMILIES, familyOf } from "../domain/route/format-family.js";
 import type { BrokenRule } from "./broken-rule.js";
 import type { ConfigPath } from "./config-path.js";
 import type { Config } from "./config.js";
@@ -169,6 +170,13 @@ function accountRules(config: Config, kinds: readonly KnownKind[]): readonly Bro
         reads: [[...path, "kind"]],
         message: `missing; ${account.kind} wants a key, written as \${NAME}`,
       });
+    }
+    const known = kinds.find(({ kind }) => kind === account.kind);
+    for (const endpoint of FORMAT_FAMILIES) {
+      if (!(endpoint in account.limits.endpoints) || known?.formats.some((format) => familyOf(format) === endpoint))
+        continue;
+      const message = `an ${account.kind} account has no endpoint for ${endpoint}`;
+      broken.push({ path: [...path, "limits", "endpoints", endpoint], reads: [[...path, "kind"]], message });
     }
     if (account.committed !== null && !isTimeZone(account.committed.timeZone))
       broken.push({

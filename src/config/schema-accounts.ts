@@ -124,6 +124,21 @@ export const providersSection = (kinds: readonly [string, ...string[]]) =>
             "a model's name without spaces",
             "Limits of single models, by the model's name there; they hold besides those of the account.",
           ).prefault({}),
+          endpoints: optionalSection(
+            {
+              chat: section(rateLimits).optional().describe("Of all requests of chat formats together."),
+              embeddings: section(rateLimits).optional().describe("Of all requests for embeddings together."),
+            },
+            "Limits of what a provider counts by endpoint, whatever the model; they hold besides the others.",
+          ),
+          tiers: optionalSection(
+            {
+              premium: section(rateLimits).optional().describe("Of all calls for premium jobs together."),
+              standard: section(rateLimits).optional().describe("The same for standard jobs."),
+              free: section(rateLimits).optional().describe("The same for free jobs."),
+            },
+            "Limits of the calls for jobs of a tier, so that one tier can't use up the account; they hold besides the others. With any, jobs of different tiers share no call.",
+          ),
           concurrency: integer({
             min: 1,
             max: 10_000,

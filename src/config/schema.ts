@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { BatchRules } from "../domain/batch/batch-rules.js";
+import type { RequestFormat } from "../domain/job/job.js";
 import { section, text } from "./fields.js";
 import { BATCHING } from "./schema-batching.js";
 import { AUTH, MODELS, PRICES, providersSection, TENANTS } from "./schema-accounts.js";
@@ -16,6 +17,8 @@ export interface KnownKind {
   readonly kind: string;
   /** A server of one's own: it must say where it is and what it costs, and needs no key. */
   readonly selfHosted: boolean;
+  /** Formats that it speaks: their families are its endpoints. */
+  readonly formats: readonly RequestFormat[];
   /** What its batch API demands; left out: it has none that we can use. */
   readonly batch?: BatchRules;
 }

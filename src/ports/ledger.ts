@@ -1,4 +1,5 @@
 import type { DayUse } from "../domain/limit/day-use.js";
+import type { CallKind } from "../domain/limit/limits.js";
 import type { EpochMs, LedgerKey, SessionNo } from "../domain/ids.js";
 import type { AttemptOutcome, ErrorCode, Failure } from "../domain/failure.js";
 import type {
@@ -95,6 +96,8 @@ export interface FinishedCall {
   /** Only there when true: that is another model than the one that was asked, and the price is its own. */
   readonly otherModel?: boolean;
   readonly usage: Usage;
+  /** Only there where the account has limits by endpoint or tier, which it counts in. */
+  readonly countsAs?: CallKind;
   readonly priceVersion: string;
   /** What was billed; null when unknown. 0 for calls that the provider's rule does not bill. */
   readonly nanoUsd: bigint | null;
@@ -247,8 +250,11 @@ export interface Ledger {
   liveRouters(): Promise<number>;
   /** Limits that rows wait for, with how many of them; counting stops at `rowsMax`. */
   limitQueues(rowsMax: number): Promise<readonly LimitQueue[]>;
-  /** Calls of these accounts within the last 24 h, by model and hour; lines of providers' batches are none. Reads a day's attempts. */
-  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]>;
+  /**
+   * Calls of these accounts within the last 24 h, by model and hour; lines of providers' batches are none. Reads a day's attempts.
+   * @param apart by endpoint and tier too, of which several entries may be alike; reads a day's executions for it.
+   */
+  dayUse(accounts: readonly string[], apart: boolean): Promise<readonly DayUse[]>;
   /**
    * Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt, with an event each,
    * which `session`'s sweep publishes.

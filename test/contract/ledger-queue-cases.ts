@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { AdmittedJob, Tier } from "../../src/domain/job/job.js";
 import type { ClaimRequest, ClaimOutcome } from "../../src/ports/ledger.js";
 import { RENDER, type JobWish } from "../support/simulation/fixture.js";
 import { answerTo, failureOf, LedgerBench, type OpenLedger } from "./ledger-bench.js";
@@ -132,6 +133,19 @@ export function queueLedgerSuite(
       expect([second.taken, second.limited?.get(LIMIT)]).toEqual([1, { rows: 1, more: false }]);
     });
 
+    test("a row waits by the whole name of its limits, of which others may be the beginning", async () => {
+      const names = ["alpha", "alpha free", "alpha embeddings free", LIMIT, `${LIMIT} free`];
+      for (const [place, limit] of names.entries())
+        await queue("shop", place + 1, { prompt: String(place) }, { limit, runAtMs: bench.nowMs() }); // serial: one group each
+      const queues = await bench.ledger.limitQueues(100);
+      expect(new Map(queues.map(({ limit, rows }) => [limit, rows]))).toEqual(
+        new Map(names.map((limit, place) => [limit, place + 1])),
+      );
+      const outcome = await take({ limit: 5, limits: new Map([["alpha free", 9]]) });
+      expect([outcome.taken, outcome.limited?.get("alpha free")]).toEqual([2, { rows: 2, more: false }]);
+      expect((await take({ limit: 0, limits: new Map(names.map((limit) => [limit, 9])) })).taken).toBe(13);
+    });
+
     test("a claimed row can be told to wait for a limit, and tenants have their turns there too", async () => {
       await queue("catalogue", 6);
       await queue("shop", 2);
@@ -177,12 +191,35 @@ export function queueLedgerSuite(
         bench.ended(refused, failureOf("refused", "answered", 400)),
         bench.ended(early, answerTo("early")),
       ]);
-      const uses = await bench.ledger.dayUse([account, "nobody"]);
+      const uses = await bench.ledger.dayUse([account, "nobody"], false);
       expect([...uses].sort((one, other) => one.hoursAgo - other.hoursAgo)).toEqual([
         { account, model, hoursAgo: 0, calls: 3, tokens: 15, unknown: 1 },
         { account, model, hoursAgo: 5, calls: 1, tokens: 15, unknown: 0 },
       ]);
-      expect(await bench.ledger.dayUse(["nobody"])).toEqual([]);
+      expect(await bench.ledger.dayUse(["nobody"], false)).toEqual([]);
+    });
+
+    test("the calls of a day are told apart by endpoint and tier where that is asked", async () => {
+      const started = async (prompt: string, kind: Partial<AdmittedJob>, tier?: Tier): Promise<void> => {
+        const job = await bench.job({ jobId: prompt, tenant: "shop", prompt }, true);
+        const policy = tier === undefined ? job.job.policy : { ...job.job.policy, tier };
+        await bench.accept([{ ...job, job: { ...job.job, ...kind, policy } }]);
+      };
+      await started("a", {});
+      await started("b", { format: "anthropic.messages" }, "free");
+      await started("c", { format: "gemini.embed" }, "premium");
+      await started("d", { format: "openai.embeddings" }, "premium");
+      const { account, model } = await bench.intent(1);
+      const sums = new Map<string, number>();
+      for (const { endpoint, tier, calls, ...use } of await bench.ledger.dayUse([account], true)) {
+        expect(use).toEqual({ account, model, hoursAgo: 0, tokens: 0, unknown: calls });
+        const kind = `${String(endpoint)} ${String(tier)}`;
+        sums.set(kind, (sums.get(kind) ?? 0) + calls);
+      }
+      expect(Object.fromEntries(sums)).toEqual({ "chat standard": 1, "chat free": 1, "embeddings premium": 2 });
+      expect(await bench.ledger.dayUse([account], false)).toEqual([
+        { account, model, hoursAgo: 0, calls: 4, tokens: 0, unknown: 4 },
+      ]);
     });
 
     test("sessions that live are counted", async () => {

@@ -42,7 +42,7 @@ afterAll(async () => {
 });
 
 test("by account, model and hour", async () => {
-  const uses = await dayUse(context, ["a0", "a1"]);
+  const uses = await dayUse(context, ["a0", "a1"], false);
   expect(new Set(uses.map(({ account }) => account))).toEqual(new Set(["a0", "a1"]));
   const calls = uses.reduce((sum, use) => sum + use.calls, 0);
   expect(Math.abs(calls - ATTEMPTS / DAYS / 2)).toBeLessThan(20);

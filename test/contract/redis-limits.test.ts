@@ -7,12 +7,13 @@ import { Redis } from "ioredis";
 import { RedisLimitStore } from "../../src/adapters/redis/redis-limit-store.js";
 import { bucketRules, LimitBucket } from "../../src/domain/limit/bucket.js";
 import { lease, type Grant, type Lease, type LeaseAsk } from "../../src/domain/limit/lease.js";
-import { scopeOf, type AccountLimits, type LimitScope } from "../../src/domain/limit/limits.js";
+import type { Tier } from "../../src/domain/job/job.js";
+import { scopeOf, type AccountLimits, type LimitedCall, type LimitScope } from "../../src/domain/limit/limits.js";
 import type { LimitNote, StoreAsk } from "../../src/ports/limit-store.js";
 import { servers } from "../support/servers.js";
 
 const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
-const NO_WISH = { back: false, tighten: false, learned: null, ofModel: true };
+const NO_WISH = { back: false, tighten: false, learned: null, model: "m", tier: "standard" } as const;
 let store: RedisLimitStore;
 let redis: Redis;
 const environment = `test-${randomUUID()}`;
@@ -29,8 +30,10 @@ afterAll(async () => {
   await redis.quit();
 });
 
+const CALL: LimitedCall = { model: "m", endpoint: "chat", tier: "standard" };
+
 function scopeWith(limits: Partial<AccountLimits>): LimitScope {
-  const scope = scopeOf(`acme-${randomUUID()}`, { ...NONE, models: {}, ...limits }, "m");
+  const scope = scopeOf(`acme-${randomUUID()}`, { ...NONE, models: {}, ...limits }, CALL);
   if (scope === null) throw new Error("expected limits");
   return scope;
 }
@@ -62,19 +65,24 @@ describe("limits in Redis", () => {
       back: fc.boolean(),
       tighten: fc.integer({ min: 0, max: 9 }).map((one) => one === 0),
       learned: fc.option(fc.integer({ min: 500, max: 9000 }), { freq: 8 }),
-      ofModel: fc.boolean(),
+      model: fc.constantFrom("m", "other"),
+      tier: fc.constantFrom<Tier>("free", "standard"),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(wishes, { minLength: 5, maxLength: 25 }), async (all) => {
         const account = `acme-${randomUUID()}`;
         const limits = { ...NONE, requestsPerMinute: 6000, tokensPerMinute: 600_000, requestsPerDay: 100_000 };
-        const models = { m: { ...NONE, requestsPerMinute: 4000, tokensPerMinute: 200_000 } };
+        const parts = {
+          models: { m: { ...NONE, requestsPerMinute: 4000, tokensPerMinute: 200_000 } },
+          endpoints: { chat: { ...NONE, tokensPerMinute: 250_000 } },
+          tiers: { free: { ...NONE, requestsPerMinute: 3000 } },
+        };
         const buckets = new Map<string, LimitBucket>();
         let last: Grant | null = null;
         const first = { ...NO_WISH, asker: "a", calls: 1, perCall: 1, pauseMs: 0 };
         const second = { ...first, pauseMs: 1050 }; // from then on there is something to give
-        for (const { pauseMs, asker, calls, perCall, back, tighten, learned, ofModel } of [first, second, ...all]) {
-          const scope = scopeOf(account, { ...limits, models }, ofModel ? "m" : "other");
+        for (const { pauseMs, asker, calls, perCall, back, tighten, learned, model, tier } of [first, second, ...all]) {
+          const scope = scopeOf(account, { ...limits, ...parts }, { ...CALL, model, tier });
           if (scope === null) throw new Error("expected limits");
           await sleep(pauseMs);
           const own: LeaseAsk = {

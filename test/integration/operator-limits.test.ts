@@ -25,7 +25,8 @@ test("limits ls shows what holds, what is used and what waits, and takes nothing
   });
   await store.connect();
   const account = ledger.config.providers["openai-main"];
-  const scope = account === undefined ? null : scopeOf("openai-main", account.limits, model);
+  const call = { model, endpoint: "chat", tier: "standard" } as const;
+  const scope = account === undefined ? null : scopeOf("openai-main", account.limits, call);
   if (scope === null) throw new Error("expected a limit");
   const notes = new Map([[scope.own[0]?.key ?? "", { learned: 5000, tighten: false }]]);
   const ask = { asker: "a", calls: 3, tokens: 0, needTokens: 0, returned: [], anew: false, share: 1, scope, notes };
@@ -49,6 +50,22 @@ test("limits ls shows what holds, what is used and what waits, and takes nothing
   };
   expect(await ledger.json("limits", "ls")).toMatchObject(listed);
   expect(await ledger.json("limits", "ls")).toMatchObject(listed);
+});
+
+test("limits ls lists endpoints and tiers, and what waits for several limits by itself", async () => {
+  const { redisUrl } = servers();
+  const parts = ", endpoints: { embeddings: { requestsPerMinute: 60 } }, tiers: { free: { requestsPerDay: 9 } }";
+  ledger = await OperatorFixture.open({ redisUrl, limits: parts });
+  await ledger.accept({ jobId: "a" }, { jobId: "b" });
+  await ledger.rows("UPDATE ready SET limit_name = 'openai-main embeddings free', waits_for = 'rate_limit'");
+  expect(await ledger.json("limits", "ls")).toMatchObject({
+    limits: [
+      { account: "openai-main", endpoint: null, tier: null, limits: [] },
+      { endpoint: "embeddings", tier: null, waiting: { rows: 0 }, limits: [{ stated: 60 }] },
+      { endpoint: null, tier: "free", waiting: { rows: 0 }, limits: [{ stated: 9, window: "day" }] },
+      { endpoint: "embeddings", tier: "free", waiting: { rows: 2 }, limits: [] },
+    ],
+  });
 });
 
 test("limits ls says so when Redis can't be reached, lists what else it knows, and ends with 6", async () => {

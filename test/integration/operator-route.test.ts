@@ -142,7 +142,8 @@ test("what Redis says is used of a limit is shown", async () => {
   const model = "gpt-4.1-mini";
   ledger = await OperatorFixture.open({ redisUrl, limits: `, models: { ${model}: { requestsPerMinute: 6000 } }` });
   const account = ledger.config.providers["openai-main"];
-  const scope = account === undefined ? null : scopeOf("openai-main", account.limits, model);
+  const call = { model, endpoint: "chat", tier: "standard" } as const;
+  const scope = account === undefined ? null : scopeOf("openai-main", account.limits, call);
   if (scope === null) throw new Error("expected a limit");
   const store = new RedisLimitStore({
     ...{ url: redisUrl, environment: "test", timeoutMs: 2000, onTrouble: () => undefined },

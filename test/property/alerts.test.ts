@@ -59,6 +59,7 @@ const READINGS: fc.Arbitrary<Partial<AlertReadings>> = fc.record(
   },
   { requiredKeys: [] },
 );
+const USE = fc.record({ requests: fc.integer({ min: 0, max: 60 }), tokens: fc.integer({ min: 0, max: 600 }) });
 const TALLIES: fc.Arbitrary<Partial<Tally>> = fc.record(
   {
     accounts: fc.dictionary(
@@ -68,10 +69,8 @@ const TALLIES: fc.Arbitrary<Partial<Tally>> = fc.record(
           calls: fc.constant(calls),
           failed: fc.oneof(fc.constant(calls), fc.integer({ min: 0, max: calls })),
           ms: fc.dictionary(fc.constantFrom("3", "20", "40"), fc.integer({ min: 1, max: 30 })),
-          used: fc.dictionary(
-            fc.constantFrom("m", "n"),
-            fc.record({ requests: fc.integer({ min: 0, max: 60 }), tokens: fc.integer({ min: 0, max: 600 }) }),
-          ),
+          used: fc.dictionary(fc.constantFrom("m", "n"), USE),
+          usedByKind: fc.dictionary(fc.constantFrom("embeddings", "free"), USE),
         }),
       ),
     ),

@@ -14,6 +14,8 @@ const PLANTED_SEEDS = 120;
 /** What the worlds have to hold together, a seed, for the test to be about it. */
 const AT_LEAST: Readonly<Record<string, number>> = {
   calls: 300,
+  embeddings: 30,
+  free: 30,
   "given back": 5,
   "never fits": 0.2,
   flush: 0.3,
@@ -122,7 +124,13 @@ test.each<[string, SceneKind, Partial<LimitParts>, RegExp]>([
     { lease: (kept, ask, ...more) => lease(kept, fiveTimes(ask), ...more) },
     MORE,
   ],
-  ["tokens count by half", "steady", { counts: (tokens) => Math.max(11, Math.ceil(tokens / 2)) }, MORE],
+  [
+    "tokens count by half",
+    "steady",
+    { takenFor: (call) => ({ ...call, tokens: Math.max(11, Math.ceil(call.tokens / 2)) }) },
+    MORE,
+  ],
+  ["all jobs are taken for free ones", "steady", { takenFor: (call) => ({ ...call, tier: "free" }) }, UNUSED],
   ["a 429 is not heard", "refused", { hears: false }, /in the ten seconds after a refusal/],
   ["a 429 is never forgiven", "refused", { bucket: NeverForgives }, /a minute after a refusal/],
   ["what the provider says is not believed", "learned", { bucket: BelievesNobody }, /the provider said less/],

@@ -1,29 +1,42 @@
 /** Judges what a provider saw, from times and amounts alone. It imports nothing: no limiter can lend it a mistake of its own. */
 
-export interface SeenCall {
+export interface SeenKind {
+  readonly model: string;
+  readonly endpoint: "chat" | "embeddings";
+  readonly tier: "free" | "standard" | "premium";
+}
+
+export interface SeenCall extends SeenKind {
   /** True time at which its first byte was there. */
   readonly atMs: number;
-  readonly model: string;
   readonly tokens: number;
 }
 
+/** Of a model, an endpoint, a tier; null: of any. */
 export interface SeenLimit {
   readonly name: string;
-  /** Null: of all models. */
-  readonly model: string | null;
+  readonly model: SeenKind["model"] | null;
+  readonly endpoint: SeenKind["endpoint"] | null;
+  readonly tier: SeenKind["tier"] | null;
   readonly unit: "requests" | "tokens";
   readonly limit: number;
 }
 
 const MINUTE_MS = 60_000;
 
+export function counts({ model, endpoint, tier }: Omit<SeenLimit, "name" | "unit" | "limit">, call: SeenKind): boolean {
+  return (
+    (model === null || call.model === model) &&
+    (endpoint === null || call.endpoint === endpoint) &&
+    (tier === null || call.tier === tier)
+  );
+}
+
 /** What of calls counts against a limit, in the order of time. */
-function countedBy(
-  { model, unit }: SeenLimit,
-  calls: readonly SeenCall[],
-): { readonly atMs: number; readonly by: number }[] {
+function countedBy(limit: SeenLimit, calls: readonly SeenCall[]): { readonly atMs: number; readonly by: number }[] {
+  const { unit } = limit;
   return calls
-    .filter((call) => model === null || call.model === model)
+    .filter((call) => counts(limit, call))
     .map(({ atMs, tokens }) => ({ atMs, by: unit === "requests" ? 1 : tokens }))
     .sort((one, other) => one.atMs - other.atMs);
 }

@@ -1,5 +1,5 @@
 import type { AccountLimits, StatedLimits } from "../../src/domain/limit/limits.js";
-import type { SeenLimit } from "./limit-oracle.js";
+import { counts, type SeenKind, type SeenLimit } from "./limit-oracle.js";
 import { SeededRandom } from "./simulation/seeded-random.js";
 
 /**
@@ -32,10 +32,15 @@ const KINDS: readonly SceneKind[] = [
 ];
 const NONE: StatedLimits = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
 
+const CHAT_ONLY: readonly SeenKind["endpoint"][] = ["chat"];
+const EITHER_ENDPOINT: readonly SeenKind["endpoint"][] = ["chat", "embeddings"];
+const STANDARD_ONLY: readonly SeenKind["tier"][] = ["standard"];
+const EITHER_TIER: readonly SeenKind["tier"][] = ["standard", "free"];
+
 export interface Phase {
   readonly fromMs: number;
   readonly toMs: number;
-  readonly model: string;
+  readonly of: SeenKind;
   readonly perSecond: number;
   /** Least and most of a call. */
   readonly tokens: readonly [number, number];
@@ -50,7 +55,8 @@ export interface Scene {
   readonly routers: number;
   readonly shared: boolean;
   readonly accounts: AccountLimits;
-  readonly models: readonly string[];
+  /** Which calls there are. */
+  readonly kinds: readonly SeenKind[];
   /** Those by the minute, as the oracle knows them. */
   readonly limits: readonly SeenLimit[];
   /** Of the limits, what the routers may use. */
@@ -69,13 +75,16 @@ export function randomScene(seed: number): Scene {
   const random = new SeededRandom(seed);
   const kind = KINDS[seed % KINDS.length] ?? "steady";
   const models = isPlain(kind) || random.chance(0.5) ? ["m"] : ["m", "big"];
+  const endpoints = isPlain(kind) || random.chance(0.7) ? CHAT_ONLY : EITHER_ENDPOINT;
+  const tiers = random.chance(0.7) ? STANDARD_ONLY : EITHER_TIER;
   const routers = random.between(1, 3);
   const tokens: readonly [number, number] = [random.between(20, 60), random.between(60, 400)];
   const accounts = isPlain(kind)
-    ? { ...NONE, requestsPerMinute: random.between(400, 900), models: {} }
-    : randomLimits(random, models, tokens);
+    ? plainLimits(random.between(400, 900), tiers)
+    : randomLimits(random, { models, endpoints, tiers }, tokens);
   const limits = seenLimits(accounts);
-  const common = { kind, routers, models, accounts, limits };
+  const kinds = kindsOf({ models, endpoints, tiers });
+  const common = { kind, routers, kinds, accounts, limits };
   const phases = randomPhases(random, common, tokens);
   return {
     ...common,
@@ -98,10 +107,37 @@ function isPlain(kind: SceneKind): boolean {
   return kind === "refused" || kind === "learned";
 }
 
-/** A minute's tokens are worth some hundred calls: less would be granted by the call. */
+/** That of a tier never holds a call, but parts the calls of the account. */
+function plainLimits(requestsPerMinute: number, [, tier]: readonly SeenKind["tier"][]): AccountLimits {
+  const apart = { ...NONE, requestsPerMinute: 10 * requestsPerMinute };
+  return { ...NONE, requestsPerMinute, models: {}, ...(tier === undefined ? {} : { tiers: { [tier]: apart } }) };
+}
+
+interface Kinds {
+  readonly models: readonly string[];
+  readonly endpoints: readonly SeenKind["endpoint"][];
+  readonly tiers: readonly SeenKind["tier"][];
+}
+
+/** Calls with no limits but the account's, with one more each, and with all of them. */
+function kindsOf({ models, endpoints, tiers }: Kinds): readonly SeenKind[] {
+  const [model = "m", otherModel = model] = models;
+  const [endpoint = "chat", otherEndpoint = endpoint] = endpoints;
+  const [tier = "standard", otherTier = tier] = tiers;
+  const all = [
+    { model, endpoint, tier },
+    { model: otherModel, endpoint, tier },
+    { model, endpoint: otherEndpoint, tier },
+    { model, endpoint, tier: otherTier },
+    { model: otherModel, endpoint: otherEndpoint, tier: otherTier },
+  ];
+  return [...new Map(all.map((kind) => [Object.values(kind).join(" "), kind])).values()];
+}
+
+/** A minute's tokens are worth some hundred calls: less would be granted by the call. The first of each kind has no limits of its own. */
 function randomLimits(
   random: SeededRandom,
-  models: readonly string[],
+  { models, endpoints, tiers }: Kinds,
   tokens: readonly [number, number],
 ): AccountLimits {
   const mean = (tokens[0] + tokens[1]) / 2;
@@ -115,36 +151,39 @@ function randomLimits(
       tokensPerMinute: kind === "requests" ? null : Math.ceil(requests * perCall),
     };
   };
-  const [, other] = models;
-  return { ...stated(), models: other === undefined ? {} : { [other]: stated() } };
+  const ofOther = ([, other]: readonly string[]) => (other === undefined ? {} : { [other]: stated() });
+  return { ...stated(), models: ofOther(models), endpoints: ofOther(endpoints), tiers: ofOther(tiers) };
 }
 
-function seenLimits({ models, ...account }: AccountLimits): readonly SeenLimit[] {
-  const of = (name: string, model: string | null, stated: StatedLimits): readonly SeenLimit[] => [
-    ...(stated.requestsPerMinute === null
-      ? []
-      : [{ name: `${name} requests`, model, unit: "requests" as const, limit: stated.requestsPerMinute }]),
-    ...(stated.tokensPerMinute === null
-      ? []
-      : [{ name: `${name} tokens`, model, unit: "tokens" as const, limit: stated.tokensPerMinute }]),
-  ];
+function seenLimits({ models, endpoints, tiers, ...account }: AccountLimits): readonly SeenLimit[] {
+  const of = (stated: StatedLimits, whose: Partial<SeenLimit>): readonly SeenLimit[] => {
+    const all = { model: null, endpoint: null, tier: null, ...whose };
+    const name = [ACCOUNT, ...Object.values(whose)].join(" ");
+    const { requestsPerMinute: requests, tokensPerMinute: tokens } = stated;
+    return [
+      ...(requests === null ? [] : [{ ...all, name: `${name} requests`, unit: "requests" as const, limit: requests }]),
+      ...(tokens === null ? [] : [{ ...all, name: `${name} tokens`, unit: "tokens" as const, limit: tokens }]),
+    ];
+  };
   return [
-    ...of(ACCOUNT, null, account),
-    ...Object.entries(models).flatMap(([model, stated]) => of(`${ACCOUNT}/${model}`, model, stated)),
+    ...of(account, {}),
+    ...Object.entries(models).flatMap(([model, stated]) => of(stated, { model })),
+    ...(endpoints?.embeddings === undefined ? [] : of(endpoints.embeddings, { endpoint: "embeddings" })),
+    ...(tiers?.free === undefined ? [] : of(tiers.free, { tier: "free" })),
   ];
 }
 
-/** Calls a second that use all of some limit of the model, if they were alone. */
-function rateOf(limits: readonly SeenLimit[], model: string, meanTokens: number): number {
+/** Calls a second that use all of some limit of theirs, if they were alone. */
+function rateOf(limits: readonly SeenLimit[], of: SeenKind, meanTokens: number): number {
   const rates = limits
-    .filter((limit) => limit.model === null || limit.model === model)
+    .filter((limit) => counts(limit, of))
     .map(({ unit, limit }) => limit / 60 / (unit === "requests" ? 1 : meanTokens));
   return Math.min(...rates);
 }
 
 function randomPhases(
   random: SeededRandom,
-  { kind, models, limits, routers }: Pick<Scene, "kind" | "models" | "limits" | "routers">,
+  { kind, kinds, limits, routers }: Pick<Scene, "kind" | "kinds" | "limits" | "routers">,
   tokens: readonly [number, number],
 ): readonly Phase[] {
   const mean = (tokens[0] + tokens[1]) / 2;
@@ -156,19 +195,19 @@ function randomPhases(
   };
   const doubleFromMs = isJudged ? PHASES_MS - DOUBLE_MS : PHASES_MS;
   const phases: Phase[] = [];
-  for (const model of models) {
-    const rate = rateOf(limits, model, mean);
+  for (const of of kinds) {
+    const rate = rateOf(limits, of, mean);
     let fromMs = 0;
     while (fromMs < doubleFromMs) {
       const toMs = Math.min(doubleFromMs, fromMs + random.between(3000, 25_000));
       // Queues are of the time that they began in: the quiet comes long enough before the double demand.
       const isLast = isJudged && toMs > doubleFromMs - 25_000;
       const factor = isLast ? 0 : isPlain(kind) ? 2 : random.pick([0, 0, 0.3, 1, 2, 2]);
-      phases.push({ fromMs, toMs, model, perSecond: rate * factor, tokens, routers: isPlain(kind) ? all : some() });
+      phases.push({ fromMs, toMs, of, perSecond: rate * factor, tokens, routers: isPlain(kind) ? all : some() });
       fromMs = toMs;
     }
-    if (isJudged) phases.push({ fromMs, toMs: PHASES_MS, model, perSecond: 2 * rate, tokens, routers: all });
-    if (kind === "large") phases.push(...largeCalls(random, limits, model, all));
+    if (isJudged) phases.push({ fromMs, toMs: PHASES_MS, of, perSecond: 2 * rate, tokens, routers: all });
+    if (kind === "large") phases.push(...largeCalls(random, limits, of, all));
   }
   return phases;
 }
@@ -177,13 +216,13 @@ function randomPhases(
 function largeCalls(
   random: SeededRandom,
   limits: readonly SeenLimit[],
-  model: string,
+  of: SeenKind,
   routers: readonly number[],
 ): readonly Phase[] {
-  const own = limits.filter((limit) => limit.unit === "tokens" && (limit.model === null || limit.model === model));
+  const own = limits.filter((limit) => limit.unit === "tokens" && counts(limit, of));
   const least = Math.min(...own.map(({ limit }) => limit));
   if (least === Infinity) return [];
-  const all = { fromMs: 0, toMs: PHASES_MS, model, routers };
+  const all = { fromMs: 0, toMs: PHASES_MS, of, routers };
   return [
     { ...all, perSecond: 1 / random.between(8, 30), tokens: [Math.ceil(least / 30), Math.ceil(least / 2)] },
     { ...all, perSecond: 1 / 40, tokens: [least + 1, 2 * least] },

@@ -8,7 +8,7 @@ import { CallGate } from "../../src/pipeline/dispatch/call-gate.js";
 import { RateLimits } from "../../src/pipeline/dispatch/rate-limits.js";
 import { Slots } from "../../src/pipeline/dispatch/slots.js";
 import type { LimitStore, StoreAsk } from "../../src/ports/limit-store.js";
-import { fullestMinute, sumBetween, type SeenCall, type SeenLimit } from "./limit-oracle.js";
+import { counts, fullestMinute, sumBetween, type SeenCall, type SeenKind, type SeenLimit } from "./limit-oracle.js";
 import { ACCOUNT, PHASES_MS, randomScene, type Phase, type Scene, type SceneKind } from "./limit-scene.js";
 import { SeededRandom } from "./simulation/seeded-random.js";
 import { logInto, metricsInto, workOf } from "./work.js";
@@ -30,8 +30,13 @@ export interface LimitParts {
   readonly routers: (routers: number) => number;
   /** Whether a router hears of the provider's refusals. */
   readonly hears: boolean;
-  /** What the router takes a call to count, by what it counts. */
-  readonly counts: (tokens: number) => number;
+  /** What a router takes a call for, by what it is. */
+  readonly takenFor: (call: TakenFor) => TakenFor;
+}
+
+export interface TakenFor extends Pick<SeenKind, "endpoint" | "tier"> {
+  /** That it counts. */
+  readonly tokens: number;
 }
 
 export const OUR_PARTS: LimitParts = {
@@ -40,7 +45,7 @@ export const OUR_PARTS: LimitParts = {
   seen: (store) => store,
   routers: (routers) => routers,
   hears: true,
-  counts: (tokens) => tokens,
+  takenFor: (call) => call,
 };
 
 export interface LimitRun {
@@ -56,8 +61,7 @@ export async function runLimitWorld(seed: number, mistake: Partial<LimitParts> =
 }
 
 /** A call that came in, until its bytes leave. */
-interface Job {
-  readonly model: string;
+interface Job extends SeenKind {
   readonly tokens: number;
   readonly cameAtMs: number;
 }
@@ -75,8 +79,9 @@ const CONCURRENCY = 200;
 /** After the last call came in, rows get the time that the limits need for them, and so much more. */
 const DRAIN_EXTRA_MS = 30_000;
 
-/** A call that counts so many tokens, prompt and answer. */
-function factsOf(tokens: number): RequestFacts {
+/** A call that counts so many tokens, prompt and answer; embeddings have none. */
+function factsOf(endpoint: SeenKind["endpoint"], tokens: number): RequestFacts {
+  if (endpoint === "embeddings") return { ...FACTS, format: "openai.embeddings", bodyBytes: tokens * BYTES_A_TOKEN };
   return { ...FACTS, bodyBytes: (tokens - ANSWER_TOKENS) * BYTES_A_TOKEN, requestedMaxOutputTokens: ANSWER_TOKENS };
 }
 
@@ -138,7 +143,7 @@ class LimitWorld {
       time: this.#time,
       random: this.#random,
       clock: clocks[no] ?? { wallMs: 0, monotonicMs: 0 },
-      counts: this.#parts.counts,
+      takenFor: this.#parts.takenFor,
       // What comes back after a second is lost, and would be missed where use is judged.
       unstored: kind === "steady" ? 0 : 0.02,
       rowsOf: (limit) => this.#rowsOf(limit),
@@ -167,7 +172,7 @@ class LimitWorld {
     const jobs = [...this.#rows.values()].flat();
     const { share } = this.#scene;
     const each = this.#scene.limits.map((limit) => {
-      const own = jobs.filter(({ model }) => limit.model === null || limit.model === model);
+      const own = jobs.filter((job) => counts(limit, job));
       const amount = limit.unit === "requests" ? own.length : own.reduce((sum, { tokens }) => sum + tokens, 0);
       return (amount / (limit.limit * share)) * 60_000;
     });
@@ -188,14 +193,14 @@ class LimitWorld {
       });
   }
 
-  #arrivals({ fromMs, toMs, model, perSecond, tokens, routers }: Phase): void {
+  #arrivals({ fromMs, toMs, of, perSecond, tokens, routers }: Phase): void {
     if (perSecond === 0) return;
     const next = (atMs: number): void => {
       const comesMs = atMs - (Math.log(1 - this.#random.next()) * 1000) / perSecond;
       if (comesMs >= toMs) return;
       this.#time.at(comesMs, () => {
         const least = ANSWER_TOKENS + 1;
-        const job = { model, tokens: Math.max(least, this.#random.between(tokens[0], tokens[1])), cameAtMs: comesMs };
+        const job = { ...of, tokens: Math.max(least, this.#random.between(tokens[0], tokens[1])), cameAtMs: comesMs };
         this.#routers[this.#random.pick(routers)]?.came(job);
         next(comesMs);
       });
@@ -207,9 +212,11 @@ class LimitWorld {
     return Math.max(...this.#scene.phases.map(({ tokens }) => tokens[1]));
   }
 
-  #sent({ limits }: SimulatedRouter, { model, tokens }: Job): void {
+  #sent({ limits }: SimulatedRouter, { model, endpoint, tier, tokens }: Job): void {
     const { nowMs } = this.#time;
-    this.#calls.push({ atMs: nowMs, model, tokens });
+    this.#calls.push({ atMs: nowMs, model, endpoint, tier, tokens });
+    this.#count(endpoint);
+    this.#count(tier);
     const [from, to] = this.#scene.refusing ?? [Infinity, 0];
     if (nowMs < from || nowMs >= to) return;
     this.#refusedAtMs.push(nowMs);
@@ -229,14 +236,14 @@ class LimitWorld {
     if (kind === "learned") this.#judgeLearned();
   }
 
-  /** With double demand for everything, each model is held by a limit that is used up. */
+  /** With double demand for everything, the calls of each kind are held by a limit that is used up. */
   #judgeUse(share: number): void {
     const { limits } = this.#scene;
     // A whole window of it: what came out of it at first is of the time before.
     const [fromMs, toMs] = [PHASES_MS - 60_000, PHASES_MS];
-    for (const model of this.#scene.models) {
+    for (const kind of this.#scene.kinds) {
       const uses = limits
-        .filter((limit) => limit.model === null || limit.model === model)
+        .filter((limit) => counts(limit, kind))
         .map((limit) => {
           const might = (limit.limit * share * (toMs - fromMs)) / 60_000;
           // Of both ends a call may be on the other side.
@@ -246,7 +253,9 @@ class LimitWorld {
         });
       if (uses.some(({ part, slack }) => part >= 1 - slack)) continue;
       const words = uses.map(({ limit, part }) => `${limit.name} ${part.toFixed(3)}`).join(", ");
-      this.#faults.push(`with double demand ${model} is not held by a limit that is used up: ${words}`);
+      this.#faults.push(
+        `with double demand ${Object.values(kind).join(" ")} is not held by a limit that is used up: ${words}`,
+      );
     }
   }
 
@@ -288,7 +297,7 @@ interface RouterParts {
   readonly time: SimulatedTime;
   readonly random: SeededRandom;
   readonly clock: { readonly wallMs: number; readonly monotonicMs: number };
-  readonly counts: LimitParts["counts"];
+  readonly takenFor: LimitParts["takenFor"];
   /** Share of the calls whose intent can't be stored. */
   readonly unstored: number;
   readonly rowsOf: (limit: string) => Job[];
@@ -351,10 +360,12 @@ class SimulatedRouter {
 
   /** @returns the name that its row waits by; null: it goes, or never will. */
   #try(job: Job, behind: boolean): string | null {
-    const { counts, faulty, count, rowsOf, random, time } = this.#parts;
+    const { takenFor, faulty, count, rowsOf, random, time } = this.#parts;
     const route: Route = { ...ROUTE, account: ACCOUNT, model: job.model };
     const nowMs = time.nowMs + this.#parts.clock.wallMs;
-    const admission = this.#gate.take({ route, facts: factsOf(counts(job.tokens)), nowMs, behind });
+    const { endpoint, tier, tokens } = takenFor(job);
+    const wish = { route, facts: factsOf(endpoint, tokens), tier, behind };
+    const admission = this.#gate.take({ ...wish, nowMs });
     if (admission.kind === "never") {
       count("never fits");
       if (!this.#neverFits(job)) faulty(`a call of ${String(job.tokens)} tokens never fits: ${admission.because}`);
@@ -368,8 +379,9 @@ class SimulatedRouter {
       time.at(time.nowMs + random.between(0, 1500), () => {
         count("given back");
         this.#gate.giveBack(intent, admission.pass);
-        rowsOf(this.#gate.limitOf(route) ?? ACCOUNT).unshift(job);
-        this.#gate.queued(this.#gate.limitOf(route) ?? ACCOUNT, 1);
+        const limit = this.#gate.limitOf(wish) ?? ACCOUNT;
+        rowsOf(limit).unshift(job);
+        this.#gate.queued(limit, 1);
       });
       return null;
     }
@@ -383,10 +395,10 @@ class SimulatedRouter {
     return null;
   }
 
-  #neverFits({ model, tokens }: Job): boolean {
+  #neverFits({ model, endpoint, tier, tokens }: Job): boolean {
     const { accounts } = this.#parts;
-    const own = accounts.models[model];
-    return [accounts, own].some(
+    const own = [accounts.models[model], accounts.endpoints?.[endpoint], accounts.tiers?.[tier]];
+    return [accounts, ...own].some(
       (one) =>
         one !== undefined && (tokens > (one.tokensPerMinute ?? Infinity) || tokens > (one.tokensPerDay ?? Infinity)),
     );

@@ -32,11 +32,19 @@ export const SETTINGS: AlertSettings = {
 };
 
 const UNLIMITED = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null } as const;
-/** Of account a: 100 calls a minute, 1000 tokens a minute of model m. */
+/** Of account a: 100 calls a minute, 1000 tokens a minute of model m and of embeddings, 100 calls a minute of free jobs. */
 const LIMITS = new Map([
   [
     "a",
-    { ...UNLIMITED, requestsPerMinute: 100, models: { m: { ...UNLIMITED, tokensPerMinute: 1000, tokensPerDay: 5 } } },
+    {
+      ...{
+        ...UNLIMITED,
+        requestsPerMinute: 100,
+        models: { m: { ...UNLIMITED, tokensPerMinute: 1000, tokensPerDay: 5 } },
+      },
+      endpoints: { embeddings: { ...UNLIMITED, tokensPerMinute: 1000 } },
+      tiers: { free: { ...UNLIMITED, requestsPerMinute: 100 } },
+    },
   ],
 ]);
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { AlertReadings, BatchReading, BudgetReading } from "../../src/domain/alert/readings.js";
 import { quarterOf } from "../../src/domain/alert/spend-pattern.js";
-import { bucketOf, type CallCounts, type Tally } from "../../src/domain/alert/tally.js";
+import { bucketOf, type CallCounts, type KindUse, type Tally } from "../../src/domain/alert/tally.js";
 import { DAY_MS, HOUR_MS, MINUTE_MS, START_MS, Watch } from "./alert-fixture.js";
 
 interface Sample {
@@ -26,6 +26,9 @@ const calls = (failed: number, all: number, account = "a"): Partial<Tally> => ({
 });
 const uses = (used: CallCounts["used"]): Partial<Tally> => ({
   accounts: { a: { calls: 1, failed: 0, ms: {}, used } },
+});
+const usesByKind = (usedByKind: KindUse): Partial<Tally> => ({
+  accounts: { a: { calls: 1, failed: 0, ms: {}, used: {}, usedByKind } },
 });
 const ACME = {
   level: { of: "tenant", tenant: "acme", department: null, application: null },
@@ -78,6 +81,26 @@ const CASES: readonly RuleCase[] = [
     bad: () => ({ tally: uses({ m: { requests: 1, tokens: 240 } }) }),
     between: () => ({ tally: uses({ m: { requests: 1, tokens: 180 }, n: { requests: 1, tokens: 9000 } }) }),
     good: () => ({ tally: uses({ m: { requests: 1, tokens: 140 }, n: { requests: 1, tokens: 9000 } }) }),
+    windowMs: WINDOW_MS,
+  },
+  {
+    alert: "rate_limit:a embeddings tokens/minute",
+    bad: () => ({ tally: usesByKind({ embeddings: { requests: 1, tokens: 240 } }) }),
+    between: () => ({
+      tally: usesByKind({ embeddings: { requests: 1, tokens: 180 }, chat: { requests: 1, tokens: 9000 } }),
+    }),
+    good: () => ({
+      tally: usesByKind({ embeddings: { requests: 1, tokens: 140 }, chat: { requests: 1, tokens: 9000 } }),
+    }),
+    windowMs: WINDOW_MS,
+  },
+  {
+    alert: "rate_limit:a free requests/minute",
+    bad: () => ({ tally: usesByKind({ free: { requests: 24, tokens: 0 } }) }),
+    between: () => ({
+      tally: usesByKind({ free: { requests: 18, tokens: 0 }, standard: { requests: 900, tokens: 0 } }),
+    }),
+    good: () => ({ tally: usesByKind({ free: { requests: 14, tokens: 0 }, standard: { requests: 900, tokens: 0 } }) }),
     windowMs: WINDOW_MS,
   },
   {

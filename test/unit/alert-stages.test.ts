@@ -4,10 +4,11 @@ import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { openWebhook, signatureOf } from "../../src/adapters/webhook/signed-webhook.js";
 import { afterFailedTry } from "../../src/domain/alert/notice.js";
-import { bucketOf } from "../../src/domain/alert/tally.js";
+import { bucketOf, EMPTY_TALLY, sumOf } from "../../src/domain/alert/tally.js";
 import type { AttemptOutcome } from "../../src/domain/failure.js";
 import { NO_USAGE } from "../../src/domain/cost/usage.js";
 import { sessionNo } from "../../src/domain/ids.js";
+import type { CallKind } from "../../src/domain/limit/limits.js";
 import { AlertStage, type AlertStageParts } from "../../src/pipeline/alert/alert-stage.js";
 import { NoticeStage } from "../../src/pipeline/alert/notice-stage.js";
 import { TallyRecorder } from "../../src/pipeline/alert/tally-recorder.js";
@@ -84,6 +85,26 @@ describe("what a router counts", () => {
       nanoUsd: "15",
     });
     expect(recorder.take()).toBeNull();
+  });
+
+  test("are calls by endpoint and tier where limits go by them", () => {
+    const recorder = new TallyRecorder();
+    const as = (countsAs: CallKind): FinishedCall => ({ ...call("succeeded"), countsAs });
+    const calls = [
+      as({ endpoint: "chat", tier: "free" }),
+      as({ endpoint: "embeddings", tier: "free" }),
+      call("succeeded"),
+    ];
+    recorder.finished("calls", calls, ended(), START_MS);
+    const counts = recorder.take();
+    const used = { m: { requests: 3, tokens: 36 } };
+    const usedByKind = {
+      ...{ chat: { requests: 1, tokens: 12 }, embeddings: { requests: 1, tokens: 12 } },
+      free: { requests: 2, tokens: 24 },
+    };
+    expect(counts?.accounts).toEqual({ a: { calls: 3, failed: 0, ms: { [bucketOf(400)]: 3 }, used, usedByKind } });
+    if (counts === null) throw new Error("expected counts");
+    expect(sumOf([counts, EMPTY_TALLY, counts]).accounts["a"]?.usedByKind?.free).toEqual({ requests: 4, tokens: 48 });
   });
 
   test("are no durations of lines, nor of jobs that waited for them", () => {

@@ -128,7 +128,16 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "tenants.*.replyTopics.[]",
   ],
   "src/domain/limit/limits.ts": ["requestsPerMinute", "tokensPerMinute", "requestsPerDay", "tokensPerDay"].flatMap(
-    (limit) => [`providers.*.limits.${limit}`, `providers.*.limits.models.*.${limit}`],
+    (limit) =>
+      [
+        "",
+        "models.*.",
+        "endpoints.chat.",
+        "endpoints.embeddings.",
+        "tiers.premium.",
+        "tiers.standard.",
+        "tiers.free.",
+      ].map((part) => `providers.*.limits.${part}${limit}`),
   ),
   "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding", "topics.events.encoding"],
   "src/app/run-router.ts": [

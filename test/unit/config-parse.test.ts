@@ -167,6 +167,20 @@ describe("a config that is right", () => {
     expect(providers["a"]?.batch).toEqual({ ...unlimited, linesMax: 50, openBatchesMax: 3, flushAfterMs: 0 });
   });
 
+  test("knows limits by endpoint and tier, of which those that are left out are none", () => {
+    const none = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
+    const limitsOf = (limits: string) =>
+      configOf([`providers: { o: { kind: openai, apiKey: '\${K}', limits: ${limits} } }`], { K: "key" }).providers["o"]
+        ?.limits;
+    const limits = limitsOf(
+      "{ endpoints: { embeddings: { tokensPerMinute: 7 } }, tiers: { free: { requestsPerDay: 5 } } }",
+    );
+    expect(limits).toMatchObject({ ...none, endpoints: {}, tiers: {} });
+    expect({ ...limits?.endpoints }).toEqual({ embeddings: { ...none, tokensPerMinute: 7 } });
+    expect({ ...limits?.tiers }).toEqual({ free: { ...none, requestsPerDay: 5 } });
+    expect([{ ...limitsOf("{}")?.endpoints }, { ...limitsOf("{}")?.tiers }]).toEqual([{}, {}]);
+  });
+
   test("takes the first key of a list and no slash at the end of an address", () => {
     const config = configOf(
       ["providers: { o: { kind: openai, baseUrl: 'http://h/v1//', apiKey: ['${NEW}', '${OLD}'] } }"],

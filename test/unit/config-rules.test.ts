@@ -48,6 +48,13 @@ describe("rules between keys", () => {
       { postgres: "{ url: 'postgres://h/d', session: { stopAfterMs: 14900 } }" },
       "postgres.session.stopAfterMs: postgres.session.stopAfterMs and delivery.sendWithinMs together must be at most one less than postgres.session.deadAfterMs",
     ],
+    "limits of an endpoint that the kind of account does not have": [
+      {
+        providers:
+          "{ c: { kind: anthropic, apiKey: '${K}', limits: { endpoints: { embeddings: { requestsPerMinute: 5 } } } } }",
+      },
+      "providers.c.limits.endpoints.embeddings: an anthropic account has no endpoint for embeddings",
+    ],
     "a default deadline beyond the longest": [
       { delivery: "{ maxTtlMs: 172800000, defaultTtlMs: 172800001 }" },
       "delivery.defaultTtlMs: ",

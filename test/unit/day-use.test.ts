@@ -2,9 +2,10 @@
 import { describe, expect, test } from "@jest/globals";
 import { bucketRules, LimitBucket } from "../../src/domain/limit/bucket.js";
 import { daySeeds, type DayUse } from "../../src/domain/limit/day-use.js";
-import { scopeOf, type AccountLimits } from "../../src/domain/limit/limits.js";
+import { scopeOf, type AccountLimits, type LimitedCall } from "../../src/domain/limit/limits.js";
 
 const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
+const CALL: LimitedCall = { model: "m", endpoint: "chat", tier: "standard" };
 const LIMITS: AccountLimits = {
   ...{ ...NONE, requestsPerMinute: 10, requestsPerDay: 100, tokensPerDay: 10_000 },
   models: { big: { ...NONE, requestsPerDay: 50 } },
@@ -25,7 +26,7 @@ describe("what a day has seen", () => {
   ];
 
   test("counts for the account, and its model's part for the limit of the model", () => {
-    const scope = scopeOf("acme", LIMITS, "big");
+    const scope = scopeOf("acme", LIMITS, { ...CALL, model: "big" });
     if (scope === null) throw new Error("expected limits");
     const seeds = daySeeds(scope, uses);
     expect([...seeds.keys()]).toEqual(["acme/big requests/day", "acme requests/day", "acme tokens/day"]);
@@ -45,8 +46,33 @@ describe("what a day has seen", () => {
     ]);
   });
 
+  test("counts for the limits of its endpoint and its tier; what nobody knows of a call counts for each", () => {
+    const limits: AccountLimits = {
+      ...{ ...NONE, models: {} },
+      endpoints: { embeddings: { ...NONE, requestsPerDay: 70 } },
+      tiers: { free: { ...NONE, tokensPerDay: 800 }, premium: { ...NONE, requestsPerDay: 9 } },
+    };
+    const apart = [
+      use({ endpoint: "embeddings", tier: "free", calls: 3, tokens: 30 }),
+      use({ endpoint: "embeddings", tier: "standard", calls: 4, tokens: 40 }),
+      use({ endpoint: "chat", tier: "free", calls: 5, tokens: 500, hoursAgo: 2 }),
+      use({ endpoint: null, tier: null, calls: 7, tokens: 9, hoursAgo: 3 }),
+    ];
+    const seedsOf = (call: Partial<LimitedCall>) => {
+      const scope = scopeOf("acme", limits, { ...CALL, ...call });
+      return scope === null ? null : Object.fromEntries(daySeeds(scope, apart));
+    };
+    const hour = (hoursAgo: number, amount: number) => ({ agoMs: hoursAgo * HOUR_MS, amount });
+    expect(seedsOf({})).toBeNull();
+    expect(seedsOf({ endpoint: "embeddings", tier: "free" })).toEqual({
+      "acme embeddings requests/day": [hour(0, 7), hour(3, 7)],
+      "acme free tokens/day": [hour(0, 30), hour(2, 500), hour(3, 9)],
+    });
+    expect(seedsOf({ tier: "premium" })).toEqual({ "acme premium requests/day": [hour(3, 7)] });
+  });
+
   test("of an account without any call is nothing, and that is known", () => {
-    const scope = scopeOf("acme", LIMITS, "small");
+    const scope = scopeOf("acme", LIMITS, { ...CALL, model: "small" });
     if (scope === null) throw new Error("expected limits");
     expect(daySeeds(scope, [])).toEqual(
       new Map([

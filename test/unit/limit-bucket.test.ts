@@ -2,8 +2,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { bucketRules, LimitBucket } from "../../src/domain/limit/bucket.js";
 import { lease, type KeptLimit } from "../../src/domain/limit/lease.js";
-import { scopeOf, type AccountLimits } from "../../src/domain/limit/limits.js";
+import { scopeOf, type AccountLimits, type LimitedCall } from "../../src/domain/limit/limits.js";
 
+const CALL: LimitedCall = { model: "m", endpoint: "chat", tier: "standard" };
 const REQUESTS = bucketRules({ unit: "requests", window: "minute" });
 const TOKENS = bucketRules({ unit: "tokens", window: "minute" });
 const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
@@ -129,7 +130,7 @@ describe("a limit by the day", () => {
 });
 
 describe("those who save", () => {
-  const rules = scopeOf("acme", { ...NONE, tokensPerMinute: 60_500, models: {} }, "m")?.rules ?? [];
+  const rules = scopeOf("acme", { ...NONE, tokensPerMinute: 60_500, models: {} }, CALL)?.rules ?? [];
   const rule = rules[0]!;
   const bucketOf = (): KeptLimit => ({ rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, 0) });
   const asks = (asker: string, needTokens: number) => ({
@@ -165,7 +166,7 @@ describe("a lease", () => {
   const ask = { asker: "a", calls: 20, tokens: 2000, needTokens: 100, returned: [] };
 
   function kept(): readonly KeptLimit[] {
-    const scope = scopeOf("acme", limits, "m");
+    const scope = scopeOf("acme", limits, CALL);
     return (scope?.rules ?? []).map((rule) => ({ rule, bucket: new LimitBucket(bucketRules(rule), rule.limit, 0) }));
   }
 
@@ -185,22 +186,5 @@ describe("a lease", () => {
     const first = lease(both, ask, 1500);
     expect(lease(both, ask, 1500).calls).toBe(0);
     expect(lease(both, { ...ask, returned: [first] }, 1500)).toMatchObject({ calls: 5, tokens: 500 });
-  });
-});
-
-describe("which limits a call passes", () => {
-  const own: AccountLimits = { ...NONE, requestsPerDay: 10, models: { big: { ...NONE, tokensPerMinute: 5 } } };
-
-  test("those of its account, and those of its model besides", () => {
-    expect(scopeOf("acme", own, "big")).toMatchObject({
-      name: "acme/big",
-      countsTokens: true,
-      rules: [{ key: "acme/big tokens/minute" }, { key: "acme requests/day" }],
-    });
-    expect(scopeOf("acme", own, "small")).toMatchObject({ name: "acme", countsTokens: false });
-  });
-
-  test("none where none is stated, whatever the model is called", () => {
-    expect(scopeOf("acme", { ...NONE, models: {} }, "constructor")).toBeNull();
   });
 });

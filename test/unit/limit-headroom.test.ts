@@ -4,7 +4,11 @@ import { scopeOf, type LimitScope } from "../../src/domain/limit/limits.js";
 
 const NOW_MS = 1_800_000_000_000;
 const NONE = { requestsPerMinute: null, tokensPerMinute: null, requestsPerDay: null, tokensPerDay: null };
-const SCOPE = scopeOf("main", { ...NONE, requestsPerMinute: 60, tokensPerMinute: 1000, models: {} }, "m") as LimitScope;
+const SCOPE = scopeOf(
+  "main",
+  { ...NONE, requestsPerMinute: 60, tokensPerMinute: 1000, models: {} },
+  { model: "m", endpoint: "chat", tier: "standard" },
+) as LimitScope;
 const kept = (requests: Partial<LimitReading>, tokens: Partial<LimitReading>) =>
   new Map([
     ["main requests/minute", { learned: null, factor: 1, used: 0, ...requests }],

@@ -15,7 +15,13 @@ const ACCOUNTS = {
   },
   spare: { limits: { ...NONE, concurrency: 2, models: {} } },
 };
-const RULE = { key: "main requests/minute", unit: "requests", window: "minute", limit: 600 } as const;
+const RULE = {
+  key: "main requests/minute",
+  subject: { model: null, endpoint: null, tier: null },
+  unit: "requests",
+  window: "minute",
+  limit: 600,
+} as const;
 const WAITING = new Map([
   ["main", { rows: 12, sinceMs: Date.UTC(2026, 10, 30, 8) }],
   ["main/big/one", { rows: 1, sinceMs: null }],
@@ -35,6 +41,27 @@ describe("limits are listed in the config's order", () => {
       ["main/big/one", "requests/day", "50", "50", "stated", "0.0 %", "1", "-"],
       ["spare", "concurrency", "2 a router", "-", "-", "-", "-", "-"],
     ]);
+  });
+
+  test("those of endpoints and tiers behind those of models, and what waits for several of them by itself", () => {
+    const limits = {
+      ...{ ...NONE, concurrency: 8, requestsPerMinute: 600, models: {} },
+      endpoints: { embeddings: { ...NONE, requestsPerMinute: 60 } },
+      tiers: { free: { ...NONE, requestsPerMinute: 6 } },
+    };
+    const waiting = new Map([
+      ["main free", { rows: 3, sinceMs: null }],
+      ["main embeddings free", { rows: 4, sinceMs: null }],
+    ]);
+    const lines = limitLines({ main: { limits } }, { kind: "read", readings: new Map() }, waiting);
+    expect(lines.flatMap(limitCells)).toEqual([
+      ["main", "requests/minute", "600", "600", "stated", "0.0 %", "-", "-"],
+      ["main", "concurrency", "8 a router", "-", "-", "-", "-", "-"],
+      ["main embeddings", "requests/minute", "60", "60", "stated", "0.0 %", "-", "-"],
+      ["main free", "requests/minute", "6", "6", "stated", "0.0 %", "3", "-"],
+      ["main embeddings free", "all of these", "-", "-", "-", "-", "4", "-"],
+    ]);
+    expect(lines.at(-1)).toMatchObject({ account: "main", model: null, endpoint: "embeddings", tier: "free" });
   });
 
   test("without Redis with what the config and the ledger know, and no number is made up", () => {

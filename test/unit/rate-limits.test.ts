@@ -26,7 +26,7 @@ interface World {
   away: boolean;
   routers: number;
   queues: { limit: string; rows: number }[];
-  dayUse: () => Promise<readonly DayUse[]>;
+  dayUse: (accounts: readonly string[], apart: boolean) => Promise<readonly DayUse[]>;
   /** Lets time pass, and the loop run. */
   pass(ms: number): Promise<void>;
   take(behind?: boolean): string;
@@ -73,7 +73,7 @@ function world(
     ledger: {
       liveRouters: () => Promise.resolve(it.routers),
       limitQueues: () => Promise.resolve(it.queues),
-      dayUse: () => it.dayUse(),
+      dayUse: (accounts, apart) => it.dayUse(accounts, apart),
     },
     slots,
     ...(own.countPrompt === undefined ? {} : { countPrompt: own.countPrompt }),
@@ -176,6 +176,22 @@ describe("a call of an account with limits", () => {
     expect(it.take()).toBe("go");
     await it.stop();
   });
+});
+
+test("a grant that comes back after its time goes back to the store, and to no other call", async () => {
+  const it = world({ requestsPerMinute: 60 });
+  await it.pass(100);
+  it.take();
+  await it.pass(2200);
+  const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
+  if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
+  const { atMs } = taken.pass.grant;
+  await it.pass(300); // a grant holds for 250 ms
+  it.gate.giveBack(CALL, taken.pass);
+  expect(it.take()).toBe("wait");
+  await it.pass(100);
+  expect(it.asks.flatMap(({ returned }) => returned)).toEqual([{ calls: 1, tokens: 0, atMs }]);
+  await it.stop();
 });
 
 describe("calls that are about to come in", () => {
@@ -383,6 +399,87 @@ describe("a limit by the day", () => {
   });
 });
 
+describe("limits by endpoint and tier", () => {
+  const PER_MINUTE = { ...NONE, requestsPerMinute: 6050 };
+  const embedding = readRequestFacts("openai.embeddings", '{"model":"m","input":"hi"}', 26, null);
+  const named = (kind: string): string => `${ROUTE.account} ${kind}`;
+
+  test("hold the calls of their kind, which wait by its name, and no others", async () => {
+    const it = world({ tiers: { free: PER_MINUTE }, endpoints: { embeddings: PER_MINUTE } });
+    await it.pass(100);
+    const wish = { route: ROUTE, facts: FACTS, nowMs: 5 };
+    expect(it.gate.take(wish)).toEqual({ kind: "go" });
+    expect(it.gate.take({ ...wish, tier: "premium" })).toEqual({ kind: "go" });
+    expect(it.gate.take({ ...wish, tier: "free" })).toMatchObject({ kind: "wait", limit: named("free") });
+    expect(it.gate.take({ ...wish, facts: embedding })).toMatchObject({ kind: "wait", limit: named("embeddings") });
+    expect(it.gate.limitOf({ route: ROUTE, facts: embedding, tier: "free" })).toBe(named("embeddings free"));
+    expect(it.gate.limitOf({ route: ROUTE, facts: FACTS })).toBeNull();
+    await it.pass(1200);
+    it.gate.take({ ...wish, tier: "free" });
+    await it.pass(100);
+    expect(it.gate.take({ ...wish, tier: "free" }).kind).toBe("go");
+    await it.stop();
+  });
+
+  test("rows that wait by such a name are taken when there are grants for it", async () => {
+    const it = world({ tiers: { free: PER_MINUTE } });
+    it.queues = [{ limit: named("free"), rows: 3 }];
+    for (let look = 0; look < 50 && it.gate.room().size === 0; look += 1) await it.pass(50); // serial: a look after the other
+    expect([...it.gate.room().keys()]).toEqual([named("free")]);
+    expect(it.wakes).toBeGreaterThan(0);
+    expect(it.limits.mayTakeLine(ROUTE.account, ROUTE.model)).toBe(true); // other tiers have lines too
+    const line = { route: ROUTE, facts: FACTS, nowMs: 5 };
+    expect(it.limits.takeLine({ ...line, tier: "free" })).toBe(false);
+    expect(it.limits.takeLine({ ...line, tier: "standard" })).toBe(true);
+    await it.stop();
+  });
+
+  test("a refusal by the provider tightens the account's limit once, whichever kind of call asks next", async () => {
+    const it = world({ ...PER_MINUTE, tiers: { free: PER_MINUTE } });
+    await it.pass(100);
+    it.limits.refused(ROUTE);
+    for (const tier of ["free", "standard"] as const) it.gate.take({ route: ROUTE, facts: FACTS, tier, nowMs: 5 });
+    await it.pass(100);
+    const tightened = it.asks.flatMap(({ notes }) => [...notes].filter(([, { tighten }]) => tighten));
+    expect(tightened.map(([key]) => key)).toEqual([`${ROUTE.account} requests/minute`]);
+    expect(new Set(it.asks.map(({ scope }) => scope.name))).toEqual(new Set([ROUTE.account, named("free")]));
+    await it.stop();
+  });
+
+  test("of kinds that nobody calls no grant is kept from those that are called", async () => {
+    const it = world({ ...PER_MINUTE, tiers: { free: PER_MINUTE, premium: PER_MINUTE } });
+    await it.pass(100);
+    it.gate.startable(5, true);
+    await it.pass(100);
+    expect(new Set(it.asks.map(({ scope }) => scope.name)).size).toBe(3); // nobody called yet, so anybody may
+    const before = it.asks.length;
+    it.take();
+    it.gate.startable(5, true);
+    await it.pass(100);
+    it.gate.startable(5, true);
+    await it.pass(100);
+    expect(new Set(it.asks.slice(before).map(({ scope }) => scope.name))).toEqual(new Set([ROUTE.account]));
+    await it.stop();
+  });
+
+  test.each([
+    [{ ...PER_MINUTE, requestsPerDay: 100, tiers: { free: PER_MINUTE } }, [false]],
+    [{ tiers: { free: { ...NONE, requestsPerDay: 100 } } }, [true]],
+  ])("the ledger tells calls apart only where a day's limit goes by it (%j)", async (stated, apart) => {
+    const it = world(stated);
+    const asked: boolean[] = [];
+    it.dayUse = (_, isApart) => {
+      asked.push(isApart);
+      return Promise.resolve([]);
+    };
+    await it.pass(100);
+    it.gate.take({ route: ROUTE, facts: FACTS, tier: "free", nowMs: 5 });
+    await it.pass(200);
+    expect(asked).toEqual(apart);
+    await it.stop();
+  });
+});
+
 describe("without the common store", () => {
   /** Calls that go within so long, asking every 10 ms. */
   async function calls(it: World, ms: number): Promise<number> {
@@ -470,10 +567,10 @@ describe("prompts", () => {
 
 test("what is left of a limit is told without taking any", async () => {
   const it = world({ requestsPerMinute: 6050, tokensPerMinute: 1000 });
-  expect(it.limits.headroom(ROUTE, 100, 0)).toEqual({ kind: "go" });
-  expect(it.limits.headroom(ROUTE, 1001, 0)).toMatchObject({ kind: "never" });
+  expect(it.limits.headroom(ROUTE, 100, 0, "chat", "standard")).toEqual({ kind: "go" });
+  expect(it.limits.headroom(ROUTE, 1001, 0, "chat", "standard")).toMatchObject({ kind: "never" });
   it.queues = [{ limit: ROUTE.account, rows: 3 }];
   await it.pass(50);
-  expect(it.limits.headroom(ROUTE, 100, 0)).toMatchObject({ kind: "wait", waitsFor: "rate_limit" });
+  expect(it.limits.headroom(ROUTE, 100, 0, "chat", "standard")).toMatchObject({ kind: "wait", waitsFor: "rate_limit" });
   await it.stop();
 });

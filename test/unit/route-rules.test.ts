@@ -222,6 +222,15 @@ describe("what a job is accepted with", () => {
     expect(job({ tier: "standard" }, { scored: new Set(["cheap"]) }).policy).not.toHaveProperty("tier");
   });
 
+  test("its tier where an account has limits by tier, which then is part of its key", () => {
+    const limited = job({}, { limitsByTier: true });
+    expect(limited.policy).toEqual({ ...plain.policy, tier: "premium" });
+    const standard = job({ tier: "standard" }, { limitsByTier: true });
+    expect(standard.executionKey).toEqual(plain.executionKey);
+    expect(job({ tier: "free" }, { limitsByTier: true }).executionKey).not.toEqual(limited.executionKey);
+    expect(job({ tier: "free" }).executionKey).toEqual(plain.executionKey);
+  });
+
   test("a chain of the config; another is refused by name", () => {
     const chains = new Set(["standard", "own"]);
     expect(job({ chain: "own" }, { chains }).policy.chain).toBe("own");

@@ -43,7 +43,14 @@ function chosen({ states, turn, tried, leftMs }: Asked): RouteAnswer {
   const question: RouteQuestion = {
     ...{ routes: ROUTES, order: "listed", turn, tried, leftMs, nowMs: NOW },
     facts: readRequestFacts("openai.chat", BODY, BODY.length, null),
-    ...{ textTokens: 10, mode: "direct", rules: undefined, maxLatencyMs: null, latencyBudgetMs: 30_000 },
+    ...{
+      textTokens: 10,
+      mode: "direct",
+      tier: "standard",
+      rules: undefined,
+      maxLatencyMs: null,
+      latencyBudgetMs: 30_000,
+    },
     weights: { cost: 1, latency: 1, reliability: 1 },
   };
   const conditions = { ...UNKNOWN_CONDITIONS, health: healthIn(states) };

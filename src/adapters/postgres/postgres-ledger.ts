@@ -100,8 +100,8 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     return limitQueues(this.context, rowsMax);
   }
 
-  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]> {
-    return dayUse(this.context, accounts);
+  dayUse(accounts: readonly string[], apart: boolean): Promise<readonly DayUse[]> {
+    return dayUse(this.context, accounts, apart);
   }
 
   recoverDeadSessions(

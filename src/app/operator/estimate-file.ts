@@ -2,6 +2,7 @@ import { createAdmission, type JobAdmission } from "../../domain/job/admit.js";
 import {
   DEFAULT_ADMISSION_LIMITS,
   DEFAULT_COPIED_HEADER_LIMITS,
+  DEFAULT_ROUTING_TERMS,
   type TenantTerms,
 } from "../../domain/job/admission-settings.js";
 import type { AdmittedJob } from "../../domain/job/job.js";
@@ -14,7 +15,6 @@ import { compileJobShapeCheck } from "../../adapters/registry/job-schema.js";
 import type { Config } from "../../config/config.js";
 import { buildCatalog, listCatalog } from "../build-domain.js";
 import { buildRoutingTerms } from "../build-routing.js";
-import { BUILT_IN_CHAINS } from "../../domain/route/score-weights.js";
 import { readJobLines, type JobLineText } from "./job-lines.js";
 import { SeenNumbers } from "./seen-numbers.js";
 
@@ -203,7 +203,6 @@ class OwnTopics extends Map<string, string> {
   }
 }
 
-const NO_ROUTING = { chains: new Set(Object.keys(BUILT_IN_CHAINS)), rules: [], scored: new Set<string>() };
 const WEEK_MS = 604_800_000;
 const LIFETIME = { defaultTtlMs: 86_400_000, defaultTtlBatchMs: 172_800_000, maxTtlMs: WEEK_MS };
 
@@ -219,7 +218,7 @@ function admissionFor(config: Config | null, tenants: ReadonlyMap<string, Tenant
     reuse: { dedupe: true, cache: true, cacheMaxAgeMs: null },
     resultsTopic: "results",
     configRevision: "estimate",
-    routing: config === null ? NO_ROUTING : buildRoutingTerms(config),
+    routing: config === null ? DEFAULT_ROUTING_TERMS : buildRoutingTerms(config),
     checkShape: compileJobShapeCheck(),
   });
 }

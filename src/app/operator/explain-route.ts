@@ -4,6 +4,7 @@ import type { WaitReason } from "../../domain/execution/waits.js";
 import type { EpochMs } from "../../domain/ids.js";
 import { callTokens } from "../../domain/limit/call-tokens.js";
 import type { IncomingRecord, JobMode, RoutePolicy, Tier } from "../../domain/job/job.js";
+import { familyOf } from "../../domain/route/format-family.js";
 import { readRequestFacts } from "../../domain/route/request-facts.js";
 import { UNKNOWN_CONDITIONS, type Headroom } from "../../domain/route/route-condition.js";
 import type { RouteComparison } from "../../domain/route/route-decision.js";
@@ -81,7 +82,9 @@ export function explainRoute(
     tried: [],
     explain: true,
   });
-  const seen = live === null ? {} : { seen: seenOf(config, live, payerOf(tenant, labels), plan.routes) };
+  const limited = { endpoint: familyOf(facts.format), tier: policy.tier ?? "standard" };
+  const calls = plan.routes.map(({ account, model }) => ({ account, model, ...limited }));
+  const seen = live === null ? {} : { seen: seenOf(config, live, payerOf(tenant, labels), calls) };
   if (choice.kind === "none") return { kind: "refused", ...codeAndMessage(choice.failure), ...seen };
   const byScore = routing.scored.has(policy.model);
   const explained: ExplainedJob = {
@@ -96,7 +99,7 @@ export function explainRoute(
     const { runAtMs, waitsFor, rejected = [] } = choice;
     return { kind: "wait", ...explained, turn: name, runAtMs, waitsFor, rejected };
   }
-  const headroom = conditions.headroom(route, callTokens(route, facts), nowMs);
+  const headroom = conditions.headroom(route, callTokens(route, facts), nowMs, limited.endpoint, limited.tier);
   return {
     kind: "route",
     ...explained,

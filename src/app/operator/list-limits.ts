@@ -2,7 +2,13 @@ import { limitWaiters, type LimitWaiters } from "../../adapters/postgres/operato
 import { RedisLimitStore } from "../../adapters/redis/redis-limit-store.js";
 import type { Config } from "../../config/config.js";
 import { limitStanding, type LimitReading, type LimitStanding } from "../../domain/limit/limit-standing.js";
-import { scopesOf, type LimitScope } from "../../domain/limit/limits.js";
+import {
+  limitGroups,
+  scopesOf,
+  type AccountLimits,
+  type LimitGroup,
+  type LimitSubject,
+} from "../../domain/limit/limits.js";
 import type { Operator } from "./open-operator.js";
 
 /** Where routers keep what they share of the limits. */
@@ -12,12 +18,12 @@ export type SharedLimits =
   | { readonly kind: "not_configured" }
   | { readonly kind: "not_reached"; readonly because: string };
 
-/** The limits of an account, or of one of its models that has its own. */
-export interface LimitLine {
+/** The limits of an account, or of a model, an endpoint or a tier that has its own there. More than one of the three: calls wait for all of them. */
+export interface LimitLine extends LimitSubject {
+  /** By which calls wait. */
+  readonly name: string;
   readonly account: string;
-  /** Null: of the account. */
-  readonly model: string | null;
-  /** Calls at once that each router makes; null: models have none of their own. */
+  /** Calls at once that each router makes; null: only accounts have such. */
   readonly concurrency: number | null;
   readonly waiting: LimitWaiters;
   readonly limits: readonly LimitStanding[];
@@ -33,6 +39,7 @@ export interface LimitList {
 /** A command has no router's haste. */
 const REDIS_TIMEOUT_MS = 2000;
 const NOBODY: LimitWaiters = { rows: 0, sinceMs: null };
+const WHOLE: LimitSubject = { model: null, endpoint: null, tier: null };
 
 /** The limits of the config, in its order, as Redis and the ledger know them; nothing is taken of any. */
 export async function listLimits({ config, pools }: Operator): Promise<LimitList> {
@@ -45,27 +52,25 @@ export async function listLimits({ config, pools }: Operator): Promise<LimitList
 }
 
 export function limitLines(
-  accounts: Readonly<Record<string, Pick<Config["providers"][string], "limits">>>,
+  accounts: Readonly<Record<string, { readonly limits: AccountLimits & { readonly concurrency: number } }>>,
   shared: SharedLimits,
   waiting: ReadonlyMap<string, LimitWaiters>,
 ): readonly LimitLine[] {
-  const line = ({ account, name, own }: LimitScope, concurrency: number | null): LimitLine => ({
-    account,
-    model: name === account ? null : name.slice(account.length + 1),
-    concurrency,
+  const line = (account: string, { name, subject, rules }: LimitGroup, concurrency: number | null): LimitLine => ({
+    ...{ name, account, ...subject, concurrency },
     waiting: waiting.get(name) ?? NOBODY,
-    limits: own.map((rule) => limitStanding(rule, shared.kind === "read" ? shared.readings.get(rule.key) : null)),
+    limits: rules.map((rule) => limitStanding(rule, shared.kind === "read" ? shared.readings.get(rule.key) : null)),
   });
   return Object.entries(accounts).flatMap(([account, { limits }]) => {
-    const { concurrency } = limits;
-    const scopes = scopesOf(account, limits);
-    const common = scopes.find(({ name }) => name === account);
-    const models = scopes.filter(({ name }) => name !== account).map((scope) => line(scope, null));
-    const whole =
-      common === undefined
-        ? { account, model: null, concurrency, waiting: NOBODY, limits: [] }
-        : line(common, concurrency);
-    return [whole, ...models];
+    const groups = limitGroups(account, limits);
+    const names = new Set([account, ...groups.map(({ name }) => name)]);
+    const whole = groups.find(({ name }) => name === account) ?? { name: account, subject: WHOLE, rules: [] };
+    const parts = groups.filter(({ name }) => name !== account);
+    const together = scopesOf(account, limits).filter(({ name }) => !names.has(name) && waiting.has(name));
+    return [
+      line(account, whole, limits.concurrency),
+      ...[...parts, ...together.map((scope) => ({ ...scope, rules: [] }))].map((group) => line(account, group, null)),
+    ];
   });
 }
 

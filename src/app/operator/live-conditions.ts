@@ -4,7 +4,7 @@ import { budgetKey, type LevelStanding } from "../../domain/budget/budget.js";
 import { BudgetLevels, type Payer } from "../../domain/budget/budget-levels.js";
 import type { EpochMs } from "../../domain/ids.js";
 import { headroomBy, limitStanding, type LimitReading, type LimitStanding } from "../../domain/limit/limit-standing.js";
-import { scopeOf } from "../../domain/limit/limits.js";
+import { scopeOf, type LimitedCall } from "../../domain/limit/limits.js";
 import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
 import type { Route } from "../../domain/route/route.js";
 import { SpentAccounts } from "../../pipeline/budget/spent-accounts.js";
@@ -52,9 +52,9 @@ export function liveConditions(
     health: (account, model, nowMs) => health.health(account, model, nowMs),
     spent: (account, nowMs) => spending.spent(account, nowMs),
     committedLeft: (account, nowMs) => spending.committedLeft(account, nowMs),
-    headroom: ({ account, model }, tokens, nowMs) => {
+    headroom: ({ account, model }, tokens, nowMs, endpoint, tier) => {
       const own = providers[account]?.limits;
-      const scope = own === undefined ? null : scopeOf(account, own, model);
+      const scope = own === undefined ? null : scopeOf(account, own, { model, endpoint, tier });
       if (scope === null) return { kind: "go" };
       return headroomBy(scope, tokens, readings, waiting.value.get(scope.name)?.rows ?? 0, nowMs);
     },
@@ -82,17 +82,17 @@ export interface SeenLimit {
   readonly limits: readonly LimitStanding[];
 }
 
+/** @param calls what the job would be on each of its routes. */
 export function seenOf(
   { providers }: Pick<Config, "providers">,
   readings: LiveReadings,
   payer: Payer,
-  routes: readonly Pick<Route, "account" | "model">[],
+  calls: readonly (LimitedCall & Pick<Route, "account">)[],
 ): SeenOfJob {
   const { breakers: known, budgets, waiting, limits } = readings;
-  const accounts = new Set(routes.map(({ account }) => account));
+  const accounts = new Set(calls.map(({ account }) => account));
   const speaks = ({ account, model, state }: StoredBreaker): boolean =>
-    state !== "closed" &&
-    routes.some((route) => route.account === account && (model === null || route.model === model));
+    state !== "closed" && calls.some((call) => call.account === account && (model === null || call.model === model));
   const levels = new BudgetLevels(budgets.value.map(({ budget }) => budget));
   const held = new Set(
     [...accounts].flatMap((account) =>
@@ -100,9 +100,9 @@ export function seenOf(
     ),
   );
   const scopes = new Map(
-    routes.flatMap(({ account, model }) => {
-      const own = providers[account]?.limits;
-      const scope = own === undefined ? null : scopeOf(account, own, model);
+    calls.flatMap((call) => {
+      const own = providers[call.account]?.limits;
+      const scope = own === undefined ? null : scopeOf(call.account, own, call);
       return scope === null ? [] : [[scope.name, scope] as const];
     }),
   );

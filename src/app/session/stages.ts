@@ -1,7 +1,9 @@
 import type { SessionNo } from "../../domain/ids.js";
+import { isByKind, type CallKind } from "../../domain/limit/limits.js";
 import { createRenderer } from "../../domain/result/render.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import { answeredBy } from "../../domain/route/catalog.js";
+import { familyOf } from "../../domain/route/format-family.js";
 import { createRoutePlanner, type PlanRoutes } from "../../domain/route/plan-routes.js";
 import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
 import type { Journal } from "../../ports/journal.js";
@@ -190,7 +192,7 @@ export class Stages {
       ...UNKNOWN_CONDITIONS,
       health: (account, model, nowMs) => this.#health.health(account, model, nowMs),
       statistics: (account, model, nowMs) => this.#health.statistics(account, model, nowMs),
-      headroom: (route, tokens, nowMs) => this.limits.headroom(route, tokens, nowMs),
+      headroom: (route, tokens, nowMs, endpoint, tier) => this.limits.headroom(route, tokens, nowMs, endpoint, tier),
       spent: (account, nowMs) => this.#parts.ports.spending?.spent(account, nowMs) ?? null,
       committedLeft: (account, nowMs) => this.#parts.ports.spending?.committedLeft(account, nowMs) ?? null,
     };
@@ -238,6 +240,10 @@ export class Stages {
 
   #wireCaller(): Caller {
     const { ports, settings } = this.#parts;
+    const counted = [...settings.accounts].filter(
+      ([, { limits }]) => limits !== undefined && isByKind(limits, "minute"),
+    );
+    const kinds = new Set(counted.map(([name]) => name));
     return new Caller({
       ...this.#common(),
       providers: ports.providers,
@@ -250,8 +256,8 @@ export class Stages {
       sending: (attemptNo) => this.#parts.journal.sending(attemptNo),
       judge: this.#judgeSettings(),
       health: this.#health,
-      finished: (call) => {
-        this.finish.add(call);
+      finished: (call, work) => {
+        this.finish.add(kinds.has(work.route.account) ? { ...call, countsAs: kindOf(work) } : call);
       },
       answered: (route, ms) => {
         this.#callTimes.answered(route, ms, ports.clock.nowMs());
@@ -441,6 +447,11 @@ export class Stages {
   readonly #fenced = (): void => {
     this.#parts.endSession("fenced");
   };
+}
+
+/** What limits by endpoint and tier count a call as. */
+function kindOf({ format, policy }: Work): CallKind {
+  return { endpoint: familyOf(format), tier: policy.tier ?? "standard" };
 }
 
 function batchAccounts(

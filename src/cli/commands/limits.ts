@@ -10,7 +10,7 @@ const HEAD = ["of", "limit", "stated", "holds", "because", "used", "waiting", "s
 export const addLimitsCommands: CommandGroup = (program, context) => {
   program
     .command("limits")
-    .description("rate limits of accounts and models: how they stand")
+    .description("rate limits of accounts, models, endpoints and tiers: how they stand")
     .command("ls")
     .description("list rate limits: what holds now and why, the share that is used, and what waits for it since when")
     .action(context.action(() => list(context)));
@@ -41,9 +41,10 @@ export function sharedNote({ shared, because, lines }: LimitList): string | null
   return null;
 }
 
-function limitJson({ account, model, concurrency, waiting, limits }: LimitLine): Readonly<Record<string, unknown>> {
+function limitJson(line: LimitLine): Readonly<Record<string, unknown>> {
+  const { account, model, endpoint, tier, concurrency, waiting, limits } = line;
   return {
-    ...{ account, model, concurrencyPerRouter: concurrency },
+    ...{ account, model, endpoint, tier, concurrencyPerRouter: concurrency },
     waiting: { rows: waiting.rows, since: isoOrNull(waiting.sinceMs) },
     limits: limits.map(({ rule, state, learned, holds, used, usedShare }) => ({
       ...{ unit: rule.unit, window: rule.window, stated: rule.limit, learned, holds, state, used, usedShare },
@@ -52,18 +53,13 @@ function limitJson({ account, model, concurrency, waiting, limits }: LimitLine):
 }
 
 /** A line for each limit, and one for the places of an account; what waits is said once, in the first. */
-export function limitCells({
-  account,
-  model,
-  concurrency,
-  waiting,
-  limits,
-}: LimitLine): readonly (readonly string[])[] {
-  const of = safeText(model === null ? account : `${account}/${model}`);
-  const rows = [
+export function limitCells({ name, concurrency, waiting, limits }: LimitLine): readonly (readonly string[])[] {
+  const of = safeText(name);
+  const found = [
     ...limits.map(standingCells),
     ...(concurrency === null ? [] : [["concurrency", `${String(concurrency)} a router`, "-", "-", "-"]]),
   ];
+  const rows = found.length === 0 ? [["all of these", "-", "-", "-", "-"]] : found;
   const waits = [
     waiting.rows === 0 ? "-" : String(waiting.rows),
     waiting.sinceMs === null ? "-" : timeText(waiting.sinceMs),

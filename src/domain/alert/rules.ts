@@ -2,14 +2,14 @@ import { batchId } from "../batch/batch.js";
 import { expectedTurnaround, type TurnaroundBook } from "../batch/turnaround.js";
 import { levelText } from "../budget/budget.js";
 import type { EpochMs } from "../ids.js";
-import { scopesOf, type AccountLimits, type LimitRule } from "../limit/limits.js";
+import { limitGroups, type AccountLimits, type LimitRule, type LimitSubject } from "../limit/limits.js";
 import { iso } from "../result/rendering.js";
 import type { AlertRule } from "./alert.js";
 import type { AlertReadings, BatchReading, BudgetReading } from "./readings.js";
 import type { AlertSettings } from "./settings.js";
 import { spendOf } from "./spend-pattern.js";
 import type { Measure } from "./standing.js";
-import { durationsIn, quantileMs, type CallCounts, type Tally } from "./tally.js";
+import { durationsIn, quantileMs, type CallCounts, type LimitUse, type Tally } from "./tally.js";
 
 /** All that a rule may look at. */
 export interface AlertScene {
@@ -87,8 +87,8 @@ export const RULES: Readonly<Record<AlertRule, Rule>> = {
 
   rate_limit: (scene) =>
     [...scene.limits].flatMap(([account, limits]) =>
-      scopesOf(account, limits)
-        .flatMap(({ own }) => own)
+      limitGroups(account, limits)
+        .flatMap(({ rules }) => rules)
         .filter(({ window }) => window === "minute")
         .map((rule) => limitMeasure(scene, account, rule)),
     ),
@@ -231,9 +231,7 @@ function percentOf(part: bigint, whole: bigint): number {
 /** Of a limit by the minute, over the window; what ended counts, so it is a little late, and a token's share without long answers' rest. */
 function limitMeasure({ window, settings, countedMs }: AlertScene, account: string, rule: LimitRule): Measure {
   const { key, unit, limit } = rule;
-  const used = Object.entries(callsOf(window, account).used)
-    .filter(([model]) => key.startsWith(`${account} `) || key.startsWith(`${account}/${model} `))
-    .reduce((sum, [, use]) => sum + use[unit], 0);
+  const used = usesOf(callsOf(window, account), rule.subject).reduce((sum, use) => sum + use[unit], 0);
   const share = (used * MINUTE_MS) / Math.max(countedMs, MINUTE_MS) / limit;
   return {
     subject: key,
@@ -246,6 +244,14 @@ function limitMeasure({ window, settings, countedMs }: AlertScene, account: stri
       details: { limit: String(limit), unit, usedPercent: String(Math.floor(share * PERCENT)) },
     },
   };
+}
+
+function usesOf({ used, usedByKind = {} }: CallCounts, { model, endpoint, tier }: LimitSubject): readonly LimitUse[] {
+  const kind = endpoint ?? tier;
+  if (kind === null)
+    return Object.entries(used).flatMap(([name, use]) => (model === null || model === name ? [use] : []));
+  const use = usedByKind[kind];
+  return use === undefined ? [] : [use];
 }
 
 /**

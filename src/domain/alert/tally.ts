@@ -1,5 +1,6 @@
 import type { AttemptOutcome } from "../failure.js";
 import type { EpochMs } from "../ids.js";
+import type { CallKind } from "../limit/limits.js";
 
 /**
  * What routers count of what they do, in a form that can be added up. Kept out of the ledger's hot tables: nothing there is
@@ -26,7 +27,11 @@ export interface CallCounts {
   readonly ms: DurationCounts;
   /** What counts towards limits by the minute, by model: direct calls and their tokens, as far as the provider reported them. */
   readonly used: Readonly<Record<string, LimitUse>>;
+  /** The same by endpoint and by tier, where the account has limits of these; left out: none did. */
+  readonly usedByKind?: KindUse;
 }
+
+export type KindUse = Readonly<Partial<Record<CallKind[keyof CallKind], LimitUse>>>;
 
 export interface LimitUse {
   readonly requests: number;
@@ -115,7 +120,12 @@ function addCalls(known: CallCounts | undefined, more: CallCounts): CallCounts {
   addDurations(ms, more.ms);
   const used: Record<string, LimitUse> = { ...known?.used };
   for (const [model, use] of Object.entries(more.used)) used[model] = addUse(used[model], use);
-  return { calls: (known?.calls ?? 0) + more.calls, failed: (known?.failed ?? 0) + more.failed, ms, used };
+  const sum = { calls: (known?.calls ?? 0) + more.calls, failed: (known?.failed ?? 0) + more.failed, ms, used };
+  const kinds = [known?.usedByKind ?? {}, more.usedByKind ?? {}];
+  const usedByKind: Record<string, LimitUse> = {};
+  for (const kind of kinds)
+    for (const [name, use] of Object.entries(kind)) usedByKind[name] = addUse(usedByKind[name], use);
+  return Object.keys(usedByKind).length === 0 ? sum : { ...sum, usedByKind };
 }
 
 export function addUse(known: LimitUse | undefined, more: LimitUse): LimitUse {

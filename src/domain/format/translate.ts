@@ -57,14 +57,14 @@ interface Pair<Family extends string, Format> {
 }
 
 type ChatPair = Pair<"chat", ChatFormat>;
-type EmbeddingPair = Pair<"embedding", EmbeddingFormat>;
+type EmbeddingPair = Pair<"embeddings", EmbeddingFormat>;
 
 function pairOf(from: RequestFormat, to: RequestFormat): ChatPair | EmbeddingPair | null {
   const [chatSource, chatTarget] = [CHAT_FORMATS[from], CHAT_FORMATS[to]];
   if (chatSource !== undefined && chatTarget !== undefined)
     return { family: "chat", source: chatSource, target: chatTarget };
   const [source, target] = [EMBEDDING_FORMATS[from], EMBEDDING_FORMATS[to]];
-  return source === undefined || target === undefined ? null : { family: "embedding", source, target };
+  return source === undefined || target === undefined ? null : { family: "embeddings", source, target };
 }
 
 /** The two families go the same way, each by its own canonical form. */

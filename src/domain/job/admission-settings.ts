@@ -42,6 +42,8 @@ export interface RoutingTerms {
   readonly rules: readonly RouteRule[];
   /** Aliases whose candidates are chosen by score. */
   readonly scored: ReadonlySet<string>;
+  /** Whether an account has limits by the tier of jobs. */
+  readonly limitsByTier: boolean;
 }
 
 /** Where a job's tenant comes from. Signatures are not built yet and are refused by the config. */
@@ -88,4 +90,5 @@ export const DEFAULT_ROUTING_TERMS: RoutingTerms = {
   chains: new Set(Object.keys(BUILT_IN_CHAINS)),
   rules: [],
   scored: new Set(),
+  limitsByTier: false,
 };

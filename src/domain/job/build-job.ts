@@ -6,15 +6,16 @@ import type { ReuseSettings, RoutingTerms, TenantTerms } from "./admission-setti
 import { canonicalJson } from "./canonical.js";
 import { defaultPolicy, EXPECT_DEFAULT } from "./default-policy.js";
 import type { ExpectDocument, JobDocument, RequireDocument } from "./job-document.js";
-import type {
-  AdmittedJob,
-  ExpectedAnswer,
-  IncomingRecord,
-  JobRequirements,
-  ReplyEnvelope,
-  RequestFormat,
-  RoutePolicy,
-  Tier,
+import {
+  TIERS,
+  type AdmittedJob,
+  type ExpectedAnswer,
+  type IncomingRecord,
+  type JobRequirements,
+  type ReplyEnvelope,
+  type RequestFormat,
+  type RoutePolicy,
+  type Tier,
 } from "./job.js";
 
 /** A checked job and what was found out about it on the way. */
@@ -38,7 +39,6 @@ export interface JobParts {
 }
 
 const PRIORITY_DEFAULT = 5;
-const TIERS_LOWEST_FIRST: readonly Tier[] = ["free", "standard", "premium"];
 
 /** Fills in the defaults and computes the hashes. */
 export function buildJob(parts: JobParts): AdmittedJob {
@@ -92,7 +92,7 @@ export function labelsOf(terms: TenantTerms, document: JobDocument): Readonly<Re
 
 function lowerTier(highest: Tier, asked: Tier | null): Tier {
   if (asked === null) return highest;
-  return TIERS_LOWEST_FIRST.indexOf(asked) < TIERS_LOWEST_FIRST.indexOf(highest) ? asked : highest;
+  return TIERS.indexOf(asked) < TIERS.indexOf(highest) ? asked : highest;
 }
 
 function requirementsOf(require: RequireDocument): JobRequirements {
@@ -126,7 +126,7 @@ function policyOf(
     onDoubt: document.onDoubt ?? null,
     ...(terms.providers === undefined ? {} : { allowed: terms.providers }),
     ...(rules === null ? {} : { rules }),
-    ...(tier === "standard" || !routing.scored.has(model) ? {} : { tier }),
+    ...(tier === "standard" || !(routing.limitsByTier || routing.scored.has(model)) ? {} : { tier }),
     ...(requirements.maxLatencyMs === null ? {} : { maxLatencyMs: requirements.maxLatencyMs }),
   };
 }

@@ -16,7 +16,9 @@ export const REQUEST_FORMATS = [
 export type RequestFormat = (typeof REQUEST_FORMATS)[number];
 
 export type JobMode = "auto" | "direct" | "batch";
-export type Tier = "free" | "standard" | "premium";
+/** Lowest first. */
+export const TIERS = ["free", "standard", "premium"] as const;
+export type Tier = (typeof TIERS)[number];
 
 /** A record as Kafka handed it over. Header values are bytes; a name may repeat. `timestampMs` is the record's own. */
 export interface IncomingRecord {
@@ -77,7 +79,7 @@ export interface RoutePolicy {
   readonly allowed?: readonly string[];
   /** The config's rules that spoke of the job when it was accepted. */
   readonly rules?: readonly RuleOutcome[];
-  /** Only where candidates are chosen by score, and it is not `standard`. */
+  /** Only where something goes by it (candidates are chosen by score, or an account has limits by tier), and it is not `standard`. */
   readonly tier?: Tier;
   readonly maxLatencyMs?: number;
 }

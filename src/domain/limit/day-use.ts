@@ -1,7 +1,7 @@
-import type { LimitRule, LimitScope } from "./limits.js";
+import { isAbout, type CallKind, type LimitRule, type LimitScope } from "./limits.js";
 
 /** Calls of a model at an account within one hour before now. */
-export interface DayUse {
+export interface DayUse extends DayUseKind {
   readonly account: string;
   readonly model: string;
   /** 0: the last hour. */
@@ -13,6 +13,9 @@ export interface DayUse {
   readonly unknown: number;
 }
 
+/** Only there where calls were asked for by endpoint and tier; null: their execution is not kept any more. */
+export type DayUseKind = { readonly [Name in keyof CallKind]?: CallKind[Name] | null };
+
 /** What a limit was used before its bucket began. */
 export interface Seed {
   readonly agoMs: number;
@@ -23,16 +26,15 @@ const HOUR_MS = 3_600_000;
 
 /**
  * What the limits by the day have been used, by the rule's key. Each hour counts as its newest moment, so that nothing leaves the window too
- * early; a call whose tokens nobody knows counts as the mean of the others.
+ * early; a call whose tokens nobody knows counts as the mean of the others, and one whose endpoint or tier nobody knows for all of them.
  */
 export function daySeeds(scope: LimitScope, uses: readonly DayUse[]): ReadonlyMap<string, readonly Seed[]> {
   const days = scope.rules.filter(({ window }) => window === "day");
   return new Map(days.map((rule) => [rule.key, seedsOf(rule, usesOf(scope, rule, uses))]));
 }
 
-function usesOf({ name, account, own }: LimitScope, rule: LimitRule, uses: readonly DayUse[]): readonly DayUse[] {
-  const isOfModel = name !== account && own.includes(rule);
-  return uses.filter((use) => use.account === account && (!isOfModel || `${account}/${use.model}` === name));
+function usesOf({ account }: LimitScope, { subject }: LimitRule, uses: readonly DayUse[]): readonly DayUse[] {
+  return uses.filter((use) => use.account === account && isAbout(subject, use));
 }
 
 function seedsOf({ unit }: LimitRule, uses: readonly DayUse[]): readonly Seed[] {

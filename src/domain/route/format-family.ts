@@ -1,17 +1,20 @@
 import type { RequestFormat } from "../job/job.js";
 
-type FormatFamily = "chat" | "embedding";
+/** In the words of the price table, where a model says which of the two it does. A provider has an endpoint for each. */
+export type FormatFamily = "chat" | "embeddings";
+
+export const FORMAT_FAMILIES = ["chat", "embeddings"] as const satisfies readonly FormatFamily[];
 
 /** A job of one format can be served in another of the same family. */
 const FAMILIES: Readonly<Record<RequestFormat, FormatFamily>> = {
   "openai.chat": "chat",
   "openai.responses": "chat",
-  "openai.embeddings": "embedding",
+  "openai.embeddings": "embeddings",
   "anthropic.messages": "chat",
   "gemini.generate": "chat",
-  "gemini.embed": "embedding",
+  "gemini.embed": "embeddings",
   "cohere.chat": "chat",
-  "cohere.embed": "embedding",
+  "cohere.embed": "embeddings",
 };
 
 export function familyOf(format: RequestFormat): FormatFamily {

@@ -234,7 +234,8 @@ function reasonOfRegion(account: Account, policy: RoutePolicy): string | null {
 
 /** The price table says of each model which of the two it does; a list that names neither does not speak of it. */
 function reasonOfFamily(model: string, { capabilities }: ModelFacts, format: RequestFormat): string | null {
-  const [own, other] = familyOf(format) === "chat" ? ["chat", "embeddings"] : ["embeddings", "chat"];
+  const own = familyOf(format);
+  const other = own === "chat" ? "embeddings" : "chat";
   const onlyOther = capabilities?.includes(other) === true && !capabilities.includes(own);
   return onlyOther ? `${model} does ${other}, the job is ${format}` : null;
 }
@@ -373,7 +374,7 @@ function reasonOfLength(
     return `the job asks for ${String(asked)} output tokens, ${route.model} gives at most ${String(outputMax)}`;
   }
   // A window is one input's, and a request for embeddings may hold thousands.
-  if (route.contextTokens === null || facts.holdsMedia || familyOf(facts.format) === "embedding") return null;
+  if (route.contextTokens === null || facts.holdsMedia || familyOf(facts.format) === "embeddings") return null;
   if (facts.bodyBytes > route.contextTokens * BYTES_PER_TOKEN_MAX)
     return `${String(facts.bodyBytes)} bytes can't fit the ${String(route.contextTokens)} tokens of ${route.model}`;
   const answer = asked ?? route.maxOutputTokens;

@@ -96,7 +96,7 @@ function readWish(
 
 /** Upper bound of the output tokens of one call; embeddings have none. */
 export function outputTokensBound(facts: RequestFacts, maxOutputTokensDefault: number): number {
-  if (familyOf(facts.format) === "embedding") return 0;
+  if (familyOf(facts.format) === "embeddings") return 0;
   return Math.min((facts.requestedMaxOutputTokens ?? maxOutputTokensDefault) * facts.choices, Number.MAX_SAFE_INTEGER);
 }
 

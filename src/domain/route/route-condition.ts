@@ -1,5 +1,7 @@
 import type { WaitReason } from "../execution/waits.js";
 import type { EpochMs } from "../ids.js";
+import type { Tier } from "../job/job.js";
+import type { FormatFamily } from "./format-family.js";
 import type { Route } from "./route.js";
 
 /**
@@ -11,8 +13,12 @@ export interface RouteConditions {
   health(account: string, model: string, nowMs: EpochMs): RouteHealth;
   /** Null: too few calls of late to say anything. */
   statistics(account: string, model: string, nowMs: EpochMs): RouteStatistics | null;
-  /** @param tokens what the call counts for: estimated prompt and longest answer. Takes nothing. */
-  headroom(route: Route, tokens: number, nowMs: EpochMs): Headroom;
+  /**
+   * Takes nothing.
+   * @param tokens what the call counts for: estimated prompt and longest answer.
+   * @param endpoint and `tier`: of its job, for limits that go by them.
+   */
+  headroom(route: Route, tokens: number, nowMs: EpochMs, endpoint: FormatFamily, tier: Tier): Headroom;
   /** Why the account should be left alone for what it has spent, in words; null: it need not be. */
   spent(account: string, nowMs: EpochMs): string | null;
   /** Nano-dollars of what is paid for the account anyway that no call has used or may use yet; null: none is known of. */

@@ -1,7 +1,7 @@
 import type { LongContextPrice, ModelPrice } from "../cost/price.js";
 import type { WaitReason } from "../execution/waits.js";
 import type { EpochMs } from "../ids.js";
-import type { JobMode } from "../job/job.js";
+import type { JobMode, Tier } from "../job/job.js";
 import { familyOf } from "./format-family.js";
 import type { RouteName } from "./next-attempt.js";
 import { routeMaxCostNanoUsd } from "./plan-routes.js";
@@ -38,6 +38,7 @@ export interface RouteQuestion {
   /** Estimated tokens of the prompt's text; pictures are added by what they count at each provider. */
   readonly textTokens: number;
   readonly mode: JobMode;
+  readonly tier: Tier;
   /** Until the deadline. */
   readonly leftMs: number;
   readonly weights: ScoreWeights;
@@ -310,10 +311,11 @@ export class RouteScorer {
   }
 
   /** By bytes, which is mostly too much: who would be ruled out by that is counted. */
-  #headroom({ facts, nowMs }: RouteQuestion, route: Route, byBytes: number, outputTokens: number): Headroom {
-    const headroom = this.#conditions.headroom(route, byBytes + outputTokens, nowMs);
+  #headroom({ facts, tier, nowMs }: RouteQuestion, route: Route, byBytes: number, outputTokens: number): Headroom {
+    const endpoint = familyOf(facts.format);
+    const headroom = this.#conditions.headroom(route, byBytes + outputTokens, nowMs, endpoint, tier);
     if (headroom.kind !== "never" || this.#countPrompt === null) return headroom;
-    return this.#conditions.headroom(route, this.#countPrompt(facts, route) + outputTokens, nowMs);
+    return this.#conditions.headroom(route, this.#countPrompt(facts, route) + outputTokens, nowMs, endpoint, tier);
   }
 
   #reject(place: number, because: string): void {

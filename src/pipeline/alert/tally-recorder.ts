@@ -7,6 +7,7 @@ import {
   type LimitUse,
   type Tally,
 } from "../../domain/alert/tally.js";
+import type { CallKind } from "../../domain/limit/limits.js";
 import type { FinishedCall, FinishOutcome } from "../../ports/ledger.js";
 import type { Metrics } from "../../ports/metrics.js";
 
@@ -15,6 +16,7 @@ interface Counts {
   failed: number;
   readonly ms: Record<number, number>;
   readonly used: Record<string, LimitUse>;
+  usedByKind?: Record<string, LimitUse>;
 }
 
 /** Hears of calls whose outcome the ledger has. */
@@ -33,7 +35,7 @@ export class TallyRecorder implements FinishListener {
 
   finished(are: "calls" | "lines", calls: readonly FinishedCall[], { ended }: FinishOutcome, nowMs: number): void {
     let waited = are === "lines";
-    for (const { attempt, outcome, endedAtMs, nanoUsd, usage } of calls) {
+    for (const { attempt, outcome, endedAtMs, nanoUsd, usage, countsAs } of calls) {
       const counts = this.#countsOf(attempt.account);
       counts.calls += 1;
       if (isFault(outcome)) counts.failed += 1;
@@ -41,6 +43,7 @@ export class TallyRecorder implements FinishListener {
       if (are === "calls") {
         const tokens = (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0);
         counts.used[attempt.model] = addUse(counts.used[attempt.model], { requests: 1, tokens });
+        if (countsAs !== undefined) addKind(counts, countsAs, { requests: 1, tokens });
       }
       waited ||= attempt.batchNo !== undefined;
       this.#nanoUsd += nanoUsd ?? 0n;
@@ -92,6 +95,11 @@ export class TallyRecorder implements FinishListener {
     }
     return counts;
   }
+}
+
+function addKind(counts: Counts, { endpoint, tier }: CallKind, use: LimitUse): void {
+  counts.usedByKind ??= {};
+  for (const name of [endpoint, tier]) counts.usedByKind[name] = addUse(counts.usedByKind[name], use);
 }
 
 function add(counts: Record<number, number>, ms: number): void {

@@ -140,7 +140,7 @@ export class GroupCalls {
     const route = limits === undefined || line.latestDeadlineMs === null ? null : routes.routeOf(line);
     if (limits === undefined || route === null) return true;
     const facts = readRequestFacts(line.format, line.bodyText, Buffer.byteLength(line.bodyText), line.maxCostNanoUsd);
-    return limits.takeLine(route, facts, clock.nowMs());
+    return limits.takeLine({ route, facts, tier: line.policy.tier ?? "standard", nowMs: clock.nowMs() });
   }
 
   /** None of an account that is not to be called, one for a trial. */

@@ -1,10 +1,11 @@
 import type { WaitReason } from "../../domain/execution/waits.js";
 import type { EpochMs } from "../../domain/ids.js";
+import type { Tier } from "../../domain/job/job.js";
 import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Route } from "../../domain/route/route.js";
 import type { LimitPass } from "./limit-scope.js";
-import type { RateLimits } from "./rate-limits.js";
+import type { LimitWish, RateLimits } from "./rate-limits.js";
 import type { CallOf, RouteHealth } from "./route-health.js";
 import type { Slots } from "./slots.js";
 
@@ -12,6 +13,8 @@ import type { Slots } from "./slots.js";
 export interface CallWish {
   readonly route: Route;
   readonly facts: RequestFacts;
+  /** Of the jobs that it serves; left out: `standard`, as in their policy. */
+  readonly tier?: Tier | undefined;
   readonly nowMs: EpochMs;
   /** Whether rows that wait for the same limit go first; left out: they do not. */
   readonly behind?: boolean;
@@ -51,14 +54,13 @@ export class CallGate {
     this.#limits = limits;
   }
 
-  take({ route, facts, nowMs, behind = false }: CallWish): Admission {
+  take(wish: CallWish): Admission {
+    const { route, nowMs } = wish;
     const { account, model } = route;
     const wellAtMs = this.#health.waitUntilMs(account, model, nowMs);
     if (wellAtMs !== null) return { kind: "wait", runAtMs: wellAtMs, waitsFor: "breaker" };
     const admission =
-      this.#limits === null
-        ? this.#takePlace(account, nowMs)
-        : this.#takeLimited(this.#limits, { route, facts, nowMs, behind });
+      this.#limits === null ? this.#takePlace(account, nowMs) : this.#takeLimited(this.#limits, limitWish(wish));
     if (admission.kind === "go") this.#health.taken(account, model, nowMs);
     return admission;
   }
@@ -90,8 +92,9 @@ export class CallGate {
   }
 
   /** The limit by whose name the row of such a call waits; null: none. */
-  limitOf(route: Route): string | null {
-    return this.#limits?.nameOf(route) ?? null;
+  limitOf(wish: Omit<CallWish, "nowMs">): string | null {
+    const { route, facts, tier = "standard" } = wish;
+    return this.#limits?.nameOf({ route, facts, tier }) ?? null;
   }
 
   /** How many of the rows that wait for each limit could start now. */
@@ -113,17 +116,21 @@ export class CallGate {
     return this.#slots.take(account) ? GO : noPlace(nowMs);
   }
 
-  #takeLimited(limits: GateLimits, { route, facts, nowMs, behind }: Required<CallWish>): Admission {
-    const answer = limits.take(route, facts, nowMs, behind, () => this.#slots.take(route.account));
-    if (answer === null) return { ...noPlace(nowMs), ...this.#limitOf(route) };
+  #takeLimited(limits: GateLimits, wish: LimitWish): Admission {
+    const answer = limits.take(wish, () => this.#slots.take(wish.route.account));
+    if (answer === null) return { ...noPlace(wish.nowMs), ...this.#limitOf(wish) };
     if (answer.kind === "go") return answer.pass === null ? GO : { kind: "go", pass: answer.pass };
     return answer.kind === "wait" ? { ...answer, waitsFor: "rate_limit" } : answer;
   }
 
-  #limitOf(route: Route): { readonly limit?: string } {
-    const limit = this.limitOf(route);
+  #limitOf(wish: LimitWish): { readonly limit?: string } {
+    const limit = this.limitOf(wish);
     return limit === null ? {} : { limit };
   }
+}
+
+function limitWish({ route, facts, tier = "standard", nowMs, behind = false }: CallWish): LimitWish {
+  return { route, facts, tier, nowMs, behind };
 }
 
 function noPlace(nowMs: EpochMs): {

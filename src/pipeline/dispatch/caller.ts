@@ -27,7 +27,7 @@ export interface CallerParts extends PatienceSettings {
   readonly mayStart: () => boolean;
   /** Notes that the first byte of an attempt leaves next. @returns false: it must not. */
   readonly sending: (attemptNo: number) => boolean;
-  readonly finished: (call: FinishedCall) => void;
+  readonly finished: (call: FinishedCall, work: Work) => void;
   /** What a call came to, for what is known of its provider's health. */
   readonly health: Pick<RouteHealth, "ended" | "notSent">;
   /** How long a call was out that was answered. */
@@ -157,7 +157,7 @@ export class Caller {
     if (call.usage.inputTokens !== null && call.otherModel !== true)
       this.#parts.counted?.(work.bodyText, work.route, call.usage.inputTokens);
     this.#report(work, call, outcome.kind === "failed" ? outcome.message : null, ms);
-    this.#parts.finished(call);
+    this.#parts.finished(call, work);
   }
 
   /** The charge is right either way, by the model that answered; but somebody should know. */

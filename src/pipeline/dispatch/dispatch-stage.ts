@@ -257,7 +257,7 @@ export class DispatchStage {
     const call = this.#rescues.choose(waiting, { plan, facts, nowMs, choose });
     if (line === undefined || call === null) return { kind: "line" };
     const { route } = call;
-    const admission = this.#parts.gate.take({ route, facts, nowMs });
+    const admission = this.#parts.gate.take({ route, facts, tier: waiting.policy.tier, nowMs });
     if (admission.kind !== "go") return { kind: "line" };
     const fresh = this.#intent(waiting, call.route, call.index, facts, nowMs);
     const intent: AttemptIntent = { ...fresh, number: line.number + 1, supersedes: line.attemptNo };
@@ -309,7 +309,7 @@ export class DispatchStage {
     if (line.kind === "refused") return fail(line.code, line.message);
     if (chosen.kind === "wait") return waitOf(chosen);
     const { route, index } = chosen;
-    const admission = this.#parts.gate.take({ route, facts, nowMs });
+    const admission = this.#parts.gate.take({ route, facts, tier: waiting.policy.tier, nowMs });
     if (admission.kind === "never") return fail("NO_ROUTE", admission.because);
     if (admission.kind === "wait") return admission;
     const intent = this.#intent(waiting, route, index, facts, nowMs);

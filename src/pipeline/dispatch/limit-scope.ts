@@ -16,7 +16,7 @@ const TOKENS_PRIOR = 1000;
 const TOKENS_OUTLIER = 4;
 const MINUTE_MS = 60_000;
 
-interface HeldGrant {
+export interface HeldGrant {
   calls: number;
   tokens: number;
   readonly atMs: number;
@@ -28,6 +28,8 @@ interface HeldGrant {
 export interface LimitPass {
   readonly scope: HeldScope;
   readonly tokens: number;
+  /** The one that its call is out of. */
+  readonly grant: HeldGrant;
 }
 
 /** What is wanted of the store. */
@@ -40,7 +42,8 @@ export interface Want {
 /** One scope as a router sees it: the grants it holds, and who waits for some. Times are monotonic unless said otherwise. */
 export class HeldScope {
   readonly scope: LimitScope;
-  readonly notes = new Map<string, LimitNote>();
+  /** By the key of a rule of its own, see `LimitScope`; the scopes of the same model share them. */
+  readonly notes: Map<string, LimitNote>;
   /** Rows that wait for it, as far as this router knows. */
   queued = 0;
   /** The next ask begins anew, see `StoreAsk`; it is not put off until somebody wants a grant, or what was granted meanwhile would never count. */
@@ -49,6 +52,8 @@ export class HeldScope {
   seeds: { readonly byKey: ReadonlyMap<string, readonly Seed[]>; readonly atMs: number } | null = null;
   /** Asked for and not answered yet. */
   asking = false;
+  /** When a call asked last. */
+  askedAtMs = -Infinity;
   #grants: HeldGrant[] = [];
   /** Sums over the grants. */
   #calls = 0;
@@ -65,8 +70,9 @@ export class HeldScope {
   #need = 0;
   #refused: { readonly untilMs: number; readonly key: string } | null = null;
 
-  constructor(scope: LimitScope) {
+  constructor(scope: LimitScope, notes = new Map<string, LimitNote>()) {
     this.scope = scope;
+    this.notes = notes;
   }
 
   /** The limit that refused last, while that holds. */
@@ -86,15 +92,17 @@ export class HeldScope {
   /** @returns null when there is no grant for it, which counts as a wish. */
   take(tokens: number, nowMs: number): LimitPass | null {
     this.#asked += 1;
+    this.askedAtMs = nowMs;
     this.#drop(nowMs);
     const counted = this.scope.countsTokens ? tokens : 0;
-    if (this.#calls < 1 || this.#tokens < counted) {
+    const grant = this.#grants.find(({ calls }) => calls > 0);
+    if (grant === undefined || this.#tokens < counted) {
       this.#need = Math.max(1, counted);
       return null;
     }
     this.#learn(tokens);
     this.#spend(1, counted);
-    return { scope: this, tokens: counted };
+    return { scope: this, tokens: counted, grant };
   }
 
   /** Whether `take` would find a grant. */
@@ -113,11 +121,15 @@ export class HeldScope {
     return this.#calls < this.#asked;
   }
 
-  giveBack(tokens: number): void {
-    const newest = this.#grants.at(-1);
-    if (newest === undefined) return;
-    newest.calls += 1;
-    newest.tokens += tokens;
+  /** What comes back too late for its grant goes back to the store: used after its time, it would count before it is. */
+  giveBack({ tokens, grant }: Pick<LimitPass, "tokens" | "grant">, nowMs: number): void {
+    this.#drop(nowMs);
+    if (!this.#grants.includes(grant)) {
+      this.#return({ calls: 1, tokens, atMs: grant.atMs });
+      return;
+    }
+    grant.calls += 1;
+    grant.tokens += tokens;
     this.#calls += 1;
     this.#tokens += tokens;
   }
@@ -222,9 +234,16 @@ export class HeldScope {
       if (over === undefined) return;
       this.#calls -= over.calls;
       this.#tokens -= over.tokens;
-      if (over.calls + over.tokens > 0 && this.#returned.length < RETURNED_MAX)
-        this.#returned.push({ calls: over.calls, tokens: over.tokens, atMs: over.atMs });
+      if (over.calls + over.tokens > 0) this.#return(over);
     }
+  }
+
+  #return({ calls, tokens, atMs }: Grant): void {
+    const place = this.#returned.findIndex((one) => one.atMs === atMs);
+    const known = this.#returned[place];
+    if (known !== undefined)
+      this.#returned[place] = { calls: known.calls + calls, tokens: known.tokens + tokens, atMs };
+    else if (this.#returned.length < RETURNED_MAX) this.#returned.push({ calls, tokens, atMs });
   }
 
   #learn(tokens: number): void {

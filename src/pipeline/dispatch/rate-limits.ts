@@ -1,16 +1,11 @@
 import { callTokens } from "../../domain/limit/call-tokens.js";
 import { daySeeds } from "../../domain/limit/day-use.js";
 import type { Lease } from "../../domain/limit/lease.js";
-import {
-  ownLimits,
-  scopeOf,
-  scopesOf,
-  type AccountLimits,
-  type LimitUnit,
-  type LimitWindow,
-} from "../../domain/limit/limits.js";
+import { isByKind, type AccountLimits, type LimitUnit, type LimitWindow } from "../../domain/limit/limits.js";
 import type { TakenOfLimit } from "../../domain/limit/queue-turns.js";
 import type { EpochMs, SessionNo } from "../../domain/ids.js";
+import type { Tier } from "../../domain/job/job.js";
+import { familyOf, type FormatFamily } from "../../domain/route/format-family.js";
 import type { RequestFacts } from "../../domain/route/request-facts.js";
 import type { Headroom } from "../../domain/route/route-condition.js";
 import type { CountPrompt } from "../../domain/route/score-routes.js";
@@ -22,7 +17,8 @@ import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log } from "../../ports/system.js";
 import { Nap } from "../nap.js";
 import { Waiters } from "../waiters.js";
-import { HeldScope, type LimitPass } from "./limit-scope.js";
+import { AccountScopes } from "./account-scopes.js";
+import type { HeldScope, LimitPass } from "./limit-scope.js";
 import { LocalLimitStore } from "./local-limit-store.js";
 import type { Slots } from "./slots.js";
 
@@ -48,6 +44,16 @@ export type LimitAnswer =
   | { readonly kind: "go"; readonly pass: LimitPass | null }
   | { readonly kind: "wait"; readonly runAtMs: EpochMs; readonly limit: string }
   | { readonly kind: "never"; readonly because: string };
+
+/** A call that wants to pass its limits. */
+export interface LimitWish {
+  readonly route: Route;
+  readonly facts: RequestFacts;
+  readonly tier: Tier;
+  readonly nowMs: EpochMs;
+  /** Whether it has to wait behind rows that wait already. */
+  readonly behind: boolean;
+}
 
 /** What a provider says one of its limits is. */
 export interface ProviderLimit {
@@ -81,8 +87,8 @@ const GO: LimitAnswer = { kind: "go", pass: null };
 export class RateLimits {
   readonly #parts: RateLimitsParts;
   readonly #local: LocalLimitStore;
-  /** By account, then model; null: nothing limits that model. */
-  readonly #scopes = new Map<string, Map<string, HeldScope | null>>();
+  /** Of accounts with limits. */
+  readonly #scopes = new Map<string, AccountScopes>();
   readonly #byName = new Map<string, HeldScope>();
   readonly #stop = new AbortController();
   readonly #bornMs: number;
@@ -105,9 +111,10 @@ export class RateLimits {
     this.#bornMs = parts.clock.monotonicMs();
     this.#local = new LocalLimitStore(() => parts.clock.monotonicMs());
     for (const [account, limits] of parts.accounts) {
-      if (scopesOf(account, limits).length === 0) continue;
-      this.#scopes.set(account, new Map());
-      for (const model of ["", ...Object.keys(limits.models)]) this.#scopeOf(account, model);
+      const scopes = AccountScopes.of(account, limits);
+      if (scopes === null) continue;
+      this.#scopes.set(account, scopes);
+      for (const held of scopes.all) if (held !== null) this.#byName.set(held.scope.name, held);
     }
   }
 
@@ -117,16 +124,13 @@ export class RateLimits {
   }
 
   /** The name that rows of such calls wait by; null: nothing limits them but places. */
-  nameOf({ account, model }: Pick<Route, "account" | "model">): string | null {
-    return this.#scopes.size === 0 ? null : (this.#scopeOf(account, model)?.scope.name ?? null);
+  nameOf({ route, facts, tier }: Pick<LimitWish, "route" | "facts" | "tier">): string | null {
+    return this.#scopeOf(route, familyOf(facts.format), tier)?.scope.name ?? null;
   }
 
-  /**
-   * @param behind whether it has to wait behind rows that wait already.
-   * @param mayGo asked last, when there is a grant: false takes none.
-   */
-  take(route: Route, facts: RequestFacts, nowMs: EpochMs, behind: boolean, mayGo: () => boolean): LimitAnswer | null {
-    const held = this.#scopes.size === 0 ? null : this.#scopeOf(route.account, route.model);
+  /** @param mayGo asked last, when there is a grant: false takes none. */
+  take({ route, facts, tier, nowMs, behind }: LimitWish, mayGo: () => boolean): LimitAnswer | null {
+    const held = this.#scopeOf(route, familyOf(facts.format), tier);
     if (held === null) return mayGo() ? GO : null;
     const tokens = held.scope.countsTokens ? callTokens(route, facts, this.#parts.countPrompt) : 0;
     const never = held.neverFits(tokens);
@@ -152,7 +156,7 @@ export class RateLimits {
     for (const [account, scopes] of this.#scopes) {
       const places = slots.freeOf(account);
       if (places <= 0) continue;
-      const room = this.#roomOf(scopes, nowMs, wanted, atOnce);
+      const room = this.#roomOf(scopes.inUse(nowMs), nowMs, wanted, atOnce);
       if (room === null) blocked = true;
       startable -= Math.max(0, places - (room ?? 0));
     }
@@ -164,13 +168,13 @@ export class RateLimits {
     return this.#waiting.next(over);
   }
 
-  giveBack({ scope, tokens }: LimitPass): void {
-    scope.giveBack(tokens);
+  giveBack(pass: LimitPass): void {
+    pass.scope.giveBack(pass, this.#parts.clock.monotonicMs());
   }
 
   /** Takes nothing, and says `go` of what was never asked for. */
-  headroom({ account, model }: Route, tokens: number, nowMs: EpochMs): Headroom {
-    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+  headroom(route: Route, tokens: number, nowMs: EpochMs, endpoint: FormatFamily, tier: Tier): Headroom {
+    const held = this.#scopeOf(route, endpoint, tier);
     if (held === null) return { kind: "go" };
     const never = held.neverFits(tokens);
     if (never !== null) return { kind: "never", because: never };
@@ -222,18 +226,18 @@ export class RateLimits {
 
   /** Lines of groups are calls that come behind all others. */
   mayTakeLine(account: string, model: string | null): boolean {
-    const held = this.#scopes.size === 0 || model === null ? null : this.#scopeOf(account, model);
-    return held === null || held.queued === 0;
+    const scopes = model === null ? undefined : this.#scopes.get(account)?.ofModel(model);
+    return scopes === undefined || scopes.some((held) => held === null || held.queued === 0);
   }
 
   /** Whether a line of a group may be called now; its grant is taken then. One that never fits is no matter of waiting. */
-  takeLine(route: Route, facts: RequestFacts, nowMs: EpochMs): boolean {
-    return this.take(route, facts, nowMs, true, () => true)?.kind !== "wait";
+  takeLine(wish: Omit<LimitWish, "behind">): boolean {
+    return this.take({ ...wish, behind: true }, () => true)?.kind !== "wait";
   }
 
   /** What an account's provider says beside an answer. It only ever lowers what the config states. */
   learn(account: string, model: string, said: readonly ProviderLimit[]): void {
-    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+    const held = this.#anyOf(account, model);
     if (held === null) return;
     for (const { key, unit, window } of held.scope.own) {
       const limit = said.find((one) => one.unit === unit && one.window === window)?.limit;
@@ -245,7 +249,7 @@ export class RateLimits {
 
   /** A provider refused a call for a rate limit. */
   refused({ account, model }: Pick<Route, "account" | "model">): void {
-    const held = this.#scopes.size === 0 ? null : this.#scopeOf(account, model);
+    const held = this.#anyOf(account, model);
     if (held === null) return;
     for (const { key, window } of held.scope.own)
       if (window === "minute") held.notes.set(key, { learned: held.notes.get(key)?.learned ?? null, tighten: true });
@@ -283,7 +287,12 @@ export class RateLimits {
   async #readDay(): Promise<void> {
     const { ledger, clock, log } = this.#parts;
     try {
-      const uses = await ledger.dayUse([...this.#scopes.keys()]);
+      const accounts = [...this.#scopes.keys()];
+      const apart = accounts.filter((account) => this.#isApart(account));
+      const together = accounts.filter((account) => !apart.includes(account));
+      // Serial: each holds a connection while it reads a day.
+      const uses = together.length === 0 ? [] : [...(await ledger.dayUse(together, false))];
+      if (apart.length > 0) uses.push(...(await ledger.dayUse(apart, true)));
       const atMs = clock.monotonicMs();
       for (const held of this.#byName.values()) {
         const byKey = daySeeds(held.scope, uses);
@@ -302,19 +311,14 @@ export class RateLimits {
       const [routers, queues] = [await ledger.liveRouters(), await ledger.limitQueues(QUEUE_LOOK_MAX)];
       this.#routers = Math.max(1, routers);
       for (const held of this.#byName.values()) held.queued = 0;
-      for (const { limit, rows } of queues) this.#named(limit, rows);
+      for (const { limit, rows } of queues) {
+        const held = this.#byName.get(limit);
+        if (held !== undefined) held.queued = rows;
+      }
       this.#looked = true;
     } catch (error) {
       log.warn("limits.look_failed", { message: error instanceof Error ? error.message : String(error) });
     }
-  }
-
-  /** Rows that wait by a name which was not met yet, since this router has not routed one of them. */
-  #named(name: string, rows: number): void {
-    const known = this.#byName.get(name);
-    const [account = "", ...rest] = name.split("/");
-    const held = known ?? (this.#scopes.has(account) ? this.#scopeOf(account, rest.join("/")) : null);
-    if (held !== null && held.scope.name === name) held.queued = rows;
   }
 
   async #renew(): Promise<void> {
@@ -408,36 +412,29 @@ export class RateLimits {
     return { kind: "wait", runAtMs: nowMs + Math.ceil(Math.min(waitMs, SAID_WAIT_MAX_MS)), limit: held.scope.name };
   }
 
-  #scopeOf(account: string, model: string): HeldScope | null {
-    const known = this.#scopes.get(account);
+  #scopeOf({ account, model }: Route, endpoint: FormatFamily, tier: Tier): HeldScope | null {
+    return this.#scopes.get(account)?.of(model, endpoint, tier) ?? null;
+  }
+
+  /** Whatever the call: the limits of the account and of the model are in each of their scopes. */
+  #anyOf(account: string, model: string): HeldScope | null {
+    return this.#scopes.get(account)?.of(model, "chat", "standard") ?? null;
+  }
+
+  /** Whether the ledger has to tell an account's calls apart by endpoint and tier. */
+  #isApart(account: string): boolean {
     const limits = this.#parts.accounts.get(account);
-    if (known === undefined || limits === undefined) return null;
-    const name = ownLimits(limits, model) === undefined ? "" : model;
-    const held = known.get(name);
-    if (held !== undefined) return held;
-    const scope = scopeOf(account, limits, name);
-    const fresh = scope === null ? null : new HeldScope(scope);
-    if (fresh !== null) {
-      fresh.anew = this.#lostSinceMs !== null;
-      this.#byName.set(fresh.scope.name, fresh);
-    }
-    known.set(name, fresh);
-    return fresh;
+    return limits !== undefined && isByKind(limits, "day");
   }
 
   /** Of calls that come in; null as in `startable`. */
-  #roomOf(
-    scopes: ReadonlyMap<string, HeldScope | null>,
-    nowMs: number,
-    wanted: number,
-    atOnce: boolean,
-  ): number | null {
+  #roomOf(scopes: readonly (HeldScope | null)[], nowMs: number, wanted: number, atOnce: boolean): number | null {
     let room: number | null = null;
-    for (const held of scopes.values()) {
+    for (const held of scopes) {
       if (held === null) return Infinity;
       if (held.refusedBy(nowMs) !== null) continue;
       const granted = held.room(nowMs);
-      if (granted < wanted) held.expect(Math.ceil(wanted / scopes.size));
+      if (granted < wanted) held.expect(Math.ceil(wanted / scopes.length));
       if (granted === 0 && atOnce) this.#ring(held);
       room = (room ?? 0) + (held.queued > 0 ? 0 : granted);
     }

@@ -3,6 +3,7 @@ import type { WaitReason } from "../../domain/execution/waits.js";
 import type { ErrorCode, Failure } from "../../domain/failure.js";
 import type { EpochMs } from "../../domain/ids.js";
 import type { JobMode, RoutePolicy } from "../../domain/job/job.js";
+import { familyOf } from "../../domain/route/format-family.js";
 import type { RouteName } from "../../domain/route/next-attempt.js";
 import { outputTokensBound, type RequestFacts } from "../../domain/route/request-facts.js";
 import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/route-condition.js";
@@ -130,7 +131,9 @@ export class RouteChooser {
     if (state !== "closed" || conditions.spent(account, nowMs) !== null) return false;
     if (likelyBatch(route, mode, deadlineMs - nowMs)) return true;
     const promptTokens = estimatePromptTokens(facts, route.unseen.imageTokensMax) + route.unseen.overheadTokens;
-    return conditions.headroom(route, promptTokens + outputTokens, nowMs).kind !== "never";
+    const tokens = promptTokens + outputTokens;
+    const tier = policy.tier ?? "standard";
+    return conditions.headroom(route, tokens, nowMs, familyOf(facts.format), tier).kind !== "never";
   }
 
   #compare(wish: RouteWish, first: Route, order: RouteQuestion["order"]): RouteChoice {
@@ -158,6 +161,7 @@ export class RouteChooser {
     const { plan, facts, policy, mode, deadlineMs, nowMs, tried } = wish;
     const { weights, latencyBudgetMs } = this.#parts.routing;
     const leftMs = Math.max(1, deadlineMs - nowMs);
+    const tier = policy.tier ?? "standard";
     return {
       routes: plan.routes,
       order,
@@ -166,8 +170,9 @@ export class RouteChooser {
       facts,
       textTokens: estimatePromptTokens(facts, 0),
       mode,
+      tier,
       leftMs,
-      weights: weights.of(policy.chain, policy.tier ?? "standard", nowMs),
+      weights: weights.of(policy.chain, tier, nowMs),
       rules: policy.rules,
       maxLatencyMs: policy.maxLatencyMs ?? null,
       latencyBudgetMs: Math.min(policy.maxLatencyMs ?? latencyBudgetMs, leftMs),

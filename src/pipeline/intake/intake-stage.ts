@@ -244,9 +244,10 @@ export class IntakeStage implements RecordSink {
     const { job, route, facts, line } = planned;
     const isPooled = line.kind === "pool";
     const mayStart = !isPooled && planned.waits !== true && !backlog.here() && job.deadlineMs > nowMs;
-    const admission = mayStart ? gate.take({ route, facts, nowMs, behind: true }) : null;
+    const wish = { route, facts, tier: job.policy.tier, nowMs, behind: true };
+    const admission = mayStart ? gate.take(wish) : null;
     const starts = admission?.kind === "go";
-    const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(route), job.submittedAtMs);
+    const waits = isPooled || starts ? null : waitOf(admission, gate.limitOf(wish), job.submittedAtMs);
     const item: IntakeJob = {
       no: numbers.next(),
       job,

@@ -1,4 +1,5 @@
 import type { DayUse } from "../../../src/domain/limit/day-use.js";
+import { familyOf } from "../../../src/domain/route/format-family.js";
 import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
@@ -177,19 +178,23 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     });
   }
 
-  dayUse(accounts: readonly string[]): Promise<readonly DayUse[]> {
-    const { attempts, batches, nowMs } = this.#database;
+  dayUse(accounts: readonly string[], apart: boolean): Promise<readonly DayUse[]> {
+    const { attempts, batches, executions, nowMs } = this.#database;
     return this.#context.single("day-use", (transaction) => {
       const uses = new Map<string, DayUse>();
       const ways = new Map(transaction.all(batches).map(({ batch }) => [batch.no, batch.way]));
-      for (const { intent, state, tokens } of transaction.all(attempts)) {
+      for (const { intent, state, tokens, execution } of transaction.all(attempts)) {
         const { account, model, startedAtMs, batchNo } = intent;
         const isCall = batchNo === undefined || ways.get(batchNo) === "calls";
         if (!accounts.includes(account) || !isCall || state === "not_sent" || state === "batched") continue;
         const hoursAgo = Math.max(0, Math.floor((nowMs() - startedAtMs) / 3_600_000));
         if (hoursAgo >= 24) continue;
-        const key = [account, model, hoursAgo].join(" ");
-        const known = uses.get(key) ?? { account, model, hoursAgo, calls: 0, tokens: 0, unknown: 0 };
+        const row = transaction.get(executions, execution.no);
+        const endpoint = row === undefined ? null : familyOf(row.format);
+        const tier = row === undefined ? null : (row.policy.tier ?? "standard");
+        const kind = apart ? { endpoint, tier } : {};
+        const key = [account, model, hoursAgo, ...Object.values(kind)].join(" ");
+        const known = uses.get(key) ?? { account, model, ...kind, hoursAgo, calls: 0, tokens: 0, unknown: 0 };
         uses.set(key, {
           ...known,
           calls: known.calls + 1,
