@@ -226,6 +226,10 @@ export class InboxConsumer implements JobsConsumer {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
       if (state.expected === null && !(await this.#proof.prove(state, all, span, () => payload.isStale()))) return;
       const since = state.expected ?? 0;
+      if (span.first > Math.max(since, state.goneUpto)) {
+        await this.#proof.tellGap(state, since, span.first);
+        if (payload.isStale() || state.expected !== since) return;
+      }
       const upto = span.last + 1;
       if (upto <= since) {
         resolveOffset(batch.lastOffset());
