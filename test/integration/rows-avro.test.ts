@@ -1,26 +1,26 @@
 /** Rows C5 and C6 of the fault catalogue, and C4 in Avro: values in the registry's encoding that are no jobs. */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import avro from "avsc";
 import { Gateway } from "../support/gateway.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
-import { RegistryDoor, framed, registerSchema } from "../support/gateway-registry.js";
+import {
+  avroJob,
+  avroValue,
+  framed,
+  JOB_SCHEMA,
+  RegistryDoor,
+  registerSchema,
+  type JobSchema,
+} from "../support/gateway-registry.js";
 import { servers } from "../support/servers.js";
 
-interface JobSchema {
-  readonly type: "record";
-  readonly name: string;
-  readonly fields: readonly { readonly name: string; readonly type: unknown }[];
-}
-const OURS = JSON.parse(readFileSync(new URL("../../schemas/job.avsc", import.meta.url), "utf8")) as JobSchema; // the published file
 const NEGATIVE_CACHE_MS = 2000;
 
 /** The published schema with one field as another producer might have it; null leaves it out. */
 function changed(name: string, type: unknown): JobSchema {
-  const fields = OURS.fields.flatMap((field) =>
+  const fields = JOB_SCHEMA.fields.flatMap((field) =>
     field.name !== name ? [field] : type === null ? [] : [{ name, type }],
   );
-  return { ...OURS, fields };
+  return { ...JOB_SCHEMA, fields };
 }
 
 let gateway: Gateway;
@@ -33,7 +33,7 @@ beforeAll(async () => {
     registryUrl: door.url,
     config: { registry: { negativeCacheMs: NEGATIVE_CACHE_MS } },
   });
-  goodId = await register("good", OURS);
+  goodId = await register("good", JOB_SCHEMA);
   await gateway.startRouter();
 });
 afterAll(async () => {
@@ -46,12 +46,6 @@ const register = (subject: string, schema: unknown, type: "AVRO" | "JSON" = "AVR
 
 const bodyJson = (prompt: string): string =>
   JSON.stringify({ model: "cheap", messages: [{ role: "user", content: prompt }], max_tokens: 64 });
-function encoded(schema: JobSchema, fields: Readonly<Record<string, unknown>>): Buffer {
-  const type = avro.Type.forSchema(schema as avro.Schema); // a schema that was read from a file
-  const all = Object.fromEntries(schema.fields.map(({ name }) => [name, fields[name] ?? null]));
-  return type.toBuffer(all);
-}
-const goodPayload = (jobId: string): Buffer => encoded(OURS, { jobId, tenant: "acme", bodyJson: bodyJson(jobId) });
 
 async function isServed(jobId: string): Promise<void> {
   const result = resultIn(await gateway.result(jobId));
@@ -65,7 +59,7 @@ async function refusedBetweenGoodJobs(value: Buffer, code: string, name: string)
   const offsets = await gateway.topics.publish([
     { value: chatJob(before, before) },
     { key: "k", value },
-    { value: framed(goodId, goodPayload(behind)) },
+    { value: framed(goodId, avroJob(behind)) },
   ]);
   const letter = await gateway.deadLetterOf(offsets[1] ?? -1);
   expect({ name, code: headerText(letter, "llm-error-code") }).toEqual({ name, code });
@@ -78,11 +72,7 @@ async function refusedBetweenGoodJobs(value: Buffer, code: string, name: string)
 
 test("[C5] refuses a wrong magic byte", async () => {
   expect(
-    await refusedBetweenGoodJobs(
-      Buffer.concat([Buffer.from([1, 0, 0, 0, 7]), goodPayload("x")]),
-      "BAD_AVRO",
-      "magic 1",
-    ),
+    await refusedBetweenGoodJobs(Buffer.concat([Buffer.from([1, 0, 0, 0, 7]), avroJob("x")]), "BAD_AVRO", "magic 1"),
   ).toContain("first byte 1");
 });
 
@@ -95,7 +85,7 @@ test.each([
   { name: "with bytes behind it", damage: (payload: Buffer) => Buffer.concat([payload, Buffer.from("more")]) },
   { name: "with a length beyond its end", damage: () => Buffer.from([2, 0xfe, 0xff, 0xff, 0xff, 0x0f]) },
 ])("[C5] refuses Avro $name and keeps its bytes", async ({ name, damage }) => {
-  await refusedBetweenGoodJobs(framed(goodId, damage(goodPayload("x"))), "BAD_AVRO", name);
+  await refusedBetweenGoodJobs(framed(goodId, damage(avroJob("x"))), "BAD_AVRO", name);
 });
 
 test.each([
@@ -115,17 +105,22 @@ test.each([
 ])("[C5] refuses a schema with $name, naming the field", async ({ name, field, type, fields }) => {
   const schema = changed(field, type);
   const id = await register(field, schema);
-  expect(await refusedBetweenGoodJobs(framed(id, encoded(schema, fields)), "BAD_AVRO", name)).toContain(
+  expect(await refusedBetweenGoodJobs(framed(id, avroValue(schema, fields)), "BAD_AVRO", name)).toContain(
     `field ${field}`,
   );
 });
 
 test("[C5] refuses a field that a job does not have, as in JSON", async () => {
-  const schema = { ...OURS, fields: [...OURS.fields, { name: "apiBase", type: ["null", "string"] }] };
+  const schema = { ...JOB_SCHEMA, fields: [...JOB_SCHEMA.fields, { name: "apiBase", type: ["null", "string"] }] };
   const id = await register("api-base", schema);
   const value = framed(
     id,
-    encoded(schema, { jobId: "unknown field", tenant: "acme", bodyJson: bodyJson("x"), apiBase: "http://127.0.0.1:9" }),
+    avroValue(schema, {
+      jobId: "unknown field",
+      tenant: "acme",
+      bodyJson: bodyJson("x"),
+      apiBase: "http://127.0.0.1:9",
+    }),
   );
   expect(await refusedBetweenGoodJobs(value, "BAD_JOB", "apiBase")).toContain("apiBase");
 });
@@ -136,18 +131,18 @@ test("[C5] refuses a schema that is not Avro", async () => {
 });
 
 test("[C4] refuses text in Avro that is not UTF-8, naming the field", async () => {
-  const payload = goodPayload("aaaa");
+  const payload = avroJob("aaaa");
   const at = payload.indexOf("aaaa");
   payload[at + 1] = 0xff;
   expect(await refusedBetweenGoodJobs(framed(goodId, payload), "BAD_UTF8", "Avro text")).toContain("jobId");
 });
 
 test("[C6] asks a bounded number of times for an unknown schema id, remembers the answer, and asks again after a while", async () => {
-  const schema = { ...OURS, doc: "registered, but not heard of yet" };
+  const schema = { ...JOB_SCHEMA, doc: "registered, but not heard of yet" };
   const id = await register("late", schema);
   door.hidden.add(id);
   const payload = (jobId: string): Buffer =>
-    framed(id, encoded(OURS, { jobId, tenant: "acme", bodyJson: bodyJson(jobId) }));
+    framed(id, avroValue(JOB_SCHEMA, { jobId, tenant: "acme", bodyJson: bodyJson(jobId) }));
   expect(await refusedBetweenGoodJobs(payload("early 0"), "UNKNOWN_SCHEMA", "unknown id")).toContain(String(id));
   const asked = door.asked(id);
   expect(asked).toBeGreaterThanOrEqual(1);
@@ -180,15 +175,15 @@ test("[C6] asks a bounded number of times for an unknown schema id, remembers th
 });
 
 test("[C7] while the registry fails, known schemas are read on; a record of an unknown one waits and is no dead letter", async () => {
-  const id = await register("unasked", { ...OURS, doc: "nobody asked for it before the registry failed" });
-  await gateway.publish({ value: framed(goodId, goodPayload("known before")) });
+  const id = await register("unasked", { ...JOB_SCHEMA, doc: "nobody asked for it before the registry failed" });
+  await gateway.publish({ value: framed(goodId, avroJob("known before")) });
   await isServed("known before");
   door.isDown = true;
-  await gateway.publish({ value: framed(goodId, goodPayload("known while down")) });
+  await gateway.publish({ value: framed(goodId, avroJob("known while down")) });
   await isServed("known while down");
   const lettersBefore = gateway.topics.deadLetters.length;
   await gateway.publish({
-    value: framed(id, encoded(OURS, { jobId: "waits", tenant: "acme", bodyJson: bodyJson("waits") })),
+    value: framed(id, avroValue(JOB_SCHEMA, { jobId: "waits", tenant: "acme", bodyJson: bodyJson("waits") })),
   });
   await gateway.until("a question for it", () => door.asked(id) > 0);
   await gateway.until("the next question", () => door.asked(id) > 3); // it is asked again and again

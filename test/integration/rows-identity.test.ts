@@ -1,4 +1,4 @@
-/** Rows C1 (cancel), C19, C20 and C21 of the fault catalogue: ids that come again, in flight and after the end. */
+/** Rows B21, C1 (cancel), C19, C20 and C21 of the fault catalogue: ids that come again, in flight and after the end. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { Gateway } from "../support/gateway.js";
 import {
@@ -51,6 +51,11 @@ async function publishInFlight(jobId: string, prompt: string): Promise<void> {
 }
 
 const billedCalls = async (): Promise<number> => (await gateway.simulator.bill()).length;
+/** Of the jobs topic, as the router's metrics have it. */
+async function countedRepeats(): Promise<number> {
+  const text = (await gateway.routers[0]?.metrics()) ?? "";
+  return Number(/^sluice_records_total\{[^}]*result="duplicate"[^}]*\} (\d+)$/m.exec(text)?.[1] ?? 0);
+}
 const twoResults = (jobId: string): Promise<readonly FoundRecord[]> =>
   gateway.until(`two results of ${jobId}`, () =>
     gateway.resultsOf(jobId).length >= 2 ? gateway.resultsOf(jobId) : null,
@@ -132,6 +137,29 @@ test("[C20] [B21] tells two equal records of one group apart from one", async ()
     () => gateway.topics.deadLetters.find((letter) => letter.value?.toString().includes("not the same")) ?? null,
   );
   expect((await billedCalls()) - callsBefore).toBe(1);
+});
+
+test("[B21] a producer that sends each record twice gets one call and one result of each, and the repeats are counted", async () => {
+  const jobIds = Array.from({ length: 50 }, (_unused, index) => `b21 ${String(index)}`);
+  const callsBefore = await billedCalls();
+  const repeatsBefore = await countedRepeats();
+  // As a retry of whole batches whose acknowledgement was lost: before the first ones are answered, and after.
+  const records = jobIds.map((id) => ({ value: chatJob(id, id) }));
+  await gateway.topics.publish(records.slice(0, 25));
+  await gateway.topics.publish(records.slice(0, 25));
+  await gateway.topics.publish(records.slice(25));
+  for (const id of jobIds) await gateway.result(id);
+  await gateway.topics.publish(records.slice(25));
+  for (const id of jobIds) {
+    const results = await twoResults(id);
+    expect(results.map((record) => headerText(record, "llm-duplicate")).sort()).toEqual(["true", null].sort());
+    expect(new Set(results.map((record) => `${headerText(record, "ce_id") ?? ""} ${String(record.value)}`)).size).toBe(
+      1,
+    );
+    expect(results.map((record) => answerDigests(resultIn(record)).prompt)).toEqual([digestOf(id), digestOf(id)]);
+  }
+  expect((await billedCalls()) - callsBefore).toBe(50);
+  expect((await countedRepeats()) - repeatsBefore).toBe(50);
 });
 
 test("[C21] serves one id in two tenants as two jobs, each with its own call", async () => {

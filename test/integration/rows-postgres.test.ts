@@ -1,5 +1,6 @@
-/** Rows E1, E2, E4 and E9 of the fault catalogue: Postgres is killed, restarted, cut off at a COMMIT, or refuses a row. */
+/** Rows E1, E2, E4, E7 and E9 of the fault catalogue: Postgres is killed, restarted, cut off at a COMMIT, has no connection left, or refuses a row. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
 import { startStack, type RunningServer, type Stack } from "../../src/stack/stack.js";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
 import { PostgresProxy } from "../support/gateway-proxy.js";
@@ -48,6 +49,37 @@ async function ledgerEqualsBill(place: Gateway, calls: number): Promise<void> {
   expect(sum).toBe(await place.simulator.billedNanoUsd());
 }
 
+/** Takes every connection that the server has to give, and the routers' own; gives them back when it is called. */
+async function takeAllConnections(serverUrl: string): Promise<() => Promise<void>> {
+  const held: pg.Client[] = [];
+  const takeOne = async (): Promise<boolean> => {
+    const client = new pg.Client({ connectionString: serverUrl });
+    client.on("error", () => undefined);
+    const connected = await client.connect().then(
+      () => true,
+      (error: unknown) => {
+        if ((error as { code?: string }).code === TOO_MANY_CONNECTIONS) return false;
+        throw error;
+      },
+    );
+    if (connected) held.push(client);
+    return connected;
+  };
+  for (let theirs = -1; theirs !== 0;) {
+    // Serial: a router may be quicker, and is ended once more then.
+    while (await takeOne());
+    const ended = await held[0]?.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'sluice%'",
+    );
+    theirs = ended?.rowCount ?? 0;
+  }
+  return async () => {
+    await Promise.all(held.map((client) => client.end()));
+  };
+}
+
+const TOO_MANY_CONNECTIONS = "53300";
+
 describe("a server of its own", () => {
   let stack: Stack;
   let postgres: RunningServer;
@@ -95,6 +127,33 @@ describe("a server of its own", () => {
     // The restart was felt: by a connection that lay in the pool, or by one that was just asking.
     const felt = ["postgres.connection_lost", "dispatch.claim_failed", "load.read_failed", "session.beat_failed"];
     expect(felt.flatMap((event) => router.events(event)).length).toBeGreaterThan(0);
+  }, 60_000);
+
+  test("[E7] with no connection left at Postgres intake and publishing wait, the router says that it is not ready, and each job ends once", async () => {
+    const { databaseUrl } = stack.addresses;
+    const place = await open({ name: "e7", latencyMs: 500, postgresUrl: databaseUrl, config: { concurrency: 8 } });
+    const router = await place.startRouter();
+    const { url } = await router.event("router.listening");
+    const health = async (path: string): Promise<number> => (await fetch(`${String(url)}${path}`)).status;
+    const [first, second] = [ids("e7 under way", 20), ids("e7 meanwhile", 20)];
+    await publishJobs(place, first);
+    await place.until("calls in the air", async () => (await place.simulator.openCalls()) > 0);
+    const giveBack = await takeAllConnections(databaseUrl);
+    const tries = ["intake.waits_for_ledger", "session.beat_failed"] as const;
+    const seen = tries.map((event) => router.events(event).length);
+    await publishJobs(place, second);
+    await place.until("tries in vain", () =>
+      tries.every((event, index) => router.events(event).length >= (seen[index] ?? 0) + 1),
+    );
+    await place.until("calls that are over", async () => (await place.simulator.openCalls()) === 0);
+    expect([await health("/livez"), await health("/readyz")]).toEqual([200, 503]);
+    expect(second.flatMap((id) => place.resultsOf(id))).toEqual([]);
+    await giveBack();
+    await eachEndedOnce(place, [...first, ...second]);
+    await place.until("a ready router", async () => (await health("/readyz")) === 200);
+    expect(router.running).toBe(true);
+    expect(router.events("session.opened")).toHaveLength(1);
+    await ledgerEqualsBill(place, first.length + second.length);
   }, 60_000);
 });
 

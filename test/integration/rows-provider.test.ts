@@ -167,6 +167,21 @@ test("[C23] of a group that shares a call one is cancelled, and the other gets t
   expect(await billed()).toBe(before + 1);
 });
 
+test("[C23] of a group that shares a call one runs out of time, and the other gets the answer", async () => {
+  const before = await billed();
+  await gateway.simulator.setLatency(4000);
+  await gateway.topics.publish([
+    { value: chatJob("c23 short", "c23 in time", { ttlMs: 1500 }) },
+    { value: chatJob("c23 long", "c23 in time") },
+  ]);
+  await gateway.until("the call", async () => (await gateway.simulator.openCalls()) === 1);
+  expect(await resultOf("c23 short")).toMatchObject({ status: "expired", error: { code: "DEADLINE_EXCEEDED" } });
+  expect(await billed()).toBe(before); // its call is still out, for the other
+  expect((await resultOf("c23 long")).status).toBe("succeeded");
+  expect(await billed()).toBe(before + 1);
+  expect(gateway.resultsOf("c23 short")).toHaveLength(1);
+});
+
 test("[C23] of a group whose call fails all fail with it, with one history", async () => {
   await gateway.simulator.setLatency(1000);
   const before = await struck("status");

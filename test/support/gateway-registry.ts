@@ -1,5 +1,31 @@
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import avro from "avsc";
+
+export interface JobSchema {
+  readonly type: "record";
+  readonly name: string;
+  readonly fields: readonly { readonly name: string; readonly type: unknown }[];
+}
+
+/** The schema of a job as it is published. */
+export const JOB_SCHEMA = JSON.parse(
+  readFileSync(new URL("../../schemas/job.avsc", import.meta.url), "utf8"),
+) as JobSchema; // the published file
+
+/** A record's value in Avro, without the registry's frame; fields that are not named are null. */
+export function avroValue(schema: JobSchema, fields: Readonly<Record<string, unknown>>): Buffer {
+  const type = avro.Type.forSchema(schema as avro.Schema); // a schema that was read from a file
+  const all = Object.fromEntries(schema.fields.map(({ name }) => [name, fields[name] ?? null]));
+  return type.toBuffer(all);
+}
+
+/** A chat job whose prompt is its id. */
+export function avroJob(jobId: string): Buffer {
+  const body = { model: "cheap", messages: [{ role: "user", content: jobId }], max_tokens: 64 };
+  return avroValue(JOB_SCHEMA, { jobId, tenant: "acme", bodyJson: JSON.stringify(body) });
+}
 
 /** A door in front of the schema registry: counts the questions for a schema, and hides ids as a registry does that has not heard of them yet. */
 export class RegistryDoor {

@@ -22,6 +22,8 @@ export interface TopicsSetup {
   readonly partitions: number;
   /** Longest record batch that the topics take; the broker's own default when left out. */
   readonly messageBytesMax?: number;
+  /** False: no dead-letter topic, until `createDeadLetters`. */
+  readonly withDeadLetters: boolean;
   /** Further topics that results may go to; null: the broker's own default. */
   readonly replyTopics: readonly { readonly name: string; readonly messageBytesMax: number | null }[];
 }
@@ -32,8 +34,9 @@ const GONE_POLL_MS = 50;
 export class GatewayTopics {
   readonly names: FreshTopicNames;
   readonly admin: Admin;
-  readonly #producer: Producer;
-  readonly #reader: Consumer;
+  readonly #kafka: Kafka;
+  readonly #readers: Consumer[] = [];
+  #producer: Producer;
   readonly #found: FoundRecord[] = [];
 
   static async open(setup: TopicsSetup): Promise<GatewayTopics> {
@@ -51,20 +54,19 @@ export class GatewayTopics {
 
   private constructor({ names }: TopicsSetup, kafka: Kafka) {
     this.names = names;
+    this.#kafka = kafka;
     this.admin = kafka.admin();
-    this.#producer = kafka.producer({ allowAutoTopicCreation: false });
-    this.#reader = kafka.consumer({
-      groupId: `rows-reader-${randomUUID()}`,
-      maxWaitTimeInMs: 50,
-      maxBytesPerPartition: 4 * 1024 * 1024,
-      retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1000 },
-    });
+    this.#producer = this.#newProducer();
   }
 
-  async #start({ names, partitions, messageBytesMax, replyTopics }: TopicsSetup): Promise<void> {
-    await Promise.all([this.admin.connect(), this.#producer.connect(), this.#reader.connect()]);
+  #newProducer(): Producer {
+    return this.#kafka.producer({ allowAutoTopicCreation: false });
+  }
+
+  async #start({ names, partitions, messageBytesMax, replyTopics, withDeadLetters }: TopicsSetup): Promise<void> {
+    await Promise.all([this.admin.connect(), this.#producer.connect()]);
     const configEntries = messageBytesEntries(messageBytesMax ?? null);
-    const written = [names.results, names.costs, names.deadLetters, names.events];
+    const written = [names.results, names.costs, ...(withDeadLetters ? [names.deadLetters] : []), names.events];
     await createTopics(
       this.admin,
       [
@@ -79,8 +81,21 @@ export class GatewayTopics {
       ],
       systemClock,
     );
-    await this.#reader.subscribe({ topics: [...written, ...replyTopics.map(({ name }) => name)], fromBeginning: true });
-    await this.#reader.run({
+    await this.#read([...written, ...replyTopics.map(({ name }) => name)]);
+  }
+
+  /** Keeps what is in these topics from now on, from their beginning. */
+  async #read(topics: string[]): Promise<void> {
+    const reader = this.#kafka.consumer({
+      groupId: `rows-reader-${randomUUID()}`,
+      maxWaitTimeInMs: 50,
+      maxBytesPerPartition: 4 * 1024 * 1024,
+      retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1000 },
+    });
+    this.#readers.push(reader);
+    await reader.connect();
+    await reader.subscribe({ topics, fromBeginning: true });
+    await reader.run({
       autoCommit: false,
       eachBatch: ({ batch }) => {
         this.#found.push(...batch.messages.map((message) => toFound(batch.topic, batch.partition, message)));
@@ -107,6 +122,22 @@ export class GatewayTopics {
     });
     const base = Number(sent[0]?.baseOffset ?? Number.NaN);
     return records.map((_record, index) => base + index);
+  }
+
+  /** Publishes into partition 0 in a transaction of its own; its end is a control record in the log. */
+  async inTransaction(values: readonly string[], end: "commit" | "abort"): Promise<void> {
+    const producer = this.#kafka.producer({
+      transactionalId: randomUUID(),
+      maxInFlightRequests: 1,
+      idempotent: true,
+      allowAutoTopicCreation: false,
+    });
+    await producer.connect();
+    const transaction = await producer.transaction();
+    const messages = values.map((value) => ({ value, partition: 0 }));
+    await transaction.send({ topic: this.names.jobs, acks: -1, messages });
+    await transaction[end]();
+    await producer.disconnect();
   }
 
   get results(): readonly FoundRecord[] {
@@ -141,6 +172,28 @@ export class GatewayTopics {
     await createTopics(this.admin, [topic], systemClock);
   }
 
+  /** So many partitions in all from now on. */
+  async growJobs(partitions: number): Promise<void> {
+    await this.admin.createPartitions({ topicPartitions: [{ topic: this.names.jobs, count: partitions }] });
+    // One that knew the topic before leaves out, without a word, what is meant for partitions that it has not heard of.
+    await this.#producer.disconnect();
+    this.#producer = this.#newProducer();
+    await this.#producer.connect();
+  }
+
+  /** Deletes the jobs of partition 0 below this offset, as retention does. */
+  async deleteJobsBefore(offset: number): Promise<void> {
+    const partitions = [{ partition: 0, offset: String(offset) }];
+    await this.admin.deleteTopicRecords({ topic: this.names.jobs, partitions });
+  }
+
+  /** Makes the dead-letter topic that was left out. */
+  async createDeadLetters(): Promise<void> {
+    const topic = { topic: this.names.deadLetters, numPartitions: 1, replicationFactor: 1 };
+    await createTopics(this.admin, [topic], systemClock);
+    await this.#read([this.names.deadLetters]);
+  }
+
   /** What the group has committed in each partition; -1 where it has committed nothing. */
   async committed(groupId: string): Promise<readonly number[]> {
     const [found] = await this.admin.fetchOffsets({ groupId, topics: [this.names.jobs] });
@@ -149,7 +202,11 @@ export class GatewayTopics {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#reader.disconnect(), this.#producer.disconnect(), this.admin.disconnect()]);
+    await Promise.all([
+      ...this.#readers.map((reader) => reader.disconnect()),
+      this.#producer.disconnect(),
+      this.admin.disconnect(),
+    ]);
   }
 }
 

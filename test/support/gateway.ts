@@ -22,6 +22,8 @@ export interface GatewayOptions {
   readonly simulatorArgs?: readonly string[];
   readonly partitions?: number;
   readonly messageBytesMax?: number;
+  /** "missing": not created before `topics.createDeadLetters`. */
+  readonly deadLetterTopic?: "missing";
   /** Topics that acme's results may go to, by the last word of their names; "missing" is not created. */
   readonly replyTopics?: Readonly<Record<string, { readonly messageBytesMax?: number } | "missing">>;
   readonly config?: ConfigChanges;
@@ -82,6 +84,7 @@ export class Gateway {
         brokers: addresses.kafkaBrokers,
         names,
         partitions: options.partitions ?? 1,
+        withDeadLetters: options.deadLetterTopic !== "missing",
         replyTopics: replyTopics.flatMap(([word, topic]) =>
           topic === "missing"
             ? []

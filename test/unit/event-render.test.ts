@@ -293,4 +293,10 @@ describe("alerts of a process", () => {
     alerts.giveBack(GAP);
     expect([alerts.take(GAP), alerts.take(TRUNCATED)]).toEqual([true, false]);
   });
+
+  test("are taken again when a gap lies further on", () => {
+    const alerts = new PartitionAlerts();
+    const further = { ...GAP, ledgerNext: 40, logStart: 50 };
+    expect([GAP, further, further, GAP].map((alert) => alerts.take(alert))).toEqual([true, true, false, false]);
+  });
 });

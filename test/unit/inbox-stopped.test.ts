@@ -327,6 +327,22 @@ describe("a partition whose log fits", () => {
     expect(await client.batch("old", 6, 8)).toBe("8");
     expect([alerts, spans()]).toEqual([["gap"], ["3 to 8"]]);
   });
+
+  test("[B8] says so of a client that is set forward to the log's beginning while it runs, once", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 4);
+    log = { low: 7, high: 9 };
+    expect(await client.batch("old", 7, 7)).toBe("7");
+    expect(await client.batch("old", 8, 8)).toBe("8");
+    expect([alerts, spans()]).toEqual([["gap"], ["3 to 4", "5 to 7", "8 to 8"]]);
+  });
+
+  test("says nothing of records that are missing in the middle of a log", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 4);
+    expect(await client.batch("old", 7, 8)).toBe("8");
+    expect([alerts, spans()]).toEqual([[], ["3 to 4", "5 to 8"]]);
+  });
 });
 
 describe("a turn at a position", () => {

@@ -19,47 +19,96 @@ const NO_REGISTRY: ValueDecoding = {
 };
 const REGISTRY_RETRY_MS = 1000;
 
-/** Avro values are decoded before they are queued; while the registry is away their partition waits, and nothing is refused. */
+/** The client, as far as a wait for the registry moves it. */
+export interface PausedReader {
+  readonly pause: (partition: WaitingPartition) => void;
+  readonly resume: (partition: WaitingPartition) => void;
+}
+
+export interface WaitingPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/**
+ * Avro values are decoded before they are queued; while the registry is away their partition waits, and nothing is refused. It is paused for
+ * that: the client fetches no other partition of a broker while one of its batches is in hand.
+ */
 export class FramedValues {
   readonly #parts: FramedValuesParts;
+  readonly #reader: PausedReader;
   /** Partitions that wait for the registry. */
-  readonly #waiting = new Set<string>();
+  readonly #waiting = new Map<string, WaitingPartition>();
+  #over = new AbortController();
 
-  constructor(parts: FramedValuesParts) {
+  constructor(parts: FramedValuesParts, reader: PausedReader) {
     this.#parts = parts;
+    this.#reader = reader;
   }
 
   waitsForRegistry(topic: string, partition: number): boolean {
     return this.#waiting.has(partitionKey(topic, partition));
   }
 
-  /** @param records of one partition. @returns those whose values are framed; null when it stopped running meanwhile. */
+  get waiting(): readonly WaitingPartition[] {
+    return [...this.#waiting.values()];
+  }
+
+  /** Nobody waits any more: partitions may be another router's now, and who reads them on finds out anew. */
+  forget(): void {
+    this.#over.abort();
+    this.#over = new AbortController();
+    this.#waiting.clear();
+  }
+
+  /**
+   * @param records of one partition. @param isOurs whether they are still to be read here, asked when the registry did not answer.
+   * @returns those whose values are framed; null: the records come again, once the registry has answered.
+   */
   async decodeAll(
     records: readonly IncomingRecord[],
-    isRunning: () => boolean,
+    isOurs: () => boolean,
   ): Promise<Map<IncomingRecord, DecodedValue> | null> {
     const decoded = new Map<IncomingRecord, DecodedValue>();
-    let waiting = records.filter((record) => isRegistryFramed(record.value));
-    while (waiting.length > 0) {
-      if (!isRunning()) return null;
-      const values = await Promise.all(waiting.map((record) => this.#decode(record)));
-      const again: IncomingRecord[] = [];
-      waiting.forEach((record, index) => {
-        const value = values[index];
-        if (value === undefined || value.kind === "unavailable") again.push(record);
-        else decoded.set(record, value);
-      });
-      const [first] = again;
-      if (first !== undefined) {
-        const key = partitionKey(first.topic, first.partition);
-        this.#waiting.add(key);
-        this.#parts.log.warn("registry.unavailable", { partition: first.partition, records: again.length });
-        await this.#parts.clock.sleep(REGISTRY_RETRY_MS);
-        this.#waiting.delete(key);
-      }
-      waiting = again;
+    const framed = records.filter((record) => isRegistryFramed(record.value));
+    if (framed.length === 0) return decoded;
+    const values = await Promise.all(framed.map((record) => this.#decode(record)));
+    const unanswered: IncomingRecord[] = [];
+    framed.forEach((record, index) => {
+      const value = values[index];
+      if (value === undefined || value.kind === "unavailable") unanswered.push(record);
+      else decoded.set(record, value);
+    });
+    const [first] = unanswered;
+    if (first === undefined) return decoded;
+    this.#parts.log.warn("registry.unavailable", { partition: first.partition, records: unanswered.length });
+    if (isOurs()) void this.#waitFor(first);
+    return null;
+  }
+
+  /** Asks for this one's schema until there is an answer, kept by the decoder. Others behind it ask for theirs when it is read again. */
+  async #waitFor(record: IncomingRecord): Promise<void> {
+    const { topic, partition } = record;
+    const key = partitionKey(topic, partition);
+    const over = this.#over.signal;
+    this.#waiting.set(key, { topic, partition });
+    this.#reader.pause({ topic, partition });
+    while (!over.aborted) {
+      await this.#parts.clock.sleep(REGISTRY_RETRY_MS, over);
+      if (over.aborted || !(await this.#isUnanswered(record))) break;
+      this.#parts.log.warn("registry.unavailable", { partition, records: 1 });
     }
-    return decoded;
+    if (over.aborted) return;
+    this.#waiting.delete(key);
+    this.#reader.resume({ topic, partition });
+  }
+
+  /** What else goes wrong shows when it is read again. */
+  #isUnanswered(record: IncomingRecord): Promise<boolean> {
+    return this.#decode(record).then(
+      ({ kind }) => kind === "unavailable",
+      () => false,
+    );
   }
 
   #decode(record: IncomingRecord): Promise<ValueDecoding> {

@@ -1,7 +1,7 @@
 import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
 import type { JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
-import { FramedValues, type FramedValuesParts } from "./framed-values.js";
+import { FramedValues, type FramedValuesParts, type WaitingPartition } from "./framed-values.js";
 import { toRecord } from "./incoming-record.js";
 import { OneByOne, type OneByOneParts } from "./one-by-one.js";
 import { isStopped, partitionKey, PartitionStates, type PartitionState } from "./partition-state.js";
@@ -64,7 +64,14 @@ export class InboxConsumer implements JobsConsumer {
       },
     });
     this.#oneByOne = new OneByOne(parts);
-    this.#values = new FramedValues(parts);
+    this.#values = new FramedValues(parts, {
+      pause: (partition) => {
+        if (!this.#paused) this.#consumer.pause([ofPartition(partition)]);
+      },
+      resume: (partition) => {
+        if (!this.#paused) this.#consumer.resume([ofPartition(partition)]);
+      },
+    });
     this.#reach = parts.reach ?? NOT_ARMED;
     this.#consumer = this.#open();
   }
@@ -83,10 +90,11 @@ export class InboxConsumer implements JobsConsumer {
     });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       if (consumer !== this.#consumer) return; // one that was given up
-      // Proved anew: the log may fit now, and left paused nobody would look at it in this generation.
-      const stopped = this.#states.stopped().map(ofPartition);
+      // Proved and decoded anew: the log may fit now, and left paused nobody would look at it in this generation.
+      const stopped = this.#pausedAlone();
       if (stopped.length > 0 && !this.#paused) consumer.resume(stopped);
       this.#states.clear();
+      this.#values.forget();
       this.#assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => ({ topic, partition })),
       );
@@ -121,6 +129,7 @@ export class InboxConsumer implements JobsConsumer {
     this.#consumer = this.#open();
     this.#assigned = [];
     this.#states.clear();
+    this.#values.forget();
     this.#dead = false;
     // A client that hangs may hang here too; its group membership ends by itself then.
     await Promise.race([given.disconnect().catch(() => undefined), this.#parts.clock.sleep(RESTART_WAIT_MS)]);
@@ -141,6 +150,7 @@ export class InboxConsumer implements JobsConsumer {
 
   /** Leaves the group, so that its partitions go to others at once. */
   async stop(): Promise<void> {
+    this.#values.forget();
     await this.#consumer.disconnect();
   }
 
@@ -153,8 +163,12 @@ export class InboxConsumer implements JobsConsumer {
     this.#paused = false;
     this.#consumer.resume(this.#parts.settings.topics.map((topic) => ({ topic })));
     // The client forgets single partitions when it resumes their topic.
-    const stopped = this.#states.stopped().map(ofPartition);
+    const stopped = this.#pausedAlone();
     if (stopped.length > 0) this.#consumer.pause(stopped);
+  }
+
+  #pausedAlone(): { topic: string; partitions: number[] }[] {
+    return [...this.#states.stopped(), ...this.#values.waiting].map(ofPartition);
   }
 
   /** Takes up stopped partitions whose position was changed from outside. Rejects when the ledger can't be asked. */
@@ -226,6 +240,10 @@ export class InboxConsumer implements JobsConsumer {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
       if (state.expected === null && !(await this.#proof.prove(state, all, span, () => payload.isStale()))) return;
       const since = state.expected ?? 0;
+      if (span.first > Math.max(since, state.goneUpto)) {
+        await this.#proof.tellGap(state, since, span.first);
+        if (payload.isStale() || state.expected !== since) return;
+      }
       const upto = span.last + 1;
       if (upto <= since) {
         resolveOffset(batch.lastOffset());
@@ -239,7 +257,7 @@ export class InboxConsumer implements JobsConsumer {
         if (await this.#readOneByOne(state, run, payload)) resolveOffset(batch.lastOffset());
         return;
       }
-      const decoded = await this.#values.decodeAll(records, isRunning);
+      const decoded = await this.#values.decodeAll(records, () => isRunning() && !payload.isStale());
       // Sought elsewhere meanwhile: expecting the end of this batch would pass over the records from there to the seek.
       if (decoded === null || state.expected !== since) return;
       state.expected = upto;
@@ -277,7 +295,7 @@ export class InboxConsumer implements JobsConsumer {
         return payload.isRunning() && !payload.isStale() && this.#states.isCurrent(state);
       },
       decode: async (record) => {
-        const decoded = await this.#values.decodeAll([record], () => payload.isRunning());
+        const decoded = await this.#values.decodeAll([record], () => payload.isRunning() && !payload.isStale());
         return payload.isStale() ? null : decoded; // sought elsewhere meanwhile
       },
       offer: (one) => {
@@ -292,6 +310,6 @@ export class InboxConsumer implements JobsConsumer {
 /** Between two commits of the group: nobody waits for them. */
 const COMMIT_PAUSE_MS = 200;
 
-function ofPartition({ topic, partition }: PartitionState): { topic: string; partitions: number[] } {
+function ofPartition({ topic, partition }: WaitingPartition): { topic: string; partitions: number[] } {
   return { topic, partitions: [partition] };
 }

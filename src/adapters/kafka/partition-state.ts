@@ -14,6 +14,8 @@ export interface PartitionState {
   provingFrom: number | null;
   /** The position that seek is for: another one, read meanwhile, is not proved by it. */
   provingFor: InboxPosition | null;
+  /** What was not read below this offset is known to be missing. */
+  goneUpto: number;
   /** The ledger's position that the log does not fit; null while the partition is read. */
   stoppedAt: InboxPosition | null;
 }
@@ -34,6 +36,7 @@ export class PartitionStates {
       oneByOneUpto: null,
       provingFrom: null,
       provingFor: null,
+      goneUpto: 0,
       stoppedAt: null,
     };
     this.#states.set(partitionKey(topic, partition), state);

@@ -90,6 +90,20 @@ export class PositionProof {
   }
 
   /**
+   * Records are missing before those that came, markers included: a client whose offset was deleted goes on at the log's beginning, and tells
+   * nobody. What is missing in the middle of a log (compaction) was taken out by its owner.
+   * @param since offset of the next record to hand on. @param first of the first one that came.
+   */
+  async tellGap(state: PartitionState, since: number, first: number): Promise<void> {
+    const { topic, partition } = state;
+    const { low } = await this.#parts.offsets(topic, partition);
+    const logStart = Math.min(low, first);
+    state.goneUpto = first;
+    if (logStart <= since) return;
+    this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: since, logStart, lostAtMost: logStart - since });
+  }
+
+  /**
    * Reads the positions of stopped partitions again. One that was changed from outside (`sluice topics adopt`) is taken up from there.
    * Rejects when the ledger can't be asked; asking again does no harm.
    */
@@ -149,6 +163,7 @@ export class PositionProof {
     const { next } = position;
     const lostAtMost = logStart - next;
     this.#parts.alert({ cause: "gap", topic, partition, ledgerNext: next, logStart, lostAtMost });
+    state.goneUpto = logStart;
     state.expected = next;
     return span.first <= logStart || this.#seekTo(state, logStart, position);
   }

@@ -50,10 +50,17 @@ function watchCommits(client: pg.Client, reach: ReachPoint): void {
   }) as typeof client.query; // all of its overloads, passed on as they come
 }
 
-/** How many migrations of this build the database lacks; a router refuses to start on any. */
+/** Routers ask again and again: on a half-open network each look would keep its connection for ever. */
+const LOOK_TIMEOUT_MS = 10_000;
+
+/** How many migrations of this build the database lacks; a router refuses to start on any. @throws when it does not answer within 10 s. */
 export async function missingMigrations(databaseUrl: string): Promise<number> {
   const wanted = readdirSync(MIGRATIONS_FOLDER).filter((name) => name.endsWith(".sql")).length;
-  const client = new pg.Client({ connectionString: databaseUrl });
+  const client = new pg.Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: LOOK_TIMEOUT_MS,
+    query_timeout: LOOK_TIMEOUT_MS,
+  });
   await client.connect();
   try {
     const found = await client.query<{ exists: boolean }>(
