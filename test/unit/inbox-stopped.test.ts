@@ -24,6 +24,7 @@ const witnessOf = (incarnation: string, offset: number): Buffer =>
 /** The client as far as the inbox uses it: what it is told is kept, and batches are handed in by the test. */
 class StubClient {
   readonly told: string[] = [];
+  readonly committed: string[] = [];
   readonly listeners = new Map<string, (event: unknown) => void>();
   eachBatch: (payload: EachBatchPayload) => Promise<void> = () => Promise.reject(new Error("not running"));
   readonly events = { GROUP_JOIN: "join", CRASH: "crash" };
@@ -50,8 +51,12 @@ class StubClient {
   seek({ partition, offset }: { readonly partition: number; readonly offset: string }): void {
     this.told.push(`seek ${String(partition)} to ${offset}`);
   }
-  join(): void {
-    this.listeners.get("join")?.({ payload: { memberAssignment: { jobs: [0, 1] } } });
+  commitOffsets(offsets: readonly { readonly partition: number; readonly offset: string }[]): Promise<void> {
+    for (const { partition, offset } of offsets) this.committed.push(`${String(partition)} up to ${offset}`);
+    return Promise.resolve();
+  }
+  join(partitions: readonly number[] = [0, 1]): void {
+    this.listeners.get("join")?.({ payload: { memberAssignment: { jobs: partitions } } });
   }
 
   /** Hands over records `first` to `last` of an incarnation. @returns the offset that was resolved, if one was. */
@@ -150,6 +155,18 @@ beforeEach(async () => {
   });
   await inbox.start();
   client.join();
+});
+
+test("an offset of a partition that is another router's by now is not committed", async () => {
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  inbox.accepted("jobs", 0, 5);
+  await settled();
+  client.join([1]);
+  inbox.accepted("jobs", 0, 6);
+  await settled();
+  inbox.accepted("jobs", 1, 3);
+  await settled();
+  expect(client.committed).toEqual(["0 up to 5", "1 up to 3"]);
 });
 
 const spans = (): readonly string[] => runs.map(({ since, upto }) => `${String(since)} to ${String(upto - 1)}`);

@@ -197,12 +197,13 @@ export class InboxConsumer implements JobsConsumer {
 
   async #commitAll(): Promise<void> {
     while (this.#commits.size > 0) {
-      const offsets = [...this.#commits.values()].map(({ topic, partition, next }) => ({
-        topic,
-        partition,
-        offset: String(next),
-      }));
+      const owned = new Set(this.#assigned.map(({ topic, partition }) => partitionKey(topic, partition)));
+      // Another router's by now: the broker would take an offset from any member of the group, and go back with it (tulios/kafkajs#1046).
+      const offsets = [...this.#commits].flatMap(([key, { topic, partition, next }]) =>
+        owned.has(key) ? [{ topic, partition, offset: String(next) }] : [],
+      );
       this.#commits.clear();
+      if (offsets.length === 0) break;
       try {
         this.#reach("intake.before_offset_commit");
         await this.#consumer.commitOffsets(offsets);
