@@ -1,4 +1,4 @@
-/** Row A16 of the fault catalogue (P20 of the design): a record that ends each router which reads it. */
+/** Rows A16 (P20 of the design) and A17 of the fault catalogue: a record that ends each router which reads it, and bugs that end one. */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Gateway } from "../support/gateway.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
@@ -71,14 +71,30 @@ test("[A16] makes a dead letter of a record that killed three routers, unread, a
   expect(gateway.topics.deadLetters).toHaveLength(1);
 }, 180_000);
 
-test("a router that dies of a bug says why in its log, as its last line", async () => {
-  const hook = 'process.on("SIGUSR2", () => { throw new Error("a bug on purpose"); });';
-  const router = await gateway.startRouter("buggy", {
-    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}`,
-  });
-  router.signal("SIGUSR2");
-  const line = await router.event("router.crashed");
-  expect(JSON.stringify(line)).toContain("a bug on purpose");
-  await gateway.until("its end", () => !router.running);
-  expect(router.log().at(-1)?.event).toBe("router.crashed");
-});
+test.each([
+  ["an exception that nobody catches", 'throw new Error("a bug on purpose");'],
+  ["a rejection that nobody handles", 'void Promise.reject(new Error("a bug on purpose"));'],
+])(
+  "[A17] %s ends the router with its reason as the last line, never half-alive; what it leaves is served once",
+  async (what, code) => {
+    const hook = `process.on("SIGUSR2", () => { ${code} });`;
+    const router = await gateway.startRouter(`buggy-${String(code.length)}`, {
+      NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}`,
+    });
+    const other = await gateway.startRouter(`other-${String(code.length)}`);
+    const calls = (await gateway.simulator.bill()).length;
+    router.signal("SIGUSR2");
+    const line = await router.event("router.crashed");
+    expect(JSON.stringify(line)).toContain("a bug on purpose");
+    const { code: exitCode, signal } = await router.ended;
+    expect(signal).toBeNull();
+    expect(exitCode).toBeGreaterThan(0);
+    expect(router.log().at(-1)?.event).toBe("router.crashed");
+    const left = [`${what} 1`, `${what} 2`];
+    await gateway.topics.publish(left.map((id, partition) => ({ value: chatJob(id, id), partition })));
+    for (const id of left) expect(answerDigests(resultIn(await gateway.result(id))).prompt).toBe(digestOf(id));
+    expect(left.map((id) => gateway.resultsOf(id).length)).toEqual([1, 1]);
+    expect((await gateway.simulator.bill()).length).toBe(calls + 2);
+    expect(other.running).toBe(true);
+  },
+);

@@ -1,4 +1,4 @@
-/** Rows F1 and F3 of the fault catalogue: Redis is killed, slow or half-open; limits hold by each router's own share, and no job is lost. */
+/** Rows F1, F3 and F4 of the fault catalogue: Redis is killed, slow, half-open or full; limits hold by each router's own share, and no job is lost. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { Redis } from "ioredis";
 import { NetworkProxy, type PathMode } from "../../src/chaos/network/network-proxy.js";
@@ -143,3 +143,21 @@ test.each<[string, PathMode]>([
     expect(await router.metrics()).toContain("sluice_limits_shared 1");
   },
 );
+
+test("[F4] with Redis full jobs go on by the router's own share, and where it evicts what is kept there no limit is lost", async () => {
+  await open({ requestsPerMinute: 600, requestsPerDay: DAY_LIMIT });
+  await asked((client) => client.config("SET", "maxmemory-policy", "noeviction"));
+  await asked((client) => client.config("SET", "maxmemory", "1"));
+  const router = await gateway.startRouter();
+  const jobIds = ids("f4", 2 * DAY_LIMIT);
+  await publishJobs(jobIds);
+  await gateway.until("its own share", async () => (await billed()) >= DAY_LIMIT / 2);
+  expect([lost(router), found(router)]).toEqual([1, 0]);
+  await asked((client) => client.config("SET", "maxmemory", "0"));
+  await gateway.until("Redis", () => found(router) === 1);
+  await asked((client) => client.flushall()); // as if all of it had been evicted
+  await gateway.until("the rest of the day", async () => (await billed()) >= DAY_LIMIT);
+  await gateway.until("all that wait", async () => (await waiting()) === jobIds.length - DAY_LIMIT);
+  expect(await billed()).toBe(DAY_LIMIT);
+  expect(gateway.topics.results).toHaveLength(DAY_LIMIT);
+});

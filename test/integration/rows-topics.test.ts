@@ -1,4 +1,4 @@
-/** Rows B8, B10, B15 and B19 of the fault catalogue: what can happen to topics while routers run, on a real broker. */
+/** Rows B6, B8, B10, B15 and B19 of the fault catalogue: what can happen to topics and their group while routers run, on a real broker. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "@jest/globals";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
@@ -166,4 +166,40 @@ test("[B19] fetches of control records alone, and records of aborted transaction
   await endedOnce(at, served, long);
   expect(at.topics.deadLetters).toEqual([]);
   expect([...router.events("inbox.gap"), ...next.events("inbox.gap")]).toEqual([]);
+});
+
+test("[B6] a router that its group gave up, while its session lives, hands nothing on twice and commits nothing back when it wakes", async () => {
+  const at = await open({
+    name: "b6",
+    partitions: 2,
+    // Only its group gives it up. A transaction that it slept in must not hold the other up.
+    config: { postgres: { statementTimeoutMs: 2000, session: { deadAfterMs: 60_000 } } },
+  });
+  const [sleeper] = await Promise.all([at.startRouter("sleeper"), at.startRouter("other")]);
+  const parts = (prefix: string, count: number): readonly (readonly string[])[] =>
+    [0, 1].map((partition) => ids(`${prefix} ${String(partition)}`, count));
+  const publish = async (perPartition: readonly (readonly string[])[]): Promise<void> => {
+    await Promise.all(perPartition.map((jobIds, partition) => publishJobs(at, jobIds, partition)));
+  };
+  const [before, during, after] = [parts("before", 10), parts("during", 20), parts("after", 5)];
+  await publish(before);
+  await endedOnce(at, before.flat());
+  await publish(during);
+  // With records in hand, or calls in the air: whatever it has.
+  sleeper.signal("SIGSTOP");
+  await at.until("all records taken by the other", async () => (await at.position()) === 60);
+  await at.until("its commits", async () => (await at.committedOffsets()).every((offset) => offset === 30));
+  sleeper.signal("SIGCONT");
+  await publish(after);
+  const seen: (readonly number[])[] = [];
+  await at.until("the last results", async () => {
+    seen.push(await at.committedOffsets());
+    return at.topics.results.length >= 70;
+  });
+  await endedOnce(at, [...before, ...during, ...after].flat());
+  await at.until("the last commits", async () => (await at.committedOffsets()).every((offset) => offset === 35));
+  expect(seen.flat().every((offset) => offset >= 30)).toBe(true);
+  expect(await at.position()).toBe(70);
+  expect(at.topics.deadLetters).toEqual([]);
+  expect(sleeper.events("session.opened")).toHaveLength(1);
 });

@@ -31,6 +31,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Address of the schema registry for the routers; the shared one when left out. */
   readonly registryUrl?: string;
+  /** A cluster of the test's own; the shared one when left out. Routers may reach it by another way. */
+  readonly kafka?: { readonly brokers: string; readonly routersBrokers: string };
   /** A Postgres server of the test's own; the shared one when left out. */
   readonly postgresUrl?: string;
   /** Changes the address under which the routers reach Postgres: for a proxy in between. */
@@ -81,7 +83,7 @@ export class Gateway {
     const [simulator, topics] = await Promise.all([
       GatewaySimulator.start(folder, options.latencyMs ?? 0, options.simulatorArgs ?? []),
       GatewayTopics.open({
-        brokers: addresses.kafkaBrokers,
+        brokers: options.kafka?.brokers ?? addresses.kafkaBrokers,
         names,
         partitions: options.partitions ?? 1,
         withDeadLetters: options.deadLetterTopic !== "missing",
@@ -97,7 +99,7 @@ export class Gateway {
     const allowed = replyTopics.map(([word]) => `${names.results}.${word}`);
     await writeFile(configFile, JSON.stringify(gatewayConfig(names, simulator.url, options.config ?? {}, allowed)));
     const env = {
-      KAFKA_BROKERS: addresses.kafkaBrokers,
+      KAFKA_BROKERS: options.kafka?.routersBrokers ?? addresses.kafkaBrokers,
       DATABASE_URL: database.url,
       SCHEMA_REGISTRY_URL: options.registryUrl ?? addresses.registryUrl,
       OPENAI_API_KEY: "test-key",

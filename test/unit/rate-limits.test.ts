@@ -533,6 +533,19 @@ describe("without the common store", () => {
     expect(it.asks.slice(1).every(({ anew }) => !anew)).toBe(true);
     await it.stop();
   });
+
+  test("one whose store comes and goes, and never grants anything, lives on its own share", async () => {
+    const it = world({ requestsPerMinute: 6050 });
+    await it.pass(3000);
+    let count = 0;
+    for (let turn = 0; turn < 20; turn += 1) {
+      it.away = turn % 2 === 0;
+      count += await calls(it, 400);
+    }
+    expect(count).toBeGreaterThan(200);
+    expect(count).toBeLessThanOrEqual(0.9 * 800 + 100);
+    await it.stop();
+  });
 });
 
 describe("prompts", () => {

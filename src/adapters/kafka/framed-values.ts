@@ -93,22 +93,20 @@ export class FramedValues {
     const over = this.#over.signal;
     this.#waiting.set(key, { topic, partition });
     this.#reader.pause({ topic, partition });
-    while (!over.aborted) {
+    do {
       await this.#parts.clock.sleep(REGISTRY_RETRY_MS, over);
-      if (over.aborted || !(await this.#isUnanswered(record))) break;
-      this.#parts.log.warn("registry.unavailable", { partition, records: 1 });
-    }
+    } while (!over.aborted && (await this.#isUnanswered(record)));
     if (over.aborted) return;
     this.#waiting.delete(key);
     this.#reader.resume({ topic, partition });
   }
 
   /** What else goes wrong shows when it is read again. */
-  #isUnanswered(record: IncomingRecord): Promise<boolean> {
-    return this.#decode(record).then(
-      ({ kind }) => kind === "unavailable",
-      () => false,
-    );
+  async #isUnanswered(record: IncomingRecord): Promise<boolean> {
+    const { kind } = await this.#decode(record).catch(() => NO_REGISTRY);
+    if (kind !== "unavailable") return false;
+    this.#parts.log.warn("registry.unavailable", { partition: record.partition, records: 1 });
+    return true;
   }
 
   #decode(record: IncomingRecord): Promise<ValueDecoding> {

@@ -60,6 +60,8 @@ for i, key in ipairs(KEYS) do
   arg = arg + 1 + 2 * math.max(0, seeds)
   local found = redis.call('HMGET', key, unpack(FIELDS))
   if not found[1] or anew then
+    -- A full server looks at a script's first write only, and would let all others pass behind a DEL.
+    redis.call('HSET', key, 'born', '0')
     redis.call('DEL', key)
     b.born, b.at, b.level, b.sum, b.tightened = now, now, 0, 0, 0
     b.factor = tonumber(found[5] or 1)

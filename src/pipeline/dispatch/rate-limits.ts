@@ -93,6 +93,8 @@ export class RateLimits {
   readonly #stop = new AbortController();
   readonly #bornMs: number;
   #lostSinceMs: number | null = null;
+  /** By the common store, since limits were kept here last: what is remembered here lacks it. */
+  #wasGranted = false;
   #retryMs = 0;
   #routers = 1;
   #looked = false;
@@ -366,6 +368,7 @@ export class RateLimits {
         const lease = await shared.lease(ask);
         this.#parts.reach?.("grant.received");
         held.anew = false;
+        if (lease.refused === null) this.#wasGranted = true;
         this.#found();
         return lease;
       } catch (error) {
@@ -388,7 +391,9 @@ export class RateLimits {
     if (this.#lostSinceMs !== null) return;
     const { clock, log, metrics } = this.#parts;
     this.#lostSinceMs = clock.monotonicMs();
-    this.#local.beginAnew();
+    // Begun anew each time, with a store that comes and goes it would never have anything to give.
+    if (this.#wasGranted) this.#local.beginAnew();
+    this.#wasGranted = false;
     for (const held of this.#byName.values()) held.anew = true;
     this.#isShared = false;
     metrics.set("sluice_limits_shared", {}, 0);
