@@ -15,6 +15,12 @@ export interface PinnedSeed {
  */
 export const PINNED_SEEDS: readonly PinnedSeed[] = [
   {
+    kind: "stormy",
+    seed: 656,
+    kept: { without: ["providerTrouble", "brokerTrouble", "registryTrouble"], kills: [] },
+    was: "every_line_ends: a file that another router deleted behind its upload was waited for, for ever",
+  },
+  {
     kind: "direct",
     seed: 95,
     kept: {

@@ -140,6 +140,16 @@ describe("an upload", () => {
     expect(batch).toMatchObject({ state: became, fileId: "file-2", tries });
   });
 
+  test.each([
+    [0, "uploaded"],
+    [9, "uploaded"],
+    [10, "sealed"],
+  ])("a file that the provider does not show after %i looks leaves it %s", (tries, became) => {
+    const file = { fileId: "file-2", state: "absent" } as const;
+    const { batch } = uploaded(batchIn("uploaded", { tries }), file, SETTINGS, NOW_MS, 1);
+    expect(batch).toMatchObject({ state: became, tries: tries + 1 });
+  });
+
   test("a file that stays unusable for a while waits longer each time", () => {
     const file = { fileId: "file-2", state: "processing" } as const;
     const { batch } = uploaded(batchIn("uploaded", { tries: 2 }), file, SETTINGS, NOW_MS, 1);

@@ -34,26 +34,32 @@ export function uploadBegins(batch: Batch, nowMs: EpochMs): LifeStep {
   return goOn(batch, { state: "uploading", uploads: batch.uploads + 1, fileId: null }, nowMs);
 }
 
+/** A fresh file may not be shown yet. One that is not shown for so many looks is gone: another router took the upload for one that had failed. */
+const ABSENT_LOOKS_MAX = 10;
+
+/** @param file `absent`: it was uploaded, and the provider does not show it. */
 export function uploaded(
   batch: Batch,
-  file: { readonly fileId: string; readonly state: "ready" | "processing" | "failed" },
+  file: { readonly fileId: string; readonly state: "ready" | "processing" | "failed" | "absent" },
   settings: LifeSettings,
   nowMs: EpochMs,
   random: number,
 ): LifeStep {
   const its = { ...batch, fileId: file.fileId };
+  const again = (message: string): LifeStep =>
+    troubled({ ...its, state: "sealed" }, { message, retryAfterMs: null }, settings, nowMs, random);
+  if (file.state === "absent" && batch.tries >= ABSENT_LOOKS_MAX) return again("the provider has the file no more");
   switch (file.state) {
     case "ready":
       return goOn(its, { state: "uploaded", tries: 0, trouble: null }, nowMs);
+    case "absent":
     case "processing": {
       const state = batch.state === "uploaded" ? {} : ({ state: "uploaded", tries: 0 } as const);
       const waits = { message: "the provider still looks at the file", retryAfterMs: null };
       return troubled({ ...its, ...state }, waits, settings, nowMs, random);
     }
-    case "failed": {
-      const broken = { message: "the provider could not use the file", retryAfterMs: null };
-      return troubled({ ...its, state: "sealed" }, broken, settings, nowMs, random);
-    }
+    case "failed":
+      return again("the provider could not use the file");
   }
 }
 

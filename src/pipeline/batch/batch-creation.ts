@@ -113,9 +113,8 @@ export class BatchCreation {
     const found = await provider.findFiles(file, this.#tools.calls(), this.#of.cut);
     if (found.kind === "failed") return this.#tools.save(this.#tools.troubled(batch, found, settings));
     const its = found.files.find(({ fileId }) => fileId === batch.fileId);
-    const state = its?.state ?? "processing"; // a fresh file may not be shown yet
-    const fileId = batch.fileId ?? "";
-    return this.#tools.save(uploaded(batch, { fileId, state }, settings, this.#tools.nowMs(), this.#tools.random()));
+    const seen = { fileId: batch.fileId ?? "", state: its?.state ?? "absent" } as const;
+    return this.#tools.save(uploaded(batch, seen, settings, this.#tools.nowMs(), this.#tools.random()));
   }
 
   async create(at: At): Promise<Batch | null> {
