@@ -15,6 +15,12 @@ export interface PinnedSeed {
  */
 export const PINNED_SEEDS: readonly PinnedSeed[] = [
   {
+    kind: "grouped",
+    seed: 5376,
+    kept: {},
+    was: "no_job_lost: a stopped partition was taken up where a late group of the topic before had moved its position, beyond the new log",
+  },
+  {
     kind: "stormy",
     seed: 656,
     kept: { without: ["providerTrouble", "brokerTrouble", "registryTrouble"], kills: [] },

@@ -249,7 +249,24 @@ describe("a stopped partition", () => {
     position = { next: 3, witness: null };
     log = { low: 0, high: 3 };
     await inbox.lookAtStopped();
-    expect(client.told).toEqual(["seek 0 to 3", "resume jobs:0"]);
+    expect(client.told).toEqual(["seek 0 to 2", "resume jobs:0"]);
+  });
+
+  test("stops again where a late group of the log before moved its position to the new one's end", async () => {
+    position = { next: 4, witness: witnessOf("old", 3) };
+    log = { low: 0, high: 4 };
+    await inbox.lookAtStopped();
+    expect(await client.batch("new", 3, 3)).toBeNull();
+    expect(alerts).toEqual(["truncated", "other_topic"]);
+    expect(runs).toEqual([]);
+  });
+
+  test("stays stopped, and says so, where one moved its position beyond the log", async () => {
+    position = { next: 4, witness: witnessOf("old", 3) };
+    await inbox.lookAtStopped();
+    expect(client.told).toEqual(["pause jobs:0"]);
+    expect(alerts).toEqual(["truncated", "truncated"]);
+    expect(inbox.watched().map(({ stopped }) => stopped)).toEqual([true, false]);
   });
 
   test("stays paused when all topics are resumed after back-pressure", () => {

@@ -104,8 +104,9 @@ export class PositionProof {
   }
 
   /**
-   * Reads the positions of stopped partitions again. One that was changed from outside (`sluice topics adopt`) is taken up from there.
-   * Rejects when the ledger can't be asked; asking again does no harm.
+   * Reads the positions of stopped partitions again. One that was changed from outside (`sluice topics adopt`) is taken up from there, unless
+   * it lies beyond the log: a group of the log before was under way still, and behind the end nothing would come that could be compared.
+   * Rejects when ledger or broker can't be asked; asking again does no harm.
    */
   async lookAtStopped(): Promise<void> {
     for (const state of this.#states.stopped()) {
@@ -113,12 +114,17 @@ export class PositionProof {
       // Serial: stopped partitions are few, and nobody waits.
       const position = await this.#parts.position(topic, partition);
       if (position === null || stoppedAt === null || isSame(position, stoppedAt)) continue;
+      const { low, high } = await this.#parts.offsets(topic, partition);
       if (!this.#states.isCurrent(state)) continue; // a new generation proves it itself
+      if (high < position.next) {
+        this.#stop(state, position, { cause: "truncated", logStart: low, logEnd: high });
+        continue;
+      }
       state.stoppedAt = null;
       state.expected = null;
       state.oneByOneUpto = null;
       state.provingFrom = null;
-      this.#reader.seek(state, position.next);
+      this.#reader.seek(state, Math.max(low, position.next - 1)); // that record is compared; at the log's end none else would come
       this.#reader.resume(state);
       this.#parts.log.warn("inbox.taken_up", { topic, partition, before: stoppedAt.next, next: position.next });
     }
