@@ -540,6 +540,9 @@ export class Simulation {
       () => {
         life.dead = true;
         ledger.disconnect(true);
+        // With the ledger away to its end it could write down nothing of what it had in hands.
+        const isUnsaid = (no: SessionNo): boolean => this.#database.routers.committed.get(no)?.endedMs === null;
+        if (sessions.some(isUnsaid)) this.#exposeCalls(running);
         this.#running = this.#running.filter((other) => other !== running);
         this.#startAfter(world.random.between(100, 2000));
       },
