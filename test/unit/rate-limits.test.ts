@@ -120,6 +120,17 @@ async function granting(it: World): Promise<number> {
   return it.gate.startable(5) ?? 0;
 }
 
+/** A call that has the only grant of a second. */
+async function withGrant() {
+  const it = world({ requestsPerMinute: 60 });
+  await it.pass(100);
+  it.take();
+  await it.pass(2200);
+  const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
+  if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
+  return { it, pass: taken.pass };
+}
+
 describe("a call of an account with limits", () => {
   test("waits by the limit's name until there is a grant, which is asked for at once", async () => {
     const it = world({ requestsPerMinute: 6050 });
@@ -165,29 +176,19 @@ describe("a call of an account with limits", () => {
   });
 
   test("gives a grant back with its place", async () => {
-    const it = world({ requestsPerMinute: 60 });
-    await it.pass(100);
-    it.take();
-    await it.pass(2200);
-    const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
-    if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
+    const { it, pass } = await withGrant();
     expect(it.take()).toBe("wait");
-    it.gate.giveBack(CALL, taken.pass);
+    it.gate.giveBack(CALL, pass);
     expect(it.take()).toBe("go");
     await it.stop();
   });
 });
 
 test("a grant that comes back after its time goes back to the store, and to no other call", async () => {
-  const it = world({ requestsPerMinute: 60 });
-  await it.pass(100);
-  it.take();
-  await it.pass(2200);
-  const taken = it.gate.take({ route: ROUTE, facts: FACTS, nowMs: 5 });
-  if (taken.kind !== "go" || taken.pass === undefined) throw new Error("expected a grant");
-  const { atMs } = taken.pass.grant;
+  const { it, pass } = await withGrant();
+  const { atMs } = pass.grant;
   await it.pass(300); // a grant holds for 250 ms
-  it.gate.giveBack(CALL, taken.pass);
+  it.gate.giveBack(CALL, pass);
   expect(it.take()).toBe("wait");
   await it.pass(100);
   expect(it.asks.flatMap(({ returned }) => returned)).toEqual([{ calls: 1, tokens: 0, atMs }]);

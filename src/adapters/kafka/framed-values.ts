@@ -56,7 +56,7 @@ export class FramedValues {
 
   /** Nobody waits any more: partitions may be another router's now, and who reads them on finds out anew. */
   forget(): void {
-    this.#over.abort();
+    this.#over.abort("forgotten"); // with a reason it makes no exception
     this.#over = new AbortController();
     this.#waiting.clear();
   }
