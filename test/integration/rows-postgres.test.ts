@@ -65,13 +65,16 @@ async function takeAllConnections(serverUrl: string): Promise<() => Promise<void
     if (connected) held.push(client);
     return connected;
   };
-  for (let theirs = -1; theirs !== 0;) {
+  await takeOne();
+  const all = await held[0]?.query<{ max: number }>("SELECT current_setting('max_connections')::int AS max");
+  const max = all?.rows[0]?.max ?? 0;
+  // By their number: a router's connection that is just being opened has no name yet by which it could be found.
+  while (held.length < max) {
     // Serial: a router may be quicker, and is ended once more then.
     while (await takeOne());
-    const ended = await held[0]?.query(
+    await held[0]?.query(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'sluice%'",
     );
-    theirs = ended?.rowCount ?? 0;
   }
   return async () => {
     await Promise.all(held.map((client) => client.end()));
