@@ -51,6 +51,8 @@ export interface BatchLedger {
    * @returns the batch with its new version; null when somebody was first or the session was declared dead: nothing was stored.
    */
   saveBatch(session: SessionNo, batch: Batch, also: BatchChange, render: Renderer): Promise<Batch | null>;
+  /** A batch that has failed, and of which nothing is left to be done, becomes this session's. @returns null: it is not so. */
+  takeFailed(session: SessionNo, batchNo: number): Promise<Batch | null>;
   /** Lines of a batch without an outcome, behind the attempt `after`, in the order of the batch. */
   openLines(batchNo: number, after: number, limit: number): Promise<readonly BatchLine[]>;
   /** Lines of a batch by their attempts' keys, also those that have an outcome. Unknown ones and those of other batches are left out. */
@@ -150,6 +152,11 @@ export interface BatchChange {
   readonly create?:
     | { readonly kind: "intent"; readonly mark: string; readonly fileId: string | null }
     | { readonly kind: "settled"; readonly as: "created" | "refused" | "absent" | "not_sent" };
+  /**
+   * Only there when true: lines that were given back since its seal are out after all. They are `batched` again, whatever their executions
+   * have gone on to, and reserve again what they had reserved, within the limit or not: the provider has them.
+   */
+  readonly linesOut?: true;
 }
 
 export interface BatchLoad {

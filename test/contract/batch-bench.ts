@@ -191,6 +191,30 @@ export class BatchBench {
     return at;
   }
 
+  /** A batch whose creation was given up as absent: its lines are back, nothing is left to be done for it. */
+  async givenUp(...wishes: readonly (JobWish & PoolWish)[]): Promise<{
+    readonly batch: Batch;
+    readonly lines: readonly BatchLine[];
+  }> {
+    const { batch, lines } = await this.batchOf(...wishes);
+    const nowMs = this.bench.nowMs();
+    const creating = await this.bring(batch, "creating", { sealedAtMs: nowMs - 1000, creates: 1, createAtMs: nowMs });
+    const failed = await this.save(creating, { state: "failed" });
+    await this.ledger.returnLines(this.session, batch.no, null, 1000, nowMs);
+    const idle = failed && (await this.save(failed, { doneAtMs: nowMs, nextAtMs: null }));
+    if (idle === null) throw new Error("expected a batch that was given up");
+    return { batch: idle, lines };
+  }
+
+  /** It is there all the same. */
+  async turnUp({ no }: Pick<Batch, "no">, providerBatchId = "batch_1"): Promise<Batch> {
+    const taken = await this.ledger.takeFailed(this.session, no);
+    const submitted = { state: "submitted", providerBatchId, nextAtMs: this.bench.nowMs(), doneAtMs: null } as const;
+    const saved = taken && (await this.save(taken, submitted, { linesOut: true }));
+    if (saved === null) throw new Error("expected a batch that turns up");
+    return saved;
+  }
+
   /** What came of a line, judged as a call that ends now, with the words for lines. */
   ended(batch: Batch, line: BatchLine, outcome: ProviderAnswer | ProviderFailure, leftMs?: number): FinishedCall {
     const held: Held = {

@@ -1,18 +1,126 @@
 import { describe, expect, test } from "@jest/globals";
 import { batchMark, type Batch } from "../../src/domain/batch/batch.js";
 import { NO_COUNTS } from "../../src/domain/batch/provider-batch.js";
-import type { SessionNo } from "../../src/domain/ids.js";
+import type { LedgerKey, SessionNo } from "../../src/domain/ids.js";
+import type { BatchLine } from "../../src/ports/batch-ledger.js";
 import { RENDER } from "../support/simulation/fixture.js";
 import { HOUR_MS, promptOf, type BatchBench } from "./batch-bench.js";
-import { answerTo } from "./ledger-bench.js";
+import { answerTo, costsIn, failureOf, resultsIn } from "./ledger-bench.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+const keyOf = ({ attempt, execution }: BatchLine): LedgerKey => ({ no: attempt.no, day: execution.day });
+
+function fail(): never {
+  throw new Error("nothing is due");
+}
 
 /** Cases about batches as a whole: who holds them, how they change, what is remembered of them. `at.batches` is new for each case. */
 export function batchLifeCases(at: { readonly batches: BatchBench }): void {
   holdingCases(at);
   changingCases(at);
   rememberingCases(at);
+  orphanCases(at);
+}
+
+function orphanCases(at: { readonly batches: BatchBench }): void {
+  const running = async () => {
+    const { bench } = at.batches;
+    const intent = await bench.intent(1);
+    const { started } = await bench.claim(() => ({ kind: "start", intent }));
+    const [call] = started;
+    if (call === undefined) throw new Error("expected a call");
+    return { execution: call.execution.key, intent: call.intent, wish: A };
+  };
+
+  describe("a batch that has failed", () => {
+    test("is taken by whoever asks, once nothing is left to be done for it", async () => {
+      const batch = await at.batches.open();
+      const other = await at.batches.other();
+      const take = () => at.batches.ledger.takeFailed(other, batch.no);
+      const failed = await at.batches.bring(batch, "failed");
+      expect(await take()).toBeNull();
+      const idle = await at.batches.save(failed, { nextAtMs: null });
+      expect(await take()).toEqual(idle);
+      if (idle === null) throw new Error("expected a saved batch");
+      expect(await at.batches.save(idle, { trouble: "late" })).toBeNull();
+      expect(await at.batches.save(idle, { state: "submitted" }, {}, other)).not.toBeNull();
+      expect(await take()).toBeNull();
+    });
+
+    test("is not taken by a session that has ended", async () => {
+      const { batch } = await at.batches.givenUp(A);
+      await at.batches.ledger.endSession(at.batches.session);
+      expect(await at.batches.ledger.takeFailed(at.batches.session, batch.no)).toBeNull();
+    });
+  });
+
+  describe("a batch that was given up and turns up", () => {
+    test("has its lines out again, but not those that were left out before its seal", async () => {
+      const { bench, ledger } = at.batches;
+      await at.batches.pool(A, { jobId: "b", tenant: "catalogue", prompt: "how" });
+      const batch = await at.batches.open();
+      const [left, sent] = await at.batches.bind(batch);
+      if (left === undefined || sent === undefined) throw new Error("expected two lines");
+      await ledger.returnLines(at.batches.session, batch.no, [keyOf(left)], 10, bench.nowMs() - HOUR_MS);
+      const nowMs = bench.nowMs();
+      const creating = await at.batches.bring(batch, "creating", { sealedAtMs: nowMs - 1000 });
+      const failed = await at.batches.save(creating, { state: "failed" });
+      await ledger.returnLines(at.batches.session, batch.no, null, 10, nowMs);
+      if (failed === null) throw new Error("expected a saved batch");
+      await at.batches.save(failed, { nextAtMs: null });
+      const back = await at.batches.turnUp(batch);
+      expect((await at.batches.lines(back)).map((line) => line.attempt.no)).toEqual([sent.attempt.no]);
+      expect(await ledger.claimBatches(at.batches.session, bench.nowMs(), 10)).toEqual([back]);
+    });
+
+    test("serves a job that nobody has served yet, whether its row waits or a call is out", async () => {
+      for (const isCalled of [false, true]) {
+        // Serial: one after another in one ledger.
+        const jobId = `waits ${String(isCalled)}`;
+        const { batch, lines } = await at.batches.givenUp({ ...A, jobId, prompt: jobId });
+        const call = isCalled ? await running() : null;
+        const back = await at.batches.turnUp(batch, `batch of ${jobId}`);
+        const [line] = lines;
+        if (line === undefined) throw new Error("expected a line");
+        const first = await at.batches.bench.finish([at.batches.ended(back, line, answerTo(jobId))]);
+        expect(resultsIn(first.outbox)).toMatchObject([{ jobId, status: "succeeded" }]);
+        expect(costsIn(first.outbox)).toMatchObject([{ billing: "charged" }]);
+        if (call === null) {
+          expect((await at.batches.bench.claim(() => fail())).taken).toBe(0);
+          continue;
+        }
+        const second = await at.batches.bench.finish([at.batches.bench.ended(call, answerTo(jobId))]);
+        expect([second.ended, costsIn(second.outbox)]).toMatchObject([[], [{ billing: "waste" }]]);
+      }
+    });
+
+    test("is waste where a job has its answer, once", async () => {
+      const { bench } = at.batches;
+      const { batch, lines } = await at.batches.givenUp(A);
+      const call = await running();
+      await bench.finish([bench.ended(call, answerTo("why"))]);
+      const back = await at.batches.turnUp(batch);
+      const [line] = lines;
+      if (line === undefined) throw new Error("expected a line");
+      const late = at.batches.ended(back, line, answerTo("why"));
+      const first = await bench.finish([late]);
+      expect([first.ended, first.waste, costsIn(first.outbox)]).toMatchObject([[], 1, [{ billing: "waste" }]]);
+      expect(await bench.finish([late])).toEqual({ ended: [], outbox: [], waste: 0 });
+    });
+
+    test("is not billed for a line that it did not run, and leaves the job to its call", async () => {
+      const { bench } = at.batches;
+      const { batch, lines } = await at.batches.givenUp(A);
+      const call = await running();
+      const back = await at.batches.turnUp(batch);
+      const [line] = lines;
+      if (line === undefined) throw new Error("expected a line");
+      const unrun = await bench.finish([at.batches.ended(back, line, failureOf("cancelled", "answered", null))]);
+      expect([unrun.ended, costsIn(unrun.outbox)]).toEqual([[], []]);
+      const served = await bench.finish([bench.ended(call, answerTo("why"))]);
+      expect(resultsIn(served.outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+    });
+  });
 }
 
 function holdingCases(at: { readonly batches: BatchBench }): void {

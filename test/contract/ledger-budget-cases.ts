@@ -378,6 +378,23 @@ function lineCases(at: At): void {
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "failed", code: "BUDGET_EXCEEDED" }]);
     });
 
+    test("is held once more, whatever there is, when a batch that was given up turns up", async () => {
+      await at.open(LINE);
+      const { batch, lines } = await at.batches.givenUp(A);
+      expect(await at.standing()).toEqual([0n, 0n]);
+      const call = costing(await at.bench.intent(1), LINE);
+      const { started } = await at.bench.claim(() => ({ kind: "start", intent: call }));
+      expect([started.length, await at.standing()]).toEqual([1, [0n, LINE]]);
+      const back = await at.batches.turnUp(batch);
+      expect(await at.standing()).toEqual([0n, 2n * LINE]);
+      expect(await at.opened.reservations()).toHaveLength(2);
+      const [line] = lines;
+      if (line === undefined) throw new Error("expected a line");
+      await at.bench.finish([at.batches.ended(back, line, answerTo("why"))]);
+      expect(await at.standing()).toEqual([ANSWER_NANO_USD, LINE]);
+      expect(await at.opened.reservations()).toEqual([call.no]);
+    });
+
     test("does not pay for a call beside one: that needs its own, and without it the line goes on", async () => {
       await at.open(CALL + ANSWER_NANO_USD - 1n);
       const { batch, lines } = await at.batches.batchOf({ ...A, ttlMs: 100_000 });

@@ -8,7 +8,7 @@ import {
   sealed,
   uploaded,
 } from "../../src/domain/batch/life-create.js";
-import { afterLook, fenced, findCreated } from "../../src/domain/batch/life-doubt.js";
+import { afterLook, fenced, findCreated, turnedUp } from "../../src/domain/batch/life-doubt.js";
 import { afterRefusal, faultyLines, linesReturned } from "../../src/domain/batch/life-refusal.js";
 import { afterRead, groupStored, readBroke } from "../../src/domain/batch/life-results.js";
 import { afterAbsent, afterAnswer, afterLostLook, notOurs } from "../../src/domain/batch/life-watch.js";
@@ -309,14 +309,14 @@ describe("a doubt about a creation", () => {
     const { batch } = fenced(aged(600_000), SETTINGS, NOW_MS);
     expect(batch).toMatchObject({ state: "creating", fileId: null, nextAtMs: NOW_MS + 60_000 });
     const step = afterLook(batch, NONE, 0, SETTINGS, NOW_MS + 60_000, 1);
-    expect(step).toMatchObject({ batch: { state: "sealed", createAtMs: null }, create: { as: "absent" } });
+    expect(step).toMatchObject({ batch: { state: "failed", nextAtMs: NOW_MS + 60_000 }, create: { as: "absent" } });
   });
 
   test("without a fence is absent after the grace, not before", () => {
     const inline = (ageMs: number) =>
       afterLook(aged(ageMs, { fileId: null, way: "inline" }), NONE, 0, INLINE, NOW_MS, 1);
     expect(inline(599_999)).toMatchObject({ batch: { state: "creating" } });
-    expect(inline(600_000)).toMatchObject({ batch: { state: "sealed" }, create: { kind: "settled", as: "absent" } });
+    expect(inline(600_000)).toMatchObject({ batch: { state: "failed" }, create: { kind: "settled", as: "absent" } });
   });
 
   test("is made again at once where the same mark makes no second batch", () => {
@@ -343,7 +343,35 @@ describe("a doubt about a creation", () => {
     const second = afterLook(first.batch, several, 0, INLINE, NOW_MS, 1);
     expect("kind" in second ? [] : kinds(second)).toEqual([]);
     const asked = afterLook(aged(1, { cancelAskedAtMs: NOW_MS }), several, 0, INLINE, NOW_MS, 1);
-    expect(asked).toMatchObject({ batch: { state: "sealed" }, create: { as: "absent" } });
+    expect(asked).toMatchObject({ batch: { state: "failed" }, create: { as: "absent" } });
+  });
+});
+
+describe("a batch that turns up after it was given up as absent", () => {
+  const givenUp = batchIn("failed", {
+    ...{ createAtMs: NOW_MS - HOUR_MS, doneAtMs: NOW_MS - HOUR_MS / 2, erasedAtMs: NOW_MS - HOUR_MS / 2, nextAtMs: null },
+    refusal: refusal("unclassified"),
+  });
+  const orphan = provided({ createdAtMs: NOW_MS - 7_000, batchId: "batch-9" });
+
+  test("is submitted and asked to stop at once, with its lines out again", () => {
+    const step = turnedUp(givenUp, { kind: "one", batch: orphan, twins: ["twin"] }, SETTINGS, NOW_MS);
+    expect(step).toMatchObject({
+      batch: {
+        ...{ state: "submitted", providerBatchId: "batch-9", submittedAtMs: NOW_MS - 7_000, cancelAskedAtMs: NOW_MS },
+        ...{ nextAtMs: NOW_MS, doneAtMs: null, erasedAtMs: null, refusal: null },
+      },
+      create: { kind: "settled", as: "created" },
+      linesOut: true,
+    });
+    expect(kinds(step)).toEqual(["batch.orphan_found", "cancel_twin"]);
+    expect(nextTask(step.batch, SETTINGS, NOW_MS)).toEqual({ kind: "cancel" });
+  });
+
+  test("and keeps no mark has to show a line of ours first", () => {
+    const found = { kind: "one", batch: orphan, twins: [] } as const;
+    expect(turnedUp(givenUp, found, INLINE, NOW_MS).batch.unproven).toBe(true);
+    expect(turnedUp(givenUp, found, SETTINGS, NOW_MS).batch.unproven).toBeUndefined();
   });
 });
 

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
+import type { BatchRules } from "../../src/domain/batch/batch-rules.js";
 import type { ProviderBatch } from "../../src/domain/batch/provider-batch.js";
 import type { BatchCallFailure, BatchProvider, CreateReply, ResultItem } from "../../src/ports/batch-provider.js";
 import { BatchBench, type BenchOptions } from "../support/batch-bench.js";
-import { FILE_RULES, INLINE_RULES } from "../support/simulation/batch-service.js";
+import { FILE_RULES, INLINE_RULES, refusal } from "../support/simulation/batch-service.js";
+import { attemptId } from "../../src/domain/job/ids.js";
 import { POISON, START_MS } from "../support/simulation/fixture.js";
 
 const PROMPTS = ["one", "two", "three"];
@@ -151,8 +153,10 @@ describe("a creation that is not answered", () => {
     bench.start();
     expect(await bench.settle()).toBe(true);
     expect(bench.jobs()).toEqual(succeeded(PROMPTS));
-    expect(sentAtMs.length).toBe(2);
     expect(sentAtMs[1]! - sentAtMs[0]!).toBeGreaterThanOrEqual(10_000);
+    // As many lines as were sent at first would be taken for it, should that turn up.
+    const sizes = [...bench.books.batches.values()].map(({ lines }) => lines.length);
+    expect([sizes.includes(3), sizes.reduce((sum, size) => sum + size, 0)]).toEqual([false, 3]);
   });
 
   test("that two batches at the provider may be is held until a person gives it up", async () => {
@@ -181,6 +185,75 @@ describe("a creation that is not answered", () => {
     strangers.length = 0;
     expect(await bench.settle()).toBe(true);
     expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  });
+});
+
+describe("a batch that turns up after it was given up as absent", () => {
+  const WAYS = [
+    ["known by its mark", FILE_RULES],
+    ["known by its size", INLINE_RULES],
+  ] as const;
+
+  /** Its creation is not answered, and no list shows it for long. @param second what a creation after that comes to. */
+  function hidden(rules: BatchRules, second: (make: () => Promise<CreateReply>) => Promise<CreateReply>): BatchBench {
+    let made = 0;
+    const bench: BatchBench = new BatchBench({
+      rules,
+      wrap: (provider) =>
+        but(provider, {
+          create: async (...given) => {
+            made += 1;
+            if (made > 1) return second(() => provider.create(...given));
+            await provider.create(...given);
+            return UNCLEAR;
+          },
+          list: async (...given) => {
+            const page = await provider.list(...given);
+            if (page.kind === "failed" || bench.world.nowMs > START_MS + SHOWN_AFTER_MS) return page;
+            const [first] = bench.books.batches.keys();
+            return { ...page, batches: page.batches.filter(({ batchId }) => batchId !== first) };
+          },
+        }),
+    });
+    return bench;
+  }
+  const SHOWN_AFTER_MS = 150_000;
+
+  async function untilHome(bench: BatchBench): Promise<void> {
+    await bench.accept(PROMPTS);
+    bench.start();
+    const isHome = (): boolean => bench.batchStates()[0] === "done" && bench.isQuiet();
+    expect(await bench.world.run(isHome, START_MS + 600_000)).toBe(true);
+    expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+    expect(bench.events().filter((kind) => kind === "batch.orphan_found")).toHaveLength(1);
+  }
+
+  /** Booked for each attempt, in their order: how, and whether as billed. */
+  function booked(bench: BatchBench): readonly string[] {
+    const costs = [...bench.database.costs.committed.values()].filter(({ kind }) => kind === "charge");
+    const billed = new Map(bench.service.parts.bill.map((row) => [row.attemptId, row.nanoUsd]));
+    return [...bench.database.attempts.committed.values()]
+      .sort((a, b) => a.intent.no - b.intent.no)
+      .map(({ intent, execution }) => {
+        const own = costs.filter(({ attemptNo }) => attemptNo === intent.no);
+        const amount = billed.get(attemptId(execution.day, intent.no)) ?? 0n;
+        const sum = own.reduce((all, { nanoUsd }) => all + (nanoUsd ?? 0n), 0n);
+        return `${own.map(({ billing }) => billing).join()}${sum === amount ? "" : " not as billed"}`;
+      });
+  }
+
+  test.each(WAYS)("and is %s: its answers are waste where others served", async (_how, rules) => {
+    const bench = hidden(rules, (make) => make());
+    await untilHome(bench);
+    expect(bench.outcomes()).toEqual(Array(6).fill("succeeded"));
+    expect(booked(bench)).toEqual([...Array<string>(3).fill("waste"), ...Array<string>(3).fill("charged")]);
+  });
+
+  test.each(WAYS)("and is %s: its answers serve whom nobody has served yet", async (_how, rules) => {
+    const bench = hidden(rules, () => Promise.resolve({ kind: "refused", refusal: refusal("rate_limited", 1000) }));
+    await untilHome(bench);
+    expect(bench.outcomes().slice(0, 3)).toEqual(Array(3).fill("succeeded"));
+    expect(booked(bench).slice(0, 3)).toEqual(Array(3).fill("charged"));
   });
 });
 

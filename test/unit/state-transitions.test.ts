@@ -1,13 +1,18 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { BATCH_TRANSITIONS } from "../../src/domain/batch/batch.js";
 import { ATTEMPT_TRANSITIONS, EXECUTION_TRANSITIONS, JOB_TRANSITIONS } from "../../src/domain/execution/execution.js";
 
-const migration = readFileSync(new URL("../../schemas/ledger/0001_ledger.sql", import.meta.url), "utf8");
+const FOLDER = new URL("../../schemas/ledger/", import.meta.url);
+const migrations = readdirSync(FOLDER)
+  .sort()
+  .map((name) => readFileSync(new URL(name, FOLDER), "utf8"))
+  .join("\n");
 
-/** The moves that the database's trigger on a table lets through, as written in the migration. */
+/** The moves that the database's trigger on a table lets through, as the last migration that makes it says. */
 function movesInMigration(table: string): readonly string[] {
-  const trigger = new RegExp(`CREATE TRIGGER ${table}_transition[\\s\\S]*?EXECUTE FUNCTION`).exec(migration)?.[0] ?? "";
+  const made = new RegExp(`CREATE TRIGGER ${table}_transition[\\s\\S]*?EXECUTE FUNCTION`, "g");
+  const trigger = migrations.match(made)?.at(-1) ?? "";
   return [...trigger.matchAll(/'([a-z_]+>[a-z_]+)'/g)].map((match) => match[1] ?? "").sort();
 }
 
@@ -29,13 +34,13 @@ describe("The database refuses exactly what the table refuses", () => {
   });
   test("for batches", () => {
     expect(movesInMigration("batches")).toEqual(movesOf(BATCH_TRANSITIONS));
-    expect(movesInMigration("batches").filter((move) => /^(done|failed)>/.test(move))).toEqual([]);
+    expect(movesInMigration("batches").filter((move) => /^(done|failed)>/.test(move))).toEqual(["failed>submitted"]);
   });
   test("and lets nothing out of an ended state", () => {
     const all = ["jobs", "executions", "attempts"].flatMap(movesInMigration);
-    expect(all.length).toBe(4 + 13 + 13);
-    expect(all.filter((move) => /^(succeeded|failed|expired|cancelled|dropped|answered|not_sent)>/.test(move))).toEqual(
-      [],
-    );
+    expect(all.length).toBe(4 + 13 + 14);
+    const ended = /^(succeeded|failed|expired|cancelled|dropped|answered|not_sent)>/;
+    // A batch that was given up as absent may turn up.
+    expect(all.filter((move) => ended.test(move))).toEqual(["not_sent>batched"]);
   });
 });

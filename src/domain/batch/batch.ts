@@ -18,7 +18,8 @@ import type { BatchCounts, BatchRefusal, ProviderBatchState, ResultPart, Results
  * - `ended`: the provider's last word is there, nothing of its results is stored
  * - `ingesting`: its lines get their outcomes, up to the cursor
  * - `done`: each line has an outcome; its files are deleted when their retention is over
- * - `failed`: refused as a whole or given up before it ran: nothing of it is billed, its lines go back to be decided anew
+ * - `failed`: refused as a whole or given up before it ran: nothing of it is billed, its lines go back to be decided anew. One whose creation
+ *   was given up as absent may turn up all the same: then it is `submitted`, and stopped
  */
 export const BATCH_TRANSITIONS = {
   building: ["sealed", "failed"],
@@ -31,7 +32,7 @@ export const BATCH_TRANSITIONS = {
   ended: ["ingesting"],
   ingesting: ["done"],
   done: [],
-  failed: [],
+  failed: ["submitted"],
 } as const satisfies Record<string, readonly string[]>;
 export type BatchState = keyof typeof BATCH_TRANSITIONS;
 

@@ -1,7 +1,8 @@
 import type { EpochMs } from "../ids.js";
 import type { Batch } from "./batch.js";
-import { backoffMs, event, goOn, LIST_LAG_MS, troubled, type LifeSettings, type LifeStep } from "./life.js";
-import { adopted, doubtBegan } from "./life-create.js";
+import { backoffMs, event, goOn, LIST_LAG_MS, NOT_THERE, troubled, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
+import { adopted, doubtBegan, seenBatch } from "./life-create.js";
+import { failedStep } from "./life-refusal.js";
 import type { ProviderBatch } from "./provider-batch.js";
 
 /** A creation that may have been made: how a batch is known again, and when it is believed not to be there. */
@@ -79,14 +80,17 @@ export function afterLook(
   switch (found.kind) {
     case "one": {
       const step = adopted(batch, found.batch, expectedMs, settings, nowMs, random);
-      const twins = found.twins.map((providerBatchId) => ({ kind: "cancel_twin", providerBatchId }) as const);
-      return { ...step, effects: [...step.effects, ...twins] };
+      return { ...step, effects: [...step.effects, ...found.twins.map(cancelTwin)] };
     }
     case "several":
       return held(batch, found.batchIds, settings, nowMs, random);
     case "none":
       return notFound(batch, settings, nowMs, random);
   }
+}
+
+function cancelTwin(providerBatchId: string): LifeEffect {
+  return { kind: "cancel_twin", providerBatchId };
 }
 
 /** A wrong guess would give jobs the answers of another's, so it waits for a person, who may cancel it. */
@@ -130,9 +134,42 @@ export function fenced(batch: Batch, settings: LifeSettings, nowMs: EpochMs): Li
   return { batch: { ...batch, fileId: null, nextAtMs }, effects: [] };
 }
 
-/** It is not there and can't come any more, as far as anybody can tell: the scan goes on looking. */
+/**
+ * It is not there and can't come any more, as far as anybody can tell. Its lines go on under attempts of their own, so that whatever is billed
+ * for these, should it turn up all the same, is told apart.
+ */
 function absent(batch: Batch, nowMs: EpochMs): LifeStep {
-  const create = { kind: "settled", as: "absent" } as const;
-  const step = goOn(batch, { state: "sealed", createAtMs: null, tries: 0, trouble: null }, nowMs);
-  return { ...step, create };
+  return { ...failedStep(batch, NOT_THERE, nowMs), create: { kind: "settled", as: "absent" } };
+}
+
+/**
+ * A batch that was given up as absent is there. It is stopped, and what it has answered until then comes home: the first answer of a line's
+ * execution serves, any other is waste.
+ */
+export function turnedUp(
+  batch: Batch,
+  { batch: provided, twins }: Extract<Found, { readonly kind: "one" }>,
+  settings: LifeSettings,
+  nowMs: EpochMs,
+): LifeStep {
+  const atMs = provided.createdAtMs ?? batch.createAtMs ?? nowMs;
+  const back: Partial<Batch> = {
+    state: "submitted",
+    providerBatchId: provided.batchId,
+    submittedAtMs: atMs,
+    expectedAtMs: nowMs,
+    seen: seenBatch(provided, nowMs),
+    parts: provided.results,
+    cancelAskedAtMs: nowMs,
+    doneAtMs: null,
+    erasedAtMs: null,
+    refusal: null,
+    trouble: null,
+    tries: 0,
+    ...(settings.keepsMarks ? {} : { unproven: true }),
+  };
+  const message = "it was given up as absent and is at the provider; it is stopped, and what it answered is used or waste";
+  const found = event("batch.orphan_found", message, { providerBatchId: provided.batchId, state: provided.state });
+  const create = { kind: "settled", as: "created" } as const;
+  return { ...goOn(batch, back, nowMs), create, linesOut: true, effects: [found, ...twins.map(cancelTwin)] };
 }

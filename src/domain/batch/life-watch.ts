@@ -1,6 +1,6 @@
 import type { EpochMs } from "../ids.js";
 import type { Batch } from "./batch.js";
-import { event, goOn, pollMs, troubled, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
+import { event, goOn, NOT_THERE, pollMs, troubled, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
 import { seenBatch } from "./life-create.js";
 import { afterRefusal, failedStep } from "./life-refusal.js";
 import {
@@ -150,16 +150,9 @@ export function notOurs(
     const step = goOn({ ...batch, ...instead }, { tries: 0, nextAtMs: nowMs }, nowMs);
     return { ...step, effects: [event("batch.doubt", message, details), event("batch.adopted", message, details)] };
   }
-  const refusal: BatchRefusal = {
-    because: "unclassified",
-    message: "its creation was never answered and no batch at the provider is it",
-    lines: [],
-    retryAfterMs: null,
-    provider: { status: null, code: null, requestId: null },
-  };
   const trouble = troubled(batch, { message, retryAfterMs: null }, settings, nowMs, random).batch;
   return {
-    ...failedStep({ ...trouble, providerBatchId: null, parts: [] }, refusal, nowMs),
+    ...failedStep({ ...trouble, providerBatchId: null, parts: [] }, NOT_THERE, nowMs),
     create: { kind: "settled", as: "absent" },
     effects: [event("batch.doubt", message, details)],
   };

@@ -56,6 +56,8 @@ export type CreateChange =
 export interface LifeStep {
   readonly batch: Batch;
   readonly create?: CreateChange;
+  /** Only there when true: lines that were given back are out after all. */
+  readonly linesOut?: true;
   readonly effects: readonly LifeEffect[];
 }
 
@@ -131,6 +133,12 @@ const NOT_TAKEN: BatchRefusal = {
   ...NOBODYS,
   because: "unclassified",
   message: "the provider could not be given it for long; its lines are decided anew",
+};
+
+export const NOT_THERE: BatchRefusal = {
+  ...NOBODYS,
+  because: "unclassified",
+  message: "its creation was never answered and no batch at the provider is it",
 };
 
 /** The wait after so many failures in a row: doubled each time up to the longest, and half of it is random. */

@@ -23,7 +23,8 @@ export type ExecutionState = keyof typeof EXECUTION_TRANSITIONS;
 /**
  * States of an attempt. `batched`: a line of a batch, whose state says how far it is, from its binding to its outcome; where lines are
  * calls, until its own begins. `settled`: doubt ended by policy and the work went on without it. A late outcome is a fact and is recorded
- * from `in_doubt` and `settled` too; the first one stands.
+ * from `in_doubt` and `settled` too; the first one stands. A line that was given back since nobody found its batch is `batched` again when that
+ * turns up.
  */
 export const ATTEMPT_TRANSITIONS = {
   sending: ["answered", "failed", "not_sent", "in_doubt"],
@@ -32,7 +33,7 @@ export const ATTEMPT_TRANSITIONS = {
   settled: ["answered", "failed"],
   answered: [],
   failed: [],
-  not_sent: [],
+  not_sent: ["batched"],
 } as const satisfies Record<string, readonly string[]>;
 export type AttemptState = keyof typeof ATTEMPT_TRANSITIONS;
 

@@ -19,20 +19,21 @@ export class BatchSaves {
   }
 
   /** @returns null when somebody was first: then this session has no more to do with the batch. */
-  async save({ batch, create, effects }: LifeStep): Promise<Batch | null> {
+  async save({ batch, effects, ...also }: LifeStep): Promise<Batch | null> {
     const { ledger, session, render, log, mendable } = this.#parts;
     const saved = await persist(
       this.#parts,
       "batch.waits_for_ledger",
       mendable,
       () => this.#over.aborted,
-      () => ledger.saveBatch(session, batch, create === undefined ? {} : { create }, render),
+      () => ledger.saveBatch(session, batch, also, render),
     );
     if (saved === null) {
       log.warn("batch.save_was_second", { batch: batchId(batch.no), state: batch.state });
       return null;
     }
     log.debug("batch.step", { batch: batchId(saved.no), state: saved.state, trouble: saved.trouble });
+    const { create } = also;
     if (create?.kind === "settled" && create.as === "absent") this.#count(saved, "absent");
     for (const effect of effects) await this.#perform(saved, effect); // serial: few, and in the order of the step
     return saved;
@@ -119,6 +120,7 @@ export class BatchSaves {
     if (kind === "batch.submitted") this.#count(batch, "submitted");
     if (kind === "batch.adopted") this.#count(batch, "adopted");
     if (kind === "batch.refused") this.#count(batch, "refused");
+    if (kind === "batch.orphan_found") this.#count(batch, "orphan");
     if (kind === "batch.ended") {
       const { account, submittedAtMs, endedAtMs } = batch;
       this.#count(batch, "ended");

@@ -131,7 +131,7 @@ export class BatchStage {
   }
 
   async #lookForOrphans(): Promise<boolean> {
-    await this.#scan.round();
+    if ((await this.#scan.round()) > 0) this.#nap.wake();
     return false;
   }
 

@@ -1,22 +1,23 @@
 import { batchId } from "../../domain/batch/batch.js";
-import { findCreated, searchedSinceMs } from "../../domain/batch/life-doubt.js";
-import { PROVIDER_BATCH_STATES, type ProviderBatch } from "../../domain/batch/provider-batch.js";
+import { findCreated, searchedSinceMs, turnedUp, type Found } from "../../domain/batch/life-doubt.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import type { StoredCreate } from "../../ports/batch-ledger.js";
-import { knownBatches } from "./step-tools.js";
-import type { BatchAccount, BatchStageParts } from "./batch-parts.js";
+import { lifeSettings, type BatchAccount, type BatchStageParts } from "./batch-parts.js";
 import type { BatchSaves } from "./batch-saves.js";
 import { listSince } from "./provider-list.js";
+import { knownBatches } from "./step-tools.js";
+
+type FoundOne = Extract<Found, { readonly kind: "one" }>;
 
 /**
  * Looks for batches whose creation was given up as absent and that turn up all the same, for as long as the config says. Their lines went
- * on elsewhere: such a batch is cancelled and told of, and what it cost stands on the provider's bill alone.
+ * on elsewhere. Such a batch comes back to life to be stopped, so that what it answered until then is used or booked as waste.
  */
 export class OrphanScan {
   readonly #parts: BatchStageParts;
   readonly #saves: BatchSaves;
   readonly #cut: AbortSignal;
-  /** Told of by this router. */
+  /** Guesses that this router has told of. */
   readonly #told = new Set<string>();
 
   constructor(parts: BatchStageParts, saves: BatchSaves, cut: AbortSignal) {
@@ -25,60 +26,66 @@ export class OrphanScan {
     this.#cut = cut;
   }
 
-  async round(): Promise<void> {
-    for (const [name, account] of this.#parts.accounts) {
-      // Serial: rare, and nothing waits for it.
-      await this.#scan(name, account);
-    }
+  /** @returns batches that came back to life. */
+  async round(): Promise<number> {
+    let found = 0;
+    // Serial: rare, and nothing waits for it.
+    for (const [name, account] of this.#parts.accounts) found += await this.#scan(name, account);
+    return found;
   }
 
-  async #scan(name: string, { provider }: BatchAccount): Promise<void> {
+  async #scan(name: string, account: BatchAccount): Promise<number> {
     const { ledger, clock, settings, log } = this.#parts;
+    const { provider } = account;
     const creates = await ledger.creates(name, clock.nowMs() - settings.scanForMs);
     const absent = creates.filter(({ settled }) => settled === "absent");
-    if (absent.length === 0) return;
+    if (absent.length === 0) return 0;
     const keepsMarks = provider.rules.markCharactersMax !== null;
     const sinceMs = searchedSinceMs(Math.min(...absent.map(({ intentAtMs }) => intentAtMs)), keepsMarks);
     const listed = await listSince(provider, sinceMs, { timeoutMs: settings.callTimeoutMs }, this.#cut);
     if (listed.kind === "failed") {
       log.warn("batch.scan_failed", { account: name, message: listed.message });
-      return;
+      return 0;
     }
-    const known = knownBatches(creates);
-    // Serial: hardly ever one.
+    const known = new Set(knownBatches(creates));
+    let revived = 0;
     for (const create of absent) {
       const found = findCreated(create, listed.batches, known, keepsMarks);
-      if (found.kind === "none") continue;
-      const ids = found.kind === "one" ? [found.batch.batchId, ...found.twins] : found.batchIds;
-      for (const one of listed.batches.filter(({ batchId: id }) => ids.includes(id)))
-        await this.#found(name, create, one, found.kind === "several");
+      // Serial: hardly ever one.
+      if (found.kind === "several") await this.#tell(name, create, found.batchIds);
+      if (found.kind !== "one" || !(await this.#revive(account, create, found))) continue;
+      known.add(found.batch.batchId);
+      revived += 1;
     }
+    return revived;
   }
 
-  /** @param isGuess other batches may be it as well: then nothing is cancelled that may be another's. */
-  async #found(name: string, { batchNo }: StoredCreate, orphan: ProviderBatch, isGuess: boolean): Promise<void> {
-    const { accounts, clock, metrics, settings, log } = this.#parts;
-    const provider = accounts.get(name)?.provider;
-    if (provider === undefined) return;
-    if (!isGuess && !PROVIDER_BATCH_STATES[orphan.state].ended && orphan.state !== "cancelling") {
-      const reply = await provider.cancel(orphan.batchId, { timeoutMs: settings.callTimeoutMs }, this.#cut);
-      if (reply.kind === "failed") log.warn("batch.orphan_uncancelled", { account: name, message: reply.message });
-    }
-    if (this.#told.has(orphan.batchId)) return;
+  async #revive(account: BatchAccount, { batchNo }: StoredCreate, found: FoundOne): Promise<boolean> {
+    const { ledger, session, clock, settings } = this.#parts;
+    const batch = await ledger.takeFailed(session, batchNo);
+    if (batch === null) return false;
+    const step = turnedUp(batch, found, lifeSettings(batch, account, settings), clock.nowMs());
+    return (await this.#saves.save(step)) !== null;
+  }
+
+  /** Nothing is stopped that may be another's. */
+  async #tell(name: string, { batchNo }: StoredCreate, candidates: readonly string[]): Promise<void> {
+    const id = batchId(batchNo);
+    const told = `${id} ${candidates.join(" ")}`;
+    if (this.#told.has(told)) return;
     if (this.#told.size >= TOLD_MAX) this.#told.clear();
-    this.#told.add(orphan.batchId);
-    metrics.count("sluice_batches_total", { account: name, became: "orphan" });
-    const what = isGuess ? "may be" : "is";
+    this.#told.add(told);
+    this.#parts.metrics.count("sluice_batches_total", { account: name, became: "orphan" });
     await this.#saves.publish({
       kind: "batch.orphan_found",
-      message: `batch ${orphan.batchId} at ${name} ${what} ${batchId(batchNo)}, whose creation was given up as absent`,
+      message: `${String(candidates.length)} batches at ${name} may be ${id}, whose creation was given up as absent; look which one it is`,
       ...NO_SUBJECT,
       provider: null,
       account: name,
-      details: { batchId: batchId(batchNo), providerBatchId: orphan.batchId, state: orphan.state },
-      atMs: clock.nowMs(),
+      details: { batchId: id, candidates: candidates.join(" ") },
+      atMs: this.#parts.clock.nowMs(),
     });
   }
 }
 
-const TOLD_MAX = 10_000;
+const TOLD_MAX = 1000;

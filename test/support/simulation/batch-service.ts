@@ -42,8 +42,9 @@ export const INLINE_RULES: BatchRules = { ...COMMON, ways: [wayOf("inline", "non
 
 /** A fresh batch or file may be missing from lists for as long. */
 export const LAG_MAX_MS = 3000;
-/** A create on its way arrives at the latest then, where nothing but waiting fences it. */
+/** A create on its way arrives at the latest then, where nothing but waiting fences it; in some worlds it comes when nobody waits any more. */
 export const LATE_MAX_MS = 5000;
+export const ORPHAN_LATE_MAX_MS = 30_000;
 /** So long at least creates must be waited for that nothing fences: until the last one could have arrived and be listed. */
 export const INLINE_GRACE_MS = 10_000;
 const FENCED_LATE_MAX_MS = 20_000;
@@ -147,6 +148,7 @@ interface ServiceParts {
   readonly bill: ProviderBooks["bill"];
   readonly books: BatchBooks;
   readonly trouble: () => number;
+  readonly lateMaxMs: number;
 }
 
 /** What a create asks for. */
@@ -191,7 +193,7 @@ export class BatchService {
 
   /** How long a create that is cut off on its way may still take. */
   lateMs(): number {
-    return this.parts.world.random.between(200, this.isFenced ? FENCED_LATE_MAX_MS : LATE_MAX_MS);
+    return this.parts.world.random.between(200, this.isFenced ? FENCED_LATE_MAX_MS : this.parts.lateMaxMs);
   }
 
   /** A create arrives. @returns why it makes no batch, or the batch. */

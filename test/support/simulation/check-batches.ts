@@ -72,6 +72,7 @@ export class BatchChecks {
     if (call.told === "refused") return true;
     const { batch, fileId } = call;
     if (batch !== null) {
+      if (isOrphan(call, batch)) return true;
       if (batch.endedMs === null) return false;
       if (batch.state === "failed") return true;
       const line = batch.lines.find(({ customId }) => customId === id);
@@ -144,6 +145,13 @@ export class BatchChecks {
       );
   }
 
+  /** Batches at a provider that no batch of the ledger is. */
+  unknown(): readonly ServedBatch[] {
+    const { database, batches } = this.#parts;
+    const named = new Set([...database.batches.committed.values()].map(({ batch }) => batch.providerBatchId));
+    return [...batches.batches.values()].filter(({ id }) => !named.has(id));
+  }
+
   atTheEnd(): void {
     const { database, batches } = this.#parts;
     this.#checkRescued();
@@ -153,9 +161,9 @@ export class BatchChecks {
     for (const { state, intent, execution } of database.attempts.committed.values())
       if (state === "batched")
         this.#report("every_line_ends", `attempt ${String(intent.no)} stays batched`, this.#jobOf(execution.no));
-    const named = new Set([...database.batches.committed.values()].map(({ batch }) => batch.providerBatchId));
+    const unknown = new Set(this.unknown());
     for (const served of batches.batches.values()) {
-      if (!named.has(served.id)) this.#report("no_batch_is_lost", `nobody knows of ${served.id}`, null);
+      if (unknown.has(served)) this.#report("no_batch_is_lost", `nobody knows of ${served.id}`, null);
       else this.#checkOutcomes(served);
     }
     for (const { id, deleted, name } of batches.files.values())
@@ -178,6 +186,11 @@ export class BatchChecks {
 
 function isLineOf(row: AttemptRow | undefined, batchNo: number): boolean {
   return row?.state === "batched" && row.intent.batchNo === batchNo;
+}
+
+/** Nobody could know of it any more when it could be seen at last. */
+function isOrphan({ fileId, leftMs }: CreateCall, { visibleMs }: ServedBatch): boolean {
+  return fileId === null && visibleMs - leftMs >= INLINE_GRACE_MS;
 }
 
 /** Whether the results show the line's answer. */

@@ -44,8 +44,11 @@ export class BudgetChecks {
     const settled = sum(rows.map(([, { settledNanoUsd }]) => settledNanoUsd));
     const reserved = sum(rows.map(([, { reservedNanoUsd }]) => reservedNanoUsd));
     const name = levelText(budget.level);
+    // Lines of a batch that turned up after it was given up: their money was somebody else's by then, and the provider has them.
+    const outAgain = own.flatMap((row) => (row.outAgain === true ? [row.intent.maxNanoUsd] : []));
+    const limit = budget.limitNanoUsd + sum(outAgain);
     for (const [, row] of rows)
-      if (budget.kind === "hard" && row.settledNanoUsd + row.reservedNanoUsd > budget.limitNanoUsd)
+      if (budget.kind === "hard" && row.settledNanoUsd + row.reservedNanoUsd > limit)
         this.#report(
           "budget_holds",
           `${name} has ${String(budget.limitNanoUsd)}; ${String(row.settledNanoUsd)} are settled and ${String(row.reservedNanoUsd)} reserved`,

@@ -188,7 +188,8 @@ export class Checkers {
     if (row === undefined) return;
     if (row.state === "in_doubt") this.#doubtful.add(attemptId(row.execution.day, no));
     const open = [...database.attempts.committed.values()].filter(
-      (other) => other.execution.no === row.execution.no && OPEN.has(other.state),
+      // What turned up long after it was proved to be absent is stopped, and may have been billed.
+      (other) => other.execution.no === row.execution.no && OPEN.has(other.state) && other.outAgain !== true,
     );
     if (row.intent.supersedes !== undefined) this.#batches.checkRescue(row);
     if (open.length > 1 && !isRescuedLine(open)) {
@@ -398,6 +399,11 @@ export class Checkers {
       if (state === "sending" || state === "batched") return false;
     for (const { batch } of database.batches.committed.values()) if (batch.nextAtMs !== null) return false;
     return database.pools.committed.size === 0;
+  }
+
+  /** Whether each batch that was made is known to the ledger. */
+  knowsBatches(): boolean {
+    return this.#batches.unknown().length === 0;
   }
 
   atTheEnd(drained: boolean): void {

@@ -205,7 +205,7 @@ export function returnLines(
     );
     const returned = rows.filter(({ intent }) => transaction.get(attempts, intent.no)?.state === "batched");
     for (const { intent } of returned)
-      transaction.update(attempts, intent.no, { state: "not_sent", outcome: "cancelled" });
+      transaction.update(attempts, intent.no, { state: "not_sent", outcome: "cancelled", endedMs: nowMs });
     await context.statement(transaction, "executions-from-batch");
     const ordered = [...returned].sort((a, b) => a.execution.no - b.execution.no);
     await transaction.lock(

@@ -104,11 +104,23 @@ export function claimBatches(
   });
 }
 
+export function takeFailed(context: MemoryContext, session: number, batchNo: number): Promise<Batch | null> {
+  const { batches, routers } = context.database;
+  return context.transaction("batch-take-failed", async (transaction) => {
+    await context.statement(transaction, "batch-take-failed");
+    await transaction.lock(batches, [batchNo], "exclusive");
+    const row = transaction.get(batches, batchNo);
+    if (transaction.get(routers, session)?.endedMs !== null || row?.batch.state !== "failed") return null;
+    if (row.batch.nextAtMs !== null) return null;
+    return transaction.update(batches, batchNo, { session }).batch;
+  });
+}
+
 export function saveBatch(
   context: MemoryContext,
   session: number,
   batch: Batch,
-  { create }: BatchChange,
+  { create, linesOut }: BatchChange,
 ): Promise<Batch | null> {
   const { batches } = context.database;
   const saved = { ...batch, version: batch.version + 1 };
@@ -123,6 +135,7 @@ export function saveBatch(
       requireOwn(context, transaction, saved);
       transaction.update(batches, batch.no, { batch: saved });
       if (create !== undefined) await writeCreate(context, transaction, saved, create);
+      if (linesOut === true) await takeLinesBack(context, transaction, saved);
       return saved;
     },
     () =>
@@ -132,6 +145,20 @@ export function saveBatch(
         return row?.batch.version === saved.version && row.session === session ? saved : null;
       }),
   );
+}
+
+/** Not those that were left out before its seal. */
+async function takeLinesBack(context: MemoryContext, transaction: Transaction, batch: Batch): Promise<void> {
+  const { attempts } = context.database;
+  await context.statement(transaction, "lines-out-again");
+  const back = transaction.all(attempts).filter(({ state, intent, endedMs }) => {
+    const isSince = endedMs !== undefined && endedMs > (batch.sealedAtMs ?? Infinity);
+    return intent.batchNo === batch.no && state === "not_sent" && isSince;
+  });
+  const nos = back.map(({ intent }) => intent.no);
+  await transaction.lock(attempts, nos, "exclusive");
+  for (const no of nos) transaction.update(attempts, no, { state: "batched", outcome: null, outAgain: true });
+  await context.budgets.reserveAgain(transaction, back);
 }
 
 /** As the real ledger's unique index: two batches of ours are never one at the provider. */

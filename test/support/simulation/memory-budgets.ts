@@ -25,7 +25,7 @@ import type {
 import type { ClaimVerdict } from "../../../src/ports/ledger.js";
 import type { MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
-import type { BudgetRow, ReservationRow } from "./memory-rows.js";
+import type { AttemptRow, BudgetRow, ReservationRow } from "./memory-rows.js";
 
 const NONE: Reserved = { refused: new Map() };
 
@@ -93,6 +93,24 @@ export class MemoryBudgets implements BudgetStore<Transaction, number> {
       const standing = transaction.get(database.budgets, row) ?? UNTOUCHED;
       transaction.update(database.budgets, row, { reservedNanoUsd: standing.reservedNanoUsd + maxNanoUsd });
       transaction.insert(database.reservations, `${String(attemptNo)}:${key}`, { attemptNo, budget: row, maxNanoUsd });
+    }
+  }
+
+  /** What they had reserved before they were given back, within the limits or not. */
+  async reserveAgain(transaction: Transaction, attempts: readonly AttemptRow[]): Promise<void> {
+    const { attempts: rows, budgets, reservations } = this.#context.database;
+    await this.#context.statement(transaction, "budgets-reserve-again");
+    for (const budget of [...new Set(attempts.flatMap(({ countedIn }) => countedIn ?? []))].sort())
+      await transaction.lock(budgets, [budget], "exclusive"); // serial: in the order of their keys
+    for (const { intent, countedIn = [] } of attempts) {
+      for (const budget of countedIn) {
+        const standing = transaction.get(budgets, budget);
+        if (standing === undefined) throw new Error(`a reservation without its budget ${budget}`);
+        const row = { attemptNo: intent.no, budget, maxNanoUsd: intent.maxNanoUsd };
+        transaction.update(budgets, budget, { reservedNanoUsd: standing.reservedNanoUsd + intent.maxNanoUsd });
+        transaction.insert(reservations, keyOf(row, standing), row);
+      }
+      transaction.update(rows, intent.no, { countedIn: [] });
     }
   }
 

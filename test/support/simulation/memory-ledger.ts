@@ -60,6 +60,7 @@ import {
   holdAccount,
   openBatch,
   saveBatch,
+  takeFailed,
   turnarounds,
 } from "./memory-batches.js";
 import { cancelJobs } from "./memory-cancel.js";
@@ -522,6 +523,10 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
 
   claimBatches(session: SessionNo, nowMs: number, limit: number): Promise<readonly Batch[]> {
     return claimBatches(this.#context, session, nowMs, limit);
+  }
+
+  takeFailed(session: SessionNo, batchNo: number): Promise<Batch | null> {
+    return takeFailed(this.#context, session, batchNo);
   }
 
   saveBatch(session: SessionNo, batch: Batch, also: BatchChange): Promise<Batch | null> {

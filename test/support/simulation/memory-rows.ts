@@ -138,6 +138,10 @@ export interface AttemptRow {
   readonly nanoUsd: bigint | null;
   /** Rows of the budgets in which it is settled. */
   readonly countedIn?: readonly string[];
+  /** Only there for a line that was given back: when. */
+  readonly endedMs?: number;
+  /** Only there when true: it was given back, and its batch turned up. */
+  readonly outAgain?: true;
   /** Prompt and answer; left out: nothing was counted, or not yet. */
   readonly tokens?: number;
 }

@@ -79,6 +79,8 @@ interface BatchScenario {
   readonly cancels: readonly number[];
   /** Whether the alias allows rescues. */
   readonly rescues: boolean;
+  /** Whether creates may arrive long after they were given up. */
+  readonly orphans: boolean;
 }
 
 /** Kinds whose scenarios are drawn from the seed. */
@@ -269,6 +271,7 @@ function ofMixed(
       trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
       first: random.pick(ACCOUNTS),
       rescues: [0, 4].includes(seed % 5),
+      orphans: seed % 7 === 3,
       grouped: kind === "grouped" ? ofGroups : [],
       cancels: kind === "grouped" && !gentle ? times(3, () => START_MS + random.between(2000, 20_000)) : [],
     },

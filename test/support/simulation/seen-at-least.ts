@@ -61,6 +61,8 @@ const MIXED: BatchFaults = {
   readsReordered: 0.14,
   adopted: 0.3,
   madeAgain: 0.16,
+  orphansAnswered: 0.01,
+  orphansServed: 0.001,
   savesSecond: 0.06,
   linesReturned: 0.7,
   linesAnswered: 2.2,

@@ -12,6 +12,8 @@ import {
   BatchService,
   FILE_RULES,
   INLINE_GRACE_MS,
+  LATE_MAX_MS,
+  ORPHAN_LATE_MAX_MS,
   INLINE_RULES,
   type BatchFault,
 } from "./batch-service.js";
@@ -27,6 +29,7 @@ import { FakeJournal, type JournalDisk } from "./fake-journal.js";
 import { LEDGER_RULES, type LedgerRules } from "./memory-context.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
+import type { AttemptRow } from "./memory-rows.js";
 import { isDeadly, scenarioOf, VALUE_BYTES_MAX, type Scenario, type ScenarioKind, type Storm } from "./scenario.js";
 import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedRouter } from "./simulated-router.js";
@@ -74,6 +77,9 @@ export type BatchFaults = Readonly<Record<BatchFault, number>> & {
   readonly adopted: number;
   /** Proved to be absent, and made again. */
   readonly madeAgain: number;
+  /** Lines of batches that turned up after they had been given up, and those that served. */
+  readonly orphansAnswered: number;
+  readonly orphansServed: number;
   /** Changes that came second: their session had been declared dead, or another one had the batch. */
   readonly savesSecond: number;
   /** Lines of batches that were not taken. */
@@ -341,6 +347,8 @@ export class Simulation {
       adopted: creates.filter(({ settled, providerBatchId: id }) => settled === "created" && !told.has(id ?? ""))
         .length,
       madeAgain: creates.filter(({ settled }) => settled === "absent").length,
+      orphansAnswered: lines.filter(({ outAgain, state }) => outAgain === true && state === "answered").length,
+      orphansServed: lines.filter((line) => line.outAgain === true && this.#served(line)).length,
       savesSecond: this.#savesSecond,
       linesReturned: countOf("not_sent"),
       linesAnswered: countOf("answered"),
@@ -349,13 +357,15 @@ export class Simulation {
     };
   }
 
+  #served({ execution, intent }: AttemptRow): boolean {
+    return this.#database.executions.committed.get(execution.no)?.answer?.facts.attempt.no === intent.no;
+  }
+
   #rescues(): Pick<BatchFaults, "rescued" | "rescuesServed" | "rescuesWasted" | "rescuesFailed" | "rescuesInDoubt"> {
-    const { attempts, executions } = this.#database;
+    const { attempts } = this.#database;
     const rescues = [...attempts.committed.values()].filter(({ intent }) => intent.supersedes !== undefined);
-    const servedBy = ({ execution }: (typeof rescues)[number]): number | undefined =>
-      executions.committed.get(execution.no)?.answer?.facts.attempt.no;
     const answered = rescues.filter(({ state }) => state === "answered");
-    const served = answered.filter((row) => servedBy(row) === row.intent.no);
+    const served = answered.filter((row) => this.#served(row));
     return {
       rescued: rescues.length,
       rescuesServed: served.length,
@@ -392,7 +402,7 @@ export class Simulation {
     if (this.#pending > 0 || this.#world.nowMs < this.#nextLookMs) return false;
     this.#nextLookMs = this.#world.nowMs + 250;
     if (this.#running.some(({ life }) => life.stoppedUntilMs > this.#world.nowMs)) return false;
-    return this.#checkers.isDrained();
+    return this.#checkers.isDrained() && this.#checkers.knowsBatches();
   }
 
   /** The far sides of batch APIs: one with files and marks, one without either. */
@@ -404,6 +414,7 @@ export class Simulation {
       bill: this.#books.bill,
       books: this.#batches,
       trouble: this.#unlessCalm(batches.trouble),
+      lateMaxMs: batches.orphans ? ORPHAN_LATE_MAX_MS : LATE_MAX_MS,
     };
     const [withFiles, inline] = ACCOUNTS;
     const services = [

@@ -27,7 +27,7 @@ import { expireBatched } from "./expire-batched.js";
 import { holdAccount, openBatch } from "./open-batch.js";
 import { pools, sweepPools, waitingLines } from "./pools.js";
 import { returnLines } from "./return-lines.js";
-import { claimBatches, saveBatch } from "./save-batch.js";
+import { claimBatches, saveBatch, takeFailed } from "./save-batch.js";
 import { lineCounts, startLines } from "./start-lines.js";
 
 /** The ledger's side of batches on PostgreSQL: one function a transaction, in the files beside this one. */
@@ -74,6 +74,10 @@ export class PostgresBatches implements BatchLedger {
 
   saveBatch(session: SessionNo, batch: Batch, also: BatchChange): Promise<Batch | null> {
     return saveBatch(this.context, session, batch, also);
+  }
+
+  takeFailed(session: SessionNo, batchNo: number): Promise<Batch | null> {
+    return takeFailed(this.context, session, batchNo);
   }
 
   openLines(batchNo: number, after: number, limit: number): Promise<readonly BatchLine[]> {

@@ -108,7 +108,7 @@ async function endAttempts(
     client,
     `lines-not-sent-${which}`,
     `${HELD}
-     UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $3, ${RESERVATION_ENDS} FROM (${CHOSEN[which]}) c
+     UPDATE attempts a SET state = 'not_sent', outcome = 'cancelled', ended_ms = $3, counted_in = a.reserved_in, ${RESERVATION_ENDS} FROM (${CHOSEN[which]}) c
      WHERE a.no = c.no AND a.day = c.day AND a.state = 'batched' RETURNING a.no, a.execution_no, a.day, ${ENDED_COLUMNS}`,
     [session, batchNo, nowMs, ...chosen],
   );

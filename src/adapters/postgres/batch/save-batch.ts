@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { Batch } from "../../../domain/batch/batch.js";
 import type { EpochMs, SessionNo } from "../../../domain/ids.js";
 import type { BatchChange } from "../../../ports/batch-ledger.js";
+import { reserveAgain } from "../budget/reserve-again.js";
 import { run, send, transaction } from "../connection.js";
 import type { LedgerContext } from "../ledger-context.js";
 import { BATCH_COLUMNS, factsOf, LIVING_SESSION, readBatch } from "./batch-rows.js";
@@ -28,6 +29,19 @@ export async function claimBatches(
   return rows.map(readBatch).sort((a, b) => (a.nextAtMs ?? 0) - (b.nextAtMs ?? 0) || a.no - b.no);
 }
 
+/** Whoever worked on it last has nothing left to do with it. */
+export async function takeFailed(context: LedgerContext, session: SessionNo, batchNo: number): Promise<Batch | null> {
+  const [row] = await run(
+    context.pools.durable,
+    "batch-take-failed",
+    `WITH fence AS MATERIALIZED (${LIVING_SESSION})
+     UPDATE batches b SET session_no = $1 WHERE b.no = $2 AND b.state = 'failed' AND b.next_at_ms IS NULL AND EXISTS (SELECT 1 FROM fence)
+     RETURNING ${BATCH_COLUMNS}`,
+    [session, batchNo],
+  );
+  return row === undefined ? null : readBatch(row);
+}
+
 export async function saveBatch(
   context: LedgerContext,
   session: SessionNo,
@@ -40,6 +54,7 @@ export async function saveBatch(
     async (client) => {
       if (!(await writeBatch(client, session, next))) return null;
       writeCreate(client, next, also.create);
+      if (also.linesOut === true) await takeLinesBack(client, next);
       return next;
     },
     async (saved) => (saved === null ? null : isSaved(context, saved)),
@@ -90,6 +105,23 @@ function writeCreate(client: pg.PoolClient, batch: Batch, create: BatchChange["c
       "UPDATE batch_creates SET settled = $3, provider_batch_id = $4 WHERE batch_no = $1 AND number = $2",
       [batch.no, batch.creates, create.as, create.as === "created" ? batch.providerBatchId : null],
     );
+}
+
+/** Not those that were left out before its seal. */
+async function takeLinesBack(client: pg.PoolClient, { no, sealedAtMs }: Batch): Promise<void> {
+  const rows = await run(
+    client,
+    "lines-out-again",
+    `WITH out AS (
+       UPDATE attempts SET state = 'batched', outcome = NULL, ended_ms = NULL, reserved_in = counted_in, counted_in = NULL
+       WHERE batch_no = $1 AND state = 'not_sent' AND ended_ms > $2 RETURNING reserved_in, max_nano)
+     SELECT u.budget, sum(o.max_nano) FROM out o CROSS JOIN LATERAL unnest(o.reserved_in) AS u(budget) GROUP BY u.budget`,
+    [no, sealedAtMs],
+  );
+  reserveAgain(
+    client,
+    rows.map(([budget, nano]) => ({ no: Number(budget), nanoUsd: BigInt(nano ?? 0) })),
+  );
 }
 
 /** After a COMMIT without an answer. Another one can't have made this version: only this session may, and it does one thing after another. */
