@@ -14,7 +14,7 @@ import type { ReachPoint } from "../../src/ports/crash-points.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import { eventsIn, LedgerBench } from "../contract/ledger-bench.js";
-import { BatchBooks, BatchService, FILE_RULES, LATE_MAX_MS } from "./simulation/batch-service.js";
+import { BatchBooks, BatchService, FILE_RULES, LATE_MS } from "./simulation/batch-service.js";
 import { FakeBatchProvider } from "./simulation/fake-batch-provider.js";
 import { PLAN_ROUTES, RENDER, START_MS } from "./simulation/fixture.js";
 import { LedgerAway, MemoryDatabase } from "./simulation/memory-database.js";
@@ -85,7 +85,7 @@ export class BatchBench {
       bill: [],
       books: this.books,
       trouble: () => 0,
-      lateMaxMs: LATE_MAX_MS,
+      late: LATE_MS,
     });
     this.ledger = this.#openLedger();
   }

@@ -42,12 +42,13 @@ export const INLINE_RULES: BatchRules = { ...COMMON, ways: [wayOf("inline", "non
 
 /** A fresh batch or file may be missing from lists for as long. */
 export const LAG_MAX_MS = 3000;
-/** A create on its way arrives at the latest then, where nothing but waiting fences it; in some worlds it comes when nobody waits any more. */
-export const LATE_MAX_MS = 5000;
-export const ORPHAN_LATE_MAX_MS = 30_000;
+/** When a create on its way arrives, where nothing but waiting fences it. */
+export const LATE_MS = { minMs: 200, maxMs: 5000 } as const;
+/** In some worlds it comes when nobody waits for it any more. */
+export const ORPHAN_LATE_MS = { minMs: 14_000, maxMs: 40_000 } as const;
 /** So long at least creates must be waited for that nothing fences: until the last one could have arrived and be listed. */
 export const INLINE_GRACE_MS = 10_000;
-const FENCED_LATE_MAX_MS = 20_000;
+const FENCED_LATE_MS = { minMs: 200, maxMs: 20_000 } as const;
 
 export interface ServedFile {
   readonly id: string;
@@ -133,6 +134,8 @@ export class BatchBooks {
   readonly batches = new Map<string, ServedBatch>();
   readonly files = new Map<string, ServedFile>();
   readonly seen = new Map<BatchFault, number>();
+  /** Creates that will arrive. */
+  onTheWay = 0;
   onCreate: (call: CreateCall) => void = () => undefined;
   onMade: (batch: ServedBatch) => void = () => undefined;
 
@@ -148,7 +151,7 @@ interface ServiceParts {
   readonly bill: ProviderBooks["bill"];
   readonly books: BatchBooks;
   readonly trouble: () => number;
-  readonly lateMaxMs: number;
+  readonly late: { readonly minMs: number; readonly maxMs: number };
 }
 
 /** What a create asks for. */
@@ -193,7 +196,8 @@ export class BatchService {
 
   /** How long a create that is cut off on its way may still take. */
   lateMs(): number {
-    return this.parts.world.random.between(200, this.isFenced ? FENCED_LATE_MAX_MS : this.parts.lateMaxMs);
+    const { minMs, maxMs } = this.isFenced ? FENCED_LATE_MS : this.parts.late;
+    return this.parts.world.random.between(minMs, maxMs);
   }
 
   /** A create arrives. @returns why it makes no batch, or the batch. */

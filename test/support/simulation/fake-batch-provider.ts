@@ -175,13 +175,16 @@ export class FakeBatchProvider implements BatchProvider {
     let made: ServedBatch | ReturnType<typeof refusal> | null = refused
       ? refusal(fate, random.between(100, 3000))
       : null;
-    if (fate !== "lost" && !refused && !(fate === "error" && random.chance(0.5)))
+    if (fate !== "lost" && !refused && !(fate === "error" && random.chance(0.5))) {
+      books.onTheWay += 1;
       world.at(takesMs, `create ${this.account} ${fate}`, null, () => {
+        books.onTheWay -= 1;
         made = this.#service.make(order);
         if (isRefusal(made)) {
           if (made.because === "file_gone") books.count("createsFenced");
         } else call.batch = made;
       });
+    }
     const answeredMs = fate === "late" ? Math.min(takesMs, random.between(50, 3000)) : takesMs + random.between(1, 200);
     await world.wait(this.#life, "create", answeredMs);
     if (fate !== "made" && !refused) return null;

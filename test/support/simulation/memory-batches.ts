@@ -135,7 +135,7 @@ export function saveBatch(
       requireOwn(context, transaction, saved);
       transaction.update(batches, batch.no, { batch: saved });
       if (create !== undefined) await writeCreate(context, transaction, saved, create);
-      if (linesOut === true) await takeLinesBack(context, transaction, saved);
+      if (linesOut === true && context.rules.takesLinesBack) await takeLinesBack(context, transaction, saved);
       return saved;
     },
     () =>

@@ -45,6 +45,8 @@ export interface LedgerRules {
   readonly keepsIntents: boolean;
   /** False: nobody hears which batches at the provider are known, and two of ours may be one. */
   readonly knowsBatches: boolean;
+  /** False: lines of a batch that turns up after it was given up stay as they are. */
+  readonly takesLinesBack: boolean;
   /** Whether a batch may still be changed by whoever read it as `batch`. */
   readonly mayChange: (row: BatchRow, session: number, batch: Batch) => boolean;
   /** False: what is left of a budget is read, and not held until the reservation is stored. */
@@ -85,6 +87,7 @@ export const LEDGER_RULES: LedgerRules = {
   showsOpenLines: true,
   keepsIntents: true,
   knowsBatches: true,
+  takesLinesBack: true,
   mayChange: (row, session, batch) => row.session === session && row.batch.version === batch.version,
   locksBudgets: true,
   reservesIn: (places) => places,

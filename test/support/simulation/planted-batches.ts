@@ -22,6 +22,10 @@ export const PLANTED_BATCHES: PlantedBugs = {
     rules: { knowsBatches: false },
     caughtBy: "adopts_its_own",
   },
+  "lines of a batch that turns up stay given back": {
+    rules: { takesLinesBack: false },
+    caughtBy: "ledger_equals_bill",
+  },
   "a line whose rescue failed is rescued again": {
     rules: { rescuedOnce: false },
     caughtBy: "rescued_once",

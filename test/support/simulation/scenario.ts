@@ -266,12 +266,16 @@ function ofMixed(
   const random = new SeededRandom(seed * 32_452_843 + 3);
   const [one, other] = ACCOUNTS;
   const ofGroups = [[other], [one], ACCOUNTS][seed % 3] ?? ACCOUNTS;
+  const orphans = seed % 7 === 3;
+  const trouble = gentle ? 0 : random.pick([0.1, 0.3, 0.6]);
+  const first = random.pick(ACCOUNTS);
   return {
     batches: {
-      trouble: gentle ? 0 : random.pick([0.1, 0.3, 0.6]),
-      first: random.pick(ACCOUNTS),
+      trouble,
+      // Nothing fences creates of the other one.
+      first: orphans ? other : first,
       rescues: [0, 4].includes(seed % 5),
-      orphans: seed % 7 === 3,
+      orphans,
       grouped: kind === "grouped" ? ofGroups : [],
       cancels: kind === "grouped" && !gentle ? times(3, () => START_MS + random.between(2000, 20_000)) : [],
     },

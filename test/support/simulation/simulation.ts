@@ -12,9 +12,9 @@ import {
   BatchService,
   FILE_RULES,
   INLINE_GRACE_MS,
-  LATE_MAX_MS,
-  ORPHAN_LATE_MAX_MS,
   INLINE_RULES,
+  LATE_MS,
+  ORPHAN_LATE_MS,
   type BatchFault,
 } from "./batch-service.js";
 import { Checkers, type Violation } from "./checkers.js";
@@ -399,7 +399,7 @@ export class Simulation {
 
   /** Nothing left to do: everything published and accepted, every job ended, the outbox empty, no router stopped or on its way. */
   #isQuiet(): boolean {
-    if (this.#pending > 0 || this.#world.nowMs < this.#nextLookMs) return false;
+    if (this.#pending + this.#batches.onTheWay > 0 || this.#world.nowMs < this.#nextLookMs) return false;
     this.#nextLookMs = this.#world.nowMs + 250;
     if (this.#running.some(({ life }) => life.stoppedUntilMs > this.#world.nowMs)) return false;
     return this.#checkers.isDrained() && this.#checkers.knowsBatches();
@@ -414,7 +414,7 @@ export class Simulation {
       bill: this.#books.bill,
       books: this.#batches,
       trouble: this.#unlessCalm(batches.trouble),
-      lateMaxMs: batches.orphans ? ORPHAN_LATE_MAX_MS : LATE_MAX_MS,
+      late: batches.orphans ? ORPHAN_LATE_MS : LATE_MS,
     };
     const [withFiles, inline] = ACCOUNTS;
     const services = [
