@@ -349,7 +349,12 @@ describe("a doubt about a creation", () => {
 
 describe("a batch that turns up after it was given up as absent", () => {
   const givenUp = batchIn("failed", {
-    ...{ createAtMs: NOW_MS - HOUR_MS, doneAtMs: NOW_MS - HOUR_MS / 2, erasedAtMs: NOW_MS - HOUR_MS / 2, nextAtMs: null },
+    ...{
+      createAtMs: NOW_MS - HOUR_MS,
+      doneAtMs: NOW_MS - HOUR_MS / 2,
+      erasedAtMs: NOW_MS - HOUR_MS / 2,
+      nextAtMs: null,
+    },
     refusal: refusal("unclassified"),
   });
   const orphan = provided({ createdAtMs: NOW_MS - 7_000, batchId: "batch-9" });

@@ -17,6 +17,7 @@ const EDGES: Readonly<Record<StateChange["table"], ReadonlySet<string>>> = {
     "batched sending answered failed not_sent",
     "in_doubt answered failed settled",
     "settled answered failed",
+    "not_sent batched",
   ),
   batches: edges(
     "- building sealed",
@@ -29,6 +30,7 @@ const EDGES: Readonly<Record<StateChange["table"], ReadonlySet<string>>> = {
     "cancelling ended done failed",
     "ended ingesting",
     "ingesting done",
+    "failed submitted",
   ),
 };
 

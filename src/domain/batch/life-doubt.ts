@@ -1,6 +1,16 @@
 import type { EpochMs } from "../ids.js";
 import type { Batch } from "./batch.js";
-import { backoffMs, event, goOn, LIST_LAG_MS, NOT_THERE, troubled, type LifeEffect, type LifeSettings, type LifeStep } from "./life.js";
+import {
+  backoffMs,
+  event,
+  goOn,
+  LIST_LAG_MS,
+  NOT_THERE,
+  troubled,
+  type LifeEffect,
+  type LifeSettings,
+  type LifeStep,
+} from "./life.js";
 import { adopted, doubtBegan, seenBatch } from "./life-create.js";
 import { failedStep } from "./life-refusal.js";
 import type { ProviderBatch } from "./provider-batch.js";
@@ -168,7 +178,8 @@ export function turnedUp(
     tries: 0,
     ...(settings.keepsMarks ? {} : { unproven: true }),
   };
-  const message = "it was given up as absent and is at the provider; it is stopped, and what it answered is used or waste";
+  const message =
+    "it was given up as absent and is at the provider; it is stopped, and what it answered is used or waste";
   const found = event("batch.orphan_found", message, { providerBatchId: provided.batchId, state: provided.state });
   const create = { kind: "settled", as: "created" } as const;
   return { ...goOn(batch, back, nowMs), create, linesOut: true, effects: [found, ...twins.map(cancelTwin)] };
