@@ -66,6 +66,37 @@ test("[H13] anthropic: a create whose answer is lost is found by its size, and n
   await ledgerEqualsBill(gateway);
 });
 
+test.each(["openai", "anthropic"] as const)(
+  "[H13] %s: a batch that turns up after it was given up as absent is read, and its answers are waste beside those that served",
+  async (kind) => {
+    await open("h13d", {
+      kind,
+      createGraceMs: 1500,
+      faults: [
+        { match: { operation: `${kind}.batches.create`, nth: 1 }, fault: { kind: "drop_after_billed" } },
+        { match: { nth: 1 }, fault: { kind: "batch_hidden", listMs: 15_000 } },
+      ],
+    });
+    const jobIds = idsOf("h13d", 5);
+    await publishJobs(gateway, jobIds);
+    await ownAnswers(gateway, jobIds);
+    expect(eventKinds(gateway).has("batch.orphan_found")).toBe(false);
+    await gateway.until("the event", () => eventKinds(gateway).has("batch.orphan_found"));
+    const unfinished = () => gateway.query("SELECT 1 FROM batches WHERE state <> 'done'");
+    await gateway.until("its last line", async () => (await unfinished()).length === 0);
+    expect(await gateway.simulator.bill()).toHaveLength(10);
+    const booked = await gateway.query(
+      "SELECT billing, count(*)::int AS count FROM costs GROUP BY billing ORDER BY billing",
+    );
+    expect(booked).toEqual([
+      { billing: "charged", count: 5 },
+      { billing: "waste", count: 5 },
+    ]);
+    for (const id of jobIds) expect(gateway.resultsOf(id)).toHaveLength(1);
+    await ledgerEqualsBill(gateway);
+  },
+);
+
 test("[H13] anthropic: a create that never arrived is made again after the grace", async () => {
   await open("h13c", {
     kind: "anthropic",
