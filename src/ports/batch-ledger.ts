@@ -51,7 +51,7 @@ export interface BatchLedger {
    * @returns the batch with its new version; null when somebody was first or the session was declared dead: nothing was stored.
    */
   saveBatch(session: SessionNo, batch: Batch, also: BatchChange, render: Renderer): Promise<Batch | null>;
-  /** A batch that has failed, and of which nothing is left to be done, becomes this session's. @returns null: it is not so. */
+  /** A batch that has failed and whose lines are all back becomes this session's, whoever has it. @returns null: it is not so. */
   takeFailed(session: SessionNo, batchNo: number): Promise<Batch | null>;
   /** Lines of a batch without an outcome, behind the attempt `after`, in the order of the batch. */
   openLines(batchNo: number, after: number, limit: number): Promise<readonly BatchLine[]>;

@@ -191,7 +191,7 @@ export class BatchBench {
     return at;
   }
 
-  /** A batch whose creation was given up as absent: its lines are back, nothing is left to be done for it. */
+  /** A batch whose creation was given up as absent: its lines are back. */
   async givenUp(...wishes: readonly (JobWish & PoolWish)[]): Promise<{
     readonly batch: Batch;
     readonly lines: readonly BatchLine[];
@@ -201,7 +201,7 @@ export class BatchBench {
     const creating = await this.bring(batch, "creating", { sealedAtMs: nowMs - 1000, creates: 1, createAtMs: nowMs });
     const failed = await this.save(creating, { state: "failed" });
     await this.ledger.returnLines(this.session, batch.no, null, 1000, nowMs);
-    const idle = failed && (await this.save(failed, { doneAtMs: nowMs, nextAtMs: null }));
+    const idle = failed && (await this.save(failed, { doneAtMs: nowMs }));
     if (idle === null) throw new Error("expected a batch that was given up");
     return { batch: idle, lines };
   }

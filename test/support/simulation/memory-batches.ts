@@ -111,7 +111,7 @@ export function takeFailed(context: MemoryContext, session: number, batchNo: num
     await transaction.lock(batches, [batchNo], "exclusive");
     const row = transaction.get(batches, batchNo);
     if (transaction.get(routers, session)?.endedMs !== null || row?.batch.state !== "failed") return null;
-    if (row.batch.nextAtMs !== null) return null;
+    if (row.batch.doneAtMs === null) return null;
     return transaction.update(batches, batchNo, { session }).batch;
   });
 }

@@ -29,14 +29,14 @@ export async function claimBatches(
   return rows.map(readBatch).sort((a, b) => (a.nextAtMs ?? 0) - (b.nextAtMs ?? 0) || a.no - b.no);
 }
 
-/** Whoever worked on it last has nothing left to do with it. */
+/** Whoever clears away its files is second then, and leaves it. */
 export async function takeFailed(context: LedgerContext, session: SessionNo, batchNo: number): Promise<Batch | null> {
   const [row] = await run(
     context.pools.durable,
     "batch-take-failed",
     `WITH fence AS MATERIALIZED (${LIVING_SESSION})
-     UPDATE batches b SET session_no = $1 WHERE b.no = $2 AND b.state = 'failed' AND b.next_at_ms IS NULL AND EXISTS (SELECT 1 FROM fence)
-     RETURNING ${BATCH_COLUMNS}`,
+     UPDATE batches b SET session_no = $1 WHERE b.no = $2 AND b.state = 'failed' AND b.facts::json ->> 'doneAtMs' IS NOT NULL
+       AND EXISTS (SELECT 1 FROM fence) RETURNING ${BATCH_COLUMNS}`,
     [session, batchNo],
   );
   return row === undefined ? null : readBatch(row);
