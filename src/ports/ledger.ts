@@ -77,12 +77,13 @@ export type IntakeOutcome =
       readonly acceptedAtMs: EpochMs;
       readonly jobs: readonly Accepted[];
       readonly outbox: readonly OutboxGroup[];
-      /** Where each move's position stands now. Left out: at the end of its move. */
-      readonly nexts?: readonly number[];
     }
   /** This router's session was declared dead: it must stop deciding. */
   | { readonly kind: "fenced" }
-  /** A position is behind `since`: another consumer's view; nothing was stored. The stage seeks back to the ledger's position. */
+  /**
+   * A position is not at `since`: another router moved it, or this one, that was told of its partitions anew and read again what it had in
+   * hand. Nothing was stored. The stage seeks to the ledger's position.
+   */
   | { readonly kind: "moved"; readonly partitions: readonly { readonly topic: string; readonly partition: number }[] };
 
 /** One call that ended: the fact, and what is to follow. */

@@ -21,6 +21,8 @@ import {
 export interface OperatorSide {
   openSession(): Promise<SessionNo>;
   replay(request: AskedReplay, render: Renderer): Promise<Replayed>;
+  /** Sets the position of partition 0 of the jobs topic to the beginning of its log. */
+  adopt(from: number): Promise<boolean>;
 }
 
 export interface AskedReplay {

@@ -78,8 +78,16 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         expect((await bench.ledger.load({ readyRows: 10, outboxRows: 10 }, [])).readyRows).toBe(1);
       });
 
-      test("takes a record again without a second job", async () => {
+      test("refuses a group that was accepted, as moved, and keeps nothing of it", async () => {
+        const group = await bench.group([await bench.job(WISH, true, 0)]);
+        expect(await bench.ledger.accept(group, RENDER)).toMatchObject({ kind: "accepted" });
+        expect(await bench.ledger.accept(group, RENDER)).toEqual({ kind: "moved", partitions: group.moves });
+        expect(await nextNumber()).toBe(1);
+      });
+
+      test("takes a record again to which an operator has set the position back, without a second job", async () => {
         await bench.accept([await bench.job(WISH, true, 0)]);
+        await opened.operator.adopt(0);
         expect((await bench.accept([await bench.job(WISH, true, 0)])).kinds).toEqual(["redelivered"]);
         expect(await nextNumber()).toBe(1);
       });
@@ -119,6 +127,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
 
       test("dead-letters another body under a known id at the same place too: the topic was made anew", async () => {
         await bench.accept([await bench.job(WISH, true, 0)]);
+        await opened.operator.adopt(0);
         const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true, 0)]);
         expect(kinds).toEqual(["conflict"]);
         expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);
@@ -134,39 +143,37 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         expect(await nextNumber()).toBe(1);
       });
 
-      test("takes what became no job again without a second letter, a conflict and a repeat too", async () => {
-        const move = { topic: JOBS_TOPIC, partition: 0, since: 0, upto: 4, witness: Buffer.alloc(8) };
-        const group = async () =>
-          bench.accept(
-            [
-              await bench.job(WISH, true, 1),
-              await bench.job({ ...WISH, prompt: "another" }, true, 2),
-              await bench.job(WISH, true, 3),
-            ],
-            { refused: [await bench.refused(0)], moves: [move] },
-          );
-        const first = await group();
-        expect([first.kinds, codesIn(first.outbox)]).toEqual([
-          ["started", "conflict", "repeated"],
-          ["BAD_JSON", "ID_CONFLICT"],
-        ]);
-        const again = await group();
-        expect([again.kinds, codesIn(again.outbox)]).toEqual([["redelivered", "redelivered", "redelivered"], []]);
+      /** What became no job, at offsets 0 to `upto - 1`. */
+      const unreadable = async (upto: number) =>
+        bench.group([], {
+          refused: await Promise.all(Array.from({ length: upto }, (_unused, offset) => bench.refused(offset))),
+          moves: [{ topic: JOBS_TOPIC, partition: 0, since: 0, upto, witness: Buffer.alloc(8) }],
+        });
+
+      test("refuses a group that begins below the position, though it brings more: what lies below may be another log's", async () => {
+        await bench.ledger.accept(await unreadable(1), RENDER);
+        expect(await bench.ledger.accept(await unreadable(3), RENDER)).toMatchObject({ kind: "moved" });
+        expect(await nextNumber()).toBe(1);
+        const jobs = [await bench.job(WISH, true, 1)];
+        expect((await bench.accept(jobs)).kinds).toEqual(["started"]);
       });
 
-      test("takes what is new in a group that begins below the position, and once of several at a time", async () => {
-        const accept = async () =>
-          bench.accept([], {
-            refused: await Promise.all([0, 1, 2].map((offset) => bench.refused(offset))),
-            moves: [{ topic: JOBS_TOPIC, partition: 0, since: 0, upto: 3, witness: Buffer.alloc(8) }],
-          });
-        await bench.accept([], {
-          refused: [await bench.refused(0)],
-          moves: [{ topic: JOBS_TOPIC, partition: 0, since: 0, upto: 1, witness: Buffer.alloc(8) }],
-        });
-        const outcomes = await Promise.all([accept(), accept(), accept()]);
-        expect(outcomes.map(({ outbox }) => codesIn(outbox).length).sort()).toEqual([0, 0, 2]);
-        expect(await nextNumber()).toBe(3);
+      test("takes one of several groups that begin at the same place at once", async () => {
+        const groups = await Promise.all([2, 3, 4].map(unreadable));
+        const outcomes = await Promise.all(groups.map((group) => bench.ledger.accept(group, RENDER)));
+        expect(outcomes.map(({ kind }) => kind).sort()).toEqual(["accepted", "moved", "moved"]);
+        const [letters] = outcomes.flatMap((outcome) => (outcome.kind === "accepted" ? [codesIn(outcome.outbox)] : []));
+        expect(letters).toHaveLength(await nextNumber());
+      });
+
+      test("refuses a group of several partitions when one of them has moved, and keeps nothing of the others", async () => {
+        await bench.ledger.openPosition(JOBS_TOPIC, 1, 0);
+        await bench.ledger.accept(await unreadable(1), RENDER);
+        const move = { topic: JOBS_TOPIC, partition: 1, since: 0, upto: 5, witness: Buffer.alloc(8) };
+        const both = await bench.group([await bench.job(WISH, true, 0)], { moves: [move, { ...move, partition: 0 }] });
+        expect(await bench.ledger.accept(both, RENDER)).toEqual({ kind: "moved", partitions: both.moves });
+        expect((await bench.ledger.position(JOBS_TOPIC, 1))?.next).toBe(0);
+        expect((await bench.accept([await bench.job(WISH, true, 1)])).kinds).toEqual(["started"]);
       });
 
       test("refuses a group that begins beyond the position, and keeps nothing of it", async () => {
@@ -177,22 +184,6 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         });
         expect(await nextNumber()).toBe(0);
         expect((await bench.accept([await bench.job(WISH, true, 0)])).kinds).toEqual(["started"]);
-      });
-
-      test("never sets a position back", async () => {
-        await bench.accept([await bench.job(WISH, true, 0), await bench.job({ ...WISH, jobId: "b" }, true, 1)]);
-        await bench.accept([await bench.job(WISH, true, 0)]);
-        expect(await nextNumber()).toBe(2);
-      });
-
-      test("tells where a position stands that was beyond the group already", async () => {
-        const first = await bench.group([
-          await bench.job(WISH, true, 0),
-          await bench.job({ ...WISH, jobId: "b" }, true, 1),
-        ]);
-        const again = await bench.group([await bench.job(WISH, true, 0)]);
-        expect(await bench.ledger.accept(first, RENDER)).not.toHaveProperty("nexts");
-        expect(await bench.ledger.accept(again, RENDER)).toMatchObject({ kind: "accepted", nexts: [2] });
       });
 
       test("refuses a session that has ended", async () => {

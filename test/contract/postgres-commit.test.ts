@@ -1,5 +1,6 @@
 /** Transactions whose last statements, which nobody waits for, do not end as they should: what their COMMIT then means. */
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { Duplex } from "node:stream";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import {
   CommitUnknownError,
@@ -129,4 +130,87 @@ test("an intake group whose rows could not be written in time is not there, and 
   expect((await bench.ledger.position(JOBS_TOPIC, 0))?.next).toBe(0);
   expect(await bench.ledger.accept(group, RENDER)).toMatchObject({ kind: "accepted", jobs: [{ kind: "started" }] });
   expect((await bench.ledger.position(JOBS_TOPIC, 0))?.next).toBe(1);
+});
+
+describe("an intake group whose COMMIT was not answered", () => {
+  const wish = (jobId: string) => ({ jobId, tenant: "catalogue", prompt: jobId });
+  const connect = (partition: number) =>
+    LedgerBench.start({ ledger: bench.ledger, nowMs: bench.nowMs, close: () => Promise.resolve() }, partition);
+
+  /** The next COMMIT is not answered. @param inItsPlace what happens to it. */
+  function loseNextAnswer(inItsPlace: (finish: (word: "COMMIT" | "ROLLBACK") => Promise<unknown>) => Promise<unknown>) {
+    let isLost = false;
+    pools.durable.on("acquire", (client) => {
+      const query = client.query.bind(client) as (...asked: unknown[]) => Promise<unknown>;
+      const lose = async (): Promise<never> => {
+        isLost = true;
+        await inItsPlace((word) => query(word));
+        throw new Error("Connection terminated unexpectedly");
+      };
+      Object.assign(client, {
+        query: (...asked: unknown[]) => (asked[0] === "COMMIT" && !isLost ? lose() : query(...asked)),
+      });
+    });
+  }
+  afterEach(() => {
+    pools.durable.removeAllListeners("acquire");
+  });
+
+  test.each([
+    ["stands", "COMMIT", 1, "accepted"],
+    ["does not stand", "ROLLBACK", 0, "moved"],
+  ] as const)(
+    "is known, also where another router has gone on meanwhile: it %s",
+    async (_known, word, offset, kind) => {
+      const partition = 1 + offset;
+      const [mine, rival] = [await connect(partition), await connect(partition)];
+      const group = await mine.group([await mine.job(wish(`mine-${word}`), true, 0)]);
+      const next = await rival.group([await rival.job(wish(`rival-${word}`), true, offset)]);
+      loseNextAnswer(async (finish) => {
+        await finish(word);
+        expect(await rival.ledger.accept(next, RENDER)).toMatchObject({ kind: "accepted" });
+      });
+      expect(await mine.ledger.accept(group, RENDER)).toMatchObject({ kind });
+      expect((await mine.ledger.position(JOBS_TOPIC, partition))?.next).toBe(offset + 1);
+    },
+  );
+
+  test("is waited for while it is on its way still", async () => {
+    const LOCK = 4711;
+    await other.query(
+      `CREATE FUNCTION commit_waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         PERFORM pg_advisory_xact_lock_shared(${String(LOCK)}); RETURN NULL; END $$`,
+    );
+    await other.query(
+      `CREATE CONSTRAINT TRIGGER commit_waits AFTER UPDATE ON inbox_position DEFERRABLE INITIALLY DEFERRED
+       FOR EACH ROW EXECUTE FUNCTION commit_waits()`,
+    );
+    const waiting = async (what: string): Promise<void> => {
+      const asked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+      while ((await other.query(`${asked} AND query LIKE $1`, [what])).rows.length === 0)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const patient = createPools(
+      { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 20_000 },
+      logInto([]),
+    );
+    try {
+      const ledger = new PostgresLedger(new LedgerContext(patient, "sim", bench.nowMs), ["catalogue"]);
+      const mine = await LedgerBench.start({ ledger, nowMs: bench.nowMs, close: () => Promise.resolve() }, 3);
+      const group = await mine.group([await mine.job(wish("late"), true, 0)]);
+      const clients = new Set<pg.PoolClient>();
+      patient.durable.on("acquire", (client) => clients.add(client));
+      await other.query(`SELECT pg_advisory_lock(${String(LOCK)})`);
+      const outcome = mine.ledger.accept(group, RENDER);
+      await waiting("COMMIT");
+      for (const client of clients)
+        (client as unknown as { connection: { stream: Duplex } }).connection.stream.destroy(); // as src's connection.ts knows it
+      await waiting("%last_group%FOR SHARE");
+      await other.query(`SELECT pg_advisory_unlock(${String(LOCK)})`);
+      expect(await outcome).toMatchObject({ kind: "accepted", jobs: [{ kind: "started" }] });
+    } finally {
+      await other.query("SELECT pg_advisory_unlock_all()");
+      await patient.close();
+    }
+  });
 });

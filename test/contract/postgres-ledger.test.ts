@@ -3,6 +3,7 @@ import { createPools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
 import { loadLetter } from "../../src/adapters/postgres/operator/letter-rows.js";
 import { openOperatorSession } from "../../src/adapters/postgres/operator/operator-session.js";
+import { adoptPosition } from "../../src/adapters/postgres/operator/position-rows.js";
 import { redeliverLetter } from "../../src/adapters/postgres/operator/redeliver-letter.js";
 import { replayLetter } from "../../src/adapters/postgres/operator/replay-letter.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
@@ -16,7 +17,7 @@ import { batchLedgerSuite } from "./ledger-batch-cases.js";
 import type { BudgetedLedger } from "./budget-bench.js";
 import { queueLedgerSuite } from "./ledger-queue-cases.js";
 import { budgetLedgerSuite } from "./ledger-budget-cases.js";
-import { RENDER } from "../support/simulation/fixture.js";
+import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
 const quiet = (): undefined => undefined;
@@ -62,6 +63,14 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
         }
         const sent = await redeliverLetter(context, request.letterNo, request.session);
         return sent.kind === "redelivered" ? { kind: "replayed", how: "redelivered" } : sent;
+      },
+      adopt: async (from) => {
+        const expected = await ledger.position(JOBS_TOPIC, 0);
+        if (expected === null) return false;
+        const session = await openOperatorSession(context, "operator");
+        const action = { byWhom: "ann@desk", atMs: nowMs() };
+        const place = { cluster: context.cluster, topic: JOBS_TOPIC, partition: 0 };
+        return adoptPosition(context, { ...place, expected, from, isLogStart: true, session, action }, RENDER);
       },
     },
     nowMs,

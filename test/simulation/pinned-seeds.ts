@@ -21,6 +21,12 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     was: "no_job_lost: a stopped partition was taken up where a late group of the topic before had moved its position, beyond the new log",
   },
   {
+    kind: "direct",
+    seed: 5348,
+    kept: { without: ["providerTrouble", "registryTrouble", "journalLoss"], kills: [] },
+    was: "no_repeat_lost: a record of a topic that was made anew lay below the old one's position and was taken for one accepted before",
+  },
+  {
     kind: "stormy",
     seed: 656,
     kept: { without: ["providerTrouble", "brokerTrouble", "registryTrouble"], kills: [] },

@@ -98,6 +98,8 @@ let turns: string[];
 let turn: PositionTurn;
 /** While the bounds of the log are asked for. */
 let meanwhile: () => Promise<void>;
+/** Until the ledger says where a position is. */
+let answered: () => Promise<void>;
 
 beforeEach(async () => {
   client = new StubClient();
@@ -108,6 +110,7 @@ beforeEach(async () => {
   turns = [];
   turn = { turns: 1, marked: false };
   meanwhile = () => Promise.resolve();
+  answered = () => Promise.resolve();
   const quiet = (): undefined => undefined;
   inbox = new InboxConsumer({
     kafka: { consumer: () => client } as unknown as Kafka, // the only part that is used
@@ -128,7 +131,10 @@ beforeEach(async () => {
         return Promise.resolve();
       },
     },
-    position: () => Promise.resolve(position),
+    position: async () => {
+      await answered();
+      return position;
+    },
     openPosition: () => Promise.resolve(),
     turns: {
       session: sessionNo(7),
@@ -305,6 +311,25 @@ describe("a partition whose log fits", () => {
     meanwhile = () => Promise.resolve();
     await client.batch("old", 5, 8);
     expect(spans()).toEqual(["6 to 8"]);
+  });
+
+  test("is compared by what comes before a rewind has heard of the position, and not sought a second time then", async () => {
+    log = { low: 0, high: 9 };
+    await client.batch("old", 2, 4);
+    position = { next: 5, witness: witnessOf("old", 4) };
+    let answer = (): void => undefined;
+    answered = () => {
+      answered = () => Promise.resolve();
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    };
+    const rewound = inbox.rewind("jobs", 0);
+    expect(await client.batch("old", 5, 6)).toBeNull();
+    expect(await client.batch("old", 4, 6)).toBe("6");
+    answer();
+    await rewound;
+    expect([client.told, spans()]).toEqual([["seek 0 to 4"], ["3 to 4", "5 to 6"]]);
   });
 
   test("is proved anew after a rewind", async () => {

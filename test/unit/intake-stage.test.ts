@@ -187,26 +187,36 @@ async function accepted(planner: IntakeParts["planner"], count: number, more: Pa
   return groups;
 }
 
-test("what is committed is where the position stands, also where it was beyond the group already", async () => {
-  const commits: unknown[] = [];
-  const outcome = {
-    kind: "accepted",
-    day: 1,
-    acceptedAtMs: NOW_MS,
-    jobs: [{ kind: "redelivered" }],
-    outbox: [],
-  } as const;
+test("what was accepted is told with its end; a group whose position has moved starts nothing, and its partition is read again without what is queued", async () => {
+  const told: unknown[] = [];
   const inbox: IntakeParts["inbox"] = {
-    rewind: () => Promise.resolve(),
-    accepted: (...position) => commits.push(position),
+    rewind: (topic, partition) => {
+      told.push(["rewind", topic, partition]);
+      return Promise.resolve();
+    },
+    accepted: (...position) => told.push(["accepted", ...position]),
   };
-  for (const answer of [outcome, { ...outcome, nexts: [7] }])
-    await accepted(PLANNER, 1, { inbox, ledger: { accept: () => Promise.resolve(answer) } });
+  const slots = new Slots(new Map([["alpha", 8]]), () => 0);
+  const parts = { ...placesOf(slots), backlog: { here: () => false, began: quiet }, inbox };
   const { topic, partition } = runOf(1);
-  expect(commits).toEqual([
-    [topic, partition, 1],
-    [topic, partition, 7],
+  await accepted(PLANNER, 1, parts);
+  expect(told).toEqual([["accepted", topic, partition, 1]]);
+
+  told.length = 0;
+  const groups: IntakeGroup[] = [];
+  const ledger: IntakeParts["ledger"] = {
+    accept: (group) => {
+      groups.push(group);
+      return Promise.resolve({ kind: "moved", partitions: group.moves });
+    },
+  };
+  // Two groups of records are queued.
+  await accepted(PLANNER, 16, { ...parts, ledger });
+  expect(told).toEqual([["rewind", topic, partition]]);
+  expect(groups.map(({ jobs }) => jobs.map(({ intent }) => intent?.account))).toEqual([
+    Array.from({ length: 8 }, () => "alpha"),
   ]);
+  expect(slots.freeOf("alpha")).toBe(8);
 });
 
 test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {

@@ -240,7 +240,8 @@ export class InboxConsumer implements JobsConsumer {
     try {
       const all = batch.messages.map((message) => toRecord(topic, partition, message));
       if (state.expected === null && !(await this.#proof.prove(state, all, span, () => payload.isStale()))) return;
-      const since = state.expected ?? 0;
+      const since = state.expected;
+      if (since === null) return; // a rewind began
       if (span.first > Math.max(since, state.goneUpto)) {
         await this.#proof.tellGap(state, since, span.first);
         if (payload.isStale() || state.expected !== since) return;
@@ -253,6 +254,7 @@ export class InboxConsumer implements JobsConsumer {
       const records = all.filter((record) => record.offset >= since);
       if (records.length > 0) this.#reach("intake.read");
       if (records.length > 0) state.oneByOneUpto ??= await this.#oneByOne.begin({ topic, partition, since, upto });
+      if (state.expected !== since) return; // the same
       if (since < (state.oneByOneUpto ?? 0)) {
         const run = { topic, partition, since, upto, records };
         if (await this.#readOneByOne(state, run, payload)) resolveOffset(batch.lastOffset());
@@ -289,18 +291,20 @@ export class InboxConsumer implements JobsConsumer {
 
   /** @returns false when it stopped before the end: what is left comes again. */
   #readOneByOne(state: PartitionState, run: RecordRun, payload: EachBatchPayload): Promise<boolean> {
+    let { since } = run;
     return this.#oneByOne.read(run, {
       // A rebalance rejects the heartbeat, which ends the batch.
       goesOn: async () => {
         await payload.heartbeat();
-        return payload.isRunning() && !payload.isStale() && this.#states.isCurrent(state);
+        return payload.isRunning() && !payload.isStale() && this.#states.isCurrent(state) && state.expected === since;
       },
       decode: async (record) => {
         const decoded = await this.#values.decodeAll([record], () => payload.isRunning() && !payload.isStale());
         return payload.isStale() ? null : decoded; // sought elsewhere meanwhile
       },
       offer: (one) => {
-        state.expected = one.upto;
+        since = one.upto;
+        state.expected = since;
         return this.#parts.sink.offer(one);
       },
       isAccepted: (upto) => state.accepted >= upto,

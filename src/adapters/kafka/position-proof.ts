@@ -130,16 +130,17 @@ export class PositionProof {
     }
   }
 
-  /** Goes back to the ledger's position, as soon as the ledger says what it is. */
+  /** Goes to the ledger's position, as soon as the ledger says what it is. Nothing is handed on before the log is proved anew. */
   async rewind(topic: string, partition: number): Promise<void> {
-    const position = await this.#positionWhenBack(topic, partition);
-    if (position === null) return;
     const state = this.#states.of(topic, partition);
-    // Proved anew: the move that was refused may have been one in another log, if the topic was made anew meanwhile.
-    state.expected = null;
-    state.provingFrom = null;
+    // The move that was refused may have been one in another log, if the topic was made anew meanwhile.
+    proveAnew(state);
+    const position = await this.#positionWhenBack(topic, partition);
+    // Proved meanwhile by a batch: to seek now would hand its records on a second time.
+    if (position === null || state.expected !== null || !this.#states.isCurrent(state)) return;
+    proveAnew(state);
     this.#reader.seek(state, Math.max(0, position.next - 1));
-    this.#parts.log.warn("kafka.rewound", { topic, partition, next: position.next });
+    this.#parts.log.info("kafka.rewound", { topic, partition, next: position.next });
   }
 
   /** Given up here, the partition would stand still until its next record. */
@@ -189,6 +190,11 @@ export class PositionProof {
     await this.#parts.openPosition(topic, partition, low);
     return (await this.#parts.position(topic, partition)) ?? { next: low, witness: null };
   }
+}
+
+function proveAnew(state: PartitionState): void {
+  state.expected = null;
+  state.provingFrom = null;
 }
 
 function isSame(one: InboxPosition, other: InboxPosition): boolean {

@@ -1,5 +1,4 @@
 import type pg from "pg";
-import type { RecordCoordinates } from "../../domain/job/job.js";
 import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
@@ -56,7 +55,10 @@ type AcceptedGroup = Extract<IntakeOutcome, { readonly kind: "accepted" }>;
 class PositionsMoved extends Error {}
 class SessionFenced extends Error {}
 
-/** After a COMMIT without an answer: the positions carry the group's number exactly when it stands. */
+/**
+ * After a COMMIT without an answer. A position with the group's number says that it stands; one without may have been moved on by another
+ * router since. Then the first intent tells. Where no call was to begin, nobody misses the answer: rows are found by whoever looks for them.
+ */
 async function knownCommit(
   context: LedgerContext,
   group: IntakeGroup,
@@ -64,13 +66,22 @@ async function knownCommit(
 ): Promise<AcceptedGroup | null> {
   const first = group.moves[0];
   if (first === undefined) return outcome;
-  const rows = await run(
-    context.pools.durable,
+  const { pools, cluster } = context;
+  // With a lock: a COMMIT that is on its way still is waited for.
+  const [position] = await run(
+    pools.durable,
     "position-last-group",
-    "SELECT last_group FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
-    [context.cluster, first.topic, first.partition],
+    "SELECT last_group FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3 FOR SHARE",
+    [cluster, first.topic, first.partition],
   );
-  return Number(rows[0]?.[0] ?? -1) === group.groupNo ? outcome : null;
+  if (Number(position?.[0] ?? -1) === group.groupNo) return outcome;
+  const intent = group.jobs[outcome.jobs.findIndex(({ kind }) => kind === "started")]?.intent ?? null;
+  if (intent === null) return null;
+  const begun = await run(pools.durable, "group-has-begun", "SELECT 1 FROM attempts WHERE day = $1 AND no = $2", [
+    outcome.day,
+    intent.no,
+  ]);
+  return begun.length > 0 ? outcome : null;
 }
 
 export async function acceptInTransaction(
@@ -91,14 +102,14 @@ export async function acceptInTransaction(
     lane: LANE.ordinary,
   }));
   // Out together: a group whose positions have moved is rolled back with its keys.
-  const [{ nowMs, before, isNew }, taken] = await Promise.all([
+  const [nowMs, taken] = await Promise.all([
     movePositions(client, context, group),
     insertJobKeys(client, context, placings),
   ]);
   context.sawDatabaseTime(nowMs);
   const day = Math.floor(nowMs / 86_400_000);
   const outgoing: Outgoing[] = [];
-  const conflicts = await placeKnownIds(client, context, { placings, won: taken, isNew }, day, render, outgoing);
+  const conflicts = await placeKnownIds(client, context, placings, taken, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   await joinExecutions(
@@ -115,8 +126,7 @@ export async function acceptInTransaction(
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
-  const refused = [...group.refused.filter(isNew), ...conflicts];
-  outgoing.push(...writeRefused(client, context, refused, day, nowMs));
+  outgoing.push(...writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs));
   if (group.cancels.length > 0) {
     outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
   }
@@ -127,48 +137,26 @@ export async function acceptInTransaction(
     acceptedAtMs: nowMs,
     jobs: placings.map((placing) => ({ kind: placing.fate ?? "queued" })),
     outbox,
-    ...nextsBeyond(group.moves, before),
   };
 }
 
-/** Told only where one stood beyond the end of its move: others had accepted more than the group brings. */
-function nextsBeyond(moves: IntakeGroup["moves"], before: readonly number[]): Pick<AcceptedGroup, "nexts"> {
-  const nexts = moves.map(({ upto }, index) => Math.max(upto, before[index] ?? 0));
-  return moves.every(({ upto }, index) => nexts[index] === upto) ? {} : { nexts };
-}
-
-interface Moved {
-  readonly nowMs: number;
-  /** Where the positions stood, in the order of the moves. */
-  readonly before: readonly number[];
-  /** Whether a record of the group was not accepted before. Jobs have ids to be known by; what became no job has only its place. */
-  readonly isNew: (record: RecordCoordinates) => boolean;
-}
-
-/**
- * Moves the positions under the fence, and tells from where on records are new: a group may begin below its position, since a router that was
- * told of its partitions anew reads again what it still has in hand.
- * @throws when the session is dead or a position is behind the group.
- */
-async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<Moved> {
+/** Moves the positions under the fence. @returns the database's time. @throws when the session is dead or a position is not where its move begins. */
+async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<number> {
   const { moves } = group;
   const rows = await run(
     client,
     "position-move",
     `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE),
      m AS MATERIALIZED (
-       SELECT * FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) WITH ORDINALITY AS u(topic, partition, since, upto, witness, place)),
+       SELECT * FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) AS u(topic, partition, since, upto, witness)),
      locked AS MATERIALIZED (
-       SELECT p.topic, p.partition, p.next, m.place FROM inbox_position p JOIN m ON p.topic = m.topic AND p.partition = m.partition
-       WHERE p.cluster = $8 AND p.next >= m.since AND EXISTS (SELECT 1 FROM fence) ORDER BY p.topic, p.partition FOR UPDATE OF p),
+       SELECT p.topic, p.partition, m.upto, m.witness FROM inbox_position p JOIN m ON p.topic = m.topic AND p.partition = m.partition
+       WHERE p.cluster = $8 AND p.next = m.since AND EXISTS (SELECT 1 FROM fence) ORDER BY p.topic, p.partition FOR UPDATE OF p),
      moved AS (
-       UPDATE inbox_position p SET next = greatest(p.next, m.upto), last_group = $2,
-         witness = CASE WHEN m.upto > p.next THEN m.witness ELSE p.witness END
-       FROM locked l JOIN m ON m.place = l.place
-       WHERE p.cluster = $8 AND p.topic = l.topic AND p.partition = l.partition
+       UPDATE inbox_position p SET next = l.upto, last_group = $2, witness = l.witness
+       FROM locked l WHERE p.cluster = $8 AND p.topic = l.topic AND p.partition = l.partition
        RETURNING 1)
-     SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8,
-       (SELECT array_to_string(array_agg(next ORDER BY place), ',') FROM locked)`,
+     SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8`,
     [
       group.session,
       group.groupNo,
@@ -180,15 +168,10 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
       context.cluster,
     ],
   );
-  const [alive, moved, nowMs, nexts] = rows[0] ?? ["0", "0", "0", null];
+  const [alive, moved, nowMs] = rows[0] ?? ["0", "0", "0"];
   if (alive === "0") throw new SessionFenced();
   if (Number(moved) !== moves.length) throw new PositionsMoved();
-  const before = nexts?.split(",").map(Number) ?? [];
-  const isNew = ({ topic, partition, offset }: RecordCoordinates): boolean => {
-    const place = moves.findIndex((move) => move.topic === topic && move.partition === partition);
-    return offset >= (before[place] ?? 0);
-  };
-  return { nowMs: Number(nowMs), before, isNew };
+  return Number(nowMs);
 }
 
 /** Job keys are the only place where an id is unique. @returns numbers of the jobs whose ids were new. */

@@ -1,6 +1,5 @@
 import type pg from "pg";
 import { renderEnvelope } from "../../domain/result/envelope.js";
-import type { RecordCoordinates } from "../../domain/job/job.js";
 import type { Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import { byteaArray, int4Array } from "./binary-array.js";
 import { run } from "./connection.js";
@@ -8,11 +7,15 @@ import { loadResult } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { sourceOf, type Placing } from "./placing.js";
 
-/** Tells apart the jobs whose ids were there already: redelivered, repeated, in conflict. */
+/**
+ * Tells apart the jobs whose ids were there already: redelivered, repeated, in conflict.
+ * @param won numbers of those whose ids were new.
+ */
 export async function placeKnownIds(
   client: pg.PoolClient,
   context: LedgerContext,
-  { placings, won, isNew }: KnownIdsOf,
+  placings: readonly Placing[],
+  won: ReadonlySet<number>,
   day: number,
   render: Renderer,
   outgoing: Outgoing[],
@@ -30,7 +33,7 @@ export async function placeKnownIds(
       await placeKnown(
         client,
         context,
-        { placing, isNew: isNew(placing.job.record) },
+        placing,
         { bodyHash: winner.job.bodyHash, no: winner.no, day, state: "active", source: sourceOf(winner) },
         render,
         outgoing,
@@ -41,19 +44,9 @@ export async function placeKnownIds(
   for (const placing of older) {
     const existing = found.get(identity(placing));
     if (existing === undefined) throw new Error("InvariantError: a job key without its job");
-    const asked = { placing, isNew: isNew(placing.job.record) };
-    await placeKnown(client, context, asked, existing, render, outgoing, conflicts);
+    await placeKnown(client, context, placing, existing, render, outgoing, conflicts);
   }
   return conflicts;
-}
-
-/** Jobs of a group. */
-interface KnownIdsOf {
-  readonly placings: readonly Placing[];
-  /** Numbers of those whose ids were new. */
-  readonly won: ReadonlySet<number>;
-  /** Whether a record was not accepted before. */
-  readonly isNew: (record: RecordCoordinates) => boolean;
 }
 
 function identity(placing: Placing): string {
@@ -104,20 +97,18 @@ async function loadKnown(
 async function placeKnown(
   client: pg.PoolClient,
   context: LedgerContext,
-  { placing, isNew }: { readonly placing: Placing; readonly isNew: boolean },
+  placing: Placing,
   existing: KnownJob,
   render: Renderer,
   outgoing: Outgoing[],
   conflicts: RefusedRecord[],
 ): Promise<void> {
-  const isSamePlace = existing.source === sourceOf(placing);
-  const isSameBody = existing.bodyHash.equals(placing.job.bodyHash);
-  // Its letter stands, or its repeat: it comes again from a router that reads anew what was accepted.
-  if (isSamePlace ? isSameBody : !isNew) placing.fate = "redelivered";
-  else if (!isSameBody) {
-    // At the same place too: another record, in a topic that was made anew.
+  // The body first: in a topic that was made anew another record may lie at the same place.
+  if (!existing.bodyHash.equals(placing.job.bodyHash)) {
     placing.fate = "conflict";
     conflicts.push(render.conflict(placing.item, context.today()));
+  } else if (existing.source === sourceOf(placing)) {
+    placing.fate = "redelivered"; // an operator set the position back
   } else {
     placing.fate = "repeated";
     const envelope = renderEnvelope(placing.job);

@@ -308,9 +308,7 @@ export class IntakeStage implements RecordSink {
     });
     for (const [limit, rows] of queued) this.#parts.gate.queued(limit, rows);
     this.#parts.reach?.("intake.settled");
-    group.moves.forEach(({ topic, partition, upto }, index) => {
-      this.#parts.inbox.accepted(topic, partition, outcome.nexts?.[index] ?? upto);
-    });
+    for (const { topic, partition, upto } of group.moves) this.#parts.inbox.accepted(topic, partition, upto);
     this.#parts.publish(outcome.outbox);
   }
 

@@ -2,7 +2,7 @@ import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
 import { hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
-import type { AdmittedJob, RecordCoordinates } from "../../../src/domain/job/job.js";
+import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
@@ -30,16 +30,21 @@ export async function accept(context: MemoryContext, group: IntakeGroup, render:
 class PositionsMoved extends Error {}
 class SessionFenced extends Error {}
 
+type AcceptedGroup = Extract<IntakeOutcome, { readonly kind: "accepted" }>;
+
 function knownCommit(
   context: MemoryContext,
   group: IntakeGroup,
-  outcome: IntakeOutcome,
-): Promise<IntakeOutcome | null> {
+  outcome: AcceptedGroup,
+): Promise<AcceptedGroup | null> {
   const [first] = group.moves;
   if (first === undefined) return Promise.resolve(outcome);
   return context.single("position-last-group", (transaction) => {
-    const row = transaction.get(context.database.positions, positionKey(first.topic, first.partition));
-    return row?.lastGroup === group.groupNo ? outcome : null;
+    const { positions, attempts } = context.database;
+    const row = transaction.get(positions, positionKey(first.topic, first.partition));
+    if (row?.lastGroup === group.groupNo) return outcome;
+    const intent = group.jobs[outcome.jobs.findIndex(({ kind }) => kind === "started")]?.intent ?? null;
+    return intent !== null && transaction.get(attempts, intent.no) !== undefined ? outcome : null;
   });
 }
 
@@ -58,8 +63,8 @@ async function acceptInTransaction(
   transaction: Transaction,
   group: IntakeGroup,
   render: Renderer,
-): Promise<IntakeOutcome> {
-  const { before, isNew } = await movePositions(context, transaction, group);
+): Promise<AcceptedGroup> {
+  await movePositions(context, transaction, group);
   const nowMs = Math.floor(context.database.nowMs());
   const day = context.today();
   const placings = group.jobs.map((item): Placing => ({
@@ -74,7 +79,7 @@ async function acceptInTransaction(
     lane: LANE.ordinary,
   }));
   const outgoing: Outgoing[] = [];
-  const conflicts = await takeJobKeys(context, transaction, { placings, isNew }, day, render, outgoing);
+  const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   await joinExecutions(
@@ -100,7 +105,7 @@ async function acceptInTransaction(
       )
     ).outgoing,
   );
-  for (const refused of [...group.refused.filter(isNew), ...conflicts]) {
+  for (const refused of [...group.refused, ...conflicts]) {
     const { no, code, topic, partition, offset } = refused;
     transaction.insert(context.database.deadLetters, no, {
       ...{ no, code, topic, partition, offset },
@@ -118,9 +123,6 @@ async function acceptInTransaction(
     acceptedAtMs: nowMs,
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
     outbox,
-    ...(group.moves.some(({ upto }, at) => upto < (before[at] ?? 0))
-      ? { nexts: group.moves.map(({ upto }, at) => Math.max(upto, before[at] ?? 0)) }
-      : {}),
   };
 }
 
@@ -165,14 +167,7 @@ interface PlacedGroup {
   readonly nowMs: number;
 }
 
-type IsNew = (record: RecordCoordinates) => boolean;
-
-/** @returns where positions stood, and whether a record of the group was not accepted before. */
-async function movePositions(
-  context: MemoryContext,
-  transaction: Transaction,
-  group: IntakeGroup,
-): Promise<{ readonly before: readonly number[]; readonly isNew: IsNew }> {
+async function movePositions(context: MemoryContext, transaction: Transaction, group: IntakeGroup): Promise<void> {
   const { routers, positions } = context.database;
   await context.statement(transaction, "position-move");
   await transaction.lock(routers, [group.session], "share");
@@ -185,17 +180,12 @@ async function movePositions(
     keyed.map(({ key }) => key),
     "exclusive",
   );
-  const before = new Map<string, number>();
   for (const { move, key } of keyed) {
     const row = transaction.get(positions, key);
-    before.set(key, row?.next ?? 0);
     const moved = row === undefined ? null : context.rules.movePosition(row, move, group.groupNo);
     if (moved === null) throw new PositionsMoved();
     transaction.update(positions, key, moved);
   }
-  const nextOf = ({ topic, partition }: Pick<RecordCoordinates, "topic" | "partition">): number =>
-    before.get(positionKey(topic, partition)) ?? 0;
-  return { before: group.moves.map(nextOf), isNew: (record) => record.offset >= nextOf(record) };
 }
 
 function idKey(placing: Placing): string {
@@ -205,7 +195,7 @@ function idKey(placing: Placing): string {
 async function takeJobKeys(
   context: MemoryContext,
   transaction: Transaction,
-  { placings, isNew }: { readonly placings: readonly Placing[]; readonly isNew: IsNew },
+  placings: readonly Placing[],
   day: number,
   render: Renderer,
   outgoing: Outgoing[],
@@ -230,12 +220,11 @@ async function takeJobKeys(
     if (winner === undefined) await transaction.lock(jobs, [existing.key.no], "share");
     const row = transaction.get(jobs, existing.key.no);
     const source = winner === undefined ? row?.source : sourceOf(winner);
-    const isSameBody = existing.bodyHash.equals(placing.job.bodyHash);
-    if (source === sourceOf(placing) ? isSameBody : !isNew(placing.job.record)) placing.fate = "redelivered";
-    else if (!isSameBody) {
+    if (!existing.bodyHash.equals(placing.job.bodyHash)) {
       placing.fate = "conflict";
       conflicts.push(render.conflict(placing.item, context.today()));
-    } else {
+    } else if (source === sourceOf(placing)) placing.fate = "redelivered";
+    else {
       placing.fate = "repeated";
       await repeatJob(context, transaction, placing, existing.key.no, row, render, outgoing);
     }

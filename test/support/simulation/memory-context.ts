@@ -63,13 +63,7 @@ export interface LedgerRules {
 
 export const LEDGER_RULES: LedgerRules = {
   movePosition: (row, move, groupNo) =>
-    row.next < move.since
-      ? null
-      : {
-          next: Math.max(row.next, move.upto),
-          witness: move.upto > row.next ? move.witness : row.witness,
-          lastGroup: groupNo,
-        },
+    row.next === move.since ? { next: move.upto, witness: move.witness, lastGroup: groupNo } : null,
   holds: (execution, call, session, alive) =>
     alive &&
     execution.state === "running" &&

@@ -1,5 +1,4 @@
 import type { BudgetPlace } from "../../../src/domain/budget/budget.js";
-import { LEDGER_RULES } from "./memory-context.js";
 import type { PlantedBugs } from "./planted-bugs.js";
 
 /** Ways in which a ledger could be wrong about calls. */
@@ -29,10 +28,8 @@ export const PLANTED_DIRECT: PlantedBugs = {
   },
   "the position is set back by a redelivery": {
     rules: {
-      movePosition: (row, move, groupNo) => {
-        const moved = LEDGER_RULES.movePosition(row, move, groupNo);
-        return moved === null ? null : { ...moved, next: move.upto };
-      },
+      movePosition: (row, move, groupNo) =>
+        row.next < move.since ? null : { next: move.upto, witness: move.witness, lastGroup: groupNo },
     },
     caughtBy: "position_never_goes_back",
   },
