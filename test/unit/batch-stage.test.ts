@@ -257,6 +257,56 @@ describe("a batch that turns up after it was given up as absent", () => {
   });
 });
 
+test("a batch of the size of one that was given up, whose results show no line of ours, is brought in once and given up again", async () => {
+  let made = 0;
+  let strangersShown = false;
+  const stranger = (): ProviderBatch => ({
+    ...{ batchId: "stranger", state: "completed", unknownWord: null, mark: null, fileId: null, model: null },
+    counts: { total: 3, waiting: null, succeeded: 3, failed: null, expired: null, cancelled: null },
+    ...{ createdAtMs: START_MS + 500, endedAtMs: START_MS + 900, expiresAtMs: null, refusal: null },
+    results: [{ part: "inline", ref: "stranger" }],
+  });
+  const bench: BatchBench = new BatchBench({
+    rules: INLINE_RULES,
+    wrap: (provider) =>
+      but(provider, {
+        create: (...given) => {
+          made += 1;
+          return made === 1 ? Promise.resolve(UNCLEAR) : provider.create(...given);
+        },
+        list: async (...given) => {
+          const page = await provider.list(...given);
+          if (page.kind === "failed" || !strangersShown) return page;
+          return { ...page, batches: [...page.batches, stranger()] };
+        },
+        get: (...given) =>
+          given[0] === "stranger" ? Promise.resolve({ kind: "batch", batch: stranger() }) : provider.get(...given),
+        cancel: (...given) =>
+          given[0] === "stranger" ? Promise.resolve({ kind: "ended" }) : provider.cancel(...given),
+        results: (...given) => (given[0].batchId === "stranger" ? strange() : provider.results(...given)),
+      }),
+  });
+  async function* strange(): AsyncGenerator<ResultItem, void, undefined> {
+    await Promise.resolve();
+    const outcome = { kind: "failed", outcome: "refused", message: "", billed: "by_rule" } as const;
+    for (const customId of ["not-ours", "nor-this"])
+      yield {
+        ...{ kind: "line", customId, cursor: { part: 0, byteOffset: 1, lineNumber: 1, checksum: 0 } },
+        outcome: { ...outcome, provider: { status: null, code: null, requestId: null } },
+      };
+    yield { kind: "end", cursor: null };
+  }
+  await bench.accept(PROMPTS);
+  bench.start();
+  expect(await bench.settle()).toBe(true);
+  expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  strangersShown = true;
+  await bench.world.run(() => false, bench.world.nowMs + 60_000);
+  expect(bench.events().filter((kind) => kind === "batch.orphan_found")).toHaveLength(1);
+  expect(bench.batchStates()[0]).toBe("failed");
+  expect(bench.outcomes().slice(0, 3)).toEqual(Array(3).fill("not_sent"));
+});
+
 describe("a batch that the provider refuses", () => {
   test("for a line: that one fails alone, whether it is named or looked for by halves", async () => {
     const prompts = ["one", "two", "three", "four", `a ${POISON}`, "six"];

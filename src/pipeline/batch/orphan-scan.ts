@@ -17,8 +17,8 @@ export class OrphanScan {
   readonly #parts: BatchStageParts;
   readonly #saves: BatchSaves;
   readonly #cut: AbortSignal;
-  /** Guesses that this router has told of. */
-  readonly #told = new Set<string>();
+  /** What this router has found so far: nothing is told, or brought back, a second time, as when its results showed no line of ours. */
+  readonly #seen = new Set<string>();
 
   constructor(parts: BatchStageParts, saves: BatchSaves, cut: AbortSignal) {
     this.#parts = parts;
@@ -62,8 +62,11 @@ export class OrphanScan {
 
   async #revive(account: BatchAccount, { batchNo }: StoredCreate, found: FoundOne): Promise<boolean> {
     const { ledger, session, clock, settings } = this.#parts;
+    const orphan = `${batchId(batchNo)} ${found.batch.batchId}`;
+    if (this.#seen.has(orphan)) return false;
     const batch = await ledger.takeFailed(session, batchNo);
     if (batch === null) return false;
+    this.#note(orphan);
     const step = turnedUp(batch, found, lifeSettings(batch, account, settings), clock.nowMs());
     return (await this.#saves.save(step)) !== null;
   }
@@ -71,10 +74,9 @@ export class OrphanScan {
   /** Nothing is stopped that may be another's. */
   async #tell(name: string, { batchNo }: StoredCreate, candidates: readonly string[]): Promise<void> {
     const id = batchId(batchNo);
-    const told = `${id} ${candidates.join(" ")}`;
-    if (this.#told.has(told)) return;
-    if (this.#told.size >= TOLD_MAX) this.#told.clear();
-    this.#told.add(told);
+    const guess = `${id} ${candidates.join(" ")}`;
+    if (this.#seen.has(guess)) return;
+    this.#note(guess);
     this.#parts.metrics.count("sluice_batches_total", { account: name, became: "orphan" });
     await this.#saves.publish({
       kind: "batch.orphan_found",
@@ -86,6 +88,11 @@ export class OrphanScan {
       atMs: this.#parts.clock.nowMs(),
     });
   }
+
+  #note(found: string): void {
+    if (this.#seen.size >= SEEN_MAX) this.#seen.clear();
+    this.#seen.add(found);
+  }
 }
 
-const TOLD_MAX = 1000;
+const SEEN_MAX = 1000;
