@@ -5,8 +5,11 @@ import { seen, unseen, type ChaosStage, type FaultEnd } from "./stage.js";
 type PlannedTrouble = Extract<PlannedFault, { kind: "provider_fault" }>;
 
 const REQUEST_TIMEOUT_MS = 3000;
+/** A trouble that strikes one call in twenty waits so much longer for its first one. */
+const MET_WITHIN_MS = 20_000;
+const LOOK_EVERY_MS = 500;
 
-/** Gives the simulated providers a trouble and takes it from them. Seen by their own count of what they did wrong. */
+/** Gives the simulated providers a trouble and takes it from them, once a call has met it. Seen by their own count of what they did wrong. */
 export async function troubleProvider(stage: ChaosStage, { trouble, forMs }: PlannedTrouble): Promise<FaultEnd> {
   const { url } = stage.simulator;
   const atMs = Date.now();
@@ -15,6 +18,8 @@ export async function troubleProvider(stage: ChaosStage, { trouble, forMs }: Pla
   await control(`${url}/simulator/faults`, { method: "POST", body: JSON.stringify(trouble.rules) });
   try {
     await stage.sleep(forMs);
+    for (let waitedMs = 0; waitedMs < MET_WITHIN_MS && (await strikes(url)) === before; waitedMs += LOOK_EVERY_MS)
+      await stage.sleep(LOOK_EVERY_MS);
   } finally {
     await control(`${url}/simulator/faults`, { method: "DELETE" });
   }
