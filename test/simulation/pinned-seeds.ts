@@ -21,6 +21,12 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     was: "no_job_lost: a stopped partition was taken up where a late group of the topic before had moved its position, beyond the new log",
   },
   {
+    kind: "mixed",
+    seed: 1258,
+    kept: {},
+    was: "adopts_its_own: a batch whose builder was gone was sealed with the size of another that might yet turn up, which then was taken for it",
+  },
+  {
     kind: "direct",
     seed: 5348,
     kept: { without: ["providerTrouble", "registryTrouble", "journalLoss"], kills: [] },

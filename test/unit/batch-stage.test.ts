@@ -527,6 +527,29 @@ test("batches of an account without marks have different sizes", async () => {
   expect(new Set(sizes).size).toBe(sizes.length);
 }, 30_000);
 
+test("nor has one whose builder died a size that another may be looked for by", async () => {
+  let kills = 1;
+  const bench: BatchBench = new BatchBench({
+    rules: INLINE_RULES,
+    reach: (point) => {
+      if (point !== "batch.bound" || kills === 0) return;
+      kills -= 1;
+      // Another router has asked for one of three lines meanwhile, and nobody knows what became of it.
+      bench.database.batchCreates.committed.set("9:1", {
+        ...{ batchNo: 9, number: 1, account: "alpha", mark: "another", fileId: null, lines: 3 },
+        ...{ intentAtMs: bench.world.nowMs, settled: "absent", providerBatchId: null },
+      });
+      bench.kill();
+    },
+  });
+  await bench.accept(PROMPTS);
+  bench.start();
+  expect(await bench.settle()).toBe(true);
+  expect(bench.jobs()).toEqual(succeeded(PROMPTS));
+  const sizes = [...bench.books.batches.values()].map(({ lines }) => lines.length);
+  expect(sizes.sort()).toEqual([1, 2]);
+});
+
 test("a creation whose lines took longer than one is waited for does not leave: by then others may have made it", async () => {
   const left: boolean[] = [];
   let isFirst = true;

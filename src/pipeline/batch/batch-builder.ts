@@ -13,6 +13,7 @@ import { wayRules, type BatchStageParts } from "./batch-parts.js";
 import type { BatchSaves } from "./batch-saves.js";
 import type { LineAccount } from "./line-planner.js";
 import type { PoolSizes } from "./pool-sizes.js";
+import { freeSize, takenSizes } from "./taken-sizes.js";
 
 export interface BuilderParts {
   readonly parts: BatchStageParts;
@@ -28,8 +29,6 @@ export interface BuilderParts {
 const PER_ROUND_MAX = 20;
 /** Lines that are looked at for one batch where the provider states no count. */
 const LINES_LOOKED_AT_MAX = 100_000;
-/** Without marks batches of an account are told apart by their numbers of lines, for as long as one may turn up. */
-const SIZES_TAKEN_MS = 48 * 3_600_000;
 
 interface Pool {
   readonly load: PoolLoad;
@@ -135,14 +134,14 @@ export class BatchBuilder {
     const idBytes = attemptId(0, no * NUMBERS_AHEAD).length;
     const limit = Math.min(pool.limits.linesMax ?? LINES_LOOKED_AT_MAX, LINES_LOOKED_AT_MAX);
     const waiting = fairOrder(await ledger.waitingLines(pool.load.pool, limit));
-    const takenSizes = await this.#takenSizes(pool);
+    const taken = await takenSizes(ledger, pool.name, pool.account.provider, clock.nowMs());
     const urgentUntilMs = clock.nowMs() + this.#leadMs(pool.name, pool.load.pool);
     const pack = (limits: PackLimits): Packed<WaitingLine> =>
-      packBatch({ lines: waiting, limits, idBytes, urgentUntilMs, takenSizes });
+      packBatch({ lines: waiting, limits, idBytes, urgentUntilMs, takenSizes: taken });
     this.#of.begin(no);
     try {
       const opened = await this.#open(pool, no, pack);
-      if (opened === null || !(await this.#fill(opened.batch, opened.packed, takenSizes))) return null;
+      if (opened === null || !(await this.#fill(opened.batch, opened.packed, taken))) return null;
       if (waiting.length >= limit) return await this.#readAgain(pool);
       return loadWithout(pool.load.pool, waiting, opened.packed.lines);
     } finally {
@@ -154,14 +153,6 @@ export class BatchBuilder {
   async #readAgain({ load: { pool } }: Pool): Promise<PoolLoad> {
     const loads = await this.#of.parts.ledger.pools();
     return loads.find((one) => one.pool === pool) ?? loadWithout(pool, [], []);
-  }
-
-  async #takenSizes({ name, account }: Pool): Promise<ReadonlySet<number>> {
-    if (account.provider.rules.markCharactersMax !== null) return new Set();
-    const { ledger, clock } = this.#of.parts;
-    const creates = await ledger.creates(name, clock.nowMs() - SIZES_TAKEN_MS);
-    const maybeThere = creates.filter(({ settled }) => settled !== "refused" && settled !== "not_sent");
-    return new Set(maybeThere.map(({ lines }) => lines));
   }
 
   /** Reserves at the account, once more with less when it has less room. */
@@ -219,12 +210,12 @@ export class BatchBuilder {
   }
 
   /** @returns false when somebody else has the batch. */
-  async #fill(opened: Batch, packed: Packed<WaitingLine>, takenSizes: ReadonlySet<number>): Promise<boolean> {
+  async #fill(opened: Batch, packed: Packed<WaitingLine>, taken: ReadonlySet<number>): Promise<boolean> {
     const { saves, parts } = this.#of;
     parts.reach?.("batch.opened");
     const bound = await this.#bind(opened, packed.lines);
     parts.reach?.("batch.bound");
-    const lines = await this.#ofFreeSize(opened, bound, takenSizes);
+    const lines = await this.#ofFreeSize(opened, bound, taken);
     const sums = {
       lines: lines.length,
       linesBytes: lines.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -260,10 +251,9 @@ export class BatchBuilder {
   }
 
   /** Some lines were taken meanwhile, and what is left may have a size that another batch has. */
-  async #ofFreeSize(batch: Batch, bound: readonly Bound[], takenSizes: ReadonlySet<number>): Promise<readonly Bound[]> {
+  async #ofFreeSize(batch: Batch, bound: readonly Bound[], taken: ReadonlySet<number>): Promise<readonly Bound[]> {
     const { ledger, session, clock } = this.#of.parts;
-    let size = bound.length;
-    while (size > 0 && takenSizes.has(size)) size -= 1;
+    const size = freeSize(bound.length, taken);
     const over = bound.slice(size).map(({ key }) => key);
     if (over.length > 0) await ledger.returnLines(session, batch.no, over, over.length, clock.nowMs());
     return bound.slice(0, size);

@@ -18,6 +18,7 @@ import type { LedgerKey } from "../../domain/ids.js";
 import type { BatchProvider, CreateReply } from "../../ports/batch-provider.js";
 import { NOT_ARMED, reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import { listSince } from "./provider-list.js";
+import { freeSize, takenSizes } from "./taken-sizes.js";
 import { NOTHING_LEFT, type At, type StepTools, type WorkerParts } from "./step-tools.js";
 
 /**
@@ -33,9 +34,16 @@ export class BatchCreation {
     this.#tools = tools;
   }
 
-  /** A batch whose builder is gone: what was bound is its content. */
+  /** A batch whose builder is gone: what was bound is its content, as far as its size is free. */
   async seal({ batch, provider }: At): Promise<Batch | null> {
-    const sums = await this.#measure(batch, provider);
+    let sums = await this.#measure(batch, provider);
+    const taken = await takenSizes(this.#of.parts.ledger, batch.account, provider, this.#tools.nowMs());
+    const size = freeSize(sums.lines, taken);
+    if (size < sums.lines) {
+      const over = Array.from({ length: sums.lines - size }, (_unused, at) => size + at + 1);
+      await this.#giveBack(batch, [...(await this.#of.source.attemptsAt(batch, over)).values()]);
+      sums = await this.#measure(batch, provider);
+    }
     return this.#tools.save(sealed(batch, { ...sums, tokens: batch.tokens }, this.#tools.nowMs()));
   }
 
