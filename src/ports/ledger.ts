@@ -278,7 +278,7 @@ export interface Ledger {
   beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn>;
   /** The last mark of a partition, if it is at or above the position. */
   mark(topic: string, partition: number): Promise<RecordMark | null>;
-  /** Durable when it resolves. @returns false when the session was declared dead: it must not read on. */
+  /** Durable when it resolves, and a beat. @returns false when the session was declared dead: it must not read on. */
   markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean>;
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;

@@ -26,6 +26,12 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     kept: {},
     was: "adopts_its_own: a batch whose builder was gone was sealed with the size of another that might yet turn up, which then was taken for it",
   },
+  ...[1840, 1993].map((seed): PinnedSeed => ({
+    kind: "stormy",
+    seed,
+    kept: {},
+    was: "suspects_are_deadly: a router that came back to the ledger marked a record, was declared dead for the beats of before, and the record blamed",
+  })),
   {
     kind: "direct",
     seed: 5348,

@@ -1,6 +1,6 @@
 /** Rows A16, B9 and B11 of the fault catalogue, on a stub of the client: partitions that stop or are under suspicion, and how they go on. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import type { EachBatchPayload, Kafka } from "kafkajs";
+import type { EachBatchPayload, Kafka, OffsetsByTopicPartition } from "kafkajs";
 import { InboxConsumer } from "../../src/adapters/kafka/inbox-consumer.js";
 import type { PositionTurn } from "../../src/domain/dedupe/crash-suspect.js";
 import { LOG_START_WITNESS, recordWitness } from "../../src/domain/dedupe/record-witness.js";
@@ -51,9 +51,12 @@ class StubClient {
   seek({ partition, offset }: { readonly partition: number; readonly offset: string }): void {
     this.told.push(`seek ${String(partition)} to ${offset}`);
   }
-  commitOffsets(offsets: readonly { readonly partition: number; readonly offset: string }[]): Promise<void> {
-    for (const { partition, offset } of offsets) this.committed.push(`${String(partition)} up to ${offset}`);
-    return Promise.resolve();
+  /** What becomes of a commit; throws when it fails. */
+  commits: () => Promise<void> = () => Promise.resolve();
+  async commitOnce({ topics }: OffsetsByTopicPartition): Promise<void> {
+    await this.commits();
+    for (const { partition, offset } of topics.flatMap(({ partitions }) => partitions))
+      this.committed.push(`${String(partition)} up to ${offset}`);
   }
   join(partitions: readonly number[] = [0, 1]): void {
     this.listeners.get("join")?.({ payload: { memberAssignment: { jobs: partitions } } });
@@ -78,6 +81,7 @@ class StubClient {
       },
       isRunning: () => true,
       isStale: () => this.told.length > toldBefore,
+      commitOffsetsIfNecessary: (offsets: OffsetsByTopicPartition) => this.commitOnce(offsets),
     } as unknown as EachBatchPayload); // what the inbox reads of it
     return resolved;
   }
@@ -163,16 +167,60 @@ beforeEach(async () => {
   client.join();
 });
 
-test("an offset of a partition that is another router's by now is not committed", async () => {
+describe("an offset", () => {
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  inbox.accepted("jobs", 0, 5);
-  await settled();
-  client.join([1]);
-  inbox.accepted("jobs", 0, 6);
-  await settled();
-  inbox.accepted("jobs", 1, 3);
-  await settled();
-  expect(client.committed).toEqual(["0 up to 5", "1 up to 3"]);
+
+  test("of a partition that is another router's by now is not committed", async () => {
+    await client.batch("old", 2, 4);
+    await settled();
+    client.join([1]);
+    inbox.accepted("jobs", 0, 6);
+    await client.batch("old", 2, 3, 1);
+    await settled();
+    expect(client.committed).toEqual(["0 up to 5", "1 up to 4"]);
+  });
+
+  test("that could not be committed is committed with the next try, or a newer one in its place", async () => {
+    let failures = 2;
+    client.commits = () => (failures-- > 0 ? Promise.reject(new Error("no coordinator")) : Promise.resolve());
+    await client.batch("old", 2, 4);
+    await settled();
+    expect(client.committed).toEqual(["0 up to 5"]);
+  });
+
+  test("whose commit failed is not committed in another generation, in which others may have gone further", async () => {
+    let fail: (error: Error) => void = () => undefined;
+    client.commits = () =>
+      new Promise((_resolve, reject) => {
+        fail = reject;
+      });
+    await client.batch("old", 2, 4);
+    await settled();
+    client.join();
+    client.commits = () => Promise.resolve();
+    fail(new Error("the group is rebalancing"));
+    await settled();
+    expect(client.committed).toEqual([]);
+    // Accepted in the generation before, and told only now.
+    inbox.accepted("jobs", 0, 5);
+    await settled();
+    expect(client.committed).toEqual([]);
+  });
+
+  test("that can't be committed is given up, until there is a newer one", async () => {
+    let tries = 0;
+    client.commits = () => {
+      tries += 1;
+      return Promise.reject(new Error("no coordinator"));
+    };
+    await client.batch("old", 2, 4);
+    await settled();
+    expect(tries).toBe(10);
+    client.commits = () => Promise.resolve();
+    inbox.accepted("jobs", 0, 7);
+    await settled();
+    expect(client.committed).toEqual(["0 up to 7"]);
+  });
 });
 
 const spans = (): readonly string[] => runs.map(({ since, upto }) => `${String(since)} to ${String(upto - 1)}`);

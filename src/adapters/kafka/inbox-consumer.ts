@@ -1,4 +1,4 @@
-import type { Consumer, EachBatchPayload, Kafka } from "kafkajs";
+import type { Consumer, EachBatchPayload, Kafka, TopicOffsets } from "kafkajs";
 import type { JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import { FramedValues, type FramedValuesParts, type WaitingPartition } from "./framed-values.js";
@@ -44,8 +44,11 @@ export class InboxConsumer implements JobsConsumer {
   readonly #oneByOne: OneByOne;
   readonly #values: FramedValues;
   readonly #reach: ReachPoint;
-  readonly #commits = new Map<string, { topic: string; partition: number; next: number }>();
+  readonly #commits = new Map<string, Accepted>();
   #committing = false;
+  /** The client's way to commit once: its `commitOffsets` tries for minutes, in whatever generation there is by then, and goes back with it. */
+  #commitOnce: EachBatchPayload["commitOffsetsIfNecessary"] | null = null;
+  #generation = 0;
   #lastProgressMs: number;
 
   constructor(parts: InboxParts) {
@@ -95,6 +98,7 @@ export class InboxConsumer implements JobsConsumer {
       if (stopped.length > 0 && !this.#paused) consumer.resume(stopped);
       this.#states.clear();
       this.#values.forget();
+      this.#forgetCommits();
       this.#assigned = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => ({ topic, partition })),
       );
@@ -130,6 +134,8 @@ export class InboxConsumer implements JobsConsumer {
     this.#assigned = [];
     this.#states.clear();
     this.#values.forget();
+    this.#forgetCommits();
+    this.#commitOnce = null;
     this.#dead = false;
     // A client that hangs may hang here too; its group membership ends by itself then.
     await Promise.race([given.disconnect().catch(() => undefined), this.#parts.clock.sleep(RESTART_WAIT_MS)]);
@@ -183,11 +189,18 @@ export class InboxConsumer implements JobsConsumer {
   accepted(topic: string, partition: number, next: number): void {
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
     const state = this.#states.known(topic, partition);
-    if (state !== undefined) state.accepted = next;
+    if (state === undefined) return; // of a generation before: others may have committed more by now
+    state.accepted = next;
     this.#commits.set(partitionKey(topic, partition), { topic, partition, next });
     if (this.#committing) return;
     this.#committing = true;
     void this.#commitAll();
+  }
+
+  /** A generation begins: what was accepted in the one before may be behind what others have committed meanwhile. */
+  #forgetCommits(): void {
+    this.#commits.clear();
+    this.#generation += 1;
   }
 
   /** Milliseconds since a record was last accepted. */
@@ -196,26 +209,33 @@ export class InboxConsumer implements JobsConsumer {
   }
 
   async #commitAll(): Promise<void> {
+    let failures = 0;
     while (this.#commits.size > 0) {
       const owned = new Set(this.#assigned.map(({ topic, partition }) => partitionKey(topic, partition)));
       // Another router's by now: the broker would take an offset from any member of the group, and go back with it (tulios/kafkajs#1046).
-      const offsets = [...this.#commits].flatMap(([key, { topic, partition, next }]) =>
-        owned.has(key) ? [{ topic, partition, offset: String(next) }] : [],
-      );
+      const pending = [...this.#commits].filter(([key]) => owned.has(key));
       this.#commits.clear();
-      if (offsets.length === 0) break;
+      if (pending.length === 0) break;
+      const generation = this.#generation;
       try {
         this.#reach("intake.before_offset_commit");
-        await this.#consumer.commitOffsets(offsets);
+        await this.#commitOnce?.({ topics: byTopic(pending.map(([, one]) => one)) });
         this.#reach("intake.after_offset_commit");
+        failures = 0;
       } catch (error) {
-        this.#parts.log.debug("kafka.commit_failed", {
-          message: error instanceof Error ? error.message : String(error),
-        });
+        failures += 1;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#parts.log.debug("kafka.commit_failed", { message, failures });
+        if (generation === this.#generation && failures < COMMIT_TRIES) this.#putBack(pending);
       }
       await this.#parts.clock.sleep(COMMIT_PAUSE_MS);
     }
     this.#committing = false;
+  }
+
+  /** Where nothing newer was accepted. */
+  #putBack(pending: readonly (readonly [string, Accepted])[]): void {
+    for (const [key, one] of pending) if (!this.#commits.has(key)) this.#commits.set(key, one);
   }
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
@@ -227,6 +247,7 @@ export class InboxConsumer implements JobsConsumer {
     const isRunning = (): boolean => payload.isRunning();
     const { topic, partition } = batch;
     if (!isRunning() || payload.isStale()) return;
+    this.#commitOnce = (offsets) => payload.commitOffsetsIfNecessary(offsets);
     const state = this.#states.of(topic, partition);
     if (isStopped(state)) return;
     const span = { first: Number(batch.firstOffset() ?? batch.lastOffset()), last: Number(batch.lastOffset()) };
@@ -314,6 +335,24 @@ export class InboxConsumer implements JobsConsumer {
 
 /** Between two commits of the group: nobody waits for them. */
 const COMMIT_PAUSE_MS = 200;
+/** In a row. What was not committed then is with the next record that is accepted. */
+const COMMIT_TRIES = 10;
+
+interface Accepted {
+  readonly topic: string;
+  readonly partition: number;
+  readonly next: number;
+}
+
+function byTopic(accepted: readonly Accepted[]): TopicOffsets[] {
+  const topics = new Map<string, TopicOffsets>();
+  for (const { topic, partition, next } of accepted) {
+    const its = topics.get(topic) ?? { topic, partitions: [] };
+    its.partitions.push({ partition, offset: String(next) });
+    topics.set(topic, its);
+  }
+  return [...topics.values()];
+}
 
 function ofPartition({ topic, partition }: WaitingPartition): { topic: string; partitions: number[] } {
   return { topic, partitions: [partition] };

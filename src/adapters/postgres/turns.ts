@@ -49,7 +49,10 @@ export async function readMark(context: LedgerContext, topic: string, partition:
   };
 }
 
-/** The row is there: a turn began. @returns false when the session was declared dead. */
+/**
+ * The row is there: a turn began. Also a beat: a router that has just come back to the ledger may not have beaten yet, and declared dead now it
+ * would leave a mark that accuses the record. @returns false when the session was declared dead.
+ */
 export async function markRecord(
   context: LedgerContext,
   session: SessionNo,
@@ -60,8 +63,9 @@ export async function markRecord(
   const rows = await run(
     context.pools.durable,
     "mark-write",
-    `UPDATE inbox_turns SET marked = $4, marked_by = $5 WHERE cluster = $1 AND topic = $2 AND partition = $3
-       AND EXISTS (SELECT 1 FROM routers WHERE session_no = $5 AND ended_at IS NULL) RETURNING 1`,
+    `WITH living AS MATERIALIZED (UPDATE routers SET beat_at = clock_timestamp() WHERE session_no = $5 AND ended_at IS NULL RETURNING 1)
+     UPDATE inbox_turns SET marked = $4, marked_by = $5 WHERE cluster = $1 AND topic = $2 AND partition = $3
+       AND EXISTS (SELECT 1 FROM living) RETURNING 1`,
     [context.cluster, topic, partition, offset, session],
   );
   return rows.length === 1;

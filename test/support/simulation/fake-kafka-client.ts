@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import type { EachBatchPayload, Kafka, KafkaMessage } from "kafkajs";
+import type { EachBatchPayload, Kafka, KafkaMessage, OffsetsByTopicPartition } from "kafkajs";
 import type { IncomingRecord } from "../../../src/domain/job/job.js";
 import { JOBS_TOPIC } from "./fixture.js";
 import type { FakeBroker } from "./fake-broker.js";
@@ -101,11 +101,12 @@ export class FakeKafkaClient {
     if (fetching !== undefined) fetching.sought = Number(offset);
   }
 
-  async commitOffsets(offsets: readonly { readonly partition: number; readonly offset: string }[]): Promise<void> {
+  async #commit({ topics }: OffsetsByTopicPartition): Promise<void> {
     const { world, life, broker } = this.#parts;
     const generation = this.#generation;
     await world.wait(life, "offset-commit", world.random.next() * 20);
-    for (const { partition, offset } of offsets) broker.commit(life, generation, partition, Number(offset));
+    for (const { partition, offset } of topics.flatMap(({ partitions }) => partitions))
+      broker.commit(life, generation, partition, Number(offset));
   }
 
   async #keepJoined(): Promise<void> {
@@ -189,6 +190,7 @@ export class FakeKafkaClient {
         },
         isRunning: isCurrent,
         isStale: () => fetching.sought !== null,
+        commitOffsetsIfNecessary: (offsets: OffsetsByTopicPartition) => this.#commit(offsets),
       } as unknown as EachBatchPayload); // what the inbox reads of it
     } catch (error) {
       if (!(error instanceof Rebalance) && isCurrent()) await this.#restart(error);

@@ -37,6 +37,7 @@ export function markRecord(context: MemoryContext, session: number, key: string,
   const { routers, turns } = context.database;
   return context.single("mark-write", (transaction) => {
     if (transaction.get(routers, session)?.endedMs !== null || transaction.get(turns, key) === undefined) return false;
+    transaction.update(routers, session, { beatMs: context.database.nowMs() });
     transaction.update(turns, key, { mark: { offset, by: session } });
     return true;
   });

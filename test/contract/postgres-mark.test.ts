@@ -1,0 +1,49 @@
+/** A mark of a record is a beat: else a router that has just come back to the ledger would be declared dead, and the record be blamed. */
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
+import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
+import { openSession } from "../../src/adapters/postgres/sessions.js";
+import { beginTurn, markRecord, readMark } from "../../src/adapters/postgres/turns.js";
+import { migratedDatabase } from "../support/servers.js";
+import { logInto } from "../support/work.js";
+
+let database: Awaited<ReturnType<typeof migratedDatabase>>;
+let pools: Pools;
+let context: LedgerContext;
+
+beforeAll(async () => {
+  database = await migratedDatabase();
+  const limits = { connectionsMax: 2, connectionTimeoutMs: 5000, statementTimeoutMs: 60_000 };
+  pools = createPools({ url: database.url, ...limits }, logInto([]));
+  context = new LedgerContext(pools, "sim", () => Date.now(), {
+    waitersMax: 500,
+    compressAboveBytes: 2048,
+    budgets: [],
+  });
+  await pools.durable.query(
+    "INSERT INTO inbox_position (cluster, topic, partition, next) VALUES ('sim', 'jobs', 0, 5)",
+  );
+}, 120_000);
+
+afterAll(async () => {
+  await pools.close();
+  await database.drop();
+});
+
+test("[A16] a session that was silent for long beats with its mark, one that has ended does not", async () => {
+  const session = await openSession(context, "reader");
+  await beginTurn(context, session, "jobs", 0);
+  await pools.durable.query("UPDATE routers SET beat_at = beat_at - interval '1 hour' WHERE session_no = $1", [
+    session,
+  ]);
+  expect(await markRecord(context, session, "jobs", 0, 5)).toBe(true);
+  const silentForMs = (beatAtMs: number | undefined): number => Date.now() - (beatAtMs ?? 0);
+  expect(silentForMs((await readMark(context, "jobs", 0))?.beatAtMs)).toBeLessThan(600_000);
+  await pools.durable.query(
+    "UPDATE routers SET ended_at = clock_timestamp(), beat_at = beat_at - interval '1 hour' WHERE session_no = $1",
+    [session],
+  );
+  expect(await markRecord(context, session, "jobs", 0, 6)).toBe(false);
+  expect(await readMark(context, "jobs", 0)).toMatchObject({ offset: 5, fate: "left" });
+  expect(silentForMs((await readMark(context, "jobs", 0))?.beatAtMs)).toBeGreaterThan(3_000_000);
+});
