@@ -157,6 +157,8 @@ export class InboxConsumer implements JobsConsumer {
   /** Leaves the group, so that its partitions go to others at once. */
   async stop(): Promise<void> {
     this.#values.forget();
+    this.#forgetCommits();
+    this.#commitOnce = null;
     await this.#consumer.disconnect();
   }
 
@@ -247,7 +249,8 @@ export class InboxConsumer implements JobsConsumer {
     const isRunning = (): boolean => payload.isRunning();
     const { topic, partition } = batch;
     if (!isRunning() || payload.isStale()) return;
-    this.#commitOnce = (offsets) => payload.commitOffsetsIfNecessary(offsets);
+    // Once it is disconnected a commit would connect it again.
+    this.#commitOnce = async (offsets) => (isRunning() ? payload.commitOffsetsIfNecessary(offsets) : undefined);
     const state = this.#states.of(topic, partition);
     if (isStopped(state)) return;
     const span = { first: Number(batch.firstOffset() ?? batch.lastOffset()), last: Number(batch.lastOffset()) };

@@ -6,8 +6,8 @@ import { comesAbout, seen, unseen, withDefaults, type ChaosStage, type CommandEn
 
 const JOIN_WAIT_MS = 15_000;
 const STOP_GRACE_MS = 20_000;
-/** Of the jobs sent last, these are tried, until one is accepted and has not ended: the newest may not be read yet. */
-const CANCEL_BACK = [1, 20, 60, 150] as const;
+/** Of the jobs sent last, these are tried, until one is accepted and has not ended: the newest may not be read yet, nor all of the last seconds after a kill. */
+const CANCEL_BACK = [1, 20, 60, 150, 400, 800] as const;
 /** Replayed jobs have to end with the run. */
 const REPLAY = ["dlq", "replay", "--where", "code = DEADLINE_EXCEEDED", "--set", "deadline=+1m", "--yes", "--json"];
 const REPLAYED_PARTLY = 6;
