@@ -178,6 +178,11 @@ export class BatchService {
     return this.rules.ways[0]?.fence === "delete_file";
   }
 
+  /** Creates that are not answered arrive when they have been given up. */
+  get comesWhenGivenUp(): boolean {
+    return !this.isFenced && this.parts.late.minMs >= INLINE_GRACE_MS;
+  }
+
   store(name: string, lines: readonly string[]): ServedFile {
     const { world, books } = this.parts;
     const createdMs = world.nowMs;

@@ -309,7 +309,7 @@ export class FakeBatchProvider implements BatchProvider {
   #createFate(): CreateFate {
     const { world, trouble } = this.#service.parts;
     if (!world.random.chance(trouble())) return "made";
-    return world.random.pick([
+    const fate = world.random.pick([
       "no_connection",
       "lost",
       "answer_lost",
@@ -319,7 +319,9 @@ export class FakeBatchProvider implements BatchProvider {
       "error",
       "queue_full",
       "rate_limited",
-    ]);
+    ] as const);
+    const isUnanswered = fate === "lost" || fate === "answer_lost";
+    return isUnanswered && this.#service.comesWhenGivenUp ? "late" : fate;
   }
 
   /** A call that may be repeated: it fails before it did its work, or after. */
