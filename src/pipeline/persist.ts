@@ -2,7 +2,7 @@ import type { Clock, Log, Random } from "../ports/system.js";
 
 /** The pace of tries, no bound: whoever waits here takes in nothing new, and `stop` ends it. */
 const BASE_MS = 100;
-const MAX_MS = 5000;
+export const PERSIST_MAX_MS = 5000;
 
 /**
  * Repeats a ledger or broker operation until it works, `stop` says otherwise, or it fails for a reason that waiting can't mend. The
@@ -21,7 +21,7 @@ export async function persist<Result>(
       return await work();
     } catch (error) {
       if (!mendable(error) || stop()) throw error;
-      const waitMs = parts.random.next() * Math.min(MAX_MS, BASE_MS * 2 ** attempt);
+      const waitMs = parts.random.next() * Math.min(PERSIST_MAX_MS, BASE_MS * 2 ** attempt);
       parts.log.warn(event, {
         attempt: attempt + 1,
         waitMs: Math.round(waitMs),

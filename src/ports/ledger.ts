@@ -257,12 +257,12 @@ export interface Ledger {
    */
   dayUse(accounts: readonly string[], apart: boolean): Promise<readonly DayUse[]>;
   /**
-   * Declares sessions dead whose beat is older than `deadAfterMs` of database time and puts their calls in doubt, with an event each,
-   * which `session`'s sweep publishes.
+   * Declares sessions dead whose beat is older than `deadAfterMs` of database time, nobody when that is null, and puts the calls of dead
+   * ones in doubt, with an event each, which `session`'s sweep publishes.
    */
   recoverDeadSessions(
     session: SessionNo,
-    deadAfterMs: number,
+    deadAfterMs: number | null,
     graceMs: (account: string) => number,
     render: Renderer,
   ): Promise<number>;

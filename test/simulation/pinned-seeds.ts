@@ -73,4 +73,22 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     kept: {},
     was: "no_job_lost: the ledger's position changed between the seek that was to prove it and the look, and the record before it counted as looked at",
   },
+  {
+    kind: "grouped",
+    seed: 9,
+    kept: { without: ["registryTrouble"] },
+    was: "ledger_equals_bill: results that were not there were forgotten when the read broke off behind them, and their lines booked as never run",
+  },
+  {
+    kind: "grouped",
+    seed: 31,
+    kept: {},
+    was: "tries_are_bounded: a line that turned up when it had been given up counted as one more try of those that followed it",
+  },
+  {
+    kind: "stormy",
+    seed: 109,
+    kept: {},
+    was: "doubt_is_bounded: a router that came back from an outage declared others dead that had not beaten yet",
+  },
 ];

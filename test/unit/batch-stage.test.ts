@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import type { BatchRules } from "../../src/domain/batch/batch-rules.js";
-import type { ProviderBatch } from "../../src/domain/batch/provider-batch.js";
+import type { ProviderBatch, ResultsCursor } from "../../src/domain/batch/provider-batch.js";
 import type { BatchCallFailure, BatchProvider, CreateReply, ResultItem } from "../../src/ports/batch-provider.js";
 import { BatchBench, type BenchOptions } from "../support/batch-bench.js";
 import { FILE_RULES, INLINE_RULES, refusal } from "../support/simulation/batch-service.js";
@@ -434,6 +434,22 @@ describe("results", () => {
     expect(bench.jobs()).toEqual({ one: "failed", two: "failed", three: "failed" });
     expect(bench.books.batches.size).toBe(1);
     expect(bench.lines.filter((line) => line === "warn batch.results_gone").length).toBeGreaterThan(6);
+  });
+
+  test("that are not there before a read that breaks off are not forgotten where it goes on", async () => {
+    let reads = 0;
+    const behind = { part: 1, byteOffset: 0, lineNumber: 0, checksum: 0 };
+    async function* results(cursor: ResultsCursor | null): AsyncGenerator<ResultItem, void, undefined> {
+      reads += 1;
+      await Promise.resolve();
+      if (cursor === null || cursor.part === 0) yield { kind: "gone", part: 0, failure: FAILED, cursor: behind };
+      yield reads % 2 === 1 ? { kind: "broken", failure: FAILED, cursor: behind } : { kind: "end", cursor: behind };
+    }
+    const wrap = (provider: BatchProvider) => but(provider, { results: (request) => results(request.cursor) });
+    const bench = await run(["one"], { wrap });
+    expect(bench.jobs()).toEqual({ one: "failed" });
+    expect(bench.books.batches.size).toBe(1);
+    expect(bench.events()).toContain("batch.lines_lost");
   });
 
   const gone = ({ cursor }: Extract<ResultItem, { readonly kind: "end" }>): ResultItem => ({

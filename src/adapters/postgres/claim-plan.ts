@@ -1,5 +1,5 @@
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
-import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import { triesOf, type AttemptSummary, type WaitingExecution } from "../../domain/execution/execution.js";
 import type { Failure } from "../../domain/failure.js";
 import type { RouteDecision } from "../../domain/route/route-decision.js";
 import type { ClaimVerdict, StartedExecution } from "../../ports/ledger.js";
@@ -121,7 +121,7 @@ function pooledOf(
     addedMs: nowMs,
     expiresMs: execution.nearestDeadlineMs,
     bytes,
-    attempts: history.length,
+    attempts: triesOf(history),
   };
   return { execution, decision, history, row };
 }

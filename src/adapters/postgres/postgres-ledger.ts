@@ -106,7 +106,7 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
 
   recoverDeadSessions(
     session: SessionNo,
-    deadAfterMs: number,
+    deadAfterMs: number | null,
     graceMs: (account: string) => number,
     render: Renderer,
   ): Promise<number> {

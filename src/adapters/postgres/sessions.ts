@@ -92,17 +92,9 @@ export interface Recovery {
 export async function recoverDeadSessions(
   context: LedgerContext,
   recovery: Recovery,
-  deadAfterMs: number,
+  deadAfterMs: number | null,
 ): Promise<number> {
-  const declared = await run(
-    context.pools.durable,
-    "sessions-declare-dead",
-    `UPDATE routers SET ended_at = clock_timestamp(), died = true WHERE session_no IN (
-       SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
-       ORDER BY session_no FOR UPDATE SKIP LOCKED) RETURNING 1`,
-    [deadAfterMs],
-  );
-  if (declared.length > 0) context.reach("session.dead_declared");
+  if (deadAfterMs !== null) await declareDead(context, deadAfterMs);
   await forgetLimits(context);
   const dead = await run(
     context.pools.durable,
@@ -130,6 +122,18 @@ export async function recoverDeadSessions(
     context.reach("session.recovered");
   }
   return doubts;
+}
+
+async function declareDead(context: LedgerContext, deadAfterMs: number): Promise<void> {
+  const declared = await run(
+    context.pools.durable,
+    "sessions-declare-dead",
+    `UPDATE routers SET ended_at = clock_timestamp(), died = true WHERE session_no IN (
+       SELECT session_no FROM routers WHERE ended_at IS NULL AND beat_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
+       ORDER BY session_no FOR UPDATE SKIP LOCKED) RETURNING 1`,
+    [deadAfterMs],
+  );
+  if (declared.length > 0) context.reach("session.dead_declared");
 }
 
 async function recoverStep(

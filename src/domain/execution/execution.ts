@@ -95,6 +95,11 @@ export interface AttemptSummary {
   readonly maxNanoUsd: string;
 }
 
+/** How many tries these were. Counted by number: a line that turned up when it had been given up has one that was used again. */
+export function triesOf(history: readonly AttemptSummary[]): number {
+  return Math.max(0, ...history.map(({ number }) => number));
+}
+
 /** The answer that serves an execution, with its price worked out once. */
 export interface ServedAnswer {
   readonly bodyText: string;

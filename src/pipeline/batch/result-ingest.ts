@@ -49,7 +49,7 @@ interface Entry {
 
 /** How one read ended. */
 type ReadEnd =
-  | { readonly kind: "read"; readonly gone: boolean }
+  | { readonly kind: "read" }
   | { readonly kind: "broke"; readonly failure: { readonly message: string; readonly retryAfterMs: number | null } }
   | { readonly kind: "stopped" };
 
@@ -67,6 +67,8 @@ export class ResultIngest {
   #group: Entry[] = [];
   #groupBytes = 0;
   #cursor: ResultsCursor | null;
+  /** A part was not there in this read. */
+  #gone = false;
   #writing: Promise<boolean> = Promise.resolve(true);
   #unwritten = 0;
 
@@ -89,51 +91,54 @@ export class ResultIngest {
       case "broke":
         return this.#afterBreak(end.failure);
       case "read":
-        return this.#afterRead(end.gone);
+        return this.#afterRead();
     }
   }
 
   async #read(): Promise<ReadEnd> {
     const { settings, reach } = this.#of.parts;
     const { providerBatchId, lineFormat, parts, cursor } = this.#batch;
-    if (providerBatchId === null || parts.length === 0) return { kind: "read", gone: false };
+    if (providerBatchId === null || parts.length === 0) return { kind: "read" };
     const request = { batchId: providerBatchId, lineFormat, parts, cursor };
     const limits = { timeoutMs: settings.transferTimeoutMs };
-    let gone = false;
     for await (const item of this.#account.provider.results(request, limits, this.#of.cut)) {
       if (item.kind === "end") {
-        this.#cursor = item.cursor;
+        this.#passTo(item.cursor);
         break;
       }
       if (item.kind === "broken") {
-        this.#cursor = item.cursor;
+        this.#passTo(item.cursor);
         return { kind: "broke", failure: item.failure };
       }
-      if (item.kind === "gone") gone = true;
       this.#take(item);
       reach?.("batch.result_read");
       if (this.#isGroupFull() && !(await this.#flush())) return { kind: "stopped" };
       if (this.#of.stop.aborted) return { kind: "stopped" };
     }
-    return { kind: "read", gone };
+    return { kind: "read" };
+  }
+
+  /** Not past a part that was not there: a read that breaks off behind it must find it missing when it goes on. */
+  #passTo(cursor: ResultsCursor | null): void {
+    if (!this.#gone) this.#cursor = cursor;
   }
 
   #take(item: Exclude<ResultItem, { readonly kind: "end" | "broken" }>): void {
     switch (item.kind) {
       case "line":
         this.#takeLine(item.customId, item.outcome);
-        this.#cursor = item.cursor;
+        this.#passTo(item.cursor);
         return;
       case "malformed":
         this.#takeMalformed(item);
-        this.#cursor = item.cursor;
+        this.#passTo(item.cursor);
         return;
       case "restarted":
         this.#log("batch.results_changed", { part: item.part });
         return;
       case "gone":
         this.#log("batch.results_gone", { part: item.part, message: item.failure.message });
-        this.#cursor = item.cursor;
+        this.#gone = true;
         return;
     }
   }
@@ -226,11 +231,11 @@ export class ResultIngest {
     return (await this.#save(step)) ? this.#batch : null;
   }
 
-  async #afterRead(gone: boolean): Promise<Batch | null> {
+  async #afterRead(): Promise<Batch | null> {
     const { parts } = this.#of;
     parts.reach?.("batch.results_read");
     const open = await parts.ledger.openLines(this.#batch.no, 0, 1);
-    const end = { linesOpen: open.length > 0, gone };
+    const end = { linesOpen: open.length > 0, gone: this.#gone };
     const after = afterRead(this.#batch, end, this.#settings(), this.#nowMs(), parts.random.next());
     if (after.kind === "settle") return this.#settle(after);
     return (await this.#save(after.step)) ? this.#afterSave() : null;

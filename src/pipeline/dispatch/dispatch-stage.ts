@@ -1,7 +1,7 @@
 import { accountKey } from "../../domain/budget/budget.js";
 import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import { doubtSummary } from "../../domain/execution/doubt-summary.js";
-import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
+import { triesOf, type AttemptIntent, type WaitingExecution } from "../../domain/execution/execution.js";
 import type { ErrorCode } from "../../domain/failure.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { attemptId } from "../../domain/job/ids.js";
@@ -340,7 +340,7 @@ export class DispatchStage {
   ): AttemptIntent {
     return {
       no: this.#parts.numbers.open(),
-      number: waiting.history.length + (waiting.doubtful === null ? 1 : 2),
+      number: triesOf(waiting.history) + (waiting.doubtful === null ? 1 : 2),
       account: route.account,
       provider: route.kind,
       model: route.model,

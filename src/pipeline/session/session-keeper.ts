@@ -5,7 +5,7 @@ import type { Ledger } from "../../ports/ledger.js";
 import type { Clock, Log } from "../../ports/system.js";
 
 export interface SessionParts {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "beat" | "recoverDeadSessions">;
   readonly session: SessionNo;
   readonly clock: Clock;
   /** The machine's wall clock, which shows that it slept; that of `clock` when left out. */
@@ -23,7 +23,9 @@ export interface SessionParts {
 
 /**
  * Beats for this router and watches the others. Work may start only while the last acknowledged beat is younger than `stopAfterMs` on both
- * clocks: others declare the session dead only `deadAfterMs` after it, so nobody takes over what this router still starts.
+ * clocks: others declare the session dead only `deadAfterMs` after it, so nobody takes over what this router still starts. Nor does it declare
+ * others dead before its own beats have been acknowledged for `stopAfterMs` without a gap as long as that: the outage that it comes out of may
+ * have silenced them too, and each living one has beaten by then.
  */
 export class SessionKeeper {
   readonly #parts: SessionParts;
@@ -31,10 +33,13 @@ export class SessionKeeper {
   readonly #wallMs: () => number;
   #beatMonotonicMs: number;
   #beatWallMs: number;
+  /** Since when no two acknowledged beats were `stopAfterMs` apart. */
+  #steadyMonotonicMs: number;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#beatMonotonicMs = parts.clock.monotonicMs();
+    this.#steadyMonotonicMs = this.#beatMonotonicMs;
     this.#wallMs = parts.wallMs ?? (() => parts.clock.nowMs());
     this.#beatWallMs = this.#wallMs();
   }
@@ -58,7 +63,7 @@ export class SessionKeeper {
   }
 
   async run(): Promise<void> {
-    const { ledger, session, clock, log, deadAfterMs, graceMs, render, reach } = this.#parts;
+    const { ledger, session, clock, log, stopAfterMs, deadAfterMs, graceMs, render, reach } = this.#parts;
     while (await this.#nextBeat()) {
       const sentMonotonicMs = clock.monotonicMs();
       const sentWallMs = this.#wallMs();
@@ -69,9 +74,11 @@ export class SessionKeeper {
           return;
         }
         reach?.("session.after_beat");
+        if (sentMonotonicMs - this.#beatMonotonicMs >= stopAfterMs) this.#steadyMonotonicMs = sentMonotonicMs;
         this.#beatMonotonicMs = sentMonotonicMs;
         this.#beatWallMs = sentWallMs;
-        const doubts = await ledger.recoverDeadSessions(session, deadAfterMs, graceMs, render);
+        const maySayWhoIsDead = sentMonotonicMs - this.#steadyMonotonicMs >= stopAfterMs;
+        const doubts = await ledger.recoverDeadSessions(session, maySayWhoIsDead ? deadAfterMs : null, graceMs, render);
         if (doubts > 0) log.warn("session.recovered_dead", { callsInDoubt: doubts });
       } catch (error) {
         log.warn("session.beat_failed", { message: error instanceof Error ? error.message : String(error) });

@@ -1,4 +1,4 @@
-import type { AttemptSummary, WaitingExecution } from "../../../src/domain/execution/execution.js";
+import { triesOf, type AttemptSummary, type WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { waitForBudget } from "../../../src/domain/budget/budget.js";
 import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
@@ -508,7 +508,7 @@ async function poolExecutions(
     const waiters = waitersOf(context, transaction, key.no);
     const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
     insertPooled(context, transaction, [
-      { key, tenant, ...verdict.pooled, priority, addedMs: nowMs, expiresMs, attempts: history.length },
+      { key, tenant, ...verdict.pooled, priority, addedMs: nowMs, expiresMs, attempts: triesOf(history) },
     ]);
   }
 }

@@ -209,7 +209,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
 
   recoverDeadSessions(
     session: SessionNo,
-    deadAfterMs: number,
+    deadAfterMs: number | null,
     graceMs: (account: string) => number,
     render: Renderer,
   ): Promise<number> {

@@ -16,16 +16,10 @@ interface Recovery {
 export async function recoverDeadSessions(
   context: MemoryContext,
   recovery: Recovery,
-  deadAfterMs: number,
+  deadAfterMs: number | null,
 ): Promise<number> {
   const { database } = context;
-  await context.single("sessions-declare-dead", (transaction) => {
-    for (const row of transaction.all(database.routers)) {
-      if (row.endedMs !== null || row.beatMs >= database.nowMs() - deadAfterMs) continue;
-      if (transaction.tryLock(database.routers, row.no, "exclusive"))
-        transaction.update(database.routers, row.no, { endedMs: database.nowMs(), died: true });
-    }
-  });
+  if (deadAfterMs !== null) await declareDead(context, deadAfterMs);
   const dead = await context.single("sessions-unrecovered", (transaction) =>
     transaction.all(database.routers).filter((row) => row.endedMs !== null && row.recoveredMs === null),
   );
@@ -42,6 +36,17 @@ export async function recoverDeadSessions(
     });
   }
   return doubts;
+}
+
+function declareDead(context: MemoryContext, deadAfterMs: number): Promise<void> {
+  const { database } = context;
+  return context.single("sessions-declare-dead", (transaction) => {
+    for (const row of transaction.all(database.routers)) {
+      if (row.endedMs !== null || row.beatMs >= database.nowMs() - deadAfterMs) continue;
+      if (transaction.tryLock(database.routers, row.no, "exclusive"))
+        transaction.update(database.routers, row.no, { endedMs: database.nowMs(), died: true });
+    }
+  });
 }
 
 function recoverSession(context: MemoryContext, recovery: Recovery, session: number, lowMark: number): Promise<number> {

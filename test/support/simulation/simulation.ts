@@ -1,4 +1,5 @@
 import { SpentAccounts } from "../../../src/pipeline/budget/spent-accounts.js";
+import { PERSIST_MAX_MS } from "../../../src/pipeline/persist.js";
 import type { SessionNo } from "../../../src/domain/ids.js";
 import type { Catalog } from "../../../src/domain/route/catalog.js";
 import type { CrashPoint, ReachPoint } from "../../../src/ports/crash-points.js";
@@ -436,9 +437,12 @@ export class Simulation {
     return () => (this.#calm() ? 0 : probability);
   }
 
-  #inStorm(what: Storm["of"]): boolean {
+  /** @param afterMs so long after its end it counts too. */
+  #inStorm(what: Storm["of"], afterMs = 0): boolean {
     const { nowMs } = this.#world;
-    return this.#scenario.storms.some(({ of, atMs, forMs }) => of === what && atMs <= nowMs && nowMs < atMs + forMs);
+    return this.#scenario.storms.some(
+      ({ of, atMs, forMs }) => of === what && atMs <= nowMs && nowMs < atMs + forMs + afterMs,
+    );
   }
 
   /** A process's own connection. */
@@ -551,9 +555,9 @@ export class Simulation {
       () => {
         life.dead = true;
         ledger.disconnect(true);
-        // With the ledger away to its end it could write down nothing of what it had in hands.
+        // With the ledger away to its end, or to its last try, it could write down nothing of what it had in hands.
         const isUnsaid = (no: SessionNo): boolean => this.#database.routers.committed.get(no)?.endedMs === null;
-        if (sessions.some(isUnsaid)) this.#exposeCalls(running);
+        if (sessions.some(isUnsaid) || this.#inStorm("ledger", PERSIST_MAX_MS)) this.#exposeCalls(running);
         this.#running = this.#running.filter((other) => other !== running);
         this.#startAfter(world.random.between(100, 2000));
       },
