@@ -61,6 +61,12 @@ describe("a job whose request is known", () => {
     ["opens an ordinary one in the place of one that has ended", [over], {}, "open 0 instead of 0"],
     ["looks again when the ordinary one has gone", [], {}, "again"],
     ["looks again when only an ended express one is left", [null, over], {}, "again"],
+    [
+      "opens an ordinary one where only an express one is left, and late",
+      [over, waits(IN_10_S)],
+      {},
+      "open 0 instead of 0",
+    ],
   ])("%s", (_name, states, job, expected) => {
     expect(choice(states, job)).toBe(expected);
   });
@@ -71,8 +77,27 @@ describe("a stored answer", () => {
     ["serves at once", [answered(NOW - 50)], {}, "take 0"],
     ["serves however old, without a limit", [answered(0)], {}, "take 0"],
     ["serves at its greatest age", [answered(NOW - 50)], { cacheMaxAgeMs: 50 }, "take 0"],
-    ["does not serve beyond it", [answered(NOW - 51)], { cacheMaxAgeMs: 50 }, "open 0 instead of 0"],
-    ["does not serve a job that reads none", [answered(NOW)], { cacheRead: false }, "open 0 instead of 0"],
+    ["does not serve beyond it", [answered(NOW - 51)], { cacheMaxAgeMs: 50 }, "open 1 instead of nothing"],
+    ["does not serve a job that reads none", [answered(NOW)], { cacheRead: false }, "open 1 instead of nothing"],
+    [
+      "stays for others, in place of an ended execution",
+      [answered(NOW), over],
+      { cacheRead: false },
+      "open 1 instead of 1",
+    ],
+    [
+      "stays for others, in place of an older one",
+      [answered(NOW), answered(NOW - 1)],
+      { cacheRead: false },
+      "open 1 instead of 1",
+    ],
+    ["goes when it is the older one", [answered(NOW - 1), answered(NOW)], { cacheRead: false }, "open 0 instead of 0"],
+    [
+      "goes when a call is out beside it that comes too late",
+      [answered(0), waits(IN_10_S)],
+      { cacheRead: false },
+      "open 0 instead of 0",
+    ],
     ["of the express lane serves while the ordinary one waits", [waits(NOW), answered(NOW - 50)], {}, "take 1"],
     ["is the newest of the lanes", [answered(NOW - 50), answered(NOW - 60)], {}, "take 0"],
     ["is the newest of the lanes, in either", [answered(NOW - 60), answered(NOW - 50)], {}, "take 1"],

@@ -40,6 +40,7 @@ export class Session {
   readonly #alerts: AlertLoops;
   readonly #journal: Journal;
   readonly #over = new AbortController();
+  #hasEnded = false;
 
   /** Opens a session in the ledger. @throws when the ledger can't be asked. */
   static async open(parts: SessionParts, name: string): Promise<Session> {
@@ -96,7 +97,8 @@ export class Session {
   }
 
   #end(reason: string): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#parts.ports.log.warn("session.over", { session: this.no, reason });
     this.#over.abort();
   }
@@ -104,7 +106,13 @@ export class Session {
   /** Runs until the signal or until the session is declared dead, then drains. @throws when the brokers can't be reached at start. */
   async run(signal: AbortSignal): Promise<void> {
     const { ports, settings } = this.#parts;
-    const over = AbortSignal.any([signal, this.#over.signal]);
+    const over = this.#over.signal;
+    const stop = (): void => {
+      this.#over.abort();
+    };
+    // Not `AbortSignal.any`: Node keeps one with listeners, and all they hold, for as long as the process lives.
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     const { dispatch, intake, finish, batch, groupCalls } = this.#stages;
     const starting = [dispatch.run(), intake.run(), groupCalls.run()];
     const loops = [...starting, batch.run(), this.#stages.limits.run(), ...this.#loops(over)];
@@ -115,6 +123,7 @@ export class Session {
     ports.reach?.("start.ready");
     ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
     await aborted(over);
+    signal.removeEventListener("abort", stop);
     await this.#drain(starting, [...loops, takingOver], finishing);
     this.#journal.close();
   }

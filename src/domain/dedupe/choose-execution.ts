@@ -58,17 +58,24 @@ export function chooseExecution<Found extends FoundExecution>(
   const live = found.filter(({ now }) => now.kind !== "answered" && now.kind !== "over");
   const ordinary = found.find(({ lane }) => lane === LANE.ordinary);
   const express = found.find(({ lane }) => lane === LANE.express);
-  const joined =
-    live.find(({ lane, now }) => lane === LANE.ordinary && answersInTime(now, job)) ??
-    live.find(({ lane, now }) => lane === LANE.express && (now.kind !== "batched" || answersInTime(now, job)));
+  const inTime = live.filter(({ now }) => answersInTime(now, job));
+  const joined = inTime.find(({ lane }) => lane === LANE.ordinary) ?? inTime[0];
   if (joined !== undefined) return { kind: "take", execution: joined };
   if (ordinary === undefined) return { kind: "again" };
-  // Both lanes' calls are out, and the express one in a batch that ends too late: there is no third lane.
-  if (express !== undefined && live.includes(express) && live.includes(ordinary))
-    return { kind: "take", execution: express };
-  return live.includes(ordinary)
+  if (live.includes(ordinary)) {
+    // Both are too late for it, and there is no third lane.
+    if (express !== undefined && live.includes(express)) return { kind: "take", execution: express };
+    return { kind: "open", lane: LANE.express, instead: express ?? null };
+  }
+  // What is opened may fail, and an answer that this job can't use may be of use to others: the older one goes.
+  return answeredAtMs(ordinary) > answeredAtMs(express) && (express === undefined || !live.includes(express))
     ? { kind: "open", lane: LANE.express, instead: express ?? null }
     : { kind: "open", lane: LANE.ordinary, instead: ordinary };
+}
+
+/** -1: it has no answer. */
+function answeredAtMs(found: FoundExecution | undefined): EpochMs {
+  return found?.now.kind === "answered" ? found.now.atMs : -1;
 }
 
 function newestAnswer<Found extends FoundExecution>(
