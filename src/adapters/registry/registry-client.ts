@@ -22,6 +22,11 @@ export type SchemaAnswer =
 export type FindSchema = (id: number) => Promise<SchemaAnswer>;
 
 const NOT_FOUND = 404;
+/**
+ * A 404 that says nothing of a schema: without a message it is a proxy's or another server's, and "HTTP 404 Not Found" is what a Confluent
+ * registry says of an address that it does not have. A wrong `registry.url` must not refuse every record.
+ */
+const NO_WORD_OF_A_SCHEMA = /^sluice - (?:Error, status 404|HTTP 404)/;
 /** Repeats of a question that got no answer or a 5xx; the client waits a little longer each time, within `timeoutMs` in all. */
 const REPEATS_MAX = 2;
 
@@ -43,11 +48,18 @@ export function createFindSchema(settings: RegistrySettings): FindSchema {
       const schema: unknown = await within(settings.timeoutMs, client.getSchema(id));
       return avro.Type.isType(schema) ? { kind: "schema", type: schema as Type } : { kind: "not_avro" }; // proven by isType
     } catch (error) {
-      return statusOf(error) === NOT_FOUND ? { kind: "unknown" } : { kind: "unavailable", message: messageOf(error) };
+      return answerOf(error, settings.url);
     } finally {
       client.cache.clear(); // it keeps every schema for ever
     }
   };
+}
+
+function answerOf(error: unknown, url: string): SchemaAnswer {
+  if (statusOf(error) !== NOT_FOUND) return { kind: "unavailable", message: messageOf(error) };
+  if (!(error instanceof Error) || !NO_WORD_OF_A_SCHEMA.test(error.message)) return { kind: "unknown" };
+  const message = `expected a registry's answer at ${url}, got a 404 that says nothing of a schema: is registry.url right?`;
+  return { kind: "unavailable", message };
 }
 
 /** HTTP status of a registry's refusal; null when there was no answer, which the client's library reports as a 400 of its own. */
