@@ -1,6 +1,6 @@
 import type { Fault } from "./evidence/evidence.js";
 import { carryOut } from "./faults/carry-out.js";
-import type { ChaosStage } from "./faults/stage.js";
+import { comesAbout, type ChaosStage } from "./faults/stage.js";
 import { LANES, type Lane, type PlannedFault, type ScheduledFault } from "./plan/fault-plan.js";
 import type { CountedFault } from "./plan/minimums.js";
 
@@ -19,6 +19,8 @@ export interface FaultTally {
 
 const TRIES_MAX = 3;
 const RETRY_PAUSE_MS = 500;
+/** So long a router that is armed has to come by its crash point, before a kill from outside. */
+const ARMED_WAIT_MS = 2500;
 
 /** Carries a plan out: each lane's faults one after the other at their times, lanes side by side. */
 export class Conductor {
@@ -55,9 +57,17 @@ export class Conductor {
     for (const { atMs, fault } of this.#plan.filter((scheduled) => scheduled.lane === lane)) {
       await this.#stage.sleep(Math.max(0, this.#startMs + atMs - performance.now()));
       // A router that killed itself at a crash point has taken this one's place.
-      if (fault.kind === "router_kill" && this.#stage.routers.kills >= this.killsDue) continue;
+      if (fault.kind === "router_kill" && !(await this.#isKillWanted())) continue;
       await this.#carryOut(fault);
     }
+  }
+
+  async #isKillWanted(): Promise<boolean> {
+    const { routers } = this.#stage;
+    const isWanted = (): boolean => routers.kills < this.killsDue;
+    const isAnyArmed = (): boolean => routers.slots.some(({ armed }) => armed !== null);
+    await comesAbout(this.#stage, ARMED_WAIT_MS, () => !isWanted() || !isAnyArmed());
+    return isWanted();
   }
 
   /** What had no effect is tried again: its moment was a bad one, as with a server that another fault had taken down. */

@@ -1191,6 +1191,15 @@ test("what may happen is no violation", () => {
   drop(unheard.topics.results, ({ errorCode }) => errorCode === "NO_ROUTE_IN_TIME");
   expect(CHECKERS.conservation(unheard).map(({ rule }) => rule)).toEqual(["lost"]);
 
+  // One that was put aside unread hears of nothing, whoever sent it: its dead letter is its end.
+  const aside = goodEvidence();
+  const refused = first(aside.published, ({ kind }) => kind === "refused");
+  drop(aside.topics.results, ({ generation }) => generation < 0);
+  expect(CHECKERS.conservation(aside).map(({ rule }) => rule)).toEqual(["lost"]);
+  const place = first(aside.topics.inputs, ({ number }) => number === refused.number).offset;
+  first(aside.topics.deadLetters, ({ origin }) => origin?.offset === place).code = "CRASH_SUSPECT";
+  expect(CHECKERS.conservation(aside).map(({ rule }) => rule)).not.toContain("lost");
+
   // A line that was missing may have been billed; the call that served the job stands beside it.
   const missed = goodEvidence();
   const served504 = first(missed.topics.costs, ({ jobId }) => jobId === "failing");

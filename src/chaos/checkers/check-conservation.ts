@@ -118,7 +118,9 @@ function checkRefusals({ topics }: Evidence, fates: readonly Fate[], found: Viol
   );
   for (const { input, published, accepted, letters } of fates) {
     const isLate = letters.some(({ code }) => code === TOO_LATE);
-    if ((published.kind !== "refused" && !isLate) || accepted) continue;
+    // What was put aside was not read, so nobody knows whose it is.
+    const isUnread = letters.some(({ code }) => code === SUSPECT);
+    if ((published.kind !== "refused" && !isLate) || accepted || isUnread) continue;
     const expected = isLate ? TOO_LATE : published.code;
     const [result] = told.get(published.number) ?? [];
     if (result === undefined)
