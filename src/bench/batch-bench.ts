@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
 import type { OwnProcess } from "../demo/child-process.js";
-import { BenchPlace, type Topics } from "./bench-place.js";
+import { BenchPlace, type RouterSetup } from "./bench-place.js";
 import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 240_000;
@@ -56,15 +56,20 @@ export async function startBatchSimulator(place: BenchPlace, note: (line: string
   });
 }
 
+export interface BatchRouterSetup extends Pick<RouterSetup, "topics" | "kind" | "models"> {
+  readonly lines: number;
+  readonly flushAfterMs: number;
+}
+
 /** A router whose one account has batches at that provider; warnings of its log are noted. */
 export async function startBatchRouter(
   place: BenchPlace,
   simulator: SimulatorProcess,
-  { topics, lines, flushAfterMs }: { readonly topics: Topics; readonly lines: number; readonly flushAfterMs: number },
+  { lines, flushAfterMs, ...setup }: BatchRouterSetup,
   note: (line: string) => void,
 ): Promise<OwnProcess> {
   const router = await place.startRouter({
-    topics,
+    ...setup,
     mockPort: Number(new URL(simulator.url).port),
     concurrency: 64,
     callTimeoutMs: 60_000,

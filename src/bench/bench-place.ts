@@ -30,6 +30,8 @@ export interface Topics {
 export interface RouterSetup {
   readonly topics: Topics;
   readonly mockPort: number;
+  /** Of the mock; OpenAI's when left out. */
+  readonly kind?: "openai" | "anthropic";
   readonly concurrency: number;
   readonly callTimeoutMs: number;
   readonly pendingJobsMax: number;
@@ -51,6 +53,7 @@ export interface RouterSetup {
 
 /** A job's request by its number; no two are alike. */
 export type PublishedBody = (number: number) => Readonly<Record<string, unknown>>;
+export type PublishedFormat = "openai.chat" | "anthropic.messages";
 
 /** Real servers, topics and processes of one benchmark run; `close` ends all of it. */
 export class BenchPlace {
@@ -154,11 +157,17 @@ export class BenchPlace {
   }
 
   /** Jobs that all differ. @param from number of the first, so that no two batches hold the same job. @param bodyOf about 0.3 KB when left out. */
-  async publish(topic: string, from: number, count: number, bodyOf: PublishedBody = filmBody): Promise<void> {
+  async publish(
+    topic: string,
+    from: number,
+    count: number,
+    bodyOf: PublishedBody = filmBody,
+    format: PublishedFormat = "openai.chat",
+  ): Promise<void> {
     for (let start = from; start < from + count; start += RECORDS_PER_SEND) {
       const messages = Array.from({ length: Math.min(RECORDS_PER_SEND, from + count - start) }, (_unused, index) => {
         const number = start + index;
-        const job = { jobId: `${topic}-${String(number)}`, tenant: "bench", body: bodyOf(number) };
+        const job = { jobId: `${topic}-${String(number)}`, tenant: "bench", format, body: bodyOf(number) };
         return { key: `film-${String(number)}`, value: JSON.stringify(job) };
       });
       // Serial: batches of one producer, in order.
@@ -279,8 +288,9 @@ function routerConfig(setup: RouterSetup): unknown {
     tenants: { bench: { tier: "standard" } },
     providers: {
       mock: {
-        kind: "openai",
-        baseUrl: setup.baseUrl ?? `http://127.0.0.1:${String(setup.mockPort)}/v1`,
+        kind: setup.kind ?? "openai",
+        baseUrl:
+          setup.baseUrl ?? `http://127.0.0.1:${String(setup.mockPort)}${setup.kind === "anthropic" ? "" : "/v1"}`,
         apiKey: "${OPENAI_API_KEY}",
         callTimeoutMs: setup.callTimeoutMs,
         idleTimeoutMs: setup.callTimeoutMs,

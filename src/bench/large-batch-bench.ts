@@ -1,31 +1,65 @@
 /**
- * The slow check: batches of full size on real servers. Input up to OpenAI's 200 MB a file, 4 GB of results; what the provider's side holds
- * says whether the split was exact, the operating system what the router held.
+ * The slow check: batches of full size on real servers. At OpenAI input of 200 MB a file and 4 GB of results, at Anthropic 256 MB within the
+ * call that makes the batch. What the provider's side holds says whether the split was exact, the operating system what the router held.
  */
 import { statfs } from "node:fs/promises";
 import { expectBilledOnce, startBatchRouter, startBatchSimulator } from "./batch-bench.js";
-import { BenchPlace, type PublishedBody } from "./bench-place.js";
+import { BenchPlace, type PublishedBody, type PublishedFormat } from "./bench-place.js";
 import { peakRssMb } from "./process-usage.js";
 
-/** As OpenAI states them for a batch's input file. */
-const INPUT_BYTES_MAX = 200_000_000;
-const LINES_MAX = 50_000;
-/** A line of the input, ids and frame included: 50,000 of them are 0.5 % above the limit in bytes, so that bytes split the first batch. */
-const LINE_BYTES = 4020;
-const FRAME_BYTES = 394;
+export type LargeBatchProvider = "openai" | "anthropic";
+
+interface Size {
+  readonly format: PublishedFormat;
+  readonly model: string;
+  /** As the provider states it for one batch. */
+  readonly linesMax: number;
+  /** As the provider states it for a batch's input file; null: there is none. */
+  readonly fileBytesMax: number | null;
+  /** A little more than one batch may hold, so that it must be split. */
+  readonly lines: number;
+  /** What a record takes in the simulator's file, in Postgres (with its log), and in Kafka. */
+  readonly diskBytesPerLine: number;
+  readonly body: PublishedBody;
+}
+
 /** 50,000 results of it are 4 GB. */
 const ANSWER_CHARACTERS = 80_000;
-/** A record's bytes are in the simulator's file, in Postgres (with its log), and in Kafka. */
-const DISK_BYTES_PER_LINE = 400_000;
+
+/** Lines, ids and frame included, of 0.5 % more than the limit in bytes by as many lines: bytes split the first batch. */
+const SIZES: Readonly<Record<LargeBatchProvider, Size>> = {
+  openai: {
+    format: "openai.chat",
+    model: "gpt-4.1-mini",
+    linesMax: 50_000,
+    fileBytesMax: 200_000_000,
+    lines: 50_100,
+    diskBytesPerLine: 400_000,
+    body: (number) => ({ ...longBody(number, 4020 - 394), max_tokens: 32_000, response_format: LONG_ANSWER }),
+  },
+  anthropic: {
+    format: "anthropic.messages",
+    model: "claude-haiku-4-5",
+    linesMax: 100_000,
+    fileBytesMax: null,
+    lines: 100_200,
+    diskBytesPerLine: 20_000,
+    body: (number) => ({ ...longBody(number, 2573 - 131), max_tokens: 200 }),
+  },
+};
 const RUN_TIMEOUT_MS = 3_600_000;
 const PROGRESS_MS = 10_000;
 
 export interface LargeBatchFigures {
   readonly lines: number;
   readonly batches: number;
-  /** Bytes of each input file, in millions. */
+  readonly linesOfBatches: readonly number[];
+  /** Bytes of each input file, in millions; none where lines go with the call. */
   readonly inputMb: readonly number[];
+  /** Bytes of the files of results, in millions. */
   readonly resultsMb: number;
+  /** Creations that the provider refused: what was too large by a line or a byte. */
+  readonly refused: number;
   readonly linesPerS: number;
   /** MiB, of the router, from its start to the last result. */
   readonly peakRssMb: number;
@@ -38,13 +72,18 @@ interface StoredFile {
 }
 
 /** @throws Error when the disk is too small, a batch was refused or over a limit, or a line was not billed exactly once. */
-export async function largeBatchBench(lines: number, note: (line: string) => void): Promise<LargeBatchFigures> {
+export async function largeBatchBench(
+  provider: LargeBatchProvider,
+  wantedLines: number | undefined,
+  note: (line: string) => void,
+): Promise<LargeBatchFigures> {
+  const lines = wantedLines ?? SIZES[provider].lines;
   const place = await BenchPlace.open(note);
   try {
-    await expectDisk(place.folder, lines * DISK_BYTES_PER_LINE);
+    await expectDisk(place.folder, lines * SIZES[provider].diskBytesPerLine);
     const simulator = await startBatchSimulator(place, note);
     try {
-      return await measured(place, simulator, lines, note);
+      return await measured(place, simulator, { provider, lines }, note);
     } finally {
       await simulator.stop();
     }
@@ -68,13 +107,19 @@ function gigabytes(bytes: number): string {
 async function measured(
   place: BenchPlace,
   simulator: Awaited<ReturnType<typeof startBatchSimulator>>,
-  lines: number,
+  { provider, lines }: { readonly provider: LargeBatchProvider; readonly lines: number },
   note: (line: string) => void,
 ): Promise<LargeBatchFigures> {
+  const { format, model, body } = SIZES[provider];
   const topics = await place.freshTopics();
-  const router = await startBatchRouter(place, simulator, { topics, lines, flushAfterMs: 120_000 }, note);
+  const setup = { topics, lines, kind: provider, models: { cheap: model }, flushAfterMs: 120_000 };
+  let refused = 0;
+  const router = await startBatchRouter(place, simulator, setup, (line) => {
+    if (line.includes('"batch.refused"')) refused += 1;
+    note(line);
+  });
   const startMs = Date.now();
-  await place.publish(topics.jobs, 0, lines, longBody);
+  await place.publish(topics.jobs, 0, lines, body, format);
   note(`${String(lines)} jobs published in ${String(Date.now() - startMs)} ms`);
   const progress = setInterval(() => {
     void place.recordsIn(topics.results).then(
@@ -89,7 +134,8 @@ async function measured(
     await expectBilledOnce(simulator, lines);
     return {
       lines,
-      ...(await provedBatches(simulator.url, lines)),
+      ...(await provedBatches(simulator.url, SIZES[provider], lines)),
+      refused,
       linesPerS: Math.round((lines * 1000) / (endMs - startMs)),
       peakRssMb: peakRssMb(router.pid),
     };
@@ -98,54 +144,49 @@ async function measured(
   }
 }
 
-/** A prompt that makes a line of the input as long as stated, and asks for a JSON value of 80 KB. */
-const longBody: PublishedBody = (number) => ({
-  model: "cheap",
-  messages: [
-    {
-      role: "user",
-      content: `${String(number).padStart(8, "0")} ${"of a long text ".repeat(LINE_BYTES)}`.slice(
-        0,
-        LINE_BYTES - FRAME_BYTES,
-      ),
-    },
-  ],
-  max_tokens: 32_000,
-  response_format: {
-    type: "json_schema",
-    json_schema: {
-      name: "long",
-      strict: true,
-      schema: {
-        type: "object",
-        properties: { text: { type: "string", minLength: ANSWER_CHARACTERS } },
-        required: ["text"],
-        additionalProperties: false,
-      },
+function longBody(number: number, characters: number): Readonly<Record<string, unknown>> {
+  const content = `${String(number).padStart(8, "0")} ${"of a long text ".repeat(characters)}`.slice(0, characters);
+  return { model: "cheap", messages: [{ role: "user", content }] };
+}
+
+/** A JSON value of 80 KB. */
+const LONG_ANSWER = {
+  type: "json_schema",
+  json_schema: {
+    name: "long",
+    strict: true,
+    schema: {
+      type: "object",
+      properties: { text: { type: "string", minLength: ANSWER_CHARACTERS } },
+      required: ["text"],
+      additionalProperties: false,
     },
   },
-});
+};
 
 async function provedBatches(
   url: string,
+  { linesMax, fileBytesMax }: Size,
   lines: number,
-): Promise<Pick<LargeBatchFigures, "batches" | "inputMb" | "resultsMb">> {
+): Promise<Pick<LargeBatchFigures, "batches" | "linesOfBatches" | "inputMb" | "resultsMb">> {
   const { batches } = (await get(`${url}/simulator/batches`)) as {
     readonly batches: readonly { readonly state: string; readonly total: number }[];
   }; // the edge: our own simulator
-  const odd = batches.filter(({ state, total }) => state !== "completed" || total > LINES_MAX);
+  const odd = batches.filter(({ state, total }) => state !== "completed" || total > linesMax);
   if (odd.length > 0) throw new Error(`expected every batch to complete within the limits: ${JSON.stringify(odd)}`);
   const sum = batches.reduce((total, batch) => total + batch.total, 0);
   if (sum !== lines) throw new Error(`expected ${String(lines)} lines in all batches, found ${String(sum)}`);
+  const found = { batches: batches.length, linesOfBatches: batches.map(({ total }) => total) };
+  if (fileBytesMax === null) return { ...found, inputMb: [], resultsMb: 0 };
   const { data } = (await get(`${url}/v1/files?limit=1000`)) as { readonly data: readonly StoredFile[] }; // as above
   const inputs = data.filter(({ purpose }) => purpose === "batch").map(({ bytes }) => bytes);
-  const over = inputs.filter((bytes) => bytes > INPUT_BYTES_MAX);
+  const over = inputs.filter((bytes) => bytes > fileBytesMax);
   if (over.length > 0) throw new Error(`expected no input file over the limit: ${JSON.stringify(over)}`);
   const results = data
     .filter(({ purpose }) => purpose === "batch_output")
     .reduce((total, { bytes }) => total + bytes, 0);
   const megabytes = (bytes: number): number => Number((bytes / 1e6).toFixed(3));
-  return { batches: batches.length, inputMb: inputs.map(megabytes), resultsMb: megabytes(results) };
+  return { ...found, inputMb: inputs.map(megabytes), resultsMb: megabytes(results) };
 }
 
 async function get(url: string): Promise<unknown> {
