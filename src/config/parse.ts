@@ -142,11 +142,21 @@ class Problems {
 
 function plainData(document: ConfigDocument): { readonly value: unknown } | { readonly problem: ConfigProblem } {
   try {
-    return { value: document.toData() };
+    const value = document.toData();
+    if (!holdsItself(value)) return { value };
+    const message = "an alias stands within what it names, which has no end: write it out";
+    return { problem: { path: "", line: 1, column: 1, message } };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { problem: { path: "", line: 1, column: 1, message: `aliases repeat too much of the file: ${message}` } };
   }
+}
+
+/** @param above what the value is within. */
+function holdsItself(value: unknown, above: readonly object[] = []): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (above.includes(value)) return true;
+  return Object.values(value).some((item) => holdsItself(item, [...above, value]));
 }
 
 /** Visits every key and item; goes below one only when `enter` returns true. */

@@ -373,16 +373,21 @@ describe("a config that is wrong says where and what", () => {
     expect(reading.problems[0]?.message).toContain("not valid YAML");
   });
 
-  test("aliases that would blow up to gigabytes, and quickly", () => {
+  test("aliases that would blow up to gigabytes", () => {
     const levels = Array.from(
       { length: 12 },
       (_, level) => `l${String(level + 1)}: &l${String(level + 1)} [${`*l${String(level)},`.repeat(10)}]`,
     );
-    const startMs = Date.now();
     const outcome = parse([`l0: &l0 [x]`, ...levels].join("\n"));
-    expect(Date.now() - startMs).toBeLessThan(2000);
     expect(outcome.ok ? [] : outcome.problems.map(({ message }) => message)).toEqual([
       expect.stringContaining("aliases repeat too much of the file"),
+    ]);
+  });
+
+  test.each(["c: &a [b, *a]", "c: &a { b: { d: *a } }"])("an alias within its own anchor: %s", (text) => {
+    const outcome = parse([text, ...LEAST].join("\n"));
+    expect(outcome.ok ? [] : outcome.problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining("an alias stands within what it names"),
     ]);
   });
 
