@@ -58,8 +58,6 @@ export interface LargeBatchFigures {
   readonly inputMb: readonly number[];
   /** Bytes of the files of results, in millions. */
   readonly resultsMb: number;
-  /** Creations that the provider refused: what was too large by a line or a byte. */
-  readonly refused: number;
   readonly linesPerS: number;
   /** MiB, of the router, from its start to the last result. */
   readonly peakRssMb: number;
@@ -132,10 +130,10 @@ async function measured(
   try {
     const endMs = await place.waitForRecords(topics.results, lines, RUN_TIMEOUT_MS);
     await expectBilledOnce(simulator, lines);
+    if (refused > 0) throw new Error(`expected no batch to be refused for its size, ${String(refused)} were`);
     return {
       lines,
       ...(await provedBatches(simulator.url, SIZES[provider], lines)),
-      refused,
       linesPerS: Math.round((lines * 1000) / (endMs - startMs)),
       peakRssMb: peakRssMb(router.pid),
     };

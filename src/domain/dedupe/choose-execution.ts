@@ -5,7 +5,8 @@ import type { EpochMs } from "../ids.js";
  *
  * A request key has two lanes with at most one unfinished execution each. The ordinary one serves whoever it can answer in time. A job
  * whose deadline passes before the ordinary one is even tried again (a provider's Retry-After, a backoff, the grace of a doubt) opens
- * the express one, or joins it: there is no third, so a key never has more than two calls out, however many jobs are in a hurry.
+ * the express one, or joins it: there is no third, so a key never has more than two calls out, however many jobs are in a hurry. A job that
+ * may not use the ordinary one's answer opens the express one too, so that the answer stays for others.
  */
 export const LANE = { ordinary: 0, express: 1 } as const;
 export type Lane = (typeof LANE)[keyof typeof LANE];
