@@ -107,11 +107,11 @@ const DIRECT: readonly (RouterStep | ((chain: CrashChain) => Promise<void>))[] =
   at("call.in_air", direct),
   at("session.dead_declared", undefined, { name: "elsewhere" }), // on the same disk the journal tells of the death first
   at("session.doubts_stored"),
-  at("session.recovered"),
+  at("session.recovered"), // which may have settled what was in doubt
+  at("call.answered", direct),
   at("doubt.settled"),
   at("event.before_send"),
   at("event.after_ack"),
-  at("call.answered", direct),
   at("call.kept", direct),
   at("journal.read"),
   at("journal.forgotten"),
@@ -168,7 +168,8 @@ const cancelBatch = async (chain: CrashChain): Promise<void> => {
 };
 
 const NEVER_ARRIVES = { match: { operation: "openai.batches.create", nth: 1 }, fault: { kind: "drop_before" } };
-const REFUSED = { match: { count: 1 }, fault: { kind: "batch_refused", code: "invalid_json_line", line: 0 } };
+/** Of a kind that no line is to blame for: one alone in its batch would fail. */
+const REFUSED = { match: { count: 1 }, fault: { kind: "batch_refused", code: "token_limit_exceeded", line: 0 } };
 
 const BATCHES: typeof DIRECT = [
   at("batch.before_open", lines),

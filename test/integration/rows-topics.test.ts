@@ -2,7 +2,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "@jest/globals";
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
-import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
+import {
+  answerDigests,
+  chatJob,
+  digestOf,
+  headerText,
+  printOf,
+  resultIn,
+  type FoundRecord,
+} from "../support/gateway-records.js";
 
 let gateway: Gateway | null = null;
 afterEach(async () => {
@@ -19,14 +27,26 @@ const ids = (prefix: string, count: number): readonly string[] =>
 const publishJobs = (at: Gateway, jobIds: readonly string[], partition = 0): Promise<readonly number[]> =>
   at.topics.publish(jobIds.map((id) => ({ value: chatJob(id, id), partition })));
 
+/** Copies of one record count once. */
+const distinct = (records: readonly FoundRecord[]): readonly FoundRecord[] => [
+  ...new Map(records.map((record) => [printOf(record), record])).values(),
+];
+
 /** These jobs and no others have a result, one each, with the answer to their own prompt. */
 async function endedOnce(
   at: Gateway,
   jobIds: readonly string[],
-  promptOf: (jobId: string) => string = (jobId) => jobId,
+  {
+    promptOf = (jobId: string): string => jobId,
+    counted = (records: readonly FoundRecord[]): readonly FoundRecord[] => records,
+  } = {},
 ): Promise<void> {
   for (const id of jobIds) expect(answerDigests(resultIn(await at.result(id))).prompt).toBe(digestOf(promptOf(id)));
-  expect(at.topics.results.map((record) => resultIn(record).jobId).sort()).toEqual([...jobIds].sort());
+  expect(
+    counted(at.topics.results)
+      .map((record) => resultIn(record).jobId)
+      .sort(),
+  ).toEqual([...jobIds].sort());
   expect(await at.simulator.bill()).toHaveLength(jobIds.length);
 }
 
@@ -156,19 +176,19 @@ test("[B19] fetches of control records alone, and records of aborted transaction
   await at.topics.inTransaction(values("first"), "commit");
   await at.topics.inTransaction(values("aborted"), "abort");
   await at.topics.inTransaction(values("second"), "commit");
-  await endedOnce(at, served.slice(0, 4), long);
+  await endedOnce(at, served.slice(0, 4), { promptOf: long });
   await at.topics.inTransaction(values("aborted too"), "abort");
   await router.end("SIGTERM");
 
   // A router that begins at control records.
   const next = await at.startRouter();
   await at.topics.inTransaction(values("third"), "commit");
-  await endedOnce(at, served, long);
+  await endedOnce(at, served, { promptOf: long });
   expect(at.topics.deadLetters).toEqual([]);
   expect([...router.events("inbox.gap"), ...next.events("inbox.gap")]).toEqual([]);
 });
 
-test("[B6] a router that its group gave up, while its session lives, hands nothing on twice and commits nothing back when it wakes", async () => {
+test("[B6] a router that its group gave up, while its session lives, gives no job a second answer and commits nothing back when it wakes", async () => {
   const at = await open({
     name: "b6",
     partitions: 2,
@@ -194,9 +214,10 @@ test("[B6] a router that its group gave up, while its session lives, hands nothi
   const seen: (readonly number[])[] = [];
   await at.until("the last results", async () => {
     seen.push(await at.committedOffsets());
-    return at.topics.results.length >= 70;
+    return distinct(at.topics.results).length >= 70;
   });
-  await endedOnce(at, [...before, ...during, ...after].flat());
+  // What its relay was stopped in is published again, in the same bytes.
+  await endedOnce(at, [...before, ...during, ...after].flat(), { counted: distinct });
   await at.until("the last commits", async () => (await at.committedOffsets()).every((offset) => offset === 35));
   expect(seen.flat().every((offset) => offset >= 30)).toBe(true);
   expect(await at.position()).toBe(70);

@@ -7,7 +7,7 @@ import type { CrashLine } from "../../src/app/crash-point.js";
 import type { CrashPoint } from "../../src/ports/crash-points.js";
 import { Gateway } from "./gateway.js";
 import { moneyOf } from "./gateway-batches.js";
-import { answerDigests, chatJob, digestOf, headerText, resultIn, type JobFields } from "./gateway-records.js";
+import { answerDigests, chatJob, digestOf, headerText, printOf, resultIn, type JobFields } from "./gateway-records.js";
 import type { GatewayRouter } from "./gateway-router.js";
 import { servers } from "./servers.js";
 
@@ -61,6 +61,8 @@ export class CrashChain {
   readonly #late = new Set<string>();
   #published = 0;
   #lives = 0;
+  /** The last death came before what was published was accepted. */
+  #leftUnread = false;
 
   static async open(name: string): Promise<CrashChain> {
     const folder = await mkdtemp(join(tmpdir(), `sluice-${name}-`));
@@ -98,6 +100,7 @@ export class CrashChain {
 
   /** Publishes so many jobs of an alias. @returns their ids. */
   async jobs(alias: Alias, count: number, fields: JobFields = {}): Promise<readonly string[]> {
+    await this.#allRead();
     const ids = Array.from({ length: count }, () => `${alias} ${String((this.#published += 1))}`);
     const mode = alias === "lines" || alias === "grouped" ? { mode: "batch" } : {};
     const records = ids.map((id) => {
@@ -112,6 +115,7 @@ export class CrashChain {
 
   /** A record that becomes a dead letter unread. */
   async malformed(): Promise<void> {
+    await this.#allRead();
     this.#published += 1;
     await this.gateway.publish({ value: "{ no job" });
   }
@@ -128,7 +132,20 @@ export class CrashChain {
     const { code, signal } = await router.ended;
     if (code !== null) throw new Error(`at ${point} the router ended with ${String(code)}: ${router.tail()}`);
     this.#noteDeath(point, isDead ? signal : null, router.pid, isDead ? null : router.tail());
+    this.#leftUnread = (await this.gateway.position()) < this.#published;
     await then?.(this);
+  }
+
+  /**
+   * A router lives until all that is published is accepted. Routers that die at what those before them left may do so before they accept
+   * anything, and the third that dies in front of the same record accuses it.
+   */
+  async #allRead(): Promise<void> {
+    if (!this.#leftUnread) return;
+    this.#leftUnread = false;
+    const router = await this.survivor();
+    await this.gateway.until("all records accepted", async () => (await this.gateway.position()) === this.#published);
+    await router.end("SIGTERM");
   }
 
   /** Runs a command that dies at the point. */
@@ -142,7 +159,7 @@ export class CrashChain {
     this.#cancelled.add(id);
   }
 
-  /** A router that lives to the end. */
+  /** A router that kills itself nowhere. */
   survivor(): Promise<GatewayRouter> {
     return this.gateway.startRouter(ROUTER, this.#life());
   }
@@ -271,11 +288,6 @@ export class CrashChain {
     }
     return findings;
   }
-}
-
-/** A copy of a record is the same result only with the same key, value and id. */
-function printOf(record: Parameters<typeof headerText>[0]): string {
-  return [record.key?.toString("base64"), record.value?.toString("base64"), headerText(record, "ce_id")].join();
 }
 
 async function within(ms: number, work: Promise<unknown>): Promise<void> {

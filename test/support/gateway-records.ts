@@ -24,6 +24,11 @@ export function headerText(record: FoundRecord, name: string): string | null {
   return record.headers.get(name)?.[0]?.toString("utf8") ?? null;
 }
 
+/** Alike for copies of one record: a relay that is killed or stopped between the broker's acknowledgement and the ledger publishes it again. */
+export function printOf(record: FoundRecord): string {
+  return [record.key?.toString("base64"), record.value?.toString("base64"), headerText(record, "ce_id")].join();
+}
+
 /** A result's document, with what tests look at. */
 export interface ResultDocument {
   readonly resultId: string;
