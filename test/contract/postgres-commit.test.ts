@@ -122,6 +122,30 @@ test("a statement right before its COMMIT that PostgreSQL refuses is what the tr
   expect(await marks()).not.toHaveProperty("second");
 });
 
+test.each([
+  ["that loses against another transaction is tried again, as if its answer had been waited for", "40P01", 2, null],
+  ["that PostgreSQL refuses is what the transaction throws", "23505", 1, "23505"],
+] as const)("a statement in front of a question %s", async (_what, code, expected, thrown) => {
+  await other.query(`CREATE SEQUENCE asked_${code}`);
+  await other.query(
+    `CREATE FUNCTION refuse_once_${code}() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
+       IF nextval('asked_${code}') = 1 THEN RAISE EXCEPTION 'refused' USING ERRCODE = '${code}'; END IF;
+       RETURN 7; END $$`,
+  );
+  let runs = 0;
+  const outcome = transaction(pools.durable, async (client) => {
+    runs += 1;
+    send(client, `mark-asked-${code}`, `SELECT refuse_once_${code}()`, []);
+    await run(client, "mark-question", "SELECT value FROM marks WHERE name = 'held'", []);
+  });
+  const error: unknown = await outcome.then(
+    () => ({ code: null }),
+    (reason: unknown) => reason,
+  );
+  expect(error).toMatchObject({ code: thrown });
+  expect(runs).toBe(expected);
+});
+
 test("an intake group whose rows could not be written in time is not there, and is accepted when it comes again", async () => {
   const group = await bench.group([await bench.job({ jobId: "a", tenant: "catalogue", prompt: "why" }, true)]);
   await whileLocked("LOCK TABLE jobs IN SHARE MODE", async () => {

@@ -224,17 +224,19 @@ async function tryTransaction<Result>(
     broken = error;
   };
   client.on("error", onError);
+  const sent: Promise<unknown>[] = [];
   try {
     holdTogether(client);
     const begun = client.query("BEGIN");
     begun.catch(() => undefined);
-    const sent: Promise<unknown>[] = [begun];
+    sent.push(begun);
     unawaited.set(client, sent);
     const result = await work(client);
     points?.before(result);
     await commit(client, sent, result, points);
     return result;
-  } catch (error) {
+  } catch (thrown) {
+    const error = await firstRefusal(thrown, sent);
     if (!isConnectionTrouble(error))
       await client.query("ROLLBACK").catch((rollback: unknown) => {
         broken = asError(rollback);
@@ -248,6 +250,23 @@ async function tryTransaction<Result>(
     client.off("error", onError);
     client.release(broken ?? undefined);
   }
+}
+
+/** A statement behind one that nobody waited for and that was refused. Source: PostgreSQL 18 documentation, appendix A. */
+const IN_FAILED_TRANSACTION = "25P02";
+
+/** Why the transaction was refused: a statement that says only that it is may stand behind the one that nobody waited for. */
+async function firstRefusal(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if (!(error instanceof pg.DatabaseError) || error.code !== IN_FAILED_TRANSACTION) return error;
+  for (const answer of sent) {
+    // Serial: in the order of the answers, all of which are there by now.
+    const refused = await answer.then(
+      () => null,
+      (refusal: unknown) => ({ refusal }),
+    );
+    if (refused !== null) return refused.refusal;
+  }
+  return error;
 }
 
 /**
