@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startSimulator, type SimulatorProcess } from "../demo/simulator-process.js";
 import type { OwnProcess } from "../demo/child-process.js";
-import { BenchPlace, type RouterSetup } from "./bench-place.js";
-import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
+import { BenchPlace, cpuPer1k, type RouterSetup } from "./bench-place.js";
+import { peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 240_000;
 const SIMULATOR = fileURLToPath(new URL("../simulator/simulator-main.js", import.meta.url));
@@ -100,39 +100,23 @@ async function measured(
 ): Promise<BatchFigures> {
   const topics = await place.freshTopics();
   const router = await startBatchRouter(place, simulator, { topics, lines, flushAfterMs: 2000 }, note);
-  const before = cpuSeconds(place, router.pid, simulator);
+  const before = place.cpuSeconds(router.pid, simulator.child.pid);
   const startMs = Date.now();
   await place.publish(topics.jobs, 0, lines);
   note(`${String(lines)} jobs published in ${String(Date.now() - startMs)} ms`);
   const endMs = await place.waitForRecords(topics.results, lines, RUN_TIMEOUT_MS);
-  const after = cpuSeconds(place, router.pid, simulator);
+  const cpu = cpuPer1k(before, place.cpuSeconds(router.pid, simulator.child.pid), lines);
   await expectBilledOnce(simulator, lines);
-  const per1k = (of: keyof CpuSeconds): number => Number((((after[of] - before[of]) * 1000) / lines).toFixed(3));
   return {
     lines,
     batches: await batchesAt(simulator.url),
     linesPerS: Math.round((lines * 1000) / (endMs - startMs)),
-    routerCpuSPer1k: per1k("router"),
-    postgresCpuSPer1k: per1k("postgres"),
-    simulatorCpuSPer1k: per1k("simulator"),
-    kafkaCpuSPer1k: per1k("kafka"),
-    benchCpuSPer1k: per1k("bench"),
+    routerCpuSPer1k: cpu.measured,
+    postgresCpuSPer1k: cpu.postgres,
+    simulatorCpuSPer1k: cpu.provider,
+    kafkaCpuSPer1k: cpu.kafka,
+    benchCpuSPer1k: cpu.bench,
     peakRssMb: peakRssMb(router.pid),
-  };
-}
-
-/** So far, by process; NaN for a server that is not ours. */
-type CpuSeconds = Readonly<Record<"router" | "postgres" | "simulator" | "kafka" | "bench", number>>;
-
-function cpuSeconds(place: BenchPlace, routerPid: number, simulator: SimulatorProcess): CpuSeconds {
-  const of = (pid: number | null): number => (pid === null ? Number.NaN : cpuSecondsOfTree(pid));
-  const own = process.cpuUsage(); // all others run below this one
-  return {
-    router: of(routerPid),
-    postgres: of(place.postgresPid),
-    simulator: of(simulator.child.pid),
-    kafka: of(place.kafkaPid),
-    bench: (own.user + own.system) / 1e6,
   };
 }
 

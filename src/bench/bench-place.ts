@@ -9,6 +9,7 @@ import { systemClock } from "../adapters/system/system-clock.js";
 import { startStack, type Stack } from "../stack/stack.js";
 import { runProcess, startProcess, stopProcess, type OwnProcess } from "../demo/child-process.js";
 import { createOwnDatabase } from "../demo/own-database.js";
+import { cpuSecondsOfTree } from "./process-usage.js";
 
 const { Kafka: KafkaClient, logLevel } = kafkajs;
 const PARTITIONS = 12;
@@ -54,6 +55,20 @@ export interface RouterSetup {
 /** A job's request by its number; no two are alike. */
 export type PublishedBody = (number: number) => Readonly<Record<string, unknown>>;
 export type PublishedFormat = "openai.chat" | "anthropic.messages";
+
+export type CpuSeconds = Readonly<Record<"measured" | "provider" | "postgres" | "kafka" | "bench", number>>;
+
+/** CPU seconds that a thousand of `count` took between two looks. */
+export function cpuPer1k(before: CpuSeconds, after: CpuSeconds, count: number): CpuSeconds {
+  const of = (one: keyof CpuSeconds): number => Number((((after[one] - before[one]) * 1000) / count).toFixed(3));
+  return {
+    measured: of("measured"),
+    provider: of("provider"),
+    postgres: of("postgres"),
+    kafka: of("kafka"),
+    bench: of("bench"),
+  };
+}
 
 /** Real servers, topics and processes of one benchmark run; `close` ends all of it. */
 export class BenchPlace {
@@ -101,13 +116,17 @@ export class BenchPlace {
     this.#dropDatabase = dropDatabase;
   }
 
-  /** Process id of the Postgres server, when it is one of ours. */
-  get postgresPid(): number | null {
-    return this.#serverPid("postgres");
-  }
-
-  get kafkaPid(): number | null {
-    return this.#serverPid("kafka");
+  /** So far, by process, of one that is measured and the provider that it calls; NaN for a server that is not ours. */
+  cpuSeconds(measuredPid: number, providerPid: number): CpuSeconds {
+    const of = (pid: number | null): number => (pid === null ? Number.NaN : cpuSecondsOfTree(pid));
+    const own = process.cpuUsage(); // all others run below this one
+    return {
+      measured: of(measuredPid),
+      provider: of(providerPid),
+      postgres: of(this.#serverPid("postgres")),
+      kafka: of(this.#serverPid("kafka")),
+      bench: (own.user + own.system) / 1e6,
+    };
   }
 
   get redisPid(): number | null {

@@ -1,5 +1,5 @@
-import { BenchPlace, type RouterSetup, type Topics } from "./bench-place.js";
-import { cpuSecondsOfTree, peakRssMb } from "./process-usage.js";
+import { BenchPlace, cpuPer1k, type CpuSeconds, type RouterSetup, type Topics } from "./bench-place.js";
+import { peakRssMb } from "./process-usage.js";
 
 const PAIRS = 3;
 const WARM_UP_JOBS = 2000;
@@ -21,6 +21,12 @@ export interface DirectFigures {
   readonly bareJobsPerS: number;
   readonly routerCpuSPer1k: number;
   readonly postgresCpuSPer1k: number;
+  readonly kafkaCpuSPer1k: number;
+  readonly mockCpuSPer1k: number;
+  /** Of this process, which publishes and waits for the results. */
+  readonly benchCpuSPer1k: number;
+  /** Of the bare loop alone. */
+  readonly bareCpuSPer1k: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly mockP50Ms: number;
@@ -57,8 +63,7 @@ const WIDE = {
 
 interface RunFigures {
   readonly jobsPerS: number;
-  readonly cpuSPer1k: number;
-  readonly postgresCpuSPer1k: number;
+  readonly cpuSPer1k: CpuSeconds;
   readonly peakRssMb: number;
 }
 
@@ -79,8 +84,12 @@ export async function directBench(jobs: number, note: (line: string) => void): P
       ratio50Ms: round(slow.ratio, 3),
       gatewayJobsPerS: Math.round(fast.gateway.jobsPerS),
       bareJobsPerS: Math.round(fast.bare.jobsPerS),
-      routerCpuSPer1k: round(fast.gateway.cpuSPer1k, 3),
-      postgresCpuSPer1k: round(fast.gateway.postgresCpuSPer1k, 3),
+      routerCpuSPer1k: fast.gateway.cpuSPer1k.measured,
+      postgresCpuSPer1k: fast.gateway.cpuSPer1k.postgres,
+      kafkaCpuSPer1k: fast.gateway.cpuSPer1k.kafka,
+      mockCpuSPer1k: fast.gateway.cpuSPer1k.provider,
+      benchCpuSPer1k: fast.gateway.cpuSPer1k.bench,
+      bareCpuSPer1k: fast.bare.cpuSPer1k.measured,
       ...paced,
       peakRssMb: fast.gateway.peakRssMb,
     };
@@ -118,10 +127,10 @@ export async function guardedBench(jobs: number, note: (line: string) => void): 
       guardedRatio: round(guarded.jobsPerS / plain.jobsPerS, 3),
       guardedJobsPerS: Math.round(guarded.jobsPerS),
       plainJobsPerS: Math.round(plain.jobsPerS),
-      guardedRouterCpuSPer1k: round(guarded.cpuSPer1k, 3),
-      plainRouterCpuSPer1k: round(plain.cpuSPer1k, 3),
-      guardedPostgresCpuSPer1k: round(guarded.postgresCpuSPer1k, 3),
-      plainPostgresCpuSPer1k: round(plain.postgresCpuSPer1k, 3),
+      guardedRouterCpuSPer1k: guarded.cpuSPer1k.measured,
+      plainRouterCpuSPer1k: plain.cpuSPer1k.measured,
+      guardedPostgresCpuSPer1k: guarded.cpuSPer1k.postgres,
+      plainPostgresCpuSPer1k: plain.cpuSPer1k.postgres,
     };
   } finally {
     await place.close();
@@ -143,7 +152,7 @@ async function pairs(
     const bare = await bareRun(place, jobs, latencyMs, bareInFlight);
     const gateway = await gatewayRun(place, jobs, latencyMs, places);
     note(
-      `${String(latencyMs)} ms mock, pair ${String(pair)}: bare ${String(Math.round(bare.jobsPerS))}/s, gateway ${String(Math.round(gateway.jobsPerS))}/s, router ${gateway.cpuSPer1k.toFixed(3)} and postgres ${gateway.postgresCpuSPer1k.toFixed(3)} CPU-s per 1,000`,
+      `${String(latencyMs)} ms mock, pair ${String(pair)}: bare ${String(Math.round(bare.jobsPerS))}/s, gateway ${String(Math.round(gateway.jobsPerS))}/s, ${cpuText(gateway.cpuSPer1k)}`,
     );
     ran.push({ bare, gateway, calls: gateway.calls });
   }
@@ -161,7 +170,7 @@ async function bareRun(place: BenchPlace, jobs: number, latencyMs: number, inFli
   const topics = await place.freshTopics();
   const mock = await place.startMock(latencyMs);
   const child = await place.startBareLoop(topics, mock.port, inFlight);
-  const figures = await measure(place, topics, jobs, child.pid);
+  const figures = await measure(place, topics, jobs, child.pid, mock.process.pid);
   await place.stop(child);
   await place.stop(mock.process);
   return figures;
@@ -184,7 +193,7 @@ async function gatewayRun(
     pendingJobsMax: 200_000,
     ...more,
   });
-  const figures = await measure(place, topics, jobs, router.pid);
+  const figures = await measure(place, topics, jobs, router.pid, mock.process.pid);
   const calls = (await callsOf(mock.port)) - WARM_UP_JOBS;
   if (calls !== jobs)
     throw new Error(`expected ${String(jobs)} calls at the mock for as many different jobs, found ${String(calls)}`);
@@ -198,21 +207,30 @@ async function callsOf(port: number): Promise<number> {
   return ((await answer.json()) as { calls: number }).calls; // the edge: our own mock
 }
 
-async function measure(place: BenchPlace, topics: Topics, jobs: number, pid: number): Promise<RunFigures> {
+async function measure(
+  place: BenchPlace,
+  topics: Topics,
+  jobs: number,
+  pid: number,
+  mockPid: number,
+): Promise<RunFigures> {
   await place.publish(topics.jobs, 0, WARM_UP_JOBS);
   await place.waitForRecords(topics.results, WARM_UP_JOBS, RUN_TIMEOUT_MS);
-  const postgres = place.postgresPid;
-  const cpuBefore = cpuSecondsOfTree(pid);
-  const postgresBefore = postgres === null ? 0 : cpuSecondsOfTree(postgres);
+  const before = place.cpuSeconds(pid, mockPid);
   const startMs = Date.now();
   await place.publish(topics.jobs, WARM_UP_JOBS, jobs);
   const endMs = await place.waitForRecords(topics.results, WARM_UP_JOBS + jobs, RUN_TIMEOUT_MS);
   return {
     jobsPerS: (jobs * 1000) / (endMs - startMs),
-    cpuSPer1k: ((cpuSecondsOfTree(pid) - cpuBefore) * 1000) / jobs,
-    postgresCpuSPer1k: postgres === null ? Number.NaN : ((cpuSecondsOfTree(postgres) - postgresBefore) * 1000) / jobs,
+    cpuSPer1k: cpuPer1k(before, place.cpuSeconds(pid, mockPid), jobs),
     peakRssMb: peakRssMb(pid),
   };
+}
+
+function cpuText({ measured, postgres, kafka, provider, bench }: CpuSeconds): string {
+  const parts = { router: measured, postgres, kafka, mock: provider, bench };
+  const texts = Object.entries(parts).map(([name, seconds]) => `${name} ${seconds.toFixed(3)}`);
+  return `CPU-s per 1,000: ${texts.join(", ")}`;
 }
 
 /** A quiet gateway: jobs one by one, from the publish to the result's arrival at a reader. */

@@ -26,6 +26,8 @@ describe("the book of crash points", () => {
 
   test("ends with the first passing where a later one was not reached", () => {
     const some = new CrashPointBook({ usual: ["a"], seldom: [] }, () => 0.999);
+    expect([1, 2, 3, 4].map(() => some.next()?.passing)).toEqual([8, 3, 1, 1]);
+    some.hit("a");
     expect([1, 2, 3, 4].map(() => some.next()?.passing)).toEqual([25, 6, 1, 1]);
   });
 

@@ -119,11 +119,14 @@ export class Session {
     const finishing = finish.run();
     this.#endWhenBroken(loops);
     const takingOver = this.#takeOverEarlierWork(over);
-    await Promise.all([this.#consumer.start(), this.#rehearse()]);
-    ports.reach?.("start.ready");
-    ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
-    await aborted(over);
-    signal.removeEventListener("abort", stop);
+    try {
+      await Promise.all([this.#consumer.start(), this.#rehearse()]);
+      ports.reach?.("start.ready");
+      ports.log.info("router.ready", { session: this.no, topics: settings.jobsTopics });
+      await aborted(over);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
     await this.#drain(starting, [...loops, takingOver], finishing);
     this.#journal.close();
   }

@@ -9,8 +9,11 @@ export interface Arming {
   readonly passing: number;
 }
 
-/** First tries go for some passing in the middle of the work; a point that is seldom passed is taken the first time. */
-const PASSINGS = [25, 6, 1];
+/**
+ * First tries go for some passing in the middle of the work; a point that is seldom passed is taken the first time. One that was not hit yet
+ * is taken earlier: a router may not live to the twentieth passing, and each point is to be hit once before any is hit twice.
+ */
+const PASSINGS = { first: [8, 3, 1], later: [25, 6, 1] } as const;
 
 /** After so many tries in vain a usual point has no right before a seldom one any more. */
 const TRIES_AHEAD = 3;
@@ -40,7 +43,8 @@ export class CrashPointBook {
     if (point === undefined) return null;
     const tries = this.#tries.get(point) ?? 0;
     this.#tries.set(point, tries + 1);
-    const passings = PASSINGS[Math.min(tries, PASSINGS.length - 1)] ?? 1;
+    const ranges = this.#hits.get(point) === 0 ? PASSINGS.first : PASSINGS.later;
+    const passings = ranges[Math.min(tries, ranges.length - 1)] ?? 1;
     return { point, passing: 1 + Math.floor(this.#random() * passings) };
   }
 
