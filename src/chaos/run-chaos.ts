@@ -312,6 +312,7 @@ async function breakAndSettle(work: Work): Promise<RunFacts & { readonly sinks: 
       kills: routers.kills,
       exits: routers.exits,
       crashPoints: points.hits,
+      usualPointsHit: points.usualHit,
       crashPointsMissed: points.missed,
       commandPoints: { ...work.commandPoints.replay.hits, ...work.commandPoints.cancel.hits },
       noClockJumps: place.noClockJumps,

@@ -35,7 +35,7 @@ describe("the book of crash points", () => {
     const some = book();
     expect(some.missed).toEqual(["a", "b"]);
     some.hit("b");
-    expect([some.missed, some.hits]).toEqual([["a"], { a: 0, b: 1, c: 0 }]);
+    expect([some.missed, some.usualHit, some.hits]).toEqual([["a"], 1, { a: 0, b: 1, c: 0 }]);
   });
 
   test("has nothing to arm without points", () => {

@@ -57,6 +57,11 @@ export class CrashPointBook {
     return Object.fromEntries(this.#hits);
   }
 
+  /** How many of the usual ones were hit. */
+  get usualHit(): number {
+    return this.#usual.size - this.missed.length;
+  }
+
   /** Of the usual ones. */
   get missed(): readonly string[] {
     return [...this.#hits].filter(([point, hits]) => hits === 0 && this.#usual.has(point)).map(([point]) => point);
