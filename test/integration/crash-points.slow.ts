@@ -126,7 +126,10 @@ const DIRECT: readonly (RouterStep | ((chain: CrashChain) => Promise<void>))[] =
   at("cost.before_send", direct),
   at(
     "cost.after_ack",
-    faults([FAILING, SICK], (chain) => chain.jobs("failing", 4)),
+    faults([FAILING, SICK], async (chain) => {
+      await direct(chain); // those that fail cost nothing
+      await chain.jobs("failing", 4);
+    }),
   ),
   at("dead_letter.before_send", (chain) => chain.malformed()),
   at("dead_letter.after_ack", (chain) => chain.malformed()),
