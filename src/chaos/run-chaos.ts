@@ -167,8 +167,8 @@ async function openWork(
   const random = seededRandom(options.seed + 1);
   const points = new CrashPointBook(ROUTER_POINTS, random);
   const commandPoints = {
-    replay: new CrashPointBook({ usual: REPLAY_POINTS, seldom: [] }, random),
-    cancel: new CrashPointBook({ usual: CANCEL_POINTS, seldom: [] }, random),
+    replay: new CrashPointBook(REPLAY_POINTS, random),
+    cancel: new CrashPointBook(CANCEL_POINTS, random),
   };
   const admin = await connectedAdmin(place.brokers);
   cleanup.add("Kafka admin", () => admin.disconnect());

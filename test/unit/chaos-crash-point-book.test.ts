@@ -5,7 +5,9 @@ import { describe, expect, test } from "@jest/globals";
 import { armingText, CrashPointBook, readCrashLine } from "../../src/chaos/routers/crash-point-book.js";
 import { seededRandom } from "../../src/demo/seeded-random.js";
 
-const book = (): CrashPointBook => new CrashPointBook({ usual: ["a", "b"], seldom: ["c"] }, seededRandom(1));
+const passingsOfALife = (): number => 100;
+const book = (): CrashPointBook =>
+  new CrashPointBook({ usual: ["a", "b"], seldom: ["c"], passingsOfALife }, seededRandom(1));
 const names = (from: CrashPointBook, count: number): readonly (string | undefined)[] =>
   Array.from({ length: count }, () => from.next()?.point);
 
@@ -25,10 +27,25 @@ describe("the book of crash points", () => {
   });
 
   test("ends with the first passing where a later one was not reached", () => {
-    const some = new CrashPointBook({ usual: ["a"], seldom: [] }, () => 0.999);
-    expect([1, 2, 3, 4].map(() => some.next()?.passing)).toEqual([8, 3, 1, 1]);
+    const some = new CrashPointBook({ usual: ["a"], seldom: [], passingsOfALife }, () => 0.999);
+    expect([1, 2, 3].map(() => some.next()?.passing)).toEqual([3, 1, 1]);
     some.hit("a");
     expect([1, 2, 3, 4].map(() => some.next()?.passing)).toEqual([25, 6, 1, 1]);
+  });
+
+  test("never waits for a passing that no life comes to", () => {
+    const points = {
+      usual: ["once", "twice"],
+      seldom: [],
+      passingsOfALife: (point: string) => (point === "once" ? 1 : 2),
+    };
+    const some = new CrashPointBook(points, () => 0.999);
+    expect([some.next(), some.next()]).toEqual([
+      { point: "once", passing: 1 },
+      { point: "twice", passing: 2 },
+    ]);
+    for (const point of points.usual) some.hit(point);
+    expect([some.next()?.passing, some.next()?.passing]).toEqual([1, 2]);
   });
 
   test("misses only usual ones, until they are hit", () => {
@@ -39,7 +56,7 @@ describe("the book of crash points", () => {
   });
 
   test("has nothing to arm without points", () => {
-    expect(new CrashPointBook({ usual: [], seldom: [] }, seededRandom(1)).next()).toBeNull();
+    expect(new CrashPointBook({ usual: [], seldom: [], passingsOfALife }, seededRandom(1)).next()).toBeNull();
   });
 
   test("writes what the gateway reads", () => {

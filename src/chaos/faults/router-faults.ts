@@ -26,14 +26,18 @@ export async function killRouter(stage: ChaosStage, { router, moment }: Planned<
   let victim = router;
   if (moment === "calls") {
     await comesAbout(stage, CALLS_WAIT_MS, () => {
-      const inTurn = slots.map((_slot, index) => (router + index) % slots.length);
-      const found = inTurn.find((index) => hasCalls(slots[index]));
-      victim = found ?? router;
-      return found !== undefined;
+      victim = longestAlive(slots, hasCalls) ?? router;
+      return hasCalls(slots[victim]);
     });
   }
   const fault = await stage.routers.kill(victim);
   return fault === null ? unseen("no router ran") : { seen: [fault] };
+}
+
+/** Which of these has lived longest: it had most time to come by the crash point it is armed with. @returns null: there is none. */
+function longestAlive(slots: readonly RouterSlot[], isMeant: (slot: RouterSlot) => boolean): number | null {
+  const meant = slots.filter(isMeant).sort((one, other) => other.aliveMs - one.aliveMs);
+  return meant[0] === undefined ? null : slots.indexOf(meant[0]);
 }
 
 function hasCalls(slot: RouterSlot | undefined): boolean {

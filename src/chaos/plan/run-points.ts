@@ -1,4 +1,5 @@
 import { crashPointFacts, type CrashPoint } from "../../ports/crash-points.js";
+import type { BookedPoints } from "../routers/crash-point-book.js";
 
 /**
  * Points that every run of this kind passes again and again: each of them must be hit in a run of full length. The others are tried too, and
@@ -78,9 +79,27 @@ const CANCEL = /^cancel\./;
 const passedBy = (who: "router" | "command"): readonly CrashPoint[] =>
   crashPointFacts().flatMap((facts) => (facts.passedBy === who && !ELSEWHERE.test(facts.name) ? [facts.name] : []));
 
-export const ROUTER_POINTS = { usual: USUAL, seldom: passedBy("router").filter((point) => !USUAL.includes(point)) };
-export const REPLAY_POINTS = passedBy("command").filter((point) => REPLAY.test(point));
-export const CANCEL_POINTS = passedBy("command").filter((point) => CANCEL.test(point));
+/** In a run of many kills a router lives for some ten seconds: it starts once, beats now and then, and takes a batch or two a step further. */
+const ONCE_IN_A_LIFE = /^(?:start|journal)\.|^session\.(?!before_beat|after_beat)/;
+const SELDOM_IN_A_LIFE = /^session\.|^batch\.(?!upload_line|result_read)/;
+
+function passingsOfALife(point: string): number {
+  if (ONCE_IN_A_LIFE.test(point)) return 1;
+  return SELDOM_IN_A_LIFE.test(point) ? 2 : Number.POSITIVE_INFINITY;
+}
+
+export const ROUTER_POINTS: BookedPoints = {
+  usual: USUAL,
+  seldom: passedBy("router").filter((point) => !USUAL.includes(point)),
+  passingsOfALife,
+};
+export const REPLAY_POINTS = ofCommand(REPLAY);
+export const CANCEL_POINTS = ofCommand(CANCEL);
+
+function ofCommand(names: RegExp): BookedPoints {
+  const usual = passedBy("command").filter((point) => names.test(point));
+  return { usual, seldom: [], passingsOfALife: () => Number.POSITIVE_INFINITY };
+}
 
 /** Of the usual points, how many a run has to hit: all of them with kills enough, else fewer than it has kills. */
 export function pointsMin(killsMin: number): number {

@@ -10,29 +10,36 @@ export interface Arming {
 }
 
 /**
- * First tries go for some passing in the middle of the work; a point that is seldom passed is taken the first time. One that was not hit yet
- * is taken earlier: a router may not live to the twentieth passing, and each point is to be hit once before any is hit twice.
+ * Each point is to be hit once before any is hit twice, so one that was not hit yet is taken early: something else may end the router before.
+ * The later hits go for some passing in the middle of the work.
  */
-const PASSINGS = { first: [8, 3, 1], later: [25, 6, 1] } as const;
+const PASSINGS = { first: [3, 1], later: [25, 6, 1] } as const;
 
 /** After so many tries in vain a usual point has no right before a seldom one any more. */
 const TRIES_AHEAD = 3;
+
+export interface BookedPoints {
+  /** Each of them is passed again and again. */
+  readonly usual: readonly string[];
+  /** They come behind the usual ones. */
+  readonly seldom: readonly string[];
+  /** How often one life passes the point, about; more is not asked for. */
+  readonly passingsOfALife: (point: string) => number;
+}
 
 /** Which crash points were hit and which is next. A point counts as hit only by the word of the process that died there. */
 export class CrashPointBook {
   readonly #points: readonly string[];
   readonly #usual: ReadonlySet<string>;
+  readonly #passingsOfALife: BookedPoints["passingsOfALife"];
   readonly #hits = new Map<string, number>();
   readonly #tries = new Map<string, number>();
   readonly #random: RandomSource;
 
-  /** @param usual each of them is passed again and again. @param seldom come behind them. */
-  constructor(
-    { usual, seldom }: { readonly usual: readonly string[]; readonly seldom: readonly string[] },
-    random: RandomSource,
-  ) {
+  constructor({ usual, seldom, passingsOfALife }: BookedPoints, random: RandomSource) {
     this.#points = [...usual, ...seldom];
     this.#usual = new Set(usual);
+    this.#passingsOfALife = passingsOfALife;
     this.#random = random;
     for (const point of this.#points) this.#hits.set(point, 0);
   }
@@ -44,7 +51,7 @@ export class CrashPointBook {
     const tries = this.#tries.get(point) ?? 0;
     this.#tries.set(point, tries + 1);
     const ranges = this.#hits.get(point) === 0 ? PASSINGS.first : PASSINGS.later;
-    const passings = ranges[Math.min(tries, ranges.length - 1)] ?? 1;
+    const passings = Math.min(ranges[Math.min(tries, ranges.length - 1)] ?? 1, this.#passingsOfALife(point));
     return { point, passing: 1 + Math.floor(this.#random() * passings) };
   }
 
