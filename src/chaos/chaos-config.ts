@@ -69,7 +69,12 @@ export function chaosConfig(options: ChaosConfigOptions): string {
         },
       ]),
     ),
-    kafka: { brokers: ["${KAFKA_BROKERS}"], requestTimeoutMs: 10_000, sendTimeoutMs: 10_000, watchdogMs: 15_000 },
+    kafka: {
+      brokers: ["${KAFKA_BROKERS}"],
+      // A rebalance waits so long for a killed router; with 6 s it seldom ended before the next kill, and nobody read meanwhile.
+      ...{ sessionTimeoutMs: 3000, heartbeatMs: 750 },
+      ...{ requestTimeoutMs: 10_000, sendTimeoutMs: 10_000, watchdogMs: 15_000 },
+    },
     postgres: {
       url: "${DATABASE_URL}",
       statementTimeoutMs: 10_000,

@@ -62,10 +62,10 @@ export const KAFKA = section({
     why: "Longest wait for a broker's answer; covers the election of a new leader.",
   }),
   sessionTimeoutMs: integer({
-    min: 6 * SECOND_MS,
+    min: 2 * SECOND_MS,
     max: 5 * MINUTE_MS,
     default: 6 * SECOND_MS,
-    why: "Partitions of a killed router stay unread this long; with the usual 30000 they were unread for 27 s, with 6000 under 5 s. Brokers refuse less by default.",
+    why: "Partitions of a killed router stay unread this long; with the usual 30000 they were unread for 27 s, with 6000 under 5 s. Brokers refuse less than their group.min.session.timeout.ms, which is 6000 by default.",
   }),
   heartbeatMs: integer({
     min: 100,

@@ -149,6 +149,8 @@ function brokerSettings(broker: Broker, all: readonly Broker[], bindHost: string
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    // Where routers are killed again and again, a rebalance that waits 6 s for each dead one would never end.
+    "group.min.session.timeout.ms": "2000",
     "default.replication.factor": replicas,
     "min.insync.replicas": inSync,
     "offsets.topic.replication.factor": replicas,
