@@ -35,6 +35,10 @@ export interface Pools {
  * empty would otherwise choose a sequential scan or a hash join and keep it. Bitmap scans are off too: the day of a partition looks like
  * something to search an index for, and is true of all its rows. So no statement may join two lists with each other: see `byCode`; and an
  * order is asked for by an expression, since the wish for an index's order would be a reason to walk all of it.
+ *
+ * A table's days are bounded from below by parameters or taken from another row, never both. With both, PostgreSQL 18.4 loses its place among
+ * the partitions when a row turns out to have been changed by somebody else meanwhile (a job that is being cancelled): it finds none of the
+ * rows behind that one, and says nothing. `+ 0` keeps a comparison from choosing partitions.
  */
 const PLANNER_OPTIONS =
   "-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off";

@@ -92,7 +92,7 @@ export async function endAnswered(
        LIMIT $3)
      UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' END,
        state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'succeeded' END
-     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
+     FROM waiting w WHERE j.no = w.no AND j.day + 0 = w.day AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
      RETURNING ${ENDING_COLUMNS}`,
     [nowMs, nos, limit, ...waiterDays(context, executions), first.day],
   );
@@ -116,7 +116,7 @@ async function endFailed(
        WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $5 AND $6 AND w.state = 'active' LIMIT $4)
      UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $3 END,
        state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'failed' END
-     FROM waiting w WHERE j.no = w.no AND j.day = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
+     FROM waiting w WHERE j.no = w.no AND j.day + 0 = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
      RETURNING ${ENDING_COLUMNS}`,
     [
       nowMs,
