@@ -318,3 +318,26 @@ describe("a group where a rate limit has to grant each call", () => {
     expect(await sizesOf([null], 1000)).toEqual([10]);
   });
 });
+
+describe("a group behind rows that wait for a place", () => {
+  /** Whether the 10 records' jobs have intents. @param looks how often the rows are found waiting still. */
+  const startedBehind = async (looks: number, slotWaitMs: number): Promise<readonly boolean[]> => {
+    let [looked, nowMs] = [0, 0];
+    const groups = await accepted(PLANNER, 10, {
+      ...placesOf(new Slots(new Map([["alpha", 100]]), () => 0)),
+      slotWaitMs,
+      backlog: { here: () => (looked += 1) <= looks, began: quiet },
+      clock: { nowMs: () => NOW_MS, monotonicMs: () => (nowMs += 10), sleep: () => Promise.resolve() },
+    });
+    return groups.flatMap(({ jobs }) => jobs.map(({ intent }) => intent !== null));
+  };
+
+  test("waits a moment for them, and has its calls", async () => {
+    expect(new Set(await startedBehind(3, 1000))).toEqual(new Set([true]));
+  });
+
+  test("goes into rows itself when they wait for longer", async () => {
+    const started = await startedBehind(1000, 30);
+    expect([started.length, new Set(started)]).toEqual([10, new Set([false])]);
+  });
+});

@@ -115,4 +115,21 @@ describe("places that are given out ahead", () => {
     clock.ms = 3200;
     expect([slots.take("alpha"), takenBehind(slots, 10)]).toEqual([false, 0]);
   });
+
+  test("are there as promised while an intent is stored, though fewer would be given out by then", () => {
+    const { clock, slots } = allTaken();
+    for (let answers = 0; answers < 3; answers += 1) slots.release("alpha", true);
+    expect(slots.promise()).toBe(6);
+    clock.ms = 1040;
+    expect(taken(slots, 2)).toBe(2);
+    // Nobody has answered for 100 ms, so nothing is ahead any more; what was promised at 1,060 ms is kept until 1,110 ms.
+    clock.ms = 1060;
+    expect(slots.promise()).toBe(4);
+    clock.ms = 1100;
+    expect(slots.freeOf("alpha")).toBe(1);
+    expect(taken(slots, 10)).toBe(4);
+    clock.ms = 1111;
+    slots.release("alpha", false);
+    expect(taken(slots, 10)).toBe(0);
+  });
 });

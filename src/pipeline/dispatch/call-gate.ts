@@ -70,7 +70,7 @@ export class CallGate {
    * @returns null: none, and to wait for a moment does not help.
    */
   startable(wanted: number, atOnce = false): number | null {
-    return this.#limits === null ? this.#slots.free : this.#limits.startable(wanted, atOnce);
+    return this.#limits === null ? this.#slots.promise() : this.#limits.startable(wanted, atOnce);
   }
 
   /** Whether no moment's wait helps a call that waits by the name of this limit. */

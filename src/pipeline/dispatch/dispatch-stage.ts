@@ -97,8 +97,11 @@ export class DispatchStage {
     return this.#backlog;
   }
 
+  /** Rows were stored that found no place; whether they still wait is known after a look, which is now. */
   backlogBegan(): void {
+    if (this.#backlog) return;
     this.#backlog = true;
+    this.wake();
   }
 
   stop(): void {

@@ -29,7 +29,7 @@ export interface RateLimitsParts {
   /** Null: each router keeps its share in its own memory. */
   readonly shared: LimitStore | null;
   readonly ledger: Pick<Ledger, "liveRouters" | "limitQueues" | "dayUse">;
-  readonly slots: Pick<Slots, "free" | "freeOf" | "openOf">;
+  readonly slots: Pick<Slots, "promise" | "freeOf" | "openOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -153,7 +153,7 @@ export class RateLimits {
   startable(wanted: number, atOnce: boolean): number | null {
     const { slots, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    let startable = slots.free;
+    let startable = slots.promise();
     let blocked = false;
     for (const [account, scopes] of this.#scopes) {
       const places = slots.freeOf(account);

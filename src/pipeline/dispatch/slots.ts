@@ -42,7 +42,7 @@ export class Slots {
         {
           ...{ limit, open: Math.min(limit, FIRST_PLACES), used: 0 },
           background: { limit: background.get(name) ?? 0, used: 0 },
-          refusedAtMs: -Infinity,
+          ...{ refusedAtMs: -Infinity, promised: { untilMs: -Infinity, used: 0 } },
           answers: { sinceMs: -Infinity, count: 0, before: 0 },
         },
       ]),
@@ -62,6 +62,21 @@ export class Slots {
     return this.free > 0;
   }
 
+  /**
+   * How many calls could start now; so many may for as long as an intent takes to be stored, though fewer would be given out ahead by then: a
+   * group is made for this number, and one of its jobs that found no place would have to wait as a row.
+   */
+  promise(): number {
+    let sum = 0;
+    const nowMs = this.#monotonicMs();
+    for (const places of this.#accounts.values()) {
+      const free = freeOf(places, nowMs);
+      places.promised = { untilMs: nowMs + AHEAD_MS, used: places.used + free };
+      sum += free;
+    }
+    return sum;
+  }
+
   freeOf(account: string): number {
     const places = this.#accounts.get(account);
     return places === undefined ? 0 : freeOf(places, this.#monotonicMs());
@@ -77,7 +92,7 @@ export class Slots {
     if (places === undefined) return false;
     if (places.used >= places.open) {
       const nowMs = this.#monotonicMs();
-      if (freeOf(places, nowMs) <= 0) {
+      if (freeOf(places, nowMs) <= 0 && !isPromised(places, nowMs)) {
         places.refusedAtMs = nowMs;
         return false;
       }
@@ -127,6 +142,8 @@ interface AccountPlaces {
   readonly background: { readonly limit: number; used: number };
   /** When a direct job last asked in vain. */
   refusedAtMs: number;
+  /** As many may be used until then. */
+  promised: { readonly untilMs: number; readonly used: number };
   readonly answers: Answers;
 }
 
@@ -139,6 +156,10 @@ interface Answers {
 
 function freeOf({ open, used, answers }: AccountPlaces, nowMs: number): number {
   return Math.max(0, open + Math.min(open, aheadOf(answers, nowMs)) - used);
+}
+
+function isPromised({ promised, used }: AccountPlaces, nowMs: number): boolean {
+  return nowMs < promised.untilMs && used < promised.used;
 }
 
 function countAnswer(answers: Answers, nowMs: number): void {

@@ -57,6 +57,9 @@ export interface IntakeParts {
   readonly reach?: ReachPoint;
 }
 
+/** How often it is looked whether the rows that wait for a place have one. A pace, no bound. */
+const BACKLOG_LOOK_MS = 5;
+
 /** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. A pace, no bound. */
 const TURN_MS = 5;
 
@@ -69,6 +72,8 @@ export class IntakeStage implements RecordSink {
   readonly #queue: RunQueue;
   /** Share of the last group's jobs that a slot may serve soon: jobs for batches need none, and others wait for a limit that is used up. */
   #slotShare = 1;
+  /** By the monotonic clock; null: no backlog when it was last looked. */
+  #backlogSinceMs: number | null = null;
   #stopped = false;
   readonly #nap: Nap;
 
@@ -116,8 +121,8 @@ export class IntakeStage implements RecordSink {
    * slow provider. What the next records ask for is not known before they are planned: as the last ones did.
    */
   async #groupSize(): Promise<number> {
-    const { gate, groupSizeMax, backlog, clock, slotWaitMs } = this.#parts;
-    if (backlog.here() || this.#slotShare === 0) return groupSizeMax;
+    const { gate, groupSizeMax, clock, slotWaitMs } = this.#parts;
+    if (this.#slotShare === 0 || !(await this.#backlogEnds())) return groupSizeMax;
     const wanted = Math.ceil(Math.min(groupSizeMax, this.#queue.length) * this.#slotShare);
     const untilMs = clock.monotonicMs() + slotWaitMs;
     for (let isFirst = true; ; isFirst = false) {
@@ -129,6 +134,24 @@ export class IntakeStage implements RecordSink {
       // Serial: what became free may have been taken by rows that wait.
       await this.#nap.sleep(leftMs, (over) => gate.changed(over));
     }
+  }
+
+  /**
+   * A few rows that found no place are taken up within moments, and are waited for so long: going behind them at once would leave all that
+   * comes to rows, until nothing comes any more. @returns false: what waits, waits for longer.
+   */
+  async #backlogEnds(): Promise<boolean> {
+    const { backlog, clock, slotWaitMs } = this.#parts;
+    while (backlog.here()) {
+      const nowMs = clock.monotonicMs();
+      this.#backlogSinceMs ??= nowMs;
+      const leftMs = this.#backlogSinceMs + slotWaitMs - nowMs;
+      if (leftMs <= 0) return false;
+      // Serial: what is waited for is done by another loop.
+      await this.#nap.sleep(Math.min(leftMs, BACKLOG_LOOK_MS));
+    }
+    this.#backlogSinceMs = null;
+    return true;
   }
 
   async #accept(records: readonly QueuedRecord[], moves: readonly PositionMove[]): Promise<void> {
