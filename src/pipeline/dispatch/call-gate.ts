@@ -73,6 +73,11 @@ export class CallGate {
     return this.#limits === null ? this.#slots.promise() : this.#limits.startable(wanted, atOnce);
   }
 
+  /** Intents were stored, and their calls begin, so long after they were let through. */
+  stored(ms: number): void {
+    this.#slots.stored(ms);
+  }
+
   /** Whether no moment's wait helps a call that waits by the name of this limit. */
   isUsedUp(limit: string): boolean {
     return this.#limits?.isUsedUp(limit) ?? false;

@@ -206,7 +206,10 @@ export class DispatchStage {
       this.#limits[pick] = Math.min(claimSizeMax, this.#limits[pick] * 2);
       if (outcome.fenced) this.#parts.fenced();
       started = new Set(outcome.started.map(({ intent }) => intent.no));
-      if (started.size > 0) this.#parts.reach?.("claim.after");
+      if (started.size > 0) {
+        gate.stored(clock.monotonicMs() - startedMs);
+        this.#parts.reach?.("claim.after");
+      }
       for (const { execution, intent } of outcome.started)
         this.#parts.start(this.#workOf(execution, intent, verdicts.get(execution.key.no)));
       if (pick === "rescue") this.#countRescues(outcome);

@@ -5,17 +5,22 @@ const FIRST_PLACES = 8;
 const PLACES_PER_ANSWER = 2;
 /** So long a place belongs to the direct job that asked for one in vain: it asks again after 200 ms, when it is claimed. */
 const REFUSED_COUNTS_MS = 1000;
-/** About as long as an intent takes to be stored. */
-const AHEAD_MS = 50;
+/** Answers are counted over so long. */
+const WINDOW_MS = 50;
+/** An intent takes about as long to be stored, or as long as was seen of late, up to `STORE_MAX_MS`: what is given out ahead waits for a connection. */
+const STORE_MS = 50;
+const STORE_MAX_MS = 150;
+/** Of what was seen last, in the mean. */
+const STORE_WEIGHT = 0.2;
 
 /**
  * Free places for calls, by account: from the durable intent until the answer is there. A place is taken before the transaction that
  * stores the intent and given back when it was not needed.
  *
- * While an intent is stored its place would stand empty, so places that are about to come free are given out ahead: as many as came free
- * in the last `AHEAD_MS`, and never more than are open. Slow calls thus have none ahead, and fast ones leave no connection idle. Calls in the
- * air are never more than the account's concurrency: that many connections has its adapter, which sends the others as calls come back and
- * gives up those that waited for `delivery.sendWithinMs`.
+ * While an intent is stored its place would stand empty, so places that are about to come free are given out ahead: as many as come free
+ * while an intent is stored, by what was seen of both, and never more than are open. Slow calls thus have none ahead, and fast ones leave
+ * no connection idle. Calls in the air are never more than the account's concurrency: that many connections has its adapter, which sends the
+ * others as calls come back and gives up those that waited for `delivery.sendWithinMs`.
  *
  * An account starts with few places and gets more with its answers. A router that has just started has no connection open yet, and whatever
  * intents it has stored when it is killed are in doubt, sent or not; and a provider that has just come back is not met with a stampede.
@@ -24,6 +29,7 @@ export class Slots {
   readonly #accounts: Map<string, AccountPlaces>;
   readonly #monotonicMs: () => number;
   readonly #waiting = new Waiters();
+  #storeMs = STORE_MS;
 
   /**
    * @param concurrency calls at once by account.
@@ -53,7 +59,7 @@ export class Slots {
   get free(): number {
     let sum = 0;
     const nowMs = this.#monotonicMs();
-    for (const places of this.#accounts.values()) sum += freeOf(places, nowMs);
+    for (const places of this.#accounts.values()) sum += this.#freeOf(places, nowMs);
     return sum;
   }
 
@@ -70,8 +76,8 @@ export class Slots {
     let sum = 0;
     const nowMs = this.#monotonicMs();
     for (const places of this.#accounts.values()) {
-      const free = freeOf(places, nowMs);
-      places.promised = { untilMs: nowMs + AHEAD_MS, used: places.used + free };
+      const free = this.#freeOf(places, nowMs);
+      places.promised = { untilMs: nowMs + this.#storeMs, used: places.used + free };
       sum += free;
     }
     return sum;
@@ -79,7 +85,7 @@ export class Slots {
 
   freeOf(account: string): number {
     const places = this.#accounts.get(account);
-    return places === undefined ? 0 : freeOf(places, this.#monotonicMs());
+    return places === undefined ? 0 : this.#freeOf(places, this.#monotonicMs());
   }
 
   /** Free or not, without those that are given out ahead. */
@@ -92,7 +98,7 @@ export class Slots {
     if (places === undefined) return false;
     if (places.used >= places.open) {
       const nowMs = this.#monotonicMs();
-      if (freeOf(places, nowMs) <= 0 && !isPromised(places, nowMs)) {
+      if (this.#freeOf(places, nowMs) <= 0 && !isPromised(places, nowMs)) {
         places.refusedAtMs = nowMs;
         return false;
       }
@@ -128,9 +134,20 @@ export class Slots {
     this.#waiting.tell();
   }
 
+  /** Calls went out so long after their places were taken. */
+  stored(ms: number): void {
+    const counts = Math.min(STORE_MAX_MS, Math.max(STORE_MS, ms));
+    this.#storeMs += (counts - this.#storeMs) * STORE_WEIGHT;
+  }
+
   /** Resolves at the next release. @param over as in `Waiters`. */
   released(over?: AbortSignal): Promise<void> {
     return this.#waiting.next(over);
+  }
+
+  #freeOf({ open, used, answers }: AccountPlaces, nowMs: number): number {
+    const ahead = Math.round((answersOf(answers, nowMs) * this.#storeMs) / WINDOW_MS);
+    return Math.max(0, open + Math.min(open, ahead) - used);
   }
 }
 
@@ -147,15 +164,11 @@ interface AccountPlaces {
   readonly answers: Answers;
 }
 
-/** Calls that were answered since `sinceMs`, and in the `AHEAD_MS` before it. */
+/** Calls that were answered since `sinceMs`, and in the window before it. */
 interface Answers {
   sinceMs: number;
   count: number;
   before: number;
-}
-
-function freeOf({ open, used, answers }: AccountPlaces, nowMs: number): number {
-  return Math.max(0, open + Math.min(open, aheadOf(answers, nowMs)) - used);
 }
 
 function isPromised({ promised, used }: AccountPlaces, nowMs: number): boolean {
@@ -164,17 +177,17 @@ function isPromised({ promised, used }: AccountPlaces, nowMs: number): boolean {
 
 function countAnswer(answers: Answers, nowMs: number): void {
   const sinceMs = nowMs - answers.sinceMs;
-  if (sinceMs >= AHEAD_MS) {
-    answers.before = sinceMs < 2 * AHEAD_MS ? answers.count : 0;
+  if (sinceMs >= WINDOW_MS) {
+    answers.before = sinceMs < 2 * WINDOW_MS ? answers.count : 0;
     answers.sinceMs = nowMs;
     answers.count = 0;
   }
   answers.count += 1;
 }
 
-/** A provider that has stopped answering has none ahead once this is over. */
-function aheadOf({ sinceMs, count, before }: Answers, nowMs: number): number {
+/** How many there are in a window at the moment; none of a provider that has stopped answering. */
+function answersOf({ sinceMs, count, before }: Answers, nowMs: number): number {
   const agoMs = nowMs - sinceMs;
-  if (agoMs >= 2 * AHEAD_MS) return 0;
-  return agoMs >= AHEAD_MS ? count : Math.max(count, before);
+  if (agoMs >= 2 * WINDOW_MS) return 0;
+  return agoMs >= WINDOW_MS ? count : Math.max(count, before);
 }

@@ -60,6 +60,9 @@ export interface IntakeParts {
 /** How often it is looked whether the rows that wait for a place have one. A pace, no bound. */
 const BACKLOG_LOOK_MS = 5;
 
+/** A plan goes by the routes that can be called when it is made; one that has waited for longer is made again. */
+const PLAN_HOLDS_MS = 1000;
+
 /** After so long the preparation of a group lets others run: stored intents wait to be sent, answers to be stored. A pace, no bound. */
 const TURN_MS = 5;
 
@@ -75,6 +78,8 @@ export class IntakeStage implements RecordSink {
   /** By the monotonic clock; null: no backlog when it was last looked. */
   #backlogSinceMs: number | null = null;
   #stopped = false;
+  /** Of records that still wait. */
+  readonly #ahead = new WeakMap<IncomingRecord, { readonly plan: Planned; readonly atMs: number }>();
   readonly #nap: Nap;
 
   constructor(parts: IntakeParts) {
@@ -180,9 +185,9 @@ export class IntakeStage implements RecordSink {
         "intake.waits_for_ledger",
         this.#parts.mendable,
         () => this.#stopped,
-        () => this.#parts.ledger.accept(group, this.#parts.render),
+        () => this.#planningAhead(this.#parts.ledger.accept(group, this.#parts.render)),
       );
-      this.#settle(prepared, group, outcome);
+      this.#settle(prepared, group, outcome, startedMs);
       if (outcome.kind === "accepted") this.#report(records, prepared, outcome, clock.monotonicMs() - startedMs);
     } catch (error) {
       for (const job of prepared.jobs) this.#giveBack(job);
@@ -222,7 +227,7 @@ export class IntakeStage implements RecordSink {
         await clock.sleep(0);
         turnEndsMs = clock.monotonicMs() + TURN_MS;
       }
-      const plan = this.#plan(queued, nowMs);
+      const plan = this.#planned(queued, nowMs);
       if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
@@ -241,6 +246,36 @@ export class IntakeStage implements RecordSink {
     const { jobs } = prepared;
     if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => this.#asksForSlot(item)).length / jobs.length;
     return prepared;
+  }
+
+  /** While a group's transaction is out, what comes next is planned: the next group then only has to be given its places. */
+  #planningAhead<Outcome>(transaction: Promise<Outcome>): Promise<Outcome> {
+    let isOver = false;
+    void this.#planAhead(() => isOver);
+    return transaction.finally(() => {
+      isOver = true;
+    });
+  }
+
+  async #planAhead(isOver: () => boolean): Promise<void> {
+    const { clock, groupSizeMax } = this.#parts;
+    let turnEndsMs = -Infinity; // the transaction's first statements leave before anything is planned
+    for (const queued of this.#queue.peek(groupSizeMax)) {
+      if (clock.monotonicMs() > turnEndsMs) {
+        await clock.sleep(0);
+        if (isOver() || this.#stopped) return;
+        turnEndsMs = clock.monotonicMs() + TURN_MS;
+      }
+      if (this.#ahead.has(queued.record)) continue;
+      this.#ahead.set(queued.record, { plan: this.#plan(queued, clock.nowMs()), atMs: clock.monotonicMs() });
+    }
+  }
+
+  #planned(queued: QueuedRecord, nowMs: number): Planned {
+    const ahead = queued.refuse === null ? this.#ahead.get(queued.record) : undefined;
+    return ahead !== undefined && this.#parts.clock.monotonicMs() - ahead.atMs < PLAN_HOLDS_MS
+      ? ahead.plan
+      : this.#plan(queued, nowMs);
   }
 
   #asksForSlot({ pooled, waits }: IntakeJob): boolean {
@@ -304,7 +339,7 @@ export class IntakeStage implements RecordSink {
     this.#parts.numbers.close(item.intent.no);
   }
 
-  #settle(prepared: Prepared, group: IntakeGroup, outcome: IntakeOutcome): void {
+  #settle(prepared: Prepared, group: IntakeGroup, outcome: IntakeOutcome, startedMs: number): void {
     if (outcome.kind !== "accepted") {
       for (const job of prepared.jobs) this.#giveBack(job);
       if (outcome.kind === "fenced") this.#parts.fenced();
@@ -319,6 +354,8 @@ export class IntakeStage implements RecordSink {
       return;
     }
     this.#parts.reach?.("intake.after_accept");
+    if (outcome.jobs.some(({ kind }) => kind === "started"))
+      this.#parts.gate.stored(this.#parts.clock.monotonicMs() - startedMs);
     const queued = new Map<string, number>();
     prepared.jobs.forEach(({ planned, item, pass }, index) => {
       const fate = outcome.jobs[index]?.kind;

@@ -101,13 +101,23 @@ export class RunQueue {
         witness: last === undefined ? (earlier?.witness ?? Buffer.alloc(0)) : recordWitness(last),
       });
       queued.since = upto;
-      for (const record of part) records.push({ record, decoded: run.decoded?.get(record), refuse: null });
+      for (const record of part) records.push(queuedOf(run, record));
       if (finished) this.#runs.shift();
     }
     this.#records -= records.length;
     for (const { record } of records) this.#bytes -= record.value?.length ?? 0;
     this.#freeRoom();
     return { records, moves: [...moves.values()] };
+  }
+
+  /** The first ones, which stay in the queue. */
+  peek(sizeMax: number): QueuedRecord[] {
+    const records: QueuedRecord[] = [];
+    for (const { run, next } of this.#runs) {
+      if (records.length >= sizeMax) break;
+      for (const record of run.records.slice(next, next + sizeMax - records.length)) records.push(queuedOf(run, record));
+    }
+    return records;
   }
 
   /** Forgets what is queued of a partition; it is fetched again from the ledger's position. */
@@ -123,4 +133,8 @@ export class RunQueue {
     }
     this.#freeRoom();
   }
+}
+
+function queuedOf(run: RecordRun, record: IncomingRecord): QueuedRecord {
+  return { record, decoded: run.decoded?.get(record), refuse: null };
 }
