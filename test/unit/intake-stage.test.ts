@@ -219,6 +219,70 @@ test("what was accepted is told with its end; a group whose position has moved s
   expect(slots.freeOf("alpha")).toBe(8);
 });
 
+describe("while a group's transaction is out", () => {
+  /** Two groups' records; offsets as they are planned, and the end of the first transaction, which the test brings about. */
+  async function firstGroupOut() {
+    const clock = { monotonicMs: 0 };
+    const planned: number[] = [];
+    const plan: IntakeParts["planner"]["plan"] = (record, decoded, nowMs) => {
+      planned.push(record.offset);
+      return PLANNER.plan(record, decoded, nowMs);
+    };
+    const groups: IntakeGroup[] = [];
+    let end = quiet as () => void;
+    const ledger: IntakeParts["ledger"] = {
+      accept: async (group) => {
+        groups.push(group);
+        if (groups.length === 1) await new Promise<void>((resolve) => (end = resolve));
+        const jobs = group.jobs.map(() => ({ kind: "queued" as const }));
+        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, outbox: [] };
+      },
+    };
+    const { stage } = stageOver(
+      { plan },
+      {
+        ledger,
+        clock: { nowMs: () => NOW_MS, monotonicMs: () => clock.monotonicMs, sleep: () => Promise.resolve() },
+      },
+    );
+    const running = stage.run();
+    await stage.offer(runOf(20));
+    await settled();
+    return {
+      planned,
+      groups,
+      clock,
+      /** The stage accepts the rest and stops. */
+      rest: async () => {
+        end();
+        await settled();
+        stage.stop();
+        await running;
+      },
+    };
+  }
+  const offsets = (from: number, count: number) => Array.from({ length: count }, (_unused, index) => from + index);
+
+  test("what comes next is planned, once, and goes into the next one as it was planned", async () => {
+    const { planned, groups, rest } = await firstGroupOut();
+    expect([groups.length, planned]).toEqual([1, offsets(0, 20)]);
+    await rest();
+    expect(planned).toEqual(offsets(0, 20));
+    expect(groups.map(({ jobs }) => jobs.map(({ job }) => job.jobId))).toEqual([
+      offsets(0, 10).map((no) => `job-${String(no)}`),
+      offsets(10, 10).map((no) => `job-${String(no)}`),
+    ]);
+  });
+
+  test("it may take long: then what was planned is planned anew, by the routes of now", async () => {
+    const { planned, groups, clock, rest } = await firstGroupOut();
+    clock.monotonicMs = 1000;
+    await rest();
+    expect(planned).toEqual([...offsets(0, 20), ...offsets(10, 10)]);
+    expect(groups).toHaveLength(2);
+  });
+});
+
 test("a job that waits for a batch takes no slot and has no call; the decision goes along with each", async () => {
   const slots = new Slots(new Map([["alpha", 8]]), () => 0);
   const planner = plannerWithBatches((offset) => offset !== 1);

@@ -58,3 +58,17 @@ describe("a group of queued runs", () => {
     expect(queue.length).toBe(0);
   });
 });
+
+test("what comes next can be looked at, over runs, and stays where it is", async () => {
+  const queue = await queueOf(runOf(0, 3, 5), runOf(1, 0, 3));
+  queue.take(1);
+  const next = (sizeMax: number) => queue.peek(sizeMax).map(({ record }) => [record.partition, record.offset]);
+  expect(next(3)).toEqual([
+    [0, 4],
+    [1, 0],
+    [1, 1],
+  ]);
+  expect(next(10)).toHaveLength(4);
+  expect(taken(queue, 10).offsets).toEqual(["0:4", "1:0", "1:1", "1:2"]);
+  expect(next(10)).toEqual([]);
+});

@@ -82,6 +82,21 @@ describe("places that are given out ahead", () => {
     expect(taken(slots, 10)).toBe(1);
   });
 
+  test("are more where intents take longer to be stored, and no more than for 150 ms", () => {
+    const { slots } = allTaken();
+    for (let stored = 0; stored < 50; stored += 1) slots.stored(100);
+    slots.release("alpha", true);
+    expect(taken(slots, 10)).toBe(1 + 2);
+    for (let stored = 0; stored < 50; stored += 1) slots.stored(10_000);
+    expect(taken(slots, 10)).toBe(1);
+    // One slow group is not how long it takes.
+    for (let stored = 0; stored < 50; stored += 1) slots.stored(1);
+    slots.stored(150);
+    slots.release("alpha", true);
+    // Two answers in 50 ms, 70 ms to be stored: three ahead, and three are taken ahead already but for the one that came free.
+    expect(slots.freeOf("alpha")).toBe(1);
+  });
+
   test("are never more than are open", () => {
     const { slots } = allTaken();
     for (let round = 0; round < 3; round += 1) {

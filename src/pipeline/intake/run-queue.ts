@@ -115,7 +115,8 @@ export class RunQueue {
     const records: QueuedRecord[] = [];
     for (const { run, next } of this.#runs) {
       if (records.length >= sizeMax) break;
-      for (const record of run.records.slice(next, next + sizeMax - records.length)) records.push(queuedOf(run, record));
+      for (const record of run.records.slice(next, next + sizeMax - records.length))
+        records.push(queuedOf(run, record));
     }
     return records;
   }
