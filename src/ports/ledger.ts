@@ -47,6 +47,12 @@ export interface CancelRequest {
   readonly jobId: string;
 }
 
+/** One that came with a record. */
+export interface RecordedCancel extends CancelRequest {
+  /** So many of the group's jobs came before it. Of those behind it, it says nothing. */
+  readonly behind: number;
+}
+
 export interface IntakeGroup {
   readonly session: SessionNo;
   /** Unique in the ledger; kept with the positions, so that a COMMIT whose answer was lost can be looked up. */
@@ -54,7 +60,7 @@ export interface IntakeGroup {
   readonly moves: readonly PositionMove[];
   readonly jobs: readonly IntakeJob[];
   readonly refused: readonly RefusedRecord[];
-  readonly cancels: readonly CancelRequest[];
+  readonly cancels: readonly RecordedCancel[];
 }
 
 /** What became of one job of a group, in the group's order. */
@@ -66,6 +72,8 @@ export type Accepted =
   | { readonly kind: "joined" }
   | { readonly kind: "cached" }
   | { readonly kind: "expired" }
+  /** By a later record of its own group: nothing was begun for it. */
+  | { readonly kind: "cancelled" }
   | { readonly kind: "redelivered" }
   | { readonly kind: "repeated" }
   | { readonly kind: "conflict" };

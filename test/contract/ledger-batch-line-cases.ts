@@ -118,7 +118,7 @@ function bindingCases(at: { readonly batches: BatchBench }): void {
     test("leaves out a line that no job waits for; the next sweep lets it go, and its request is free again", async () => {
       const { bench } = at.batches;
       await at.batches.pool(A, B);
-      const cancelled = [{ tenant: "catalogue", jobId: "a" }];
+      const cancelled = [{ tenant: "catalogue", jobId: "a", behind: 0 }];
       await bench.accept([], { cancels: cancelled, moves: [] });
       const batch = await at.batches.open();
       expect((await at.batches.bind(batch)).map(promptOf)).toEqual(["how"]);

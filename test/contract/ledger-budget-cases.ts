@@ -113,7 +113,7 @@ function beginningCases(at: At): void {
     test("waits for a claim in a group that cancels jobs", async () => {
       await at.open(CALL);
       const jobs = [await at.bench.job(A, true)];
-      const cancels = [{ tenant: TENANT, jobId: "unknown" }];
+      const cancels = [{ tenant: TENANT, jobId: "unknown", behind: 1 }];
       expect((await at.bench.accept(jobs, { cancels })).kinds).toEqual(["queued"]);
       expect((await startOne(at)).started).toHaveLength(1);
       expect(await at.standing()).toEqual([0n, CALL]);
@@ -183,7 +183,7 @@ function endingCases(at: At): void {
     test("stays held when the job is cancelled: the call is out", async () => {
       await at.open(CALL);
       const held = await at.bench.start(A);
-      await at.bench.accept([], { cancels: [{ tenant: TENANT, jobId: "a" }], moves: [] });
+      await at.bench.accept([], { cancels: [{ tenant: TENANT, jobId: "a", behind: 0 }], moves: [] });
       expect(await at.standing()).toEqual([0n, CALL]);
       await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
       expect(await at.standing()).toEqual([ANSWER_NANO_USD, 0n]);

@@ -103,7 +103,7 @@ function countingCases(at: At): void {
         await at.bench.job({ ...A, jobId: "again", labels: IN_SALES }, false),
       ];
       expect((await at.bench.accept(jobs)).kinds).toEqual(["queued", "joined"]);
-      await at.bench.accept([], { cancels: [{ tenant: TENANT, jobId: "a" }], moves: [] });
+      await at.bench.accept([], { cancels: [{ tenant: TENANT, jobId: "a", behind: 0 }], moves: [] });
       expect((await startOne(at)).started).toHaveLength(1);
       expect(await at.standing(RISK)).toEqual([0n, 0n]);
       expect(await at.standing(SALES)).toEqual([0n, CALL]);

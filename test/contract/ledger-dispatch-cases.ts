@@ -609,9 +609,36 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
 
     test("comes with a record too, and does not reach another tenant's job of that id", async () => {
       await at.bench.accept([await at.bench.job({ ...WISH, tenant: "shop" }, false), await at.bench.job(WISH, false)]);
-      const { outbox } = await at.bench.accept([], { cancels: [{ tenant: "shop", jobId: "a" }] });
+      const { outbox } = await at.bench.accept([], { cancels: [{ tenant: "shop", jobId: "a", behind: 0 }] });
       expect(resultsIn(outbox)).toHaveLength(1);
       expect(recordsOf(outbox, "result")[0]?.value?.toString()).toContain('"tenant":"shop"');
+    });
+
+    test("behind its job in one group: the job ends, nothing is begun for it, and one that asks the same opens a call of its own", async () => {
+      const jobs = [
+        await at.bench.job(WISH, true),
+        await at.bench.job({ ...WISH, jobId: "b" }, true),
+        await at.bench.job({ ...WISH, jobId: "c" }, true),
+      ];
+      const cancels = [{ tenant: null, jobId: "a", behind: 2 }];
+      const { kinds, outbox, day } = await at.bench.accept(jobs, { cancels });
+      expect(kinds).toEqual(["cancelled", "started", "joined"]);
+      expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "cancelled" }]);
+      expect(costsIn(outbox)).toEqual([]);
+      const [, opener] = jobs;
+      const held = { execution: { no: opener!.no, day }, intent: opener!.intent!, wish: { ...WISH, jobId: "b" } };
+      const { outbox: answered } = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
+      expect(resultsIn(answered).map(({ jobId }) => jobId)).toEqual(["b", "c"]);
+    });
+
+    test("before its job in one group it says nothing, nor to another tenant's of that id", async () => {
+      const jobs = [await at.bench.job({ ...WISH, tenant: "shop" }, true), await at.bench.job(WISH, true)];
+      const cancels = [
+        { tenant: "shop", jobId: "a", behind: 0 },
+        { tenant: "catalogue", jobId: "a", behind: 1 },
+      ];
+      const { kinds, outbox } = await at.bench.accept(jobs, { cancels });
+      expect([kinds, outbox]).toEqual([["started", "started"], []]);
     });
   });
 

@@ -147,7 +147,7 @@ function lookCases(at: { readonly batches: BatchBench }): void {
 
   test("passes by lines that nobody waits for, and those with an outcome", async () => {
     const { batch, lines } = await submitted(at, A, B);
-    await at.batches.bench.accept([], { cancels: [{ tenant: "catalogue", jobId: "a" }], moves: [] });
+    await at.batches.bench.accept([], { cancels: [{ tenant: "catalogue", jobId: "a", behind: 0 }], moves: [] });
     expect(await found(at)).toEqual(["how"]);
     const line = lines.find((one) => promptOf(one) === "how");
     if (line === undefined) throw new Error("expected a line");
@@ -438,7 +438,7 @@ function doubtCases(at: { readonly batches: BatchBench }): void {
 }
 
 function goneCases(at: { readonly batches: BatchBench }): void {
-  const cancelled = [{ tenant: "catalogue", jobId: "a" }] as const;
+  const cancelled = [{ tenant: "catalogue", jobId: "a", behind: 0 }] as const;
 
   test("whose jobs are all cancelled is booked when it answers, and the line as waste", async () => {
     const { batch, line, call } = await pairOf(at);

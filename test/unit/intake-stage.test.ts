@@ -219,6 +219,18 @@ test("what was accepted is told with its end; a group whose position has moved s
   expect(slots.freeOf("alpha")).toBe(8);
 });
 
+test("a cancel says how many of its group's jobs came before it", async () => {
+  const plan: IntakeParts["planner"]["plan"] = (record, decoded, nowMs) =>
+    record.offset % 2 === 0
+      ? PLANNER.plan(record, decoded, nowMs)
+      : { kind: "cancel", tenant: "catalogue", jobId: `job-${String(record.offset)}` };
+  const [group] = await accepted({ plan }, 4, { groupWaitMs: 1 });
+  expect(group?.cancels).toEqual([
+    { tenant: "catalogue", jobId: "job-1", behind: 1 },
+    { tenant: "catalogue", jobId: "job-3", behind: 2 },
+  ]);
+});
+
 describe("while a group's transaction is out", () => {
   /** Two groups' records; offsets as they are planned, and the end of the first transaction, which the test brings about. */
   async function firstGroupOut() {

@@ -2,8 +2,9 @@ import type pg from "pg";
 import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
+import type { Failure } from "../../domain/failure.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
-import { hurriedOpeners, openingFate } from "../../domain/dedupe/opening-fate.js";
+import { cancelledJobs, hurriedOpeners, openingFate } from "../../domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { insertAttempts } from "./attempt-rows.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
@@ -18,7 +19,7 @@ import { sourceOf, type Placing } from "./placing.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { holdMoney } from "./budget/hold-money.js";
-import { cancelRows } from "./cancel.js";
+import { CANCELLED, cancelRows } from "./cancel.js";
 
 /**
  * The intake transaction: positions, job keys, executions, jobs, first intents and the queue rows of one group.
@@ -112,6 +113,8 @@ export async function acceptInTransaction(
   const conflicts = await placeKnownIds(client, context, placings, taken, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
+  const cancelled = cancelledJobs(placings, group.cancels);
+  for (const placing of fresh) if (cancelled.has(placing.no)) placing.fate ??= "cancelled";
   await joinExecutions(
     client,
     context,
@@ -128,7 +131,8 @@ export async function acceptInTransaction(
   if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
   outgoing.push(...writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs));
   if (group.cancels.length > 0) {
-    outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render)).outgoing);
+    const own = fresh.map(({ no }) => no);
+    outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render, own)).outgoing);
   }
   const outbox = insertOutbox(client, context.numbers, group.session, nowMs, outgoing);
   return {
@@ -337,8 +341,6 @@ function insertJobs(
   nowMs: number,
 ): void {
   if (fresh.length === 0) return;
-  const stateOf = (placing: Placing): string =>
-    placing.fate === "expired" ? "expired" : placing.fate === "cached" ? "succeeded" : "active";
   send(
     client,
     "jobs-insert",
@@ -352,12 +354,12 @@ function insertJobs(
       int8Array(fresh.map(({ no }) => no)),
       int4Array(fresh.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(fresh.map(({ job }) => Buffer.from(job.jobId, "utf8"))),
-      textArray(fresh.map(stateOf)),
+      textArray(fresh.map((placing) => endOf(placing)?.status ?? "active")),
       int4Array(fresh.map((placing) => (opens(placing) ? day : (placing.execution?.day ?? null)))),
       int8Array(fresh.map((placing) => (opens(placing) ? placing.no : (placing.execution?.no ?? null)))),
       int8Array(fresh.map(({ job }) => job.deadlineMs)),
-      int8Array(fresh.map((placing) => (stateOf(placing) === "active" ? null : nowMs))),
-      textArray(fresh.map(({ fate }) => (fate === "expired" ? "DEADLINE_EXCEEDED" : null))),
+      int8Array(fresh.map((placing) => (endOf(placing) === null ? null : nowMs))),
+      textArray(fresh.map((placing) => endOf(placing)?.failure?.code ?? null)),
       textArray(fresh.map(sourceOf)),
       textArray(fresh.map(({ job }) => renderEnvelope(job))),
       byteaArray(fresh.map(({ item }) => item.record.value)),
@@ -367,16 +369,32 @@ function insertJobs(
   );
 }
 
-/** A job that ends in the transaction that accepts it: its deadline had passed, or the answer was there. */
+const LATE: Failure = {
+  code: "DEADLINE_EXCEEDED",
+  message: "the deadline had passed when the job was accepted; send it with a later one",
+  provider: null,
+  retryAtMs: null,
+};
+
+/** How a job ends in the transaction that accepts it: its deadline had passed, it was cancelled behind it, or the answer was there. */
+function endOf({
+  fate,
+}: Placing): { readonly status: "expired" | "cancelled" | "succeeded"; readonly failure: Failure | null } | null {
+  if (fate === "expired") return { status: fate, failure: LATE };
+  if (fate === "cancelled") return { status: fate, failure: CANCELLED };
+  return fate === "cached" ? { status: "succeeded", failure: null } : null;
+}
+
 function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
-  if (placing.fate !== "expired" && placing.fate !== "cached") return [];
+  const ends = endOf(placing);
+  if (ends === null) return [];
   const job = {
     key: { no: placing.no, day },
     tenant: placing.job.tenant,
     jobId: placing.job.jobId,
     generation: 0,
     execution: placing.execution,
-    status: placing.fate === "expired" ? ("expired" as const) : ("succeeded" as const),
+    status: ends.status,
     acceptedAtMs: nowMs,
     envelope: renderEnvelope(placing.job),
     record: placing.item.record,
@@ -388,12 +406,7 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
           ...common,
           answer: null,
           served: "call",
-          failure: {
-            code: "DEADLINE_EXCEEDED",
-            message: "the deadline had passed when the job was accepted; send it with a later one",
-            provider: null,
-            retryAtMs: null,
-          },
+          failure: ends.failure,
         }
       : {
           ...common,

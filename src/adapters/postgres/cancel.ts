@@ -3,12 +3,13 @@ import { jobIdHash } from "../../domain/dedupe/request-hash.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { CancelRequest } from "../../ports/ledger.js";
-import { byteaArray, textArray } from "./binary-array.js";
+import { byteaArray, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type WrittenEnds } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 
-const CANCELLED: Failure = {
+/** Of a job that has not ended. */
+export const CANCELLED: Failure = {
   code: "CANCELLED",
   message: "cancelled on request before it had ended",
   provider: null,
@@ -24,6 +25,7 @@ interface Cancelled extends WrittenEnds {
  * Ends jobs that have not ended as `cancelled`. Executions are not touched: one that nobody waits for is dropped when it comes up,
  * and a call that is out goes on, its cost stays. A request for an unknown or ended job does nothing. Where the tenant is named only in a
  * job's body, a cancel record names none: the id then counts in every tenant.
+ * @param except numbers of jobs that are left alone: those of the group that the requests came with.
  */
 export async function cancelRows(
   client: pg.PoolClient,
@@ -31,6 +33,7 @@ export async function cancelRows(
   requests: readonly CancelRequest[],
   nowMs: number,
   render: Renderer,
+  except: readonly number[] = [],
 ): Promise<Cancelled> {
   const rows = await run(
     client,
@@ -39,10 +42,15 @@ export async function cancelRows(
        SELECT j.no, j.day, u.place FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS u(tenant, hash, place)
        JOIN tenants t ON u.tenant IS NULL OR t.name = u.tenant
        JOIN job_key k ON k.tenant_no = t.no AND k.id_hash = u.hash
-       JOIN jobs j ON j.no = k.no AND j.day = k.day AND j.state = 'active' ORDER BY j.no + 0 FOR UPDATE OF j)
+       JOIN jobs j ON j.no = k.no AND j.day = k.day AND j.state = 'active' AND j.no <> ALL ($4::int8[]) ORDER BY j.no + 0 FOR UPDATE OF j)
      UPDATE jobs j SET state = 'cancelled', ended_ms = $3, failure_code = 'CANCELLED'
      FROM held h WHERE j.no = h.no AND j.day = h.day RETURNING ${ENDING_COLUMNS}, h.place`,
-    [textArray(requests.map(({ tenant }) => tenant)), byteaArray(requests.map(({ jobId }) => jobIdHash(jobId))), nowMs],
+    [
+      textArray(requests.map(({ tenant }) => tenant)),
+      byteaArray(requests.map(({ jobId }) => jobIdHash(jobId))),
+      nowMs,
+      int8Array(except),
+    ],
   );
   const places = new Set(rows.map((row) => Number(row.at(-1))));
   const ends = rows

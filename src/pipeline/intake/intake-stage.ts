@@ -5,12 +5,12 @@ import type { RenderSettings } from "../../domain/result/rendering.js";
 import { keptHeaders, renderRefused } from "../../domain/result/render-refused.js";
 import type { IntakeJob, IntakeWait, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type {
-  CancelRequest,
   IntakeGroup,
   IntakeOutcome,
   Ledger,
   OutboxGroup,
   PositionMove,
+  RecordedCancel,
 } from "../../ports/ledger.js";
 import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
@@ -228,7 +228,7 @@ export class IntakeStage implements RecordSink {
         turnEndsMs = clock.monotonicMs() + TURN_MS;
       }
       const plan = this.#planned(queued, nowMs);
-      if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId });
+      if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId, behind: prepared.jobs.length });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
         prepared.refused.push(
@@ -386,7 +386,7 @@ export class IntakeStage implements RecordSink {
     metrics.count(
       "sluice_records_total",
       { topic, result: "accepted" },
-      count(["started", "queued", "pooled", "joined", "cached", "expired"]),
+      count(["started", "queued", "pooled", "joined", "cached", "expired", "cancelled"]),
     );
     metrics.count("sluice_records_total", { topic, result: "duplicate" }, count(["repeated"]));
     metrics.count("sluice_records_total", { topic, result: "redelivered" }, count(["redelivered"]));
@@ -404,7 +404,7 @@ export class IntakeStage implements RecordSink {
 interface Prepared {
   readonly jobs: { readonly planned: PlannedJob; readonly item: IntakeJob; readonly pass?: LimitPass }[];
   readonly refused: RefusedRecord[];
-  readonly cancels: CancelRequest[];
+  readonly cancels: RecordedCancel[];
 }
 
 /** What a job that does not start waits for; null: a place, and it is due at once. */

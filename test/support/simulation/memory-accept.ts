@@ -1,12 +1,13 @@
+import type { Failure } from "../../../src/domain/failure.js";
 import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
-import { hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
+import { cancelledJobs, hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { cancelJobs } from "./memory-cancel.js";
+import { CANCELLED, cancelJobs } from "./memory-cancel.js";
 import { insertOutbox, insertReady, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
 import { joinExecutions, type Joining } from "./memory-join.js";
 import { insertPooled } from "./memory-pools.js";
@@ -82,6 +83,8 @@ async function acceptInTransaction(
   const conflicts = await takeJobKeys(context, transaction, placings, day, render, outgoing);
   const fresh = placings.filter((placing) => placing.fate === null);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
+  const cancelled = cancelledJobs(placings, group.cancels);
+  for (const placing of fresh) if (cancelled.has(placing.no)) placing.fate ??= "cancelled";
   await joinExecutions(
     context,
     transaction,
@@ -115,7 +118,7 @@ async function acceptInTransaction(
     });
     outgoing.push(...refused.outgoing);
   }
-  outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render)).outgoing);
+  outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render, fresh)).outgoing);
   const outbox = await insertOutbox(context, transaction, group.session, nowMs, outgoing);
   return {
     kind: "accepted",
@@ -331,31 +334,47 @@ export function requestKey(job: { readonly tenant: string; readonly executionKey
 }
 
 function jobRow(placing: Placing, day: number, nowMs: number): JobRow {
-  const { fate, no, job, item, execution } = placing;
+  const { no, job, item, execution } = placing;
   const own = opens(placing);
-  const state = fate === "expired" ? "expired" : fate === "cached" ? "succeeded" : "active";
+  const end = endOf(placing);
   return {
     key: { day, no },
     tenant: job.tenant,
     jobId: job.jobId,
     generation: 0,
-    state,
+    state: end?.status ?? "active",
     execution: own ? { day, no } : execution,
     priority: job.priority,
     deadlineMs: job.deadlineMs,
     acceptedMs: nowMs,
-    endedMs: state === "active" ? null : nowMs,
-    failureCode: fate === "expired" ? "DEADLINE_EXCEEDED" : null,
+    endedMs: end === null ? null : nowMs,
+    failureCode: end?.failure?.code ?? null,
     source: sourceOf({ job }),
     envelope: renderEnvelope(job),
     record: item.record,
   };
 }
 
+const LATE: Failure = {
+  code: "DEADLINE_EXCEEDED",
+  message: "the deadline had passed when the job was accepted; send it with a later one",
+  provider: null,
+  retryAtMs: null,
+};
+
+function endOf({
+  fate,
+}: Placing): { readonly status: "expired" | "cancelled" | "succeeded"; readonly failure: Failure | null } | null {
+  if (fate === "expired") return { status: fate, failure: LATE };
+  if (fate === "cancelled") return { status: fate, failure: CANCELLED };
+  return fate === "cached" ? { status: "succeeded", failure: null } : null;
+}
+
 function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
-  if (placing.fate !== "expired" && placing.fate !== "cached") return [];
+  const ends = endOf(placing);
+  if (ends === null) return [];
   const { job } = placing;
-  const status = placing.fate === "expired" ? "expired" : "succeeded";
+  const { status } = ends;
   const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
   const end: JobEnd =
     placing.cached === null
@@ -363,12 +382,7 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
           ...common,
           answer: null,
           served: "call",
-          failure: {
-            code: "DEADLINE_EXCEEDED",
-            message: "the deadline had passed when the job was accepted; send it with a later one",
-            provider: null,
-            retryAtMs: null,
-          },
+          failure: ends.failure,
         }
       : { ...common, answer: placing.cached, served: "exact_cache", failure: null };
   return [

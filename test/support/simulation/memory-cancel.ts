@@ -1,8 +1,17 @@
 import { jobIdHash } from "../../../src/domain/dedupe/request-hash.js";
+import type { Failure } from "../../../src/domain/failure.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { CancelRequest } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
 import { endJobs, writeEnds, type MemoryContext, type WrittenEnds } from "./memory-context.js";
+
+/** Of a job that has not ended. */
+export const CANCELLED: Failure = {
+  code: "CANCELLED",
+  message: "cancelled on request before it had ended",
+  provider: null,
+  retryAtMs: null,
+};
 
 interface Cancelled extends WrittenEnds {
   readonly requests: readonly CancelRequest[];
@@ -15,18 +24,20 @@ export async function cancelJobs(
   requests: readonly CancelRequest[],
   nowMs: number,
   render: Renderer,
+  except: readonly { readonly no: number }[] = [],
 ): Promise<Cancelled> {
   if (requests.length === 0) return { outgoing: [], ended: [], requests: [] };
   const { jobKeys } = context.database;
   await context.statement(transaction, "jobs-cancel");
   const keys = [...new Set([...jobKeys.committed.keys(), ...transaction.touched(jobKeys)].map(String))];
+  const left = new Set(except.map(({ no }) => no));
   const requestOf = new Map<number, CancelRequest>();
   for (const request of requests) {
     const hash = jobIdHash(request.jobId).toString("hex");
     for (const key of keys) {
       if (request.tenant === null ? !key.endsWith(`:${hash}`) : key !== `${request.tenant}:${hash}`) continue;
       const no = transaction.get(jobKeys, key)?.key.no;
-      if (no !== undefined && !requestOf.has(no)) requestOf.set(no, request);
+      if (no !== undefined && !left.has(no) && !requestOf.has(no)) requestOf.set(no, request);
     }
   }
   const ended = await endJobs(
@@ -35,19 +46,13 @@ export async function cancelJobs(
     [...requestOf.keys()].sort((a, b) => a - b).map((no) => ({ no, status: "cancelled", code: "CANCELLED" })),
     nowMs,
   );
-  const failure = {
-    code: "CANCELLED",
-    message: "cancelled on request before it had ended",
-    provider: null,
-    retryAtMs: null,
-  } as const;
   const written = await writeEnds(
     context,
     transaction,
     render,
     ended.map((job) => ({
       job,
-      end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
+      end: { answer: null, failure: CANCELLED, served: "call", payer: null, history: [], endedAtMs: nowMs },
     })),
   );
   const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));
