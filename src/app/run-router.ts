@@ -8,7 +8,7 @@ import { missingMigrations } from "../adapters/postgres/migrate.js";
 import { createMetrics, type PrometheusMetrics } from "../adapters/metrics/prometheus.js";
 import { startHealthServer, type HealthServer } from "../adapters/http/health-server.js";
 import { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
-import { readHeadersInLinearTime } from "../adapters/kafka/header-decoding.js";
+import { readAnyBatch } from "../adapters/kafka/batch-decoding.js";
 import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
@@ -47,7 +47,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   const encoders = await openEncoders(config);
   const metrics = createMetrics({ processMetrics: true });
   const pools = createPools(config.postgres, log);
-  readHeadersInLinearTime();
+  readAnyBatch(config.kafka.inflatedBytesMax);
   const kafka = new Kafka(clientOptions(config.kafka));
   const cluster = new ClusterFacts(kafka);
   const decoder = openDecoder(config);

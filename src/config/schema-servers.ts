@@ -6,6 +6,7 @@ import {
   text,
   toggle,
   word,
+  GIB,
   KIB,
   MIB,
   MINUTE_MS,
@@ -90,6 +91,12 @@ export const KAFKA = section({
     max: 64 * MIB,
     default: 256 * KIB,
     why: "Bytes of one fetch from one partition, so that several share it; a larger single record is still delivered.",
+  }),
+  inflatedBytesMax: integer({
+    min: MIB,
+    max: GIB,
+    default: 128 * MIB,
+    why: "Bytes of one compressed batch of a jobs topic once inflated; records of a larger one become dead letters TOO_LARGE, without their bytes.",
   }),
   partitionsAtOnce: integer({
     min: 1,

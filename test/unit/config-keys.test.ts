@@ -141,6 +141,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   ),
   "src/app/open-encoders.ts": ["topics.results.encoding", "topics.costs.encoding", "topics.events.encoding"],
   "src/app/run-router.ts": [
+    "kafka.inflatedBytesMax",
     "registry.url",
     "registry.username",
     "registry.password",

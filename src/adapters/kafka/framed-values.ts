@@ -2,6 +2,7 @@ import type { IncomingRecord } from "../../domain/job/job.js";
 import type { DecodedValue } from "../../ports/broker.js";
 import type { Clock, Log } from "../../ports/system.js";
 import { isRegistryFramed, type ValueDecoder, type ValueDecoding } from "../../ports/value-decoder.js";
+import { refusalOf } from "./batch-decoding.js";
 import { partitionKey } from "./partition-state.js";
 
 export interface FramedValuesParts {
@@ -63,13 +64,17 @@ export class FramedValues {
 
   /**
    * @param records of one partition. @param isOurs whether they are still to be read here, asked when the registry did not answer.
-   * @returns those whose values are framed; null: the records come again, once the registry has answered.
+   * @returns those whose values are framed, or came in a batch that can't be read; null: the records come again, once the registry has answered.
    */
   async decodeAll(
     records: readonly IncomingRecord[],
     isOurs: () => boolean,
   ): Promise<Map<IncomingRecord, DecodedValue> | null> {
     const decoded = new Map<IncomingRecord, DecodedValue>();
+    for (const record of records) {
+      const refused = refusalOf(record);
+      if (refused !== undefined) decoded.set(record, refused);
+    }
     const framed = records.filter((record) => isRegistryFramed(record.value));
     if (framed.length === 0) return decoded;
     const values = await Promise.all(framed.map((record) => this.#decode(record)));

@@ -1,9 +1,10 @@
 import type { KafkaMessage } from "kafkajs";
+import { passRefusalOn } from "./batch-decoding.js";
 import type { IncomingRecord, RecordHeader } from "../../domain/job/job.js";
 
 /** A message as the rest of the gateway knows records. */
 export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  return {
+  const record = {
     topic,
     partition,
     offset: Number(message.offset),
@@ -12,6 +13,8 @@ export function toRecord(topic: string, partition: number, message: KafkaMessage
     value: message.value,
     headers: toHeaders(message.headers),
   };
+  passRefusalOn(message, record);
+  return record;
 }
 
 const NO_HEADERS: readonly RecordHeader[] = [];
