@@ -110,14 +110,16 @@ export interface ProviderError {
  */
 export type AfterFailure = "next_route" | "next_or_wait" | "wider_route" | "by_policy" | "stop" | "doubt";
 
+export type FaultOf = "account" | "model";
+
 export interface FailurePolicy {
   readonly then: AfterFailure;
   /**
-   * Whose fault it is: after one of the account, no other model of that account is tried for the same cause, unless nothing else is left
-   * and after a wait.
+   * Whose fault it is, where the status says nothing else (`faultOf`): after one of the account, no other model of that account is tried
+   * for the same cause, unless nothing else is left and after a wait.
    */
-  readonly of: "account" | "model";
-  /** Only there when true: the account serves no call before a person has done something. */
+  readonly of: FaultOf;
+  /** Only there when true: the account, or the model, serves no call before a person has done something. */
   readonly bars?: true;
   /** What the job's result says when this was the last attempt. */
   readonly code: ErrorCode;
@@ -143,3 +145,13 @@ export const FAILURE_POLICY = {
   in_doubt: { then: "doubt", of: "account", code: "IN_DOUBT", log: "warn" },
   unclassified: { then: "next_route", of: "account", code: "PROVIDER_BAD_RESPONSE", log: "error" },
 } as const satisfies Record<Exclude<AttemptOutcome, "succeeded">, FailurePolicy>;
+
+const OF_ONE_MODEL: ReadonlySet<number | null> = new Set([403, 404, 501]);
+
+/**
+ * Whose fault the outcome of a call is: the table's word, corrected by the status of the answer (null: none). A key that may not use one
+ * model (403), or a model or path that is not there (404, 501), says nothing of the account's other models.
+ */
+export function faultOf(outcome: Exclude<AttemptOutcome, "succeeded">, httpStatus: number | null): FaultOf {
+  return outcome === "auth_failed" && OF_ONE_MODEL.has(httpStatus) ? "model" : FAILURE_POLICY[outcome].of;
+}
