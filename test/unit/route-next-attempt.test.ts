@@ -214,6 +214,33 @@ describe("after an attempt that failed", () => {
       { outcome: "bad_answer", httpStatus: 200 },
       again(1, 0, null),
     ],
+    ["a line that expired: the same route at once", { outcome: "line_expired", sent: "no" }, again(0, 0, null)],
+    [
+      "a line that expired, last time: no deadline has passed",
+      { outcome: "line_expired", sent: "no", attemptNumber: 5 },
+      end("PROVIDER_UNAVAILABLE"),
+    ],
+    [
+      "a line whose batch was cancelled at the provider: the same route at once",
+      { outcome: "cancelled", sent: "no", tried: [{ ...A, outcome: "cancelled" }, A], attemptNumber: 2 },
+      again(0, 0, null),
+    ],
+    [
+      "a line whose batch was cancelled at the provider, last time: nobody cancelled the job",
+      { outcome: "cancelled", sent: "no", attemptNumber: 5 },
+      end("PROVIDER_UNAVAILABLE"),
+    ],
+    ["a line that is missing: the same route at once", { outcome: "line_missing", sent: "no" }, again(0, 0, null)],
+    [
+      "a line that is missing for the second time: the end",
+      { outcome: "line_missing", sent: "no", tried: [{ ...B, outcome: "line_missing" }, A], attemptNumber: 2 },
+      end("PROVIDER_LOST"),
+    ],
+    [
+      "a line whose answer the provider has lost: the end",
+      { outcome: "line_missing", sent: "no", lost: true },
+      end("PROVIDER_LOST"),
+    ],
     ["refused: the end", { outcome: "refused", httpStatus: 400 }, end("PROVIDER_REFUSED")],
     ["content refused: the end", { outcome: "content_refused", httpStatus: 400 }, end("CONTENT_REFUSED")],
     [

@@ -61,6 +61,8 @@ export interface FailedAttemptFacts extends RetryFacts {
   /** Status of the provider's answer; null without one. */
   readonly httpStatus: number | null;
   readonly retryAfterMs: number | null;
+  /** It was answered, and the provider has the answer no more: asking again would be paid again. Left out: no. */
+  readonly lost?: boolean;
 }
 
 interface Again {
@@ -100,6 +102,10 @@ function followed(
       return nextOrWait(facts, random);
     case "wider_route":
       return widerRoute(facts);
+    case "same_route":
+      return atOnce(facts, facts.routeIndex);
+    case "same_route_once":
+      return cameToBefore(facts) ? null : atOnce(facts, facts.routeIndex);
     case "by_policy":
       return facts.limits.onContentRefused === "nextRoute" ? freshRoute(facts, facts.outcome) : null;
   }
@@ -130,6 +136,7 @@ export function decideAfterDoubt(facts: DoubtFacts, random: number): Exclude<Nex
  * it may have been. An error status is an answer, and no provider here bills one; a garbled or cut 200 very likely was billed.
  */
 function whatFollows(facts: FailedAttemptFacts): AfterFailure {
+  if (facts.lost === true) return "stop";
   const then: AfterFailure = FAILURE_POLICY[facts.outcome].then;
   if (facts.sent === "no") return then === "doubt" ? "next_route" : then;
   if (facts.sent === "perhaps") return facts.httpStatus === null || isSuccess(facts.httpStatus) ? "doubt" : then;
@@ -167,6 +174,11 @@ function nextOrWait(facts: FailedAttemptFacts, random: number): Again | null {
   const again = afterItsWait(facts, random);
   const isHopeless = again === null || staysBad(facts) || (facts.retryAfterMs ?? 0) > facts.limits.retryAfterMaxMs;
   return (isHopeless ? siblingRoute(facts, random) : null) ?? again;
+}
+
+/** By whatever route. */
+function cameToBefore({ tried, outcome }: FailedAttemptFacts): boolean {
+  return tried.slice(0, -1).some((one) => one.outcome === outcome);
 }
 
 function afterItsWait(facts: FailedAttemptFacts, random: number): Again | null {

@@ -212,9 +212,8 @@ export function judgeLine(
   if (end.cutOffBytes !== undefined) return judgeCutOff(work, failure, end.cutOffBytes, nowMs);
   const attempt = summaryOf(work, end.outcome, end.provider, nowMs);
   const nanoUsd = costOfLine(settings.billing(work.route.account), end);
-  const verdict = isUndone(end.outcome)
-    ? afterUndone(settings, work, end, nowMs)
-    : followUp(settings, work, { ...failure, sent: "no", httpStatus: end.provider.status }, null, nowMs, random);
+  const facts = { ...failure, sent: "no", httpStatus: end.provider.status, lost: end.lost === true } as const;
+  const verdict = followUp(settings, work, facts, null, nowMs, random);
   return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, nanoUsd), verdict });
 }
 
@@ -224,28 +223,6 @@ function costOfLine(rule: BillingRule | null, { outcome, billed }: FailedLine): 
   const { failed, expired, cancelled } = rule.line;
   const booked = outcome === "line_expired" ? expired : outcome === "cancelled" ? cancelled : failed;
   return booked === "free" ? 0n : null;
-}
-
-type Undone = "line_expired" | "cancelled" | "line_missing";
-
-/** Nothing is wrong with the line: its batch ended without it. */
-function isUndone(outcome: FailedLine["outcome"]): outcome is Undone {
-  return outcome === "line_expired" || outcome === "cancelled" || outcome === "line_missing";
-}
-
-/** By the same route, at once: whether in a batch or by a call is decided anew. Missing twice, a line is given up. */
-function afterUndone(settings: JudgeSettings, work: Work, end: FailedLine, nowMs: number): Verdict {
-  const { number, routeIndex } = work.intent;
-  const isMissing = end.outcome === "line_missing";
-  const missedBefore = isMissing && work.history.some(({ outcome }) => outcome === "line_missing");
-  const again: TryAgain | null =
-    end.lost === true || missedBefore || number >= settings.retry.attemptsMax
-      ? null
-      : { kind: "again", runAtMs: nowMs, routeIndex, waitsFor: "concurrency" };
-  if (again !== null && nowMs < work.latestDeadlineMs) return again;
-  const code = isMissing ? "PROVIDER_LOST" : end.outcome === "cancelled" ? "PROVIDER_UNAVAILABLE" : "DEADLINE_EXCEEDED";
-  const failure = { code, message: end.message, provider: end.provider, retryAtMs: null } as const;
-  return { kind: "fail", failure, answer: null, givenTime: again };
 }
 
 /** The call as a doubt, with nothing of what it brought: for one whose outcome could not be judged. */
@@ -262,6 +239,7 @@ interface FailureFacts {
   readonly retryAfterMs: number | null;
   readonly message: string;
   readonly provider: Failure["provider"];
+  readonly lost?: boolean;
 }
 
 function followUp(
@@ -277,6 +255,7 @@ function followUp(
     sent: failure.sent,
     httpStatus: failure.httpStatus,
     retryAfterMs: failure.retryAfterMs,
+    lost: failure.lost === true,
     attemptNumber: work.intent.number,
     routes: work.routes,
     routeIndex: work.intent.routeIndex,
