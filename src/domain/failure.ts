@@ -31,7 +31,7 @@ export type ErrorClass =
   "rejected" | "caller" | "budget" | "deadline" | "capacity" | "provider" | "in_doubt" | "cancelled" | "internal";
 
 /**
- * Each code with its class, whether an operator may replay it, and what is published for it: a failed result (`result`), a dead
+ * Each code with its class, whether an operator may replay a job that ended so, and what is published for it: a failed result (`result`), a dead
  * letter (`deadLetter`), or both.
  */
 export interface ErrorCodeFacts {
@@ -45,6 +45,10 @@ const deadLetterOnly = (errorClass: ErrorClass): ErrorCodeFacts =>
   ({ class: errorClass, result: false, deadLetter: true, replayable: false }) as const;
 const both = (errorClass: ErrorClass, replayable: boolean): ErrorCodeFacts =>
   ({ class: errorClass, result: true, deadLetter: true, replayable }) as const;
+
+/** Without a letter there is nothing to replay. */
+const resultOnly = (errorClass: ErrorClass): ErrorCodeFacts =>
+  ({ class: errorClass, result: true, deadLetter: false, replayable: false }) as const;
 
 export const ERROR_CODES = {
   TENANT_MISMATCH: deadLetterOnly("rejected"),
@@ -70,12 +74,12 @@ export const ERROR_CODES = {
   DEADLINE_EXCEEDED: both("deadline", true),
   NO_ROUTE_IN_TIME: both("deadline", true),
   PROVIDER_UNAVAILABLE: both("capacity", true),
-  RESULT_TOO_LARGE: { class: "capacity", result: true, deadLetter: false, replayable: true },
+  RESULT_TOO_LARGE: resultOnly("capacity"),
   PROVIDER_BAD_RESPONSE: both("provider", true),
   PROVIDER_LOST: both("provider", true),
   BAD_ANSWER: both("provider", true),
   IN_DOUBT: both("in_doubt", true),
-  CANCELLED: { class: "cancelled", result: true, deadLetter: false, replayable: false },
+  CANCELLED: resultOnly("cancelled"),
   NO_PRICE: both("internal", true),
   CRASH_SUSPECT: both("internal", true),
   INTERNAL: both("internal", true),

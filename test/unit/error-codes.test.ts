@@ -29,7 +29,7 @@ const CONTRACT = {
   DEADLINE_EXCEEDED: ["deadline", "R D", "yes"],
   NO_ROUTE_IN_TIME: ["deadline", "R D", "yes"],
   PROVIDER_UNAVAILABLE: ["capacity", "R D", "yes"],
-  RESULT_TOO_LARGE: ["capacity", "R", "yes"],
+  RESULT_TOO_LARGE: ["capacity", "R", "no"],
   PROVIDER_BAD_RESPONSE: ["provider", "R D", "yes"],
   PROVIDER_LOST: ["provider", "R D", "yes"],
   BAD_ANSWER: ["provider", "R D", "yes"],

@@ -166,6 +166,7 @@ function refusedResult(
     partition: record.partition,
     offset: record.offset,
   });
+  const error = errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null });
   const document: ResultDocument = {
     v: 1,
     resultId: id,
@@ -176,7 +177,8 @@ function refusedResult(
     format: identity.format,
     body: null,
     finishReason: null,
-    error: errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null }),
+    // Whatever the code: a replay takes a job, and the record became none.
+    error: { ...error, replayable: false },
     attempts: [],
     cost: { nanoUsd: "0", maxNanoUsd: "0", listNanoUsd: "0", priceVersion: null, billing: null, costId: null },
     times: {
