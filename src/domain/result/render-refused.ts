@@ -2,6 +2,7 @@ import type { IntakeJob, Outgoing, RefusedRecord } from "./outgoing.js";
 import { ERROR_CODES, type ErrorCode } from "../failure.js";
 import type { IncomingRecord, Refusal } from "../job/job.js";
 import { resultId } from "../job/ids.js";
+import type { Stage } from "../stage.js";
 import type { GatewayEvent } from "../event/event.js";
 import { renderEvent } from "./render-event.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
@@ -17,7 +18,7 @@ export interface DeadLetterInput {
   readonly headersText: string;
   readonly code: ErrorCode;
   readonly message: string;
-  readonly stage: string;
+  readonly stage: Stage;
   readonly attempts: number;
   readonly replayCount: number;
 }

@@ -356,7 +356,7 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   if (placing.fate !== "expired" && placing.fate !== "cached") return [];
   const { job } = placing;
   const status = placing.fate === "expired" ? "expired" : "succeeded";
-  const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
+  const common = { payer: placing.execution, history: [], stage: "intake", endedAtMs: nowMs } as const;
   const end: JobEnd =
     placing.cached === null
       ? {

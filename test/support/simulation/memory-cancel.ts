@@ -47,7 +47,7 @@ export async function cancelJobs(
     render,
     ended.map((job) => ({
       job,
-      end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
+      end: { answer: null, failure, served: "call", payer: null, history: [], stage: "intake", endedAtMs: nowMs },
     })),
   );
   const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));
