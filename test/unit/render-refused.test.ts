@@ -32,6 +32,13 @@ const resultOf = (code: ErrorCode) => {
 };
 
 describe("the result of a record that becomes no job", () => {
+  test("has the headers of every result", () => {
+    expect(Object.fromEntries(resultOf("NO_ROUTE").headers)).toMatchObject({
+      ...{ "llm-job-id": "a", "llm-status": "failed", "llm-served": "call" },
+      ...{ "llm-provider": "", "llm-cost-nano-usd": "0" },
+    });
+  });
+
   test.each(["NO_ROUTE", "NO_PRICE", "CONTEXT_TOO_LONG", "BUDGET_EXCEEDED", "INTERNAL", "BAD_JOB"] as const)(
     "%s: can't be replayed, as dlq replay says too",
     (code) => {

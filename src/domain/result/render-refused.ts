@@ -201,6 +201,8 @@ function refusedResult(
     headers: [
       ["llm-job-id", identity.jobId],
       ["llm-status", "failed"],
+      ["llm-provider", ""],
+      ["llm-cost-nano-usd", "0"],
       ["llm-served", "call"],
       ...cloudEvent(settings, id, "sluice.result.v1", input.nowMs, identity.jobId),
       ...identity.reply.headers.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),
