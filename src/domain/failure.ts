@@ -31,21 +31,24 @@ export type ErrorClass =
   "rejected" | "caller" | "budget" | "deadline" | "capacity" | "provider" | "in_doubt" | "cancelled" | "internal";
 
 /**
- * Each code with its class, whether an operator may replay it, and what is published for it: a failed result (`result`), a dead
- * letter (`deadLetter`), or both. `terminal` is the job status that goes with it when a result is published.
+ * Each code with its class, whether an operator may replay a job that ended so, and what is published for it: a failed result (`result`), a dead
+ * letter (`deadLetter`), or both.
  */
 export interface ErrorCodeFacts {
   readonly class: ErrorClass;
   readonly result: boolean;
   readonly deadLetter: boolean;
   readonly replayable: boolean;
-  readonly status: "failed" | "expired" | "cancelled";
 }
 
 const deadLetterOnly = (errorClass: ErrorClass): ErrorCodeFacts =>
-  ({ class: errorClass, result: false, deadLetter: true, replayable: false, status: "failed" }) as const;
+  ({ class: errorClass, result: false, deadLetter: true, replayable: false }) as const;
 const both = (errorClass: ErrorClass, replayable: boolean): ErrorCodeFacts =>
-  ({ class: errorClass, result: true, deadLetter: true, replayable, status: "failed" }) as const;
+  ({ class: errorClass, result: true, deadLetter: true, replayable }) as const;
+
+/** Without a letter there is nothing to replay. */
+const resultOnly = (errorClass: ErrorClass): ErrorCodeFacts =>
+  ({ class: errorClass, result: true, deadLetter: false, replayable: false }) as const;
 
 export const ERROR_CODES = {
   TENANT_MISMATCH: deadLetterOnly("rejected"),
@@ -68,19 +71,19 @@ export const ERROR_CODES = {
   CONTENT_REFUSED: both("caller", true),
   PROVIDER_REFUSED: both("caller", true),
   BUDGET_EXCEEDED: both("budget", true),
-  DEADLINE_EXCEEDED: { class: "deadline", result: true, deadLetter: true, replayable: true, status: "expired" },
+  DEADLINE_EXCEEDED: both("deadline", true),
   NO_ROUTE_IN_TIME: both("deadline", true),
   PROVIDER_UNAVAILABLE: both("capacity", true),
-  RESULT_TOO_LARGE: { class: "capacity", result: true, deadLetter: false, replayable: true, status: "failed" },
+  RESULT_TOO_LARGE: resultOnly("capacity"),
   PROVIDER_BAD_RESPONSE: both("provider", true),
   PROVIDER_LOST: both("provider", true),
   BAD_ANSWER: both("provider", true),
   IN_DOUBT: both("in_doubt", true),
-  CANCELLED: { class: "cancelled", result: true, deadLetter: false, replayable: false, status: "cancelled" },
+  CANCELLED: resultOnly("cancelled"),
   NO_PRICE: both("internal", true),
   CRASH_SUSPECT: both("internal", true),
   INTERNAL: both("internal", true),
-  REPLY_UNDELIVERABLE: { class: "internal", result: false, deadLetter: true, replayable: true, status: "failed" },
+  REPLY_UNDELIVERABLE: { class: "internal", result: false, deadLetter: true, replayable: true },
 } as const satisfies Record<string, ErrorCodeFacts>;
 export type ErrorCode = keyof typeof ERROR_CODES;
 
@@ -104,20 +107,25 @@ export interface ProviderError {
  * - `next_route`: the next candidate of the alias at once, and when none is left the same ones again after a wait
  * - `next_or_wait`: the same, but when none is left this candidate again after its Retry-After, else backoff
  * - `wider_route`: the next candidate with a larger context window; the end when there is none
+ * - `same_route`: this one again at once: its batch ended without it, and whether in a batch or by a call is decided anew
+ * - `same_route_once`: the same, but the end when it came to the same before
  * - `by_policy`: the end, or the next candidate at another account, as the config says
  * - `stop`: the job fails now: sending the same request again can't help
  * - `doubt`: the attempt may have been billed; it is settled after the grace (design.md, "Doubt ends")
  */
-export type AfterFailure = "next_route" | "next_or_wait" | "wider_route" | "by_policy" | "stop" | "doubt";
+export type AfterFailure =
+  "next_route" | "next_or_wait" | "wider_route" | "same_route" | "same_route_once" | "by_policy" | "stop" | "doubt";
+
+export type FaultOf = "account" | "model";
 
 export interface FailurePolicy {
   readonly then: AfterFailure;
   /**
-   * Whose fault it is: after one of the account, no other model of that account is tried for the same cause, unless nothing else is left
-   * and after a wait.
+   * Whose fault it is, where the status says nothing else (`faultOf`): after one of the account, no other model of that account is tried
+   * for the same cause, unless nothing else is left and after a wait.
    */
-  readonly of: "account" | "model";
-  /** Only there when true: the account serves no call before a person has done something. */
+  readonly of: FaultOf;
+  /** Only there when true: the account, or the model, serves no call before a person has done something. */
   readonly bars?: true;
   /** What the job's result says when this was the last attempt. */
   readonly code: ErrorCode;
@@ -137,9 +145,19 @@ export const FAILURE_POLICY = {
   context_too_long: { then: "wider_route", of: "model", code: "CONTEXT_TOO_LONG", log: "info" },
   auth_failed: { then: "next_route", of: "account", bars: true, code: "PROVIDER_UNAVAILABLE", log: "error" },
   quota_exhausted: { then: "next_route", of: "account", bars: true, code: "PROVIDER_UNAVAILABLE", log: "error" },
-  line_expired: { then: "next_route", of: "model", code: "DEADLINE_EXCEEDED", log: "info" },
-  line_missing: { then: "next_route", of: "model", code: "PROVIDER_LOST", log: "error" },
-  cancelled: { then: "stop", of: "model", code: "CANCELLED", log: "info" },
+  line_expired: { then: "same_route", of: "model", code: "PROVIDER_UNAVAILABLE", log: "info" },
+  line_missing: { then: "same_route_once", of: "model", code: "PROVIDER_LOST", log: "error" },
+  cancelled: { then: "same_route", of: "model", code: "PROVIDER_UNAVAILABLE", log: "info" },
   in_doubt: { then: "doubt", of: "account", code: "IN_DOUBT", log: "warn" },
   unclassified: { then: "next_route", of: "account", code: "PROVIDER_BAD_RESPONSE", log: "error" },
 } as const satisfies Record<Exclude<AttemptOutcome, "succeeded">, FailurePolicy>;
+
+const OF_ONE_MODEL: ReadonlySet<number | null> = new Set([403, 404, 501]);
+
+/**
+ * Whose fault the outcome of a call is: the table's word, corrected by the status of the answer (null: none). A key that may not use one
+ * model (403), or a model or path that is not there (404, 501), says nothing of the account's other models.
+ */
+export function faultOf(outcome: Exclude<AttemptOutcome, "succeeded">, httpStatus: number | null): FaultOf {
+  return outcome === "auth_failed" && OF_ONE_MODEL.has(httpStatus) ? "model" : FAILURE_POLICY[outcome].of;
+}

@@ -1,3 +1,5 @@
+import type { Stage } from "../domain/stage.js";
+
 /**
  * What the gateway counts, by name and labels. Label values are bounded: topics and accounts by the config, the rest by closed lists;
  * tenants beyond a number are counted as `other`. Never a job id, an offset or a message text. The one list with help texts and
@@ -5,7 +7,6 @@
  */
 
 export type RecordResult = "accepted" | "duplicate" | "refused" | "cancel" | "redelivered";
-export type GroupStage = "intake" | "dispatch" | "finish" | "relay" | "batch" | "replay";
 /** What became of a batch. `absent`: its creation was given up; `orphan`: such a one turned up. */
 export type BatchBecame = "submitted" | "adopted" | "refused" | "absent" | "orphan" | "ended" | "done";
 export type QuarantineReason = "unknown_id" | "repeated" | "conflict" | "malformed";
@@ -59,8 +60,8 @@ export interface GaugeLabels {
 
 /** Distributions; the number given is one observation. */
 export interface HistogramLabels {
-  readonly sluice_group_size: { readonly stage: GroupStage };
-  readonly sluice_group_seconds: { readonly stage: GroupStage };
+  readonly sluice_group_size: { readonly stage: Stage };
+  readonly sluice_group_seconds: { readonly stage: Stage };
   readonly sluice_call_seconds: { readonly account: string };
   readonly sluice_job_seconds: NoLabels;
   readonly sluice_batch_turnaround_seconds: { readonly account: string };

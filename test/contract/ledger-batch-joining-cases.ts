@@ -3,7 +3,7 @@ import type { WaitingExecution } from "../../src/domain/execution/execution.js";
 import type { ClaimVerdict } from "../../src/ports/ledger.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import { HOUR_MS, promptOf, type BatchBench } from "./batch-bench.js";
-import { ANSWER_NANO_USD, answerTo, costsIn, resultsIn } from "./ledger-bench.js";
+import { ANSWER_NANO_USD, answerTo, costsIn, resultsIn, stagesIn } from "./ledger-bench.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const B = { jobId: "b", tenant: "catalogue", prompt: "how" } as const;
@@ -162,6 +162,7 @@ export function batchJoiningCases(at: { readonly batches: BatchBench }): void {
       const { ended, outbox } = await expire(3 * HOUR_MS);
       expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(stagesIn(outbox)).toEqual(["batch"]);
       expect(await expire(3 * HOUR_MS)).toEqual(NOBODY);
       const [line] = await at.batches.lines(batch);
       expect(line).toEqual({ ...lines[0], latestDeadlineMs: null });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { JobEnd } from "../../src/domain/result/outgoing.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import { HOUR_MS, POOL, promptOf, UNLIMITED, type BatchBench } from "./batch-bench.js";
-import { ANSWER_NANO_USD, answerTo, costsIn, failureOf, resultsIn } from "./ledger-bench.js";
+import { ANSWER_NANO_USD, answerTo, costsIn, failureOf, resultsIn, stagesIn } from "./ledger-bench.js";
 import { DECIDED_AGAIN } from "../support/batch-rows.js";
 
 const A = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
@@ -269,6 +269,14 @@ function outcomeCases(at: { readonly batches: BatchBench }): void {
       expect(await at.batches.ledger.linesByAttempt(batch.no, [key])).toMatchObject([
         { attempt: line.attempt, state: "ended", latestDeadlineMs: null },
       ]);
+    });
+
+    test("that ends its job is told with the stage of batches", async () => {
+      const { batch, line } = await oneLine();
+      const { bench } = at.batches;
+      const { outbox } = await bench.finish([at.batches.ended(batch, line, failureOf("refused", "answered", 400))]);
+      expect(resultsIn(outbox)).toMatchObject([{ status: "failed", code: "PROVIDER_REFUSED" }]);
+      expect(stagesIn(outbox)).toEqual(["batch"]);
     });
 
     test("is recorded once, however often it comes", async () => {

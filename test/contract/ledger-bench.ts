@@ -315,6 +315,13 @@ export function eventsIn(outbox: readonly OutboxGroup[]): ReadEvent[] {
   });
 }
 
+/** Of dead letters. */
+export function stagesIn(outbox: readonly OutboxGroup[]): string[] {
+  return recordsOf(outbox, "dead_letter").map((record) =>
+    String(record.headers.find(([name]) => name === "llm-error-stage")?.[1]),
+  );
+}
+
 export function codesIn(outbox: readonly OutboxGroup[]): string[] {
   return recordsOf(outbox, "dead_letter").map((record) =>
     String(record.headers.find(([name]) => name === "llm-error-code")?.[1]),

@@ -10,6 +10,7 @@ import {
   LedgerBench,
   recordsOf,
   resultsIn,
+  stagesIn,
   type OpenLedger,
 } from "./ledger-bench.js";
 import type { AlertLedger } from "../../src/ports/alert-ledger.js";
@@ -115,6 +116,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         expect(kinds).toEqual(["expired"]);
         expect(resultsIn(outbox)).toMatchObject([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
         expect(codesIn(outbox)).toEqual(["DEADLINE_EXCEEDED"]);
+        expect(stagesIn(outbox)).toEqual(["intake"]);
       });
 
       test("dead-letters a known id with another body, and leaves the first job alone", async () => {
@@ -280,6 +282,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
         ]);
         expect(resultsIn(outbox)).toMatchObject([{ status: "failed", code: "PROVIDER_REFUSED", digest: null }]);
         expect(codesIn(outbox)).toEqual(["PROVIDER_REFUSED"]);
+        expect(stagesIn(outbox)).toEqual(["dispatch"]);
         expect(costsIn(outbox)).toEqual([]);
       });
 

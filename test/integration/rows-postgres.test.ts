@@ -25,12 +25,12 @@ const publishJobs = (place: Gateway, jobIds: readonly string[]): Promise<readonl
   place.topics.publish(jobIds.map((id) => ({ value: chatJob(id, id) })));
 
 /** Every job has results of one id and one value, with the answer to its own prompt. */
-async function eachEndedOnce(place: Gateway, jobIds: readonly string[]): Promise<void> {
+async function eachEndedOnce(place: Gateway, jobIds: readonly string[], refused = 0): Promise<void> {
   for (const id of jobIds) expect(answerDigests(resultIn(await place.result(id))).prompt).toBe(digestOf(id));
   const distinct = new Set(
     place.topics.results.map((record) => `${headerText(record, "ce_id") ?? ""} ${record.value?.toString() ?? ""}`),
   );
-  expect(distinct.size).toBe(jobIds.length);
+  expect(distinct.size).toBe(jobIds.length + refused);
 }
 
 /** The sum of the cost records equals the provider's bill. Only where nothing was in doubt. */
@@ -192,7 +192,7 @@ describe("a connection that breaks at COMMIT", () => {
   });
 });
 
-test("[E9] one row that Postgres refuses in the middle of a group: 499 jobs are accepted, this one is a dead letter", async () => {
+test("[E9] one row that Postgres refuses in the middle of a group: 499 jobs are accepted, this one is a dead letter and a failed result", async () => {
   const place = await open({ name: "e9", config: { limits: { groups: { sizeMax: 500, waitMs: 200 } } } });
   // Admission refuses all that Postgres is known to refuse, so the refusal is made here.
   await place.query("ALTER TABLE jobs ADD CONSTRAINT refuse_one CHECK (job_id <> convert_to('e9 250', 'UTF8'))");
@@ -203,9 +203,13 @@ test("[E9] one row that Postgres refuses in the middle of a group: 499 jobs are 
   expect(headerText(letter, "llm-error-code")).toBe("INTERNAL");
   expect(headerText(letter, "__dlq.errors.message")).toContain("refuse_one");
   expect(letter.value?.toString()).toBe(chatJob("e9 250", "e9 250"));
+  expect(resultIn(await place.result("e9 250"))).toMatchObject({
+    ...{ status: "failed", generation: -1, error: { code: "INTERNAL", replayable: false } },
+  });
   await eachEndedOnce(
     place,
     jobIds.filter((id) => id !== "e9 250"),
+    1,
   );
   expect(place.topics.deadLetters).toHaveLength(1);
   expect(await place.position()).toBe(500);

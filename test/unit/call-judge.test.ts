@@ -273,6 +273,15 @@ describe("a call that ended is told with all that is booked of it", () => {
   };
   const judged = (outcome: ProviderAnswer | ProviderFailure) => judgeCall(SETTINGS, work, outcome, NOW_MS, 0);
 
+  test.each([401, 403, 404, 501])(
+    "a refusal with %d says in its history whether it is of the model alone",
+    (status) => {
+      const provider = { status, code: null, requestId: null };
+      const { summary } = judged({ ...FAILURE, outcome: "auth_failed", provider });
+      expect(summary.faultOf).toBe(status === 401 ? undefined : "model");
+    },
+  );
+
   test.each([
     ["an answer", judged(ANSWER), "succeeded", "request", 30_000n, "succeed"],
     [

@@ -125,6 +125,32 @@ test("a record that the gateway fails to read becomes a dead letter INTERNAL; it
   expect(errors).toEqual(["intake.record_unreadable"]);
 });
 
+test.each([
+  ["has a result too, since its tenant and id are proven", 1, ["dead_letter", "result"]],
+  ["has a dead letter alone when the ledger refuses that as well", 2, ["dead_letter"]],
+])("a record that the ledger refuses on its own %s", async (_what, refusals, kinds) => {
+  let left = refusals;
+  const stored: IntakeGroup[] = [];
+  const { stage } = stageOver(PLANNER, {
+    ledger: {
+      accept: (group) => {
+        left -= 1;
+        if (left >= 0) return Promise.reject(new Error("a constraint"));
+        stored.push(group);
+        return Promise.resolve({ kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs: [], outbox: [] });
+      },
+    },
+  });
+  const running = stage.run();
+  await stage.offer(runOf(1));
+  await settled();
+  stage.stop();
+  await running;
+  const [record] = stored.flatMap(({ refused }) => refused);
+  expect(record).toMatchObject({ code: "INTERNAL", message: "the ledger refused this record: a constraint" });
+  expect(record?.outgoing.map(({ kind }) => kind)).toEqual(kinds);
+});
+
 /** Waits for a batch of alpha. */
 const POOLED: Extract<LinePlan, { kind: "pool" }> = {
   kind: "pool",

@@ -86,7 +86,7 @@ describe("a line that its batch ended without", () => {
   });
 
   test.each([
-    ["line_expired", "DEADLINE_EXCEEDED"],
+    ["line_expired", "PROVIDER_UNAVAILABLE"],
     ["cancelled", "PROVIDER_UNAVAILABLE"],
     ["line_missing", "PROVIDER_LOST"],
   ] as const)("%s after the deadline: %s, and the same again for whoever has more time", (outcome, code) => {
@@ -94,10 +94,10 @@ describe("a line that its batch ended without", () => {
     expect(verdict).toMatchObject({ kind: "fail", failure: { code }, givenTime: { kind: "again", routeIndex: 0 } });
   });
 
-  test("has as many tries as any other attempt", () => {
+  test("has as many tries as any other attempt, and its job has not expired then: it had time left", () => {
     const { intent } = workOf(1, NOW_MS);
     const { verdict } = judge(failed("line_expired"), { intent: { ...intent, number: 3 } });
-    expect(verdict).toMatchObject({ kind: "fail", givenTime: null });
+    expect(verdict).toMatchObject({ kind: "fail", failure: { code: "PROVIDER_UNAVAILABLE" }, givenTime: null });
   });
 });
 

@@ -141,6 +141,7 @@ const END: JobEnd = {
   served: "call",
   payer: JOB.key,
   history: [EARLIER],
+  stage: "dispatch",
   endedAtMs: ACCEPTED_MS + 2000,
 };
 const FAILED_JOB: EndingJob = {
@@ -198,6 +199,7 @@ const END_CASES: readonly EndCase[] = [
     job: { ...FAILED_JOB, status: "expired", execution: null },
     end: {
       ...END,
+      stage: "intake",
       answer: null,
       failure: { code: "DEADLINE_EXCEEDED", message: "the deadline passed", provider: null, retryAtMs: null },
       history: [],
@@ -238,6 +240,7 @@ const END_CASES: readonly EndCase[] = [
       answer: null,
       failure: { code: "PROVIDER_LOST", message: "two batches left it out", provider: null, retryAtMs: null },
       history: [EARLIER, { ...LINE, outcome: "line_missing" }],
+      stage: "batch",
     },
   },
   { name: "succeeded as a replay's generation", job: { ...JOB, generation: 2 }, end: END },

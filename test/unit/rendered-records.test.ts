@@ -114,6 +114,19 @@ test("dead letters keep the original bytes and headers, and say what was wrong w
   });
 });
 
+test("dead letters name the stage in which their job ended", () => {
+  const letters = CASES.flatMap(({ name, outgoing }) =>
+    outgoing.filter(({ kind }) => kind === "dead_letter").map((one) => [name, headersOf(one)["llm-error-stage"]]),
+  );
+  expect(letters).toEqual([
+    ["failed with the provider's words", "dispatch"],
+    ["expired while its paid answer was under way", "dispatch"],
+    ["expired before any call", "intake"],
+    ["failed as a line", "batch"],
+    ["refused", "intake"],
+  ]);
+});
+
 test("an answer goes into the result with every byte as the provider sent it", () => {
   const [result] = CASES[0]?.outgoing ?? [];
   expect(result?.value?.toString("utf8")).toContain(

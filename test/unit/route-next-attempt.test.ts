@@ -23,6 +23,8 @@ const ASKS_ON = { ...LIMITS, onContentRefused: "nextRoute" } as const;
 const LIMITED = { outcome: "rate_limited", httpStatus: 429 } as const;
 const BAD = { outcome: "bad_answer", httpStatus: 200 } as const;
 const KEY = { outcome: "auth_failed", httpStatus: 401 } as const;
+const GONE = { outcome: "auth_failed", httpStatus: 404 } as const;
+const GONE_BEFORE = { outcome: "auth_failed", faultOf: "model" } as const;
 const DAYS_10 = 10 * 24 * 3_600_000;
 
 const factsOf = (more: Partial<FailedAttemptFacts>): FailedAttemptFacts => ({
@@ -153,6 +155,57 @@ describe("after an attempt that failed", () => {
       { ...KEY, ...ONE },
       again(0, 50, "backoff"),
     ],
+    [
+      "a model that is not there: another model of the account, at once",
+      { ...GONE, routes: [A, A2, B] },
+      again(1, 0, null),
+    ],
+    [
+      "a model that is not offered: another model of the account, at once",
+      { ...GONE, httpStatus: 501, routes: [A, A2, B] },
+      again(1, 0, null),
+    ],
+    [
+      "a model that the key may not use: another model of the account, at once",
+      { ...GONE, httpStatus: 403, routes: [A, A2, B] },
+      again(1, 0, null),
+    ],
+    [
+      "a model that is not there, then another of its account overloaded: another account at once",
+      { routes: [A, A2, B], routeIndex: 1, tried: [{ ...A, ...GONE_BEFORE }, A2], attemptNumber: 2 },
+      again(2, 0, null),
+    ],
+    [
+      "a model that is not there, all others overloaded: the next in turn that is there, after backoff",
+      {
+        routes: [A, A2, B],
+        routeIndex: 2,
+        tried: [{ ...A, ...GONE_BEFORE }, { ...A2, outcome: "overloaded" }, B],
+        attemptNumber: 3,
+      },
+      again(1, 200, "backoff"),
+    ],
+    [
+      "a model that is not there, then a refused key of another account: another model of the first, at once",
+      { ...KEY, routes: [A, B, A2], routeIndex: 1, tried: [{ ...A, ...GONE_BEFORE }, B], attemptNumber: 2 },
+      again(2, 0, null),
+    ],
+    [
+      "a model that is not there, after an account whose key is refused: never another of that account",
+      {
+        ...GONE,
+        routes: [A, B, A2, B2],
+        routeIndex: 1,
+        tried: [{ ...A, outcome: "auth_failed" }, B],
+        attemptNumber: 2,
+      },
+      again(3, 0, null),
+    ],
+    [
+      "a model that is not there, the only one: it waits, as what was mended may be there by then",
+      { ...GONE, ...ONE },
+      again(0, 50, "backoff"),
+    ],
     ["a key that is refused: the next candidate", { outcome: "auth_failed", httpStatus: 401 }, again(1, 0, null)],
     ["money gone: the next candidate", { outcome: "quota_exhausted", httpStatus: 429 }, again(1, 0, null)],
     ["an unknown status: the next candidate", { outcome: "unclassified", httpStatus: 418 }, again(1, 0, null)],
@@ -160,6 +213,33 @@ describe("after an attempt that failed", () => {
       "a bad answer was paid and known: the next candidate",
       { outcome: "bad_answer", httpStatus: 200 },
       again(1, 0, null),
+    ],
+    ["a line that expired: the same route at once", { outcome: "line_expired", sent: "no" }, again(0, 0, null)],
+    [
+      "a line that expired, last time: no deadline has passed",
+      { outcome: "line_expired", sent: "no", attemptNumber: 5 },
+      end("PROVIDER_UNAVAILABLE"),
+    ],
+    [
+      "a line whose batch was cancelled at the provider: the same route at once",
+      { outcome: "cancelled", sent: "no", tried: [{ ...A, outcome: "cancelled" }, A], attemptNumber: 2 },
+      again(0, 0, null),
+    ],
+    [
+      "a line whose batch was cancelled at the provider, last time: nobody cancelled the job",
+      { outcome: "cancelled", sent: "no", attemptNumber: 5 },
+      end("PROVIDER_UNAVAILABLE"),
+    ],
+    ["a line that is missing: the same route at once", { outcome: "line_missing", sent: "no" }, again(0, 0, null)],
+    [
+      "a line that is missing for the second time: the end",
+      { outcome: "line_missing", sent: "no", tried: [{ ...B, outcome: "line_missing" }, A], attemptNumber: 2 },
+      end("PROVIDER_LOST"),
+    ],
+    [
+      "a line whose answer the provider has lost: the end",
+      { outcome: "line_missing", sent: "no", lost: true },
+      end("PROVIDER_LOST"),
     ],
     ["refused: the end", { outcome: "refused", httpStatus: 400 }, end("PROVIDER_REFUSED")],
     ["content refused: the end", { outcome: "content_refused", httpStatus: 400 }, end("CONTENT_REFUSED")],

@@ -399,7 +399,7 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
     envelope: renderEnvelope(placing.job),
     record: placing.item.record,
   };
-  const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
+  const common = { payer: placing.execution, history: [], stage: "intake", endedAtMs: nowMs } as const;
   const end: JobEnd =
     placing.cached === null
       ? {

@@ -5,7 +5,7 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { CancelRequest } from "../../ports/ledger.js";
 import { byteaArray, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
-import { ENDING_COLUMNS, readEndingJob, writeEnds, type WrittenEnds } from "./ending.js";
+import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason, type WrittenEnds } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 /** Of a job that has not ended. */
@@ -56,10 +56,10 @@ export async function cancelRows(
   const ends = rows
     .map((row) => readEndingJob(context, row))
     .sort((a, b) => a.key.no - b.key.no)
-    .map((job) => ({
-      job,
-      end: { answer: null, failure: CANCELLED, served: "call" as const, payer: null, history: [], endedAtMs: nowMs },
-    }));
+    .map((job): EndingWithReason => {
+      const end = { answer: null, failure: CANCELLED, served: "call", payer: null, history: [] } as const;
+      return { job, end: { ...end, stage: "intake", endedAtMs: nowMs } };
+    });
   const written = await writeEnds(client, context, render, ends);
   return { ...written, requests: requests.filter((_request, index) => places.has(index + 1)) };
 }

@@ -131,7 +131,7 @@ async function claimInTransaction(
   const { rows: keys, more, limited } = taken;
   const found = { ...(more === undefined ? {} : { more }), ...(limited === undefined ? {} : { limited }) };
   if (keys.length === 0) return { ...NOTHING, ...found };
-  const expired = await expireJobs(client, context, keys, request.nowMs);
+  const expired = await expireJobs(client, context, keys, request.nowMs, "dispatch");
   const waiting = await loadWaiting(client, context, keys, source.of);
   const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
   const plan = sortVerdicts(context, request.nowMs, waiting, within.decide);
@@ -180,7 +180,7 @@ async function takeExpired(client: pg.PoolClient, request: ClaimRequest): Promis
 
 /** The end of a job whose execution goes on without it: it had no part in what was tried. */
 function unpaidEnd({ execution }: EndingJob, failure: Failure, endedAtMs: number): JobEnd {
-  return { answer: null, failure, served: "call", payer: execution, history: [], endedAtMs };
+  return { answer: null, failure, served: "call", payer: execution, history: [], stage: "dispatch", endedAtMs };
 }
 
 /** Which of them have the money for their calls. `refused` have to wait for it; a line without a rescue waits for nothing. */
@@ -370,6 +370,7 @@ async function failWaiting(
       served: "call" as const,
       payer: job.execution,
       history: historyWithDoubt(item.execution, nowMs),
+      stage: "dispatch" as const,
       endedAtMs: nowMs,
     };
     return [{ job, end }];

@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { EndedState } from "../../domain/execution/execution.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import type { JobEnd } from "../../domain/result/outgoing.js";
+import { stageOfLast } from "../../domain/stage.js";
 import { int4Array, int8Array } from "./binary-array.js";
 import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, type EndingWithReason } from "./ending.js";
@@ -168,6 +169,7 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
     served: pays ? "call" : "coalesced",
     payer,
     history: historyOf(call),
+    stage: stageOfLast(historyOf(call)),
     endedAtMs: nowMs,
   };
 }

@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { Failure } from "../../domain/failure.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import type { Stage } from "../../domain/stage.js";
 import type { FinishOutcome } from "../../ports/ledger.js";
 import { int8Array } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
@@ -23,7 +24,7 @@ export async function expire(
   return transaction(
     context.pools.durable,
     async (client) => {
-      const expired = await expireJobs(client, context, ordered, nowMs);
+      const expired = await expireJobs(client, context, ordered, nowMs, "dispatch");
       const written = await writeEnds(client, context, render, expired);
       const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
       return { ended: written.ended, outbox, waste: 0 };
@@ -33,12 +34,13 @@ export async function expire(
   );
 }
 
-/** Ends the jobs of these executions whose deadline has passed. Executions are locked before jobs, as in finish. */
+/** Ends the jobs of these executions whose deadline has passed. Executions are locked before jobs, as in finish. @param stage where they waited. */
 export async function expireJobs(
   client: pg.PoolClient,
   context: LedgerContext,
   keys: readonly LedgerKey[],
   nowMs: number,
+  stage: Stage,
 ): Promise<EndingWithReason[]> {
   await lockExecutions(client, keys);
   const rows = await run(
@@ -57,6 +59,7 @@ export async function expireJobs(
   };
   return rows.map((row) => {
     const job = readEndingJob(context, row);
-    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } };
+    const payer = job.execution;
+    return { job, end: { answer: null, failure, served: "call", payer, history: [], stage, endedAtMs: nowMs } };
   });
 }

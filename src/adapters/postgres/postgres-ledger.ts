@@ -9,6 +9,7 @@ import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect
 import type { LevelStanding } from "../../domain/budget/budget.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
+import { stageOfLast } from "../../domain/stage.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
 import type {
   CancelRequest,
@@ -364,7 +365,8 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
 
 function straggler(context: LedgerContext, row: readonly (string | null)[], nowMs: number): EndingWithReason {
   const job = readEndingJob(context, row);
-  const [answer, gzip, facts, failure, history] = row.slice(10);
+  const [answer, gzip, facts, failure, historyText] = row.slice(10);
+  const history = JSON.parse(historyText ?? "[]") as AttemptSummary[]; // written by finish
   const deadline: Failure = {
     code: "DEADLINE_EXCEEDED",
     message: "the deadline passed before the answer was there",
@@ -382,7 +384,8 @@ function straggler(context: LedgerContext, row: readonly (string | null)[], nowM
       failure: job.status === "expired" ? deadline : stored,
       served: "coalesced",
       payer: job.execution,
-      history: JSON.parse(history ?? "[]") as AttemptSummary[], // written by finish
+      history,
+      stage: stageOfLast(history),
       endedAtMs: nowMs,
     },
   };

@@ -89,6 +89,8 @@ export interface AttemptSummary {
   /** Only there for a line of a batch: ours, and the provider's name for it. */
   readonly batch?: { readonly no: number; readonly providerBatchId: string | null };
   readonly outcome: AttemptOutcome;
+  /** Only there where it was the fault of this one model, though the outcome alone says the account's. */
+  readonly faultOf?: "model";
   readonly providerRequestId: string | null;
   readonly startedAtMs: EpochMs;
   readonly ms: number;

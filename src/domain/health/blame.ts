@@ -1,4 +1,4 @@
-import type { AttemptOutcome } from "../failure.js";
+import { faultOf, type AttemptOutcome } from "../failure.js";
 
 /**
  * What the outcome of a call says of the provider's health.
@@ -46,10 +46,8 @@ export interface OutcomeFacts {
  * a mistake of whoever asked. Waiting in vain for a socket of our own is our own doing. An unknown status is the provider's fault from 500 on.
  */
 export function blameOf({ outcome, sent, httpStatus }: OutcomeFacts): Blame {
-  if (outcome === "auth_failed") {
-    if (httpStatus === 404 || httpStatus === 501) return "alive";
-    return httpStatus === 403 ? "model_barred" : "account_barred";
-  }
+  if (outcome === "auth_failed" && faultOf(outcome, httpStatus) === "model")
+    return httpStatus === 403 ? "model_barred" : "alive";
   if (outcome === "timed_out" && sent === "no") return "nothing";
   if (outcome === "unclassified" && httpStatus !== null) return httpStatus >= 500 ? "failed" : "alive";
   return OUTCOME_BLAME[outcome];

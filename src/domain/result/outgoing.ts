@@ -6,6 +6,7 @@ import type { WaitReason } from "../execution/waits.js";
 import type { PooledLine } from "../batch/queued-line.js";
 import type { Usage } from "../cost/usage.js";
 import type { RouteDecision } from "../route/route-decision.js";
+import type { Stage } from "../stage.js";
 import type { GatewayEvent } from "../event/event.js";
 
 /** The original record, kept for a dead letter. Headers as JSON text: `[[name, base64], …]`. */
@@ -76,6 +77,8 @@ export interface JobEnd {
   /** Key of the job that pays for the execution; cost records of the others are shared. */
   readonly payer: LedgerKey | null;
   readonly history: readonly AttemptSummary[];
+  /** Where it ended, for its dead letter: with an attempt, the stage of that. */
+  readonly stage: Stage;
   readonly endedAtMs: EpochMs;
 }
 

@@ -2,6 +2,7 @@ import type { IntakeJob, Outgoing, RefusedRecord } from "./outgoing.js";
 import { ERROR_CODES, type ErrorCode } from "../failure.js";
 import type { IncomingRecord, Refusal } from "../job/job.js";
 import { resultId } from "../job/ids.js";
+import type { Stage } from "../stage.js";
 import type { GatewayEvent } from "../event/event.js";
 import { renderEvent } from "./render-event.js";
 import { cloudEvent, errorOf, iso, type RenderSettings } from "./rendering.js";
@@ -17,7 +18,7 @@ export interface DeadLetterInput {
   readonly headersText: string;
   readonly code: ErrorCode;
   readonly message: string;
-  readonly stage: string;
+  readonly stage: Stage;
   readonly attempts: number;
   readonly replayCount: number;
 }
@@ -166,6 +167,7 @@ function refusedResult(
     partition: record.partition,
     offset: record.offset,
   });
+  const error = errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null });
   const document: ResultDocument = {
     v: 1,
     resultId: id,
@@ -176,7 +178,8 @@ function refusedResult(
     format: identity.format,
     body: null,
     finishReason: null,
-    error: errorOf({ code: refusal.code, message: refusal.message, provider: null, retryAtMs: null }),
+    // Whatever the code: a replay takes a job, and the record became none.
+    error: { ...error, replayable: false },
     attempts: [],
     cost: { nanoUsd: "0", maxNanoUsd: "0", listNanoUsd: "0", priceVersion: null, billing: null, costId: null },
     times: {
@@ -198,6 +201,8 @@ function refusedResult(
     headers: [
       ["llm-job-id", identity.jobId],
       ["llm-status", "failed"],
+      ["llm-provider", ""],
+      ["llm-cost-nano-usd", "0"],
       ["llm-served", "call"],
       ...cloudEvent(settings, id, "sluice.result.v1", input.nowMs, identity.jobId),
       ...identity.reply.headers.map(([name, value]): [string, Buffer] => [name, Buffer.from(value, "base64")]),

@@ -63,7 +63,7 @@ function renderEnd(settings: RenderSettings, job: EndingJob, end: JobEnd): Rende
               headersText: job.record.headersText,
               code: end.failure.code,
               message: end.failure.message,
-              stage: "dispatch",
+              stage: end.stage,
               attempts: end.history.length,
               replayCount: job.generation,
             }),

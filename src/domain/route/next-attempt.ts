@@ -1,5 +1,5 @@
-import { FAILURE_POLICY } from "../failure.js";
-import type { AfterFailure, AttemptOutcome, ErrorCode, FailurePolicy } from "../failure.js";
+import { FAILURE_POLICY, faultOf } from "../failure.js";
+import type { AfterFailure, AttemptOutcome, ErrorCode, FailurePolicy, FaultOf } from "../failure.js";
 import type { EpochMs } from "../ids.js";
 
 /**
@@ -35,6 +35,8 @@ export interface NextRoute extends RouteName {
 /** A route that was called, and what came of it as far as it is known. */
 export interface TriedRoute extends RouteName {
   readonly outcome?: AttemptOutcome;
+  /** Whose fault it was; left out: as the outcome alone says. */
+  readonly faultOf?: FaultOf;
 }
 
 /** Where the execution stands when one more attempt may follow. */
@@ -59,6 +61,8 @@ export interface FailedAttemptFacts extends RetryFacts {
   /** Status of the provider's answer; null without one. */
   readonly httpStatus: number | null;
   readonly retryAfterMs: number | null;
+  /** It was answered, and the provider has the answer no more: asking again would be paid again. Left out: no. */
+  readonly lost?: boolean;
 }
 
 interface Again {
@@ -75,7 +79,8 @@ export type NextAttempt =
   | { readonly kind: "doubt" };
 
 /** @param random in [0, 1), from outside. */
-export function decideAfter(facts: FailedAttemptFacts, random: number): NextAttempt {
+export function decideAfter(given: FailedAttemptFacts, random: number): NextAttempt {
+  const facts = withLast(given, given.outcome, faultOf(given.outcome, given.httpStatus));
   const then = whatFollows(facts);
   if (then === "doubt") return { kind: "doubt" };
   const code = endCode(facts);
@@ -97,6 +102,10 @@ function followed(
       return nextOrWait(facts, random);
     case "wider_route":
       return widerRoute(facts);
+    case "same_route":
+      return atOnce(facts, facts.routeIndex);
+    case "same_route_once":
+      return cameToBefore(facts) ? null : atOnce(facts, facts.routeIndex);
     case "by_policy":
       return facts.limits.onContentRefused === "nextRoute" ? freshRoute(facts, facts.outcome) : null;
   }
@@ -117,7 +126,8 @@ export function decideAfterDoubt(facts: DoubtFacts, random: number): Exclude<Nex
     facts.maxNanoUsd <= facts.retryMaxNanoUsd &&
     facts.attemptNumber < facts.limits.attemptsMax &&
     facts.nowMs < facts.latestDeadlineMs;
-  const next = mayRetry ? nextRoute(facts, "in_doubt", random) : null;
+  const doubtful = withLast(facts, "in_doubt", FAILURE_POLICY.in_doubt.of);
+  const next = mayRetry ? nextRoute(doubtful, "in_doubt", random) : null;
   return next ?? { kind: "end", code: "IN_DOUBT" };
 }
 
@@ -126,6 +136,7 @@ export function decideAfterDoubt(facts: DoubtFacts, random: number): Exclude<Nex
  * it may have been. An error status is an answer, and no provider here bills one; a garbled or cut 200 very likely was billed.
  */
 function whatFollows(facts: FailedAttemptFacts): AfterFailure {
+  if (facts.lost === true) return "stop";
   const then: AfterFailure = FAILURE_POLICY[facts.outcome].then;
   if (facts.sent === "no") return then === "doubt" ? "next_route" : then;
   if (facts.sent === "perhaps") return facts.httpStatus === null || isSuccess(facts.httpStatus) ? "doubt" : then;
@@ -146,6 +157,13 @@ function endCode(facts: FailedAttemptFacts): ErrorCode {
 
 type Cause = Exclude<AttemptOutcome, "succeeded">;
 
+/** The same, with what came of the last try, which is the one that failed. */
+function withLast<Facts extends RetryFacts>(facts: Facts, outcome: Cause, fault: FaultOf): Facts {
+  const last = facts.tried.at(-1);
+  if (last === undefined) return facts;
+  return { ...facts, tried: [...facts.tried.slice(0, -1), { ...last, outcome, faultOf: fault }] };
+}
+
 /**
  * Another account at once; without one this candidate again, not before it said so. Another model of the account when it stays bad, asks
  * for more than is honoured, or the wait is too long.
@@ -156,6 +174,11 @@ function nextOrWait(facts: FailedAttemptFacts, random: number): Again | null {
   const again = afterItsWait(facts, random);
   const isHopeless = again === null || staysBad(facts) || (facts.retryAfterMs ?? 0) > facts.limits.retryAfterMaxMs;
   return (isHopeless ? siblingRoute(facts, random) : null) ?? again;
+}
+
+/** By whatever route. */
+function cameToBefore({ tried, outcome }: FailedAttemptFacts): boolean {
+  return tried.slice(0, -1).some((one) => one.outcome === outcome);
 }
 
 function afterItsWait(facts: FailedAttemptFacts, random: number): Again | null {
@@ -170,7 +193,7 @@ function afterItsWait(facts: FailedAttemptFacts, random: number): Again | null {
 
 function staysBad({ tried }: RetryFacts): boolean {
   const [before, last] = tried.slice(-2);
-  return before !== undefined && last !== undefined && before.account === last.account && before.model === last.model;
+  return before !== undefined && last !== undefined && isSame(before, last);
 }
 
 /** The next candidate that may do better at once; when there is none, one after this in turn, after backoff. */
@@ -182,19 +205,13 @@ function nextRoute(facts: RetryFacts, cause: Cause, random: number): Again | nul
 /** At once: the first that was not tried, at an account that did not fail for the same cause and is not barred. */
 function freshRoute(facts: RetryFacts, cause: Cause): Again | null {
   const failed = accountsThat(facts, cause);
-  const barred = barredAccounts(facts, cause);
-  return atOnce(
-    facts,
-    facts.routes.findIndex(
-      (route) => isUntried(facts, route) && !failed.has(route.account) && !barred.has(route.account),
-    ),
-  );
+  const isFresh = (route: NextRoute): boolean => isOpen(facts, route) && !failed.has(route.account);
+  return atOnce(facts, facts.routes.findIndex(isFresh));
 }
 
 /** After backoff: one that was not tried, at an account that failed for the same cause but may have got over it. */
 function siblingRoute(facts: RetryFacts, random: number): Again | null {
-  const barred = barredAccounts(facts, null);
-  const found = facts.routes.findIndex((route) => isUntried(facts, route) && !barred.has(route.account));
+  const found = facts.routes.findIndex((route) => isOpen(facts, route));
   return found === -1 ? null : afterBackoff(facts, found, random);
 }
 
@@ -202,46 +219,49 @@ function siblingRoute(facts: RetryFacts, random: number): Again | null {
 function widerRoute(facts: RetryFacts): Again | null {
   const window = facts.routes[facts.routeIndex]?.contextTokens ?? null;
   if (window === null) return null;
-  const barred = barredAccounts(facts, null);
-  return atOnce(
-    facts,
-    facts.routes.findIndex(
-      (route) => isUntried(facts, route) && !barred.has(route.account) && (route.contextTokens ?? 0) > window,
-    ),
+  const isWider = (route: NextRoute): boolean => isOpen(facts, route) && (route.contextTokens ?? 0) > window;
+  return atOnce(facts, facts.routes.findIndex(isWider));
+}
+
+/** The one behind this that is not barred; when all are, their trouble may be over by then. */
+function turnAfter(facts: RetryFacts): number {
+  const { routes, routeIndex } = facts;
+  const turns = routes.map((_route, step) => (routeIndex + 1 + step) % routes.length);
+  const isTurn = (index: number): boolean => routes[index] !== undefined && !isBarred(facts, routes[index]);
+  return turns.find(isTurn) ?? (routeIndex + 1) % routes.length;
+}
+
+/** Accounts that failed for this cause, where it was theirs. */
+function accountsThat({ tried }: RetryFacts, cause: Cause): ReadonlySet<string> {
+  const failed = tried.filter((one) => one.outcome === cause && wasFaultOf(one) === "account");
+  return new Set(failed.map(({ account }) => account));
+}
+
+function wasFaultOf({ outcome, faultOf: fault }: TriedRoute): FaultOf | null {
+  if (outcome === undefined || outcome === "succeeded") return null;
+  return fault ?? FAILURE_POLICY[outcome].of;
+}
+
+/** It was not tried, and nothing bars it. */
+function isOpen(facts: RetryFacts, route: RouteName): boolean {
+  return !facts.tried.some((one) => isSame(one, route)) && !isBarred(facts, route);
+}
+
+/** Nothing serves it before a person has done something: its account, or only this model of it. */
+function isBarred({ tried }: RetryFacts, route: RouteName): boolean {
+  return tried.some(
+    (one) => bars(one.outcome) && (wasFaultOf(one) === "model" ? isSame(one, route) : one.account === route.account),
   );
 }
 
-/** The one behind this, of accounts that are not barred; when all are, their trouble may be over by then. */
-function turnAfter(facts: RetryFacts): number {
-  const { routes, routeIndex } = facts;
-  const barred = barredAccounts(facts, null);
-  const turns = routes.map((_route, step) => (routeIndex + 1 + step) % routes.length);
-  return turns.find((index) => !barred.has(routes[index]?.account ?? "")) ?? (routeIndex + 1) % routes.length;
-}
-
-/** Accounts that failed for this cause, where it is one of accounts; the last try is the one that failed. */
-function accountsThat({ tried }: RetryFacts, cause: Cause): ReadonlySet<string> {
-  if (FAILURE_POLICY[cause].of === "model") return NONE;
-  const last = tried.length - 1;
-  return new Set(tried.filter(({ outcome }, at) => outcome === cause || at === last).map(({ account }) => account));
-}
-
-/** @param cause of the last try; null: as that says itself. */
-function barredAccounts({ tried }: RetryFacts, cause: Cause | null): ReadonlySet<string> {
-  const barred = tried.filter(({ outcome }, at) => bars(at === tried.length - 1 ? (outcome ?? cause) : outcome));
-  return barred.length === 0 ? NONE : new Set(barred.map(({ account }) => account));
-}
-
-const NONE: ReadonlySet<string> = new Set();
-
-function bars(outcome: AttemptOutcome | null | undefined): boolean {
-  if (outcome === null || outcome === undefined || outcome === "succeeded") return false;
+function bars(outcome: AttemptOutcome | undefined): boolean {
+  if (outcome === undefined || outcome === "succeeded") return false;
   const policy: FailurePolicy = FAILURE_POLICY[outcome];
   return policy.bars === true;
 }
 
-function isUntried({ tried }: RetryFacts, route: RouteName): boolean {
-  return !tried.some((one) => one.account === route.account && one.model === route.model);
+function isSame(one: RouteName, other: RouteName): boolean {
+  return one.account === other.account && one.model === other.model;
 }
 
 function atOnce(facts: RetryFacts, routeIndex: number): Again | null {

@@ -1,5 +1,11 @@
 import type { AnswerFacts, AttemptSummary, ServedAnswer, TryAgain, Verdict } from "../../domain/execution/execution.js";
-import { FAILURE_POLICY, type AttemptOutcome, type Failure, type ProviderError } from "../../domain/failure.js";
+import {
+  FAILURE_POLICY,
+  faultOf,
+  type AttemptOutcome,
+  type Failure,
+  type ProviderError,
+} from "../../domain/failure.js";
 import { chargeBy, type BillingRule } from "../../domain/cost/billing-rule.js";
 import { chargeNanoUsd } from "../../domain/cost/charge.js";
 import { NO_USAGE, type Usage } from "../../domain/cost/usage.js";
@@ -51,7 +57,7 @@ function judgeAnswer(
   const missed = missedExpectation(work, answer, settings.checkSchema);
   const tooLarge = answerTooLarge(answer.bodyText, settings.resultBytesMax, provider);
   const outcome = missed?.outcome ?? (tooLarge === null ? "succeeded" : "bad_answer");
-  const attempt = summaryOf(work, outcome, answer.requestId, nowMs);
+  const attempt = summaryOf(work, outcome, provider, nowMs);
   const facts = factsOf(work, answer, { nanoUsd, priceVersion: price?.version ?? null }, attempt);
   const served = { bodyText: answer.bodyText, facts };
   const failed = (miss: Missed): Verdict =>
@@ -151,7 +157,7 @@ function judgeFailure(
   random: number,
 ): FinishedCall {
   if (failure.cutOffBytes !== undefined) return judgeCutOff(work, failure, failure.cutOffBytes, nowMs);
-  const attempt = summaryOf(work, failure.outcome, failure.provider.requestId, nowMs);
+  const attempt = summaryOf(work, failure.outcome, failure.provider, nowMs);
   const facts = { ...failure, httpStatus: failure.provider.status };
   const verdict = followUp(settings, work, facts, null, nowMs, random);
   const nanoUsd = costOfFailure(settings.billing(work.route.account), work, failure);
@@ -168,7 +174,7 @@ function costOfFailure(rule: BillingRule | null, work: Work, failure: ProviderFa
 
 /** An answer beyond the account's cap: billed as a whole without a doubt that could be looked up, and asked again it would be again. */
 function judgeCutOff(work: Work, failure: ProviderFailure, cutOffBytes: number, nowMs: number): FinishedCall {
-  const attempt = summaryOf(work, failure.outcome, failure.provider.requestId, nowMs);
+  const attempt = summaryOf(work, failure.outcome, failure.provider, nowMs);
   const answer = { finishReason: "other", modelVersion: null, usage: NO_USAGE } as const;
   const facts = factsOf(work, answer, { nanoUsd: null, priceVersion: null }, attempt);
   const cutOff = answerCutOff(cutOffBytes, failure.provider);
@@ -204,11 +210,10 @@ export function judgeLine(
   if (end.kind === "answered") return judgeAnswer(settings, work, end, nowMs, random);
   const failure: ProviderFailure = { ...end, kind: "failed", sent: "answered", retryAfterMs: null };
   if (end.cutOffBytes !== undefined) return judgeCutOff(work, failure, end.cutOffBytes, nowMs);
-  const attempt = summaryOf(work, end.outcome, end.provider.requestId, nowMs);
+  const attempt = summaryOf(work, end.outcome, end.provider, nowMs);
   const nanoUsd = costOfLine(settings.billing(work.route.account), end);
-  const verdict = isUndone(end.outcome)
-    ? afterUndone(settings, work, end, nowMs)
-    : followUp(settings, work, { ...failure, sent: "no", httpStatus: end.provider.status }, null, nowMs, random);
+  const facts = { ...failure, sent: "no", httpStatus: end.provider.status, lost: end.lost === true } as const;
+  const verdict = followUp(settings, work, facts, null, nowMs, random);
   return finishedCall(work, attempt, nowMs, { ...withoutAnswer(work, nanoUsd), verdict });
 }
 
@@ -218,28 +223,6 @@ function costOfLine(rule: BillingRule | null, { outcome, billed }: FailedLine): 
   const { failed, expired, cancelled } = rule.line;
   const booked = outcome === "line_expired" ? expired : outcome === "cancelled" ? cancelled : failed;
   return booked === "free" ? 0n : null;
-}
-
-type Undone = "line_expired" | "cancelled" | "line_missing";
-
-/** Nothing is wrong with the line: its batch ended without it. */
-function isUndone(outcome: FailedLine["outcome"]): outcome is Undone {
-  return outcome === "line_expired" || outcome === "cancelled" || outcome === "line_missing";
-}
-
-/** By the same route, at once: whether in a batch or by a call is decided anew. Missing twice, a line is given up. */
-function afterUndone(settings: JudgeSettings, work: Work, end: FailedLine, nowMs: number): Verdict {
-  const { number, routeIndex } = work.intent;
-  const isMissing = end.outcome === "line_missing";
-  const missedBefore = isMissing && work.history.some(({ outcome }) => outcome === "line_missing");
-  const again: TryAgain | null =
-    end.lost === true || missedBefore || number >= settings.retry.attemptsMax
-      ? null
-      : { kind: "again", runAtMs: nowMs, routeIndex, waitsFor: "concurrency" };
-  if (again !== null && nowMs < work.latestDeadlineMs) return again;
-  const code = isMissing ? "PROVIDER_LOST" : end.outcome === "cancelled" ? "PROVIDER_UNAVAILABLE" : "DEADLINE_EXCEEDED";
-  const failure = { code, message: end.message, provider: end.provider, retryAtMs: null } as const;
-  return { kind: "fail", failure, answer: null, givenTime: again };
 }
 
 /** The call as a doubt, with nothing of what it brought: for one whose outcome could not be judged. */
@@ -256,6 +239,7 @@ interface FailureFacts {
   readonly retryAfterMs: number | null;
   readonly message: string;
   readonly provider: Failure["provider"];
+  readonly lost?: boolean;
 }
 
 function followUp(
@@ -271,10 +255,11 @@ function followUp(
     sent: failure.sent,
     httpStatus: failure.httpStatus,
     retryAfterMs: failure.retryAfterMs,
+    lost: failure.lost === true,
     attemptNumber: work.intent.number,
     routes: work.routes,
     routeIndex: work.intent.routeIndex,
-    tried: [...work.history, { account: work.route.account, model: work.route.model, outcome: failure.outcome }],
+    tried: [...work.history, { account: work.route.account, model: work.route.model }],
     nowMs,
     latestDeadlineMs: work.latestDeadlineMs,
     limits: settings.retry,
@@ -301,7 +286,13 @@ export function logLevelOf(outcome: AttemptOutcome): "debug" | "info" | "warn" |
   return outcome === "succeeded" ? "debug" : FAILURE_POLICY[outcome].log;
 }
 
-function summaryOf(work: Work, outcome: AttemptOutcome, requestId: string | null, nowMs: number): AttemptSummary {
+/** What the outcome alone would lay at the account's door. */
+function isOfOneModel(outcome: AttemptOutcome, httpStatus: number | null): boolean {
+  if (outcome === "succeeded" || FAILURE_POLICY[outcome].of === "model") return false;
+  return faultOf(outcome, httpStatus) === "model";
+}
+
+function summaryOf(work: Work, outcome: AttemptOutcome, provider: ProviderError | null, nowMs: number): AttemptSummary {
   return {
     number: work.intent.number,
     no: work.intent.no,
@@ -310,7 +301,8 @@ function summaryOf(work: Work, outcome: AttemptOutcome, requestId: string | null
     model: work.route.model,
     ...(work.batch === undefined ? { mode: "direct" } : { mode: "batch", batch: work.batch }),
     outcome,
-    providerRequestId: requestId,
+    ...(isOfOneModel(outcome, provider?.status ?? null) ? { faultOf: "model" } : {}),
+    providerRequestId: provider?.requestId ?? null,
     startedAtMs: work.intent.startedAtMs,
     ms: nowMs - work.intent.startedAtMs,
     maxNanoUsd: work.intent.maxNanoUsd.toString(),

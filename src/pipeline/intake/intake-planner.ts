@@ -75,7 +75,7 @@ export class IntakePlanner {
       routeIndex: 0,
       tried: [],
     });
-    if (chosen.kind === "none") return refused(job, chosen.failure.code, chosen.failure.message);
+    if (chosen.kind === "none") return refusedJob(job, chosen.failure.code, chosen.failure.message);
     const { route, index: routeIndex } = chosen;
     const waits = chosen.kind === "wait";
     // A batch takes hours, and what keeps a call back now may be over by then.
@@ -83,7 +83,7 @@ export class IntakePlanner {
       waits && mode !== "batch"
         ? DIRECT
         : this.#lines.plan({ mode, nowMs, deadlineMs, facts, plan, routeIndex, again: false });
-    if (line.kind === "refused") return refused(job, line.code, line.message);
+    if (line.kind === "refused") return refusedJob(job, line.code, line.message);
     const maxNanoUsd = routeMaxCostNanoUsd(route, facts);
     const planned = {
       job,
@@ -100,7 +100,10 @@ export class IntakePlanner {
 
 const DIRECT: PlannedLine = { kind: "direct" };
 
-function refused(job: AdmittedJob, code: Refusal["code"], message: string): Planned {
+export type RefusedPlan = Extract<Planned, { readonly kind: "refused" }>;
+
+/** The refusal of a record whose tenant and id are proven: it gets a result too. */
+export function refusedJob(job: AdmittedJob, code: Refusal["code"], message: string): RefusedPlan {
   return {
     kind: "refused",
     refusal: {

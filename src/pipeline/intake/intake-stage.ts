@@ -25,7 +25,7 @@ import { persist } from "../persist.js";
 import { reportEnds } from "../finish/finish-stage.js";
 import { RunQueue, type QueuedRecord } from "./run-queue.js";
 import { splitGroup } from "./split-group.js";
-import type { IntakePlanner, Planned, PlannedJob } from "./intake-planner.js";
+import { refusedJob, type IntakePlanner, type Planned, type PlannedJob, type RefusedPlan } from "./intake-planner.js";
 
 export interface IntakeParts {
   readonly ledger: Pick<Ledger, "accept">;
@@ -200,14 +200,15 @@ export class IntakeStage implements RecordSink {
   async #bisect(records: readonly QueuedRecord[], moves: readonly PositionMove[], error: unknown): Promise<void> {
     if (records.length <= 1) {
       const only = records[0];
-      if (only === undefined || only.refuse !== null) throw error;
+      const refusal = only === undefined ? null : this.#refusalOf(only, error);
+      if (only === undefined || refusal === null) throw error;
       this.#parts.log.error("intake.record_refused", {
         topic: only.record.topic,
         partition: only.record.partition,
         offset: only.record.offset,
         error,
       });
-      only.refuse = `the ledger refused this record: ${error instanceof Error ? error.message : String(error)}`;
+      only.refuse = refusal;
       await this.#accept(records, moves);
       return;
     }
@@ -215,6 +216,18 @@ export class IntakeStage implements RecordSink {
       // Serial: halves commit in offset order.
       await this.#accept(part.records, part.moves);
     }
+  }
+
+  /**
+   * What goes in for a record that the ledger refused on its own: a result too where it was planned as a job, and when that is refused as
+   * well, a dead letter alone. @returns null: there is nothing less to try.
+   */
+  #refusalOf(queued: QueuedRecord, error: unknown): Refusal | null {
+    const message = `the ledger refused this record: ${error instanceof Error ? error.message : String(error)}`;
+    if (queued.refuse !== null) return queued.refuse.identity === null ? null : refusedHere(message).refusal;
+    const plan = this.#planned(queued, this.#parts.clock.nowMs());
+    const { refusal } = plan.kind === "job" ? refusedJob(plan.planned.job, "INTERNAL", message) : refusedHere(message);
+    return refusal;
   }
 
   async #prepare(records: readonly QueuedRecord[]): Promise<Prepared> {
@@ -285,7 +298,7 @@ export class IntakeStage implements RecordSink {
 
   /** Nothing in a record may end the session: it would come again to the next one, for ever. */
   #plan({ record, decoded, refuse }: QueuedRecord, nowMs: number): Planned {
-    if (refuse !== null) return refusedHere(refuse);
+    if (refuse !== null) return { kind: "refused", refusal: refuse };
     try {
       return this.#parts.planner.plan(record, decoded, nowMs);
     } catch (error) {
@@ -419,7 +432,7 @@ function waitOf(admission: Admission | null, limit: string | null, submittedAtMs
     : { runAtMs: submittedAtMs, waitsFor: "rate_limit", limit };
 }
 
-function refusedHere(message: string): { readonly kind: "refused"; readonly refusal: Refusal } {
+function refusedHere(message: string): RefusedPlan {
   return { kind: "refused", refusal: { code: "INTERNAL", message, tenant: null, jobId: null, identity: null } };
 }
 

@@ -1,4 +1,4 @@
-import type { IncomingRecord } from "../../domain/job/job.js";
+import type { IncomingRecord, Refusal } from "../../domain/job/job.js";
 import type { DecodedValue } from "../../ports/broker.js";
 import type { RecordRun } from "../../ports/broker.js";
 import type { PositionMove } from "../../ports/ledger.js";
@@ -8,8 +8,8 @@ export interface QueuedRecord {
   readonly record: IncomingRecord;
   /** The value as decoded from Avro; undefined for JSON. */
   readonly decoded: DecodedValue | undefined;
-  /** Set when the ledger refused the record on its own: it goes in as a dead letter. */
-  refuse: string | null;
+  /** Set when the ledger refused the record on its own: what goes in instead. */
+  refuse: Refusal | null;
 }
 
 interface QueuedRun {

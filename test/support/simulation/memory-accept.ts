@@ -375,7 +375,7 @@ function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithRe
   if (ends === null) return [];
   const { job } = placing;
   const { status } = ends;
-  const common = { payer: placing.execution, history: [], endedAtMs: nowMs };
+  const common = { payer: placing.execution, history: [], stage: "intake", endedAtMs: nowMs } as const;
   const end: JobEnd =
     placing.cached === null
       ? {

@@ -52,7 +52,15 @@ export async function cancelJobs(
     render,
     ended.map((job) => ({
       job,
-      end: { answer: null, failure: CANCELLED, served: "call", payer: null, history: [], endedAtMs: nowMs },
+      end: {
+        answer: null,
+        failure: CANCELLED,
+        served: "call",
+        payer: null,
+        history: [],
+        stage: "intake",
+        endedAtMs: nowMs,
+      },
     })),
   );
   const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));

@@ -125,6 +125,7 @@ async function claimInTransaction(
     transaction,
     rows.map(({ key }) => key),
     request.nowMs,
+    "dispatch",
   );
   await context.statement(transaction, "executions-load-waiting");
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row, source.of));
@@ -389,7 +390,15 @@ async function failPayer(
   const ended = await endJobs(context, transaction, own, nowMs);
   return ended.map((job) => ({
     job,
-    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
+    end: {
+      answer: null,
+      failure,
+      served: "call",
+      payer: job.execution,
+      history: [],
+      stage: "dispatch",
+      endedAtMs: nowMs,
+    },
   }));
 }
 
@@ -550,6 +559,7 @@ async function failWaiting(
           served: "call",
           payer: job.execution,
           history: historyWithDoubt(execution, nowMs),
+          stage: "dispatch",
           endedAtMs: nowMs,
         },
       });

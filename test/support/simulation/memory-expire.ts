@@ -1,5 +1,6 @@
 import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
+import type { Stage } from "../../../src/domain/stage.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishOutcome } from "../../../src/ports/ledger.js";
 import { endJobs, insertOutbox, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
@@ -14,7 +15,7 @@ export function expire(
 ): Promise<FinishOutcome> {
   return context.transaction("expire", async (transaction) => {
     const ordered = [...executions].sort((a, b) => a.no - b.no);
-    const expired = await expireJobs(context, transaction, ordered, nowMs);
+    const expired = await expireJobs(context, transaction, ordered, nowMs, "dispatch");
     const written = await writeEnds(context, transaction, render, expired);
     const outbox = await insertOutbox(context, transaction, session, nowMs, written.outgoing);
     return { ended: written.ended, outbox, waste: 0 };
@@ -27,6 +28,7 @@ export async function expireJobs(
   transaction: Transaction,
   keys: readonly LedgerKey[],
   nowMs: number,
+  stage: Stage,
 ): Promise<EndingWithReason[]> {
   const { executions, jobs } = context.database;
   await context.statement(transaction, "executions-lock");
@@ -54,6 +56,6 @@ export async function expireJobs(
   };
   return ended.map((job) => ({
     job,
-    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
+    end: { answer: null, failure, served: "call", payer: job.execution, history: [], stage, endedAtMs: nowMs },
   }));
 }

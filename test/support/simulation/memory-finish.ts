@@ -8,6 +8,7 @@ import {
 import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
+import { stageOfLast } from "../../../src/domain/stage.js";
 import type { JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../../src/ports/ledger.js";
 import { wokenOf } from "./memory-budgets.js";
@@ -389,6 +390,7 @@ function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays:
     served: pays ? "call" : "coalesced",
     payer,
     history: historyOf(call),
+    stage: stageOfLast(historyOf(call)),
     endedAtMs: nowMs,
   };
 }

@@ -10,6 +10,7 @@ import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
+import { stageOfLast } from "../../../src/domain/stage.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../../src/ports/health-store.js";
 import type {
   CancelRequest,
@@ -434,6 +435,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
             served: "coalesced",
             payer: job.execution,
             history: row?.history ?? [],
+            stage: stageOfLast(row?.history ?? []),
             endedAtMs: nowMs,
           },
         };

@@ -302,7 +302,15 @@ async function endFromAnswer(
         envelope: envelope.text,
         record: null,
       },
-      end: { answer, failure: null, served: "exact_cache", payer: execution, history: [], endedAtMs: nowMs },
+      end: {
+        answer,
+        failure: null,
+        served: "exact_cache",
+        payer: execution,
+        history: [],
+        stage: "replay",
+        endedAtMs: nowMs,
+      },
     },
   ]);
   return written.outgoing;

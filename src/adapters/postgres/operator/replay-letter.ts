@@ -459,6 +459,7 @@ async function endFromAnswer(
         served: "exact_cache",
         payer: placed.execution,
         history: [],
+        stage: "replay",
         endedAtMs: old.nowMs,
       },
     },
