@@ -18,6 +18,7 @@ async function verdictOn(
   job: "retry" | "fail" | null,
   doubt: DispatchParts["doubt"],
   maxNanoUsd: bigint,
+  betaPlaces = 4,
 ): Promise<ClaimVerdict> {
   const { intent, format, bodyText, latestDeadlineMs } = workOf(7, NOW_MS);
   const waiting: WaitingExecution = {
@@ -56,7 +57,7 @@ async function verdictOn(
       new Slots(
         new Map([
           ["alpha", 4],
-          ["beta", 4],
+          ["beta", betaPlaces],
         ]),
         () => 0,
       ),
@@ -95,4 +96,10 @@ test("a doubt at an account that left the config ends by itself, without a secon
   const inDoubt = { policy: "retry", retryMaxNanoUsd: RETRY_MAX_NANO_USD, graceMs: 1000 } as const;
   const verdict = await verdictOn(null, (account) => inDoubtOf(new Map([["beta", { inDoubt }]]), account), 1n);
   expect(verdict).toMatchObject({ kind: "fail", failure: { code: "IN_DOUBT" } });
+});
+
+test("a doubt that the policy pays again for is over, though the account of the next call has no place", async () => {
+  const policy = () => ({ policy: "retry", retryMaxNanoUsd: RETRY_MAX_NANO_USD }) as const;
+  const verdict = await verdictOn(null, policy, 1n, 0);
+  expect(verdict).toMatchObject({ kind: "wait", waitsFor: "concurrency", afterDoubt: 1 });
 });
