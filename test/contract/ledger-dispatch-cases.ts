@@ -425,6 +425,17 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(seen).toEqual([{ state: "ready", doubtful: null, waitedFor: "breaker", nextRouteIndex: 1, tries }]);
     });
 
+    test("says what its call came to, when it is settled", async () => {
+      const held = await at.bench.start(WISH);
+      await at.bench.finish([at.bench.ended(held, failureOf("bad_response", "answered", 200))]);
+      const seen: unknown[] = [];
+      await at.bench.claim((waiting) => {
+        seen.push(waiting.doubtfulOutcome);
+        return { kind: "wait", runAtMs: at.bench.nowMs() + 120_000, waitsFor: "doubt" };
+      });
+      expect(seen).toEqual(["bad_response"]);
+    });
+
     test("ends with IN_DOUBT where the policy does not pay twice", async () => {
       await at.bench.start(WISH);
       await die();

@@ -1,5 +1,6 @@
 import { expect, test } from "@jest/globals";
 import type { WaitingExecution } from "../../src/domain/execution/execution.js";
+import type { AttemptOutcome } from "../../src/domain/failure.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import { DIRECT_ONLY } from "../../src/pipeline/batch/line-planner.js";
 import { inDoubtOf } from "../../src/app/session/in-doubt-of.js";
@@ -18,7 +19,7 @@ async function verdictOn(
   job: "retry" | "fail" | null,
   doubt: DispatchParts["doubt"],
   maxNanoUsd: bigint,
-  betaPlaces = 4,
+  { betaPlaces = 4, outcome }: { readonly betaPlaces?: number; readonly outcome?: AttemptOutcome } = {},
 ): Promise<ClaimVerdict> {
   const { intent, format, bodyText, latestDeadlineMs } = workOf(7, NOW_MS);
   const waiting: WaitingExecution = {
@@ -33,6 +34,7 @@ async function verdictOn(
     dueAtMs: NOW_MS,
     waitedFor: "doubt",
     doubtful: { ...intent, maxNanoUsd },
+    ...(outcome === undefined ? {} : { doubtfulOutcome: outcome }),
     latestDeadlineMs,
     nearestDeadlineMs: latestDeadlineMs,
     maxCostNanoUsd: null,
@@ -100,6 +102,15 @@ test("a doubt at an account that left the config ends by itself, without a secon
 
 test("a doubt that the policy pays again for is over, though the account of the next call has no place", async () => {
   const policy = () => ({ policy: "retry", retryMaxNanoUsd: RETRY_MAX_NANO_USD }) as const;
-  const verdict = await verdictOn(null, policy, 1n, 0);
+  const verdict = await verdictOn(null, policy, 1n, { betaPlaces: 0 });
   expect(verdict).toMatchObject({ kind: "wait", waitsFor: "concurrency", afterDoubt: 1 });
+});
+
+test.each<[AttemptOutcome, string, string]>([
+  ["bad_response", "PROVIDER_BAD_RESPONSE", "can't be read"],
+  ["timed_out", "IN_DOUBT", "was cut off"],
+])("a doubt about a call that came to %s fails with %s", async (outcome, code, words) => {
+  const policy = () => ({ policy: "fail", retryMaxNanoUsd: RETRY_MAX_NANO_USD }) as const;
+  const verdict = await verdictOn(null, policy, 1n, { outcome });
+  expect(verdict).toMatchObject({ kind: "fail", failure: { code, message: expect.stringContaining(words) } });
 });

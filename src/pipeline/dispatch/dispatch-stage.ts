@@ -296,8 +296,7 @@ export class DispatchStage {
     if (waiting.doubtful === null || plan.first === null)
       return this.#decideNext(waiting, waiting.nextRouteIndex, nowMs);
     const routeIndex = this.#settle(waiting.doubtful, waiting, plan, nowMs);
-    if (routeIndex === null)
-      return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
+    if (routeIndex === null) return notPaidAgain(waiting);
     const verdict = this.#decideNext(waiting, routeIndex, nowMs);
     // The doubt is over, whatever keeps the next call back.
     return verdict.kind === "wait" ? { ...verdict, afterDoubt: routeIndex } : verdict;
@@ -457,6 +456,15 @@ function putBack(waiting: WaitingExecution): ClaimVerdict {
 function waitOf({ runAtMs, waitsFor, route }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
   const wait = { kind: "wait", runAtMs, waitsFor } as const;
   return waitsFor === "budget" ? { ...wait, level: accountKey(route.account) } : wait;
+}
+
+/** Of what the provider sent, more is known than that it may have been billed. */
+function notPaidAgain({ doubtfulOutcome }: WaitingExecution): ClaimVerdict {
+  const [code, what] =
+    doubtfulOutcome === "bad_response"
+      ? (["PROVIDER_BAD_RESPONSE", "the provider's response can't be read as an answer"] as const)
+      : (["IN_DOUBT", "the call was cut off"] as const);
+  return fail(code, `${what} and may have been billed; a replay is the consent to pay again`);
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

@@ -296,6 +296,7 @@ function loadWaiting(
       dueAtMs: row.runAtMs,
       waitedFor: row.waitsFor,
       doubtful: attempt?.intent ?? null,
+      ...(attempt === undefined || attempt.outcome === null ? {} : { doubtfulOutcome: attempt.outcome }),
       latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
       nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,
