@@ -207,7 +207,8 @@ export type ClaimVerdict =
   | { readonly kind: "fail"; readonly failure: Failure }
   /**
    * `level`: only there where money is the reason, the key of the budget that keeps it out. `limit`: it is taken by that name when there
-   * are grants for it; left out: it is taken when it is due.
+   * are grants for it; left out: it is taken when it is due. `afterDoubt`: only there when a doubt ends by policy and the call that follows
+   * has to wait, the place of its route.
    */
   | {
       readonly kind: "wait";
@@ -215,6 +216,7 @@ export type ClaimVerdict =
       readonly waitsFor: WaitReason;
       readonly level?: string;
       readonly limit?: string;
+      readonly afterDoubt?: number;
     }
   /** It goes on with its line, which is out. */
   | { readonly kind: "line" };

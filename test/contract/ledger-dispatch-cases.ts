@@ -406,6 +406,36 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
       expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }]);
     });
 
+    test("ends though the next call has to wait: that follows later, by its own route, with the doubt in its history", async () => {
+      const held = await at.bench.start(WISH);
+      await die();
+      const runAtMs = at.bench.nowMs() + 1;
+      const wait = { kind: "wait", runAtMs, waitsFor: "breaker", afterDoubt: 1 } as const;
+      const { outbox } = await at.bench.claim(() => wait);
+      expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "in_doubt", nanoUsd: null }]);
+      expect(eventsIn(outbox)).toMatchObject([{ kind: "attempt.settled" }]);
+      const seen: unknown[] = [];
+      const again = await at.bench.claim(({ state, doubtful, waitedFor, nextRouteIndex, history }) => {
+        const tries = history.map(({ no, outcome }) => [no, outcome]);
+        seen.push({ state, doubtful, waitedFor, nextRouteIndex, tries });
+        return { kind: "wait", runAtMs, waitsFor: "breaker" };
+      });
+      expect(again.outbox).toEqual([]);
+      const tries = [[held.intent.no, "in_doubt"]];
+      expect(seen).toEqual([{ state: "ready", doubtful: null, waitedFor: "breaker", nextRouteIndex: 1, tries }]);
+    });
+
+    test("says what its call came to, when it is settled", async () => {
+      const held = await at.bench.start(WISH);
+      await at.bench.finish([at.bench.ended(held, failureOf("bad_response", "answered", 200))]);
+      const seen: unknown[] = [];
+      await at.bench.claim((waiting) => {
+        seen.push(waiting.doubtfulOutcome);
+        return { kind: "wait", runAtMs: at.bench.nowMs() + 120_000, waitsFor: "doubt" };
+      });
+      expect(seen).toEqual(["bad_response"]);
+    });
+
     test("ends with IN_DOUBT where the policy does not pay twice", async () => {
       await at.bench.start(WISH);
       await die();

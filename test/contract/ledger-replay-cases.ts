@@ -4,7 +4,7 @@ import { NO_SETTINGS, type ReplaySettings } from "../../src/domain/dead-letter/r
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { AdmittedJob } from "../../src/domain/job/job.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
-import type { OutboxGroup } from "../../src/ports/ledger.js";
+import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
 import {
   answerTo,
@@ -40,6 +40,11 @@ export type Replayed =
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
 const QUEUED = { kind: "replayed", how: "queued" };
+const IN_DOUBT: ClaimVerdict = {
+  kind: "fail",
+  failure: { code: "IN_DOUBT", message: "unknown", provider: null, retryAtMs: null },
+};
+const PUT_BACK: ClaimVerdict = { kind: "wait", runAtMs: 0, waitsFor: "doubt" };
 
 /** Cases of the ledger's suite about what an operator's replay does with a dead letter. */
 export function replayCases(at: { readonly bench: LedgerBench; readonly operator: OperatorSide }): void {
@@ -206,6 +211,27 @@ export function replayCases(at: { readonly bench: LedgerBench; readonly operator
       expect(generationsIn(published)).toEqual([1]);
       expect(costsIn(published)).toEqual([{ kind: "charge", billing: "cached", nanoUsd: "0" }]);
       expect(await readyRows()).toBe(0);
+    });
+
+    test.each<[string, object, ClaimVerdict, "run" | "expire"]>([
+      ["failed by policy", {}, IN_DOUBT, "run"],
+      ["was dropped when its job had expired", { ttlMs: 10_000 }, PUT_BACK, "expire"],
+    ])("takes the answer that came when its own call in doubt %s", async (_what, wish, verdict, pick) => {
+      const held = await at.bench.start({ ...WISH, ...wish });
+      const dead = at.bench.session;
+      await at.bench.ledger.recoverDeadSessions(dead, -1000, () => 0, RENDER);
+      at.bench.session = await at.bench.ledger.openSession("next");
+      const letter = letterIn((await at.bench.claim(() => verdict, pick)).outbox);
+      const late = await at.bench.finish([at.bench.ended(held, answerTo("why"))], dead);
+      expect(resultsIn(late.outbox)).toEqual([]);
+      expect(costsIn(late.outbox)).toMatchObject([{ kind: "adjustment", billing: "waste" }]);
+      const other = await at.bench.start({ ...WISH, jobId: "b" });
+      expect(await replay(letter)).toEqual({ kind: "replayed", how: "cached" });
+      expect(resultsIn(await left())).toMatchObject([
+        { code: expect.any(String) },
+        { served: "exact_cache", code: null },
+      ]);
+      expect(resultsIn(await answer(other))).toMatchObject([{ jobId: "b", served: "call" }]);
     });
 
     test.each([

@@ -53,7 +53,7 @@ test("tells of a killed router's doubt and of its end", async () => {
     tenant: "acme",
     message: expect.stringContaining("openai-main/gpt-4.1-mini may have been billed"),
   });
-  expect((await event("attempt.settled", "doubtful")).message).toContain("another attempt was started");
+  expect((await event("attempt.settled", "doubtful")).message).toContain("another attempt follows");
 });
 
 test("tells of an id that came with another body, and of what an operator does with its dead letter", async () => {

@@ -1240,6 +1240,14 @@ test("what may happen is no violation", () => {
   alone.ledger.executions.push({ ...executionNo(alone, 200), no: 201, attempts: 0 });
   expect(CHECKERS.dedupe(alone)).toEqual([]);
 
+  // A replay is served by what came when its execution had failed.
+  const late = goodEvidence();
+  jobNo(late, 206).executionNo = 203;
+  executionNo(late, 203).cacheable = true;
+  expect(CHECKERS.dedupe(late)).toEqual([]);
+  executionNo(late, 203).cacheable = null;
+  expect(CHECKERS.dedupe(late).map(({ rule }) => rule)).toEqual(["other_end"]);
+
   const disturbed = goodEvidence();
   const look = first(disturbed.samples.offsets, ({ logEnd }) => logEnd === "12");
   disturbed.samples.offsets.splice(2, 0, { ...look, atMs: look.atMs + 70_000 });

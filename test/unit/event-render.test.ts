@@ -239,7 +239,7 @@ describe("an event on its topic", () => {
 
 describe("what events say", () => {
   test.each([
-    ["retried", "another attempt was started"],
+    ["retried", "another attempt follows"],
     ["dropped", "nobody waits for it any more"],
     ["IN_DOUBT", "its jobs failed with IN_DOUBT"],
   ] as const)("of a doubt followed by %s", (followed, words) => {

@@ -21,10 +21,19 @@ export interface ClaimPlan {
   readonly failed: { readonly execution: WaitingExecution; readonly failure: Failure }[];
   readonly settled: Settled[];
   readonly waits: ReadyRow[];
+  /** Those of `waits` that were in doubt and are no more. */
+  readonly putOff: PutOff[];
   readonly pooled: Pooled[];
   readonly left: LeftToLine[];
   /** The budgets whose money executions were woken for that took none of it, by their keys. */
   readonly tookNoMoney: string[];
+}
+
+/** An execution whose doubt was settled, and whose next call has to wait. */
+export interface PutOff {
+  readonly execution: WaitingExecution;
+  /** Of the next call. */
+  readonly routeIndex: number;
 }
 
 /** An execution that waits for a batch from now on. */
@@ -41,13 +50,18 @@ export function sortVerdicts(
   waiting: readonly LoadedExecution[],
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): ClaimPlan {
-  const plan: ClaimPlan = { started: [], failed: [], settled: [], waits: [], pooled: [], left: [], tookNoMoney: [] };
+  const plan: ClaimPlan = {
+    ...{ started: [], failed: [], settled: [], waits: [], putOff: [], pooled: [], left: [], tookNoMoney: [] },
+  };
   for (const loaded of waiting) {
     const { execution, priority, bytes, level } = loaded;
     const verdict = decide(execution);
     if (level !== null && leavesMoney(verdict, level)) plan.tookNoMoney.push(level);
     if (verdict.kind === "wait") {
       plan.waits.push(waitRow(context, loaded, verdict));
+      if (verdict.afterDoubt === undefined) continue;
+      plan.settled.push({ execution, followed: "retried" });
+      plan.putOff.push({ execution, routeIndex: verdict.afterDoubt });
       continue;
     }
     if (verdict.kind === "line") {

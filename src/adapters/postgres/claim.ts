@@ -12,7 +12,7 @@ import { NOTHING_RESERVED, type PostgresReserved } from "./budget/postgres-budge
 import { withinBudgets } from "./budget/within-budgets.js";
 import { insertPooled } from "./batch/pool-rows.js";
 import { insertAttempts } from "./attempt-rows.js";
-import { historyWithDoubt, sortVerdicts, waitRow, type Pooled, type Started } from "./claim-plan.js";
+import { historyWithDoubt, sortVerdicts, waitRow, type Pooled, type PutOff, type Started } from "./claim-plan.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
@@ -152,7 +152,7 @@ async function claimInTransaction(
   const { started, refused, reservedIn } = await reserveStarts(client, context, plan.started, within.payerOf);
   startExecutions(client, request, started, reservedIn);
   outgoing.push(...rescueEvents(context, render, started, request.nowMs));
-  putOff(client, refused, request.nowMs);
+  putOff(client, [...plan.putOff, ...settledOnTheWay(refused)], request.nowMs);
   insertReady(client, [
     ...plan.waits,
     ...refused.map((item) => waitRow(context, item, waitForBudget({ key: item.by }, request.nowMs))),
@@ -220,18 +220,24 @@ interface Refused extends Started {
   readonly by: string;
 }
 
-/** Those of them that were in doubt are so no more: that was settled on their way. */
-function putOff(client: pg.PoolClient, refused: readonly Started[], nowMs: number): void {
-  const settled = refused.filter(({ execution }) => execution.doubtful !== null);
+/** Those of them that were in doubt are so no more. */
+function settledOnTheWay(refused: readonly Started[]): PutOff[] {
+  return refused.flatMap(({ execution, intent: { routeIndex } }) =>
+    execution.doubtful === null ? [] : [{ execution, routeIndex }],
+  );
+}
+
+function putOff(client: pg.PoolClient, settled: readonly PutOff[], nowMs: number): void {
   if (settled.length === 0) return;
   send(
     client,
     "executions-put-off",
-    `UPDATE executions e SET state = 'ready', history = u.history FROM unnest($1::int8[], $2::int4[], $3::text[]) AS u(no, day, history)
-     WHERE e.no = u.no AND e.day = u.day`,
+    `UPDATE executions e SET state = 'ready', route_index = u.route, history = u.history
+     FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::text[]) AS u(no, day, route, history) WHERE e.no = u.no AND e.day = u.day`,
     [
       int8Array(settled.map(({ execution }) => execution.key.no)),
       int4Array(settled.map(({ execution }) => execution.key.day)),
+      int4Array(settled.map(({ routeIndex }) => routeIndex)),
       textArray(settled.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, nowMs)))),
     ],
   );

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import type { AttemptOutcome } from "../../domain/failure.js";
 import type { JobMode, RequestFormat, RoutePolicy } from "../../domain/job/job.js";
 import { EXPLAIN_MARK } from "../../domain/result/envelope.js";
 import { INTENT_COLUMNS, readIntent } from "./attempt-rows.js";
@@ -35,7 +36,7 @@ export async function loadWaiting(
     client,
     `executions-load-waiting-${of}`,
     `SELECT e.no, e.day, e.tenant_no, e.state, e.format, e.policy, ${REQUEST_COLUMNS}, e.history, e.route_index, e.attempts, e.max_cost_nano, e.mode,
-       w.latest, w.nearest, w.priority, w.explain, ${LINE_COLUMNS}, ${lines.expected}, ${INTENT_COLUMNS}
+       w.latest, w.nearest, w.priority, w.explain, ${LINE_COLUMNS}, ${lines.expected}, a.outcome, ${INTENT_COLUMNS}
      FROM unnest($1::int8[], $2::int4[]) AS k(no, day)
      JOIN executions e ON e.no = k.no AND e.day = k.day
      JOIN LATERAL (SELECT max(j.deadline_ms) AS latest, min(j.deadline_ms) AS nearest, max(j.priority) AS priority,
@@ -70,7 +71,8 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
     ...rest
   ] = row;
   const [latest, nearest, priority, explain, ...others] = rest;
-  const [lineColumns, attempt] = [others.slice(0, LINE_COLUMN_COUNT), others.slice(LINE_COLUMN_COUNT)];
+  const [lineColumns, [outcome, ...attempt]] = [others.slice(0, LINE_COLUMN_COUNT), others.slice(LINE_COLUMN_COUNT)];
+  const isDoubtful = state === "in_doubt";
   const line = readLineOut(lineColumns);
   return {
     execution: {
@@ -84,7 +86,8 @@ function readWaiting(context: LedgerContext, row: readonly (string | null)[], ta
       nextRouteIndex: Number(routeIndex),
       dueAtMs: taken.runAtMs,
       waitedFor: taken.waitsFor,
-      doubtful: state === "in_doubt" ? readIntent(attempt) : null,
+      doubtful: isDoubtful ? readIntent(attempt) : null,
+      ...(isDoubtful && outcome ? { doubtfulOutcome: outcome as AttemptOutcome } : {}), // written by finish
       latestDeadlineMs: Number(latest),
       nearestDeadlineMs: Number(nearest),
       maxCostNanoUsd: maxCost === null || maxCost === undefined ? null : BigInt(maxCost),

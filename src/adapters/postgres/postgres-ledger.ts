@@ -277,7 +277,8 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
           "jobs-stragglers",
           `UPDATE jobs j SET state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE s.state END, ended_ms = $1,
              failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE s.failure::json->>'code' END
-           FROM (SELECT w.no, w.day, e.state, e.failure, e.answer, e.answer_gzip, e.answer_facts, e.history
+           FROM (SELECT w.no, w.day, e.state, e.failure, CASE WHEN e.state = 'succeeded' THEN e.answer END AS answer, e.answer_gzip,
+                   e.answer_facts, e.history
                  FROM unnest($2::int8[], $3::int4[]) AS x(no, day) JOIN executions e ON e.no = x.no AND e.day = x.day
                  JOIN jobs w ON w.execution_no = e.no
                  WHERE w.state = 'active' AND e.state IN ('succeeded', 'failed')

@@ -21,8 +21,8 @@ export interface RecordedOutcomes {
  * attempt stays `sending` until the recovery has put it in doubt: recorded before, nothing would ever move its execution. The session's
  * row is held until the end, so that it is not declared dead in between; nobody waits, declaring dead skips it.
  *
- * An answer is a fact: it ends its execution whatever router brings it, unless that has ended already. When a newer attempt waits in
- * doubt, its row stays: the claim that takes it settles that doubt.
+ * An answer is a fact: it ends its execution whatever router brings it. One that ended without an answer before stays as it ended and keeps
+ * the first that comes, for a replay. When a newer attempt waits in doubt, its row stays: the claim that takes it settles that doubt.
  */
 export async function recordOutcomes(
   client: pg.PoolClient,
@@ -47,12 +47,15 @@ export async function recordOutcomes(
        WHERE a.no = u.no AND a.day = $2 AND ((a.state IN ('sending', 'batched') AND (u.state = 'answered' OR EXISTS (SELECT 1 FROM fence)))
          OR (a.state IN ('in_doubt', 'settled') AND u.state <> 'in_doubt'))
        RETURNING a.no, a.settled_ms IS NOT NULL AS settled, ${ENDED_COLUMNS}, u.execution, u.answer, u.gzip, u.facts, u.cacheable),
-     done AS (
-       UPDATE executions e SET state = 'succeeded', answer = r.answer, answer_gzip = r.gzip, answer_facts = r.facts, ended_ms = $13
+     answered AS (
+       UPDATE executions e SET answer = r.answer, answer_gzip = r.gzip, answer_facts = r.facts,
+         state = CASE WHEN e.state IN ('failed', 'dropped') THEN e.state ELSE 'succeeded' END,
+         ended_ms = CASE WHEN e.state IN ('failed', 'dropped') THEN e.ended_ms ELSE $13 END
        FROM recorded r
-       WHERE r.facts IS NOT NULL AND e.no = r.execution AND e.day = $2 AND e.state IN ('running', 'in_doubt', 'ready')
+       WHERE r.facts IS NOT NULL AND e.no = r.execution AND e.day = $2 AND e.answer IS NULL
        RETURNING e.no, e.tenant_no, e.key, e.lane, r.no AS attempt, r.cacheable AND e.cache_write AS keep, OLD.state AS was,
          e.attempt_no = r.no AS newest),
+     done AS (SELECT * FROM answered WHERE was NOT IN ('failed', 'dropped')),
      forgotten AS (
        DELETE FROM execution_key k USING done d
        WHERE NOT d.keep AND k.tenant_no = d.tenant_no AND k.key = d.key AND k.lane = d.lane AND k.execution_no = d.no),

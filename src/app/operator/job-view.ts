@@ -122,7 +122,7 @@ async function viewOf(operator: Operator, job: JobDetail): Promise<JobView> {
     executionId: job.execution === null ? null : attemptId(job.execution.day, job.execution.no),
     batch: job.state === "batched" ? await batchOf(operator, current?.batch ?? null) : null,
     attempts: attempts.map((attempt) => jobAttempt(attempt, attempts)),
-    servedBy: job.answer?.attempt.number ?? null,
+    servedBy: job.state === "succeeded" ? (job.answer?.attempt.number ?? null) : null,
     decision: job.decision,
     costs,
     letter: letter === null ? null : { no: letter.no, state: letter.state },

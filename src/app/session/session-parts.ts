@@ -1,6 +1,7 @@
 import type { NoticeLimits } from "../../domain/alert/notice.js";
 import type { AlertSettings } from "../../domain/alert/settings.js";
 import type { PartitionAlert, StoppedPartition } from "../../domain/event/partition-event.js";
+import type { DoubtPolicy } from "../../domain/execution/doubt-policy.js";
 import type { AccountLimits } from "../../domain/limit/limits.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { JobAdmission } from "../../domain/job/admit.js";
@@ -140,13 +141,17 @@ interface HealthSettings extends BreakerSettings {
   readonly lookEveryMs: number;
 }
 
+export interface InDoubtSettings extends DoubtPolicy {
+  readonly graceMs: number;
+}
+
 interface AccountSettings {
   readonly concurrency: number;
   /** Left out: none but places. */
   readonly limits?: AccountLimits;
   readonly callTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  readonly inDoubt: { readonly policy: "retry" | "fail"; readonly retryMaxNanoUsd: bigint; readonly graceMs: number };
+  readonly inDoubt: InDoubtSettings;
   /** Null: no batches of this account. */
   readonly batch: BatchAccountSettings | null;
 }

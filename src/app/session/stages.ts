@@ -37,7 +37,8 @@ import { IntakePlanner } from "../../pipeline/intake/intake-planner.js";
 import { IntakeStage } from "../../pipeline/intake/intake-stage.js";
 import { RelayStage } from "../../pipeline/relay/relay-stage.js";
 import { SessionKeeper } from "../../pipeline/session/session-keeper.js";
-import type { SessionParts } from "./session-parts.js";
+import { inDoubtOf } from "./in-doubt-of.js";
+import type { InDoubtSettings, SessionParts } from "./session-parts.js";
 
 export interface StagesParts extends SessionParts {
   readonly session: SessionNo;
@@ -48,9 +49,6 @@ export interface StagesParts extends SessionParts {
   /** Only there when somebody counts what calls come to. */
   readonly listener?: FinishListener;
 }
-
-/** Of an account that is no longer in the config. */
-const DEFAULT_GRACE_MS = 30_000;
 
 /** The stages of one session, wired together; nothing of them runs yet. The only place that wires them, for routers and the simulation. */
 export class Stages {
@@ -365,7 +363,7 @@ export class Stages {
       numbers: this.numbers,
       slots: this.slots,
       retry: delivery,
-      doubt: (account) => this.#accountOf(account).inDoubt,
+      doubt: this.#inDoubt,
       mayStart: this.#mayStart,
       start: this.#start,
       publish: this.#publish,
@@ -387,7 +385,7 @@ export class Stages {
       queuedGroupsMax: queuedMax,
       queuedBytesMax,
       slotWaitMs,
-      doubt: (account) => this.#accountOf(account).inDoubt,
+      doubt: this.#inDoubt,
       mayStart: this.#mayStart,
       backlog: {
         here: () => this.dispatch.backlog,
@@ -425,8 +423,9 @@ export class Stages {
     return account;
   }
 
-  readonly #graceMs = (account: string): number =>
-    this.#parts.settings.accounts.get(account)?.inDoubt.graceMs ?? DEFAULT_GRACE_MS;
+  readonly #inDoubt = (account: string): InDoubtSettings => inDoubtOf(this.#parts.settings.accounts, account);
+
+  readonly #graceMs = (account: string): number => this.#inDoubt(account).graceMs;
 
   /** A call, and the opening of its connection. */
   readonly #trialMs = (account: string): number => {

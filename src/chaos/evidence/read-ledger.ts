@@ -106,7 +106,7 @@ function toJob(row: Row): JobRow {
 }
 
 const EXECUTIONS = `SELECT e.day, e.no, t.name AS tenant, encode(e.key, 'hex') AS key, e.lane, e.state, e.session_no, e.attempt_no, e.attempts, e.mode,
-  (e.answer_facts::json ->> 'cacheable')::boolean AND e.cache_write AS cacheable, e.ended_ms
+  CASE WHEN e.answer IS NOT NULL THEN (e.answer_facts::json ->> 'cacheable')::boolean AND e.cache_write END AS cacheable, e.ended_ms
   FROM executions e JOIN tenants t ON t.no = e.tenant_no ORDER BY e.no`;
 
 function toExecution(row: Row): ExecutionRow {

@@ -29,7 +29,7 @@ export function doubtSettled(doubt: Doubt, followed: DoubtFollowed): GatewayEven
 }
 
 function followedInWords(followed: DoubtFollowed): string {
-  if (followed === "retried") return "another attempt was started";
+  if (followed === "retried") return "another attempt follows";
   return followed === "dropped" ? "nobody waits for it any more" : `its jobs failed with ${followed}`;
 }
 

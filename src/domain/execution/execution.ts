@@ -147,6 +147,8 @@ export interface WaitingExecution {
   readonly waitedFor: WaitReason;
   /** The attempt in doubt; null when state is `ready`. */
   readonly doubtful: AttemptIntent | null;
+  /** Only there where something came of the attempt in doubt that was no answer. */
+  readonly doubtfulOutcome?: AttemptOutcome;
   /** Over the jobs that still wait for it. */
   readonly latestDeadlineMs: EpochMs;
   /** Over the same: a batch serves them all only if it ends by then. */

@@ -292,22 +292,26 @@ export class DispatchStage {
   }
 
   #decide(waiting: WaitingExecution, nowMs: number): ClaimVerdict {
+    const { plan } = this.#plan(waiting);
+    if (waiting.doubtful === null || plan.first === null)
+      return this.#decideNext(waiting, waiting.nextRouteIndex, nowMs);
+    const routeIndex = this.#settle(waiting.doubtful, waiting, plan, nowMs);
+    if (routeIndex === null) return notPaidAgain(waiting);
+    const verdict = this.#decideNext(waiting, routeIndex, nowMs);
+    // The doubt is over, whatever keeps the next call back.
+    return verdict.kind === "wait" ? { ...verdict, afterDoubt: routeIndex } : verdict;
+  }
+
+  #decideNext(waiting: WaitingExecution, routeIndex: number, nowMs: number): ClaimVerdict {
     const { plan, facts } = this.#plan(waiting);
-    const next =
-      waiting.doubtful === null || plan.first === null
-        ? { routeIndex: waiting.nextRouteIndex, runAtMs: nowMs }
-        : this.#settle(waiting, plan, nowMs);
-    if (next === null)
-      return fail("IN_DOUBT", "the call was cut off and may have been billed; a replay is the consent to pay again");
     const chosen = this.#parts.chooser.choose({
       ...{ plan, facts, nowMs, policy: waiting.policy, mode: waiting.mode, tried: waiting.history },
       deadlineMs: waiting.nearestDeadlineMs,
       latestDeadlineMs: waiting.latestDeadlineMs,
-      routeIndex: next.routeIndex,
+      routeIndex,
       explain: waiting.explain === true,
     });
     if (chosen.kind === "none") return { kind: "fail", failure: chosen.failure };
-    if (next.runAtMs > nowMs) return { kind: "wait", runAtMs: next.runAtMs, waitsFor: "doubt" };
     // A batch takes hours, and what keeps a call back now may be over by then.
     if (chosen.kind === "wait" && waiting.mode !== "batch") return waitOf(chosen);
     const line = explainedLine(this.#line(waiting, chosen.index, nowMs), chosen, waiting.nearestDeadlineMs - nowMs);
@@ -356,14 +360,11 @@ export class DispatchStage {
     };
   }
 
-  /** Null: the policy does not pay again. A wait of the policy's backoff is not taken: the grace was the wait. */
-  #settle(
-    waiting: WaitingExecution,
-    { routes }: RoutePlan,
-    nowMs: number,
-  ): { readonly routeIndex: number; readonly runAtMs: number } | null {
-    const { doubtful } = waiting;
-    if (doubtful === null) return null;
+  /**
+   * The place of the route that follows; null: the policy does not pay again. A wait of the policy's backoff is not taken: the grace was
+   * the wait.
+   */
+  #settle(doubtful: AttemptIntent, waiting: WaitingExecution, { routes }: RoutePlan, nowMs: number): number | null {
     const account = this.#parts.doubt(doubtful.account);
     const decision = decideAfterDoubt(
       {
@@ -380,7 +381,7 @@ export class DispatchStage {
       },
       this.#parts.random.next(),
     );
-    return decision.kind === "again" ? { routeIndex: decision.routeIndex, runAtMs: nowMs } : null;
+    return decision.kind === "again" ? decision.routeIndex : null;
   }
 
   /** Once an execution: between the commit of an intent and its bytes there is no time to plan it again. */
@@ -455,6 +456,15 @@ function putBack(waiting: WaitingExecution): ClaimVerdict {
 function waitOf({ runAtMs, waitsFor, route }: Extract<RouteChoice, { readonly kind: "wait" }>): ClaimVerdict {
   const wait = { kind: "wait", runAtMs, waitsFor } as const;
   return waitsFor === "budget" ? { ...wait, level: accountKey(route.account) } : wait;
+}
+
+/** Of what the provider sent, more is known than that it may have been billed. */
+function notPaidAgain({ doubtfulOutcome }: WaitingExecution): ClaimVerdict {
+  const [code, what] =
+    doubtfulOutcome === "bad_response"
+      ? (["PROVIDER_BAD_RESPONSE", "the provider's response can't be read as an answer"] as const)
+      : (["IN_DOUBT", "the call was cut off"] as const);
+  return fail(code, `${what} and may have been billed; a replay is the consent to pay again`);
 }
 
 function fail(code: ErrorCode, message: string): ClaimVerdict {

@@ -338,7 +338,9 @@ export async function withinBudgets(
     paying.set(execution.key.no, payer);
     if (answer.kind === "fits") return verdict;
     if (answer.kind === "wait" && verdict.kind === "start" && answer.because === "held") return verdict;
-    return execution.line === undefined ? answer : { kind: "line" };
+    if (execution.line !== undefined) return { kind: "line" };
+    if (answer.kind === "fail" || verdict.kind === "pool" || execution.doubtful === null) return answer;
+    return { ...answer, afterDoubt: verdict.intent.routeIndex };
   };
   return { decide: within, left, payerOf: payerOfOne };
 }

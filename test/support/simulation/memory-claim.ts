@@ -159,7 +159,8 @@ async function claimInTransaction(
   outgoing.push(...rescueEvents(context, render, started, request.nowMs));
   // A line without a rescue waits for nothing.
   const unpaid = plan.started.filter(({ execution: { line }, intent }) => refused.has(intent.no) && line === undefined);
-  insertReady(context, transaction, putOff(context, transaction, unpaid, refused, request.nowMs));
+  putOff(context, transaction, [...plan.putOff, ...settledOnTheWay(unpaid)], request.nowMs);
+  insertReady(context, transaction, waitForMoney(context, transaction, unpaid, refused, request.nowMs));
   const outbox = await insertOutbox(context, transaction, request.session, request.nowMs, outgoing);
   return {
     fenced: false,
@@ -296,6 +297,7 @@ function loadWaiting(
       dueAtMs: row.runAtMs,
       waitedFor: row.waitsFor,
       doubtful: attempt?.intent ?? null,
+      ...(attempt === undefined || attempt.outcome === null ? {} : { doubtfulOutcome: attempt.outcome }),
       latestDeadlineMs: Math.max(...waiting.map((job) => job.deadlineMs)),
       nearestDeadlineMs: Math.min(...waiting.map((job) => job.deadlineMs)),
       maxCostNanoUsd: execution.maxCostNanoUsd,
@@ -304,6 +306,12 @@ function loadWaiting(
       ...(line === null ? {} : { line }),
     },
   ];
+}
+
+/** An execution whose doubt was settled, and whose next call has to wait. */
+interface PutOff {
+  readonly execution: WaitingExecution;
+  readonly routeIndex: number;
 }
 
 interface Plan {
@@ -318,6 +326,7 @@ interface Plan {
     readonly followed: DoubtFollowed;
   }[];
   readonly waits: ReadyRow[];
+  readonly putOff: PutOff[];
   readonly left: LeftToLine[];
   /** The budgets whose money executions were woken for that took none of it. */
   readonly tookNoMoney: string[];
@@ -331,7 +340,9 @@ function sortVerdicts(
   levels: ReadonlyMap<number, string | undefined>,
   decide: (execution: WaitingExecution) => ClaimVerdict,
 ): Plan {
-  const plan: Plan = { started: [], pooled: [], failed: [], settled: [], waits: [], left: [], tookNoMoney: [] };
+  const plan: Plan = {
+    ...{ started: [], pooled: [], failed: [], settled: [], waits: [], putOff: [], left: [], tookNoMoney: [] },
+  };
   for (const execution of waiting) {
     const verdict = decide(execution);
     const own = levels.get(execution.key.no);
@@ -348,6 +359,9 @@ function sortVerdicts(
         ...(verdict.limit === undefined ? {} : { limit: verdict.limit }),
         ...(level === undefined ? {} : { level }),
       });
+      if (verdict.afterDoubt === undefined) continue;
+      plan.settled.push({ execution, followed: "retried" });
+      plan.putOff.push({ execution, routeIndex: verdict.afterDoubt });
       continue;
     }
     if (verdict.kind === "line") {
@@ -480,21 +494,30 @@ function startExecutions(
   }
 }
 
-/** Those without money for their calls; a doubt of theirs was settled on the way. */
-function putOff(
+function settledOnTheWay(refused: Plan["started"]): PutOff[] {
+  return refused.flatMap(({ execution, intent: { routeIndex } }) =>
+    execution.doubtful === null ? [] : [{ execution, routeIndex }],
+  );
+}
+
+function putOff(context: MemoryContext, transaction: Transaction, settled: readonly PutOff[], nowMs: number): void {
+  for (const { execution, routeIndex } of settled)
+    transaction.update(context.database.executions, execution.key.no, {
+      state: "ready",
+      routeIndex,
+      history: historyWithDoubt(execution, nowMs),
+    });
+}
+
+/** Those without money for their calls. */
+function waitForMoney(
   context: MemoryContext,
   transaction: Transaction,
   refused: Plan["started"],
   by: Reserved["refused"],
   nowMs: number,
 ): readonly ReadyRow[] {
-  const { executions } = context.database;
   return refused.map(({ execution, intent }) => {
-    if (execution.doubtful !== null)
-      transaction.update(executions, execution.key.no, {
-        state: "ready",
-        history: historyWithDoubt(execution, nowMs),
-      });
     const waiters = waitersOf(context, transaction, execution.key.no);
     const [priority, expiresMs] = [waiters?.priority ?? 5, waiters?.nearestDeadlineMs ?? nowMs];
     const { runAtMs, waitsFor, level } = waitForBudget({ key: by.get(intent.no) ?? "" }, nowMs);

@@ -216,9 +216,12 @@ async function succeedExecutions(
   const done: NewCall[] = [];
   for (const call of good) {
     const row = transaction.get(executions, call.execution.no);
-    if (row === undefined || call.verdict.kind !== "succeed" || !["running", "in_doubt", "ready"].includes(row.state))
-      continue;
+    if (row === undefined || row.answer !== null || call.verdict.kind !== "succeed") continue;
     const { answer } = call.verdict;
+    if (row.state === "failed" || row.state === "dropped") {
+      transaction.update(executions, call.execution.no, { answer });
+      continue;
+    }
     transaction.update(executions, call.execution.no, { state: "succeeded", answer, endedMs: group.nowMs });
     await transaction.lock(executionKeys, row.requestKey === null ? [] : [row.requestKey], "exclusive");
     if (answer.facts.cacheable && row.cacheWrite) keepKey(context, transaction, row, group.nowMs);

@@ -430,7 +430,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
         return {
           job,
           end: {
-            answer: row?.answer ?? null,
+            answer: row?.state === "succeeded" ? row.answer : null,
             failure,
             served: "coalesced",
             payer: job.execution,

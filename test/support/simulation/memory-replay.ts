@@ -162,7 +162,7 @@ async function placeNext(
   const { executions } = context.database;
   const found =
     next.old.execution === null ? undefined : await shareExecution(context, transaction, next.old.execution);
-  if (found?.state === "succeeded" && found.answer !== null)
+  if (found !== undefined && found.answer !== null)
     return { execution: found.key, how: "cached", answer: found.answer };
   if (found !== undefined && ["ready", "running", "in_doubt"].includes(found.state)) {
     await bringForward(context, transaction, found, joiningOf(next, found, null), next.nowMs);

@@ -64,7 +64,9 @@ class Decisions implements WithinBudgets {
     const answer = this.#answer(execution, account, maxNanoUsd);
     if (answer.kind === "fits" || (answer.kind === "wait" && verdict.kind === "start" && answer.because === "held"))
       return verdict;
-    return execution.line === undefined ? answer : { kind: "line" };
+    if (execution.line !== undefined) return { kind: "line" };
+    if (answer.kind === "fail" || verdict.kind === "pool" || execution.doubtful === null) return answer;
+    return { ...answer, afterDoubt: verdict.intent.routeIndex };
   };
 
   /** Of the first payer whom what is spent does not fail; of the last, when it fails all. Beside a line nobody is left out. */

@@ -97,6 +97,7 @@ export interface JobDetail extends JobLine {
   readonly history: readonly AttemptSummary[];
   /** Attempts that were lines of a batch and given back unrun, the oldest first; the last 16. They are in no history: nothing was tried. */
   readonly returnedAttemptNos: readonly number[];
+  /** Of its execution; one that came too late for the job counts for its replay. */
   readonly answer: AnswerFacts | null;
   /** The row it waits as; null when it does not wait. */
   readonly waits: WaitingRow | null;

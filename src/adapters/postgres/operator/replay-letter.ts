@@ -327,7 +327,6 @@ async function shareOldExecution(client: pg.PoolClient, execution: LedgerKey): P
   const row = rows[0];
   if (row === undefined) return null;
   const [state, key, policy, mode, answer, gzip, facts, attemptNo, wasDecided, isLine] = row;
-  const answered = state === "succeeded" && answer !== null && answer !== undefined;
   return {
     key: execution,
     state: state ?? "",
@@ -338,9 +337,10 @@ async function shareOldExecution(client: pg.PoolClient, execution: LedgerKey): P
     executionKey: bytesOrNull(key ?? null),
     policy: JSON.parse(policy ?? "{}") as RoutePolicy, // written from an AdmittedJob
     mode: mode as JobMode, // the same
-    answer: answered
-      ? { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }
-      : null, // written by finish
+    answer:
+      answer === null || answer === undefined
+        ? null
+        : { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }, // written by finish
   };
 }
 
