@@ -208,7 +208,7 @@ export function joiningCases(at: { readonly bench: LedgerBench }): void {
       const { ended, outbox } = await expire();
       expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
-      expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0 });
+      expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0, more: false });
       const finished = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
       expect(resultsIn(finished.outbox)).toMatchObject([{ jobId: "b", status: "succeeded", served: "call" }]);
       expect(costsIn(finished.outbox)).toEqual([

@@ -59,6 +59,8 @@ export interface LedgerRules {
   readonly releasesUnsent: boolean;
   /** Attempts with an outcome, as far as their money is settled. */
   readonly settles: (calls: readonly FinishedCall[]) => readonly FinishedCall[];
+  /** Jobs beside the first of each execution that one transaction ends. */
+  readonly waitersMax: number;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -88,6 +90,7 @@ export const LEDGER_RULES: LedgerRules = {
   settlesIn: (held) => held,
   releasesUnsent: true,
   settles: (calls) => calls.filter(({ verdict }) => verdict.kind !== "doubt"),
+  waitersMax: 500,
 };
 
 const TRIES = 5;
