@@ -5,7 +5,8 @@ import type { Renderer } from "../../domain/result/outgoing.js";
 import type { CancelRequest } from "../../ports/ledger.js";
 import { byteaArray, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
-import { ENDING_COLUMNS, readEndingJob, writeEnds, type WrittenEnds } from "./ending.js";
+import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason, type WrittenEnds } from "./ending.js";
+import { historiesOf } from "./histories.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 const CANCELLED: Failure = {
@@ -45,13 +46,12 @@ export async function cancelRows(
     [textArray(requests.map(({ tenant }) => tenant)), byteaArray(requests.map(({ jobId }) => jobIdHash(jobId))), nowMs],
   );
   const places = new Set(rows.map((row) => Number(row.at(-1))));
-  const ends = rows
-    .map((row) => readEndingJob(context, row))
-    .sort((a, b) => a.key.no - b.key.no)
-    .map((job) => ({
-      job,
-      end: { answer: null, failure: CANCELLED, served: "call" as const, payer: null, history: [], endedAtMs: nowMs },
-    }));
+  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const historyOf = await historiesOf(client, jobs);
+  const ends = jobs.map((job): EndingWithReason => {
+    const history = historyOf(job);
+    return { job, end: { answer: null, failure: CANCELLED, served: "call", payer: null, history, endedAtMs: nowMs } };
+  });
   const written = await writeEnds(client, context, render, ends);
   return { ...written, requests: requests.filter((_request, index) => places.has(index + 1)) };
 }

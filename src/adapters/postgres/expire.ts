@@ -6,6 +6,7 @@ import type { ExpireOutcome } from "../../ports/ledger.js";
 import { int8Array } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { historiesOf } from "./histories.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
 import { lockExecutions, waiterDays } from "./waiters.js";
@@ -68,9 +69,11 @@ export async function expireJobs(
     provider: null,
     retryAtMs: null,
   };
-  const ends = rows.map((row): EndingWithReason => {
-    const job = readEndingJob(context, row);
-    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs } };
+  const jobs = rows.map((row) => readEndingJob(context, row));
+  const historyOf = await historiesOf(client, jobs);
+  const ends = jobs.map((job): EndingWithReason => {
+    const history = historyOf(job);
+    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history, endedAtMs: nowMs } };
   });
   return { ends, more: rows.length === limit };
 }

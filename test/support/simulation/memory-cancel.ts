@@ -2,7 +2,14 @@ import { jobIdHash } from "../../../src/domain/dedupe/request-hash.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { CancelRequest } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { endJobs, writeEnds, type MemoryContext, type WrittenEnds } from "./memory-context.js";
+import {
+  endJobs,
+  historiesOf,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+  type WrittenEnds,
+} from "./memory-context.js";
 
 interface Cancelled extends WrittenEnds {
   readonly requests: readonly CancelRequest[];
@@ -41,15 +48,12 @@ export async function cancelJobs(
     provider: null,
     retryAtMs: null,
   } as const;
-  const written = await writeEnds(
-    context,
-    transaction,
-    render,
-    ended.map((job) => ({
-      job,
-      end: { answer: null, failure, served: "call", payer: null, history: [], endedAtMs: nowMs },
-    })),
-  );
+  const historyOf = await historiesOf(context, transaction, ended);
+  const ends = ended.map((job): EndingWithReason => {
+    const history = historyOf(job);
+    return { job, end: { answer: null, failure, served: "call", payer: null, history, endedAtMs: nowMs } };
+  });
+  const written = await writeEnds(context, transaction, render, ends);
   const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));
   return { ...written, requests: requests.filter((request) => effective.has(request)) };
 }

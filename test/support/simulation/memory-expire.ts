@@ -2,7 +2,14 @@ import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { ExpireOutcome } from "../../../src/ports/ledger.js";
-import { endJobs, insertOutbox, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import {
+  endJobs,
+  historiesOf,
+  insertOutbox,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+} from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
 
 export function expire(
@@ -54,9 +61,10 @@ export async function expireJobs(
     provider: null,
     retryAtMs: null,
   };
-  const ends = ended.map((job): EndingWithReason => ({
-    job,
-    end: { answer: null, failure, served: "call", payer: job.execution, history: [], endedAtMs: nowMs },
-  }));
+  const historyOf = await historiesOf(context, transaction, ended);
+  const ends = ended.map((job): EndingWithReason => {
+    const history = historyOf(job);
+    return { job, end: { answer: null, failure, served: "call", payer: job.execution, history, endedAtMs: nowMs } };
+  });
   return { ends, more: ended.length === limit };
 }
