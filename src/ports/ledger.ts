@@ -139,6 +139,11 @@ export interface FinishOutcome {
   readonly woken?: number;
 }
 
+export interface ExpireOutcome extends FinishOutcome {
+  /** Whether jobs may be left whose deadline has passed: one transaction ends so many and no more. */
+  readonly more: boolean;
+}
+
 /** Records of one topic that one transaction wrote; dropped together when all are published. */
 export interface OutboxGroup {
   readonly seq: number;
@@ -321,7 +326,7 @@ export interface Ledger {
     executions: readonly LedgerKey[],
     nowMs: EpochMs,
     render: Renderer,
-  ): Promise<FinishOutcome>;
+  ): Promise<ExpireOutcome>;
   /**
    * A failed call ends its jobs unless one that waits has the time for what `givenTime` says: then that follows, and the jobs that have
    * not expire one by one.

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import { digestOf, RENDER } from "../support/simulation/fixture.js";
-import type { FinishedCall } from "../../src/ports/ledger.js";
+import type { ResultDocument } from "../../src/domain/result/result-document.js";
+import type { CancelRequest, FinishedCall, OutboxGroup } from "../../src/ports/ledger.js";
 import {
   ANSWER_NANO_USD,
   answerTo,
   costsIn,
   failureOf,
+  recordsOf,
   resultsIn,
   type Held,
   type LedgerBench,
@@ -208,7 +210,7 @@ export function joiningCases(at: { readonly bench: LedgerBench }): void {
       const { ended, outbox } = await expire();
       expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
-      expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0 });
+      expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0, more: false });
       const finished = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);
       expect(resultsIn(finished.outbox)).toMatchObject([{ jobId: "b", status: "succeeded", served: "call" }]);
       expect(costsIn(finished.outbox)).toEqual([
@@ -226,6 +228,45 @@ export function joiningCases(at: { readonly bench: LedgerBench }): void {
       [{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }],
     ]);
     expect(await accept({ jobId: "b" })).toEqual(["cached"]);
+  });
+
+  describe("a job that ends without its execution tells what was tried for it", () => {
+    const triedIn = (outbox: readonly OutboxGroup[]) =>
+      recordsOf(outbox, "result").map((record) => {
+        const { attempts, times } = JSON.parse(record.value?.toString("utf8") ?? "") as ResultDocument; // our own
+        return { outcomes: attempts.map(({ outcome }) => outcome), startedAt: times.startedAt };
+      });
+    const startedAt = ({ intent }: Held) => new Date(intent.startedAtMs).toISOString();
+
+    test("when its deadline passes while it waits for another try, and its dead letter counts the tries", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      await letWait(held);
+      const { outbox } = await at.bench.claim(() => ({ kind: "line" }), "expire", 11_000);
+      expect(triedIn(outbox)).toEqual([{ outcomes: ["rate_limited"], startedAt: startedAt(held) }]);
+      expect(recordsOf(outbox, "dead_letter").map(({ headers }) => new Map(headers).get("llm-attempt"))).toEqual(["1"]);
+    });
+
+    test("when it is cancelled, by an operator or a record", async () => {
+      const held = await at.bench.start({ ...WISH, ...LATE });
+      await letWait(held);
+      await accept({ ...LATE, jobId: "b" });
+      const [first, second] = ["a", "b"].map((jobId) => ({ tenant: WISH.tenant, jobId })) as [
+        CancelRequest,
+        CancelRequest,
+      ];
+      const action = { byWhom: "ann@desk", atMs: at.bench.nowMs() };
+      const byOperator = await at.bench.ledger.cancel(at.bench.session, [first], action, RENDER);
+      const byRecord = await at.bench.accept([], { cancels: [{ ...second, behind: 0 }], moves: [] });
+      const tried = [{ outcomes: ["rate_limited"], startedAt: startedAt(held) }];
+      expect([triedIn(byOperator.outbox), triedIn(byRecord.outbox)]).toEqual([tried, tried]);
+    });
+
+    test("which is nothing while its first call is out", async () => {
+      const held = await at.bench.start({ ...WISH, ...SOON });
+      const nowMs = at.bench.nowMs() + 11_000;
+      const { outbox } = await at.bench.ledger.expire(at.bench.session, [held.execution], nowMs, RENDER);
+      expect(triedIn(outbox)).toEqual([{ outcomes: [], startedAt: null }]);
+    });
   });
 
   test("an execution that waits as a row takes on the nearest deadline of its group", async () => {

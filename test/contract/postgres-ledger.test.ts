@@ -18,6 +18,7 @@ import type { BudgetedLedger } from "./budget-bench.js";
 import { queueLedgerSuite } from "./ledger-queue-cases.js";
 import { budgetLedgerSuite } from "./ledger-budget-cases.js";
 import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
+import { waitersLedgerSuite } from "./ledger-waiters-cases.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
 const quiet = (): undefined => undefined;
@@ -28,14 +29,18 @@ const REUSE = { dedupe: true, cache: true, cacheMaxAgeMs: null } as const;
 const nowMs = (): number => Date.now();
 
 /** An empty ledger of its own. */
-const openContext = async (budgets: readonly Budget[], weights: ReadonlyMap<string, number> = new Map()) => {
+const openContext = async (
+  budgets: readonly Budget[],
+  weights: ReadonlyMap<string, number> = new Map(),
+  waitersMax = 500,
+) => {
   const database = await migratedDatabase();
   const pools = createPools(
     { url: database.url, connectionsMax: 8, connectionTimeoutMs: 5000, statementTimeoutMs: 10_000 },
     LOG,
   );
   const context = new LedgerContext(pools, "sim", nowMs, {
-    waitersMax: 500,
+    waitersMax,
     compressAboveBytes: 2048,
     budgets,
     weights,
@@ -109,3 +114,6 @@ budgetLedgerSuite("budgets in the ledger on PostgreSQL", openBudgeted);
 batchLedgerSuite("batches in the ledger on PostgreSQL", open);
 
 queueLedgerSuite("the queue of the ledger on PostgreSQL", (weights) => openContext([], weights));
+waitersLedgerSuite("jobs that wait in the ledger on PostgreSQL", (waitersMax) =>
+  openContext([], new Map(), waitersMax),
+);

@@ -75,6 +75,7 @@ test("[G1] a 429 that asks for ten days is not hammered: the job waits until its
   await publish("g1 absurd", { ttlMs: 4000 });
   const result = await resultOf("g1 absurd");
   expect(["DEADLINE_EXCEEDED", "PROVIDER_UNAVAILABLE"]).toContain(result.error?.code);
+  expect(outcomesOf(result)).toEqual(["rate_limited"]);
   expect(await struck("rate_limited")).toBe(before + 1);
 });
 

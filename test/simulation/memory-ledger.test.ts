@@ -6,6 +6,7 @@ import { budgetLedgerSuite } from "../contract/ledger-budget-cases.js";
 import { LedgerBench } from "../contract/ledger-bench.js";
 import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
 import { queueLedgerSuite } from "../contract/ledger-queue-cases.js";
+import { waitersLedgerSuite } from "../contract/ledger-waiters-cases.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { LEDGER_RULES, type LedgerWire } from "../support/simulation/memory-context.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
@@ -97,5 +98,11 @@ queueLedgerSuite("the queue of the ledger in memory", (weights) => {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
   const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire, LEDGER_RULES, weights);
+  return Promise.resolve({ ledger, nowMs, close: () => Promise.resolve() });
+});
+waitersLedgerSuite("jobs that wait in the ledger in memory", (waitersMax) => {
+  const nowMs = (): number => START_MS;
+  const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
+  const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire, { ...LEDGER_RULES, waitersMax });
   return Promise.resolve({ ledger, nowMs, close: () => Promise.resolve() });
 });

@@ -6,6 +6,7 @@ import type { CancelRequest } from "../../ports/ledger.js";
 import { byteaArray, int8Array, textArray } from "./binary-array.js";
 import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason, type WrittenEnds } from "./ending.js";
+import { historiesOf } from "./histories.js";
 import type { LedgerContext } from "./ledger-context.js";
 
 /** Of a job that has not ended. */
@@ -53,13 +54,12 @@ export async function cancelRows(
     ],
   );
   const places = new Set(rows.map((row) => Number(row.at(-1))));
-  const ends = rows
-    .map((row) => readEndingJob(context, row))
-    .sort((a, b) => a.key.no - b.key.no)
-    .map((job): EndingWithReason => {
-      const end = { answer: null, failure: CANCELLED, served: "call", payer: null, history: [] } as const;
-      return { job, end: { ...end, stage: "intake", endedAtMs: nowMs } };
-    });
+  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const historyOf = await historiesOf(client, jobs);
+  const ends = jobs.map((job): EndingWithReason => {
+    const end = { answer: null, failure: CANCELLED, served: "call", payer: null, history: historyOf(job) } as const;
+    return { job, end: { ...end, stage: "intake", endedAtMs: nowMs } };
+  });
   const written = await writeEnds(client, context, render, ends);
   return { ...written, requests: requests.filter((_request, index) => places.has(index + 1)) };
 }

@@ -15,7 +15,8 @@ import { insertAttempts } from "./attempt-rows.js";
 import { historyWithDoubt, sortVerdicts, waitRow, type Pooled, type PutOff, type Started } from "./claim-plan.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, send, transaction } from "./connection.js";
-import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
+import { endFailed } from "./end-waiters.js";
 import { expireJobs } from "./expire.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
@@ -24,7 +25,6 @@ import { loadWaiting } from "./load-waiting.js";
 import { leaveToLines, rescueEvents, takeLines, type LINES_OUT } from "./rescue.js";
 import { leftDoubts, settleDoubts, type Settled } from "./settle-doubts.js";
 import { TAKEN_COLUMNS, takenRow, type TakenRow } from "./taken-row.js";
-import { waiterDays } from "./waiters.js";
 
 const NOTHING: Claimed = { fenced: false, taken: 0, started: [], ended: [], outbox: [] };
 
@@ -133,7 +133,9 @@ async function claimInTransaction(
   if (keys.length === 0) return { ...NOTHING, ...found };
   const expired = await expireJobs(client, context, keys, request.nowMs, "dispatch");
   const waiting = await loadWaiting(client, context, keys, source.of);
-  const within = await withinBudgets(client, context, waiting, request.nowMs, decide);
+  const within = await withinBudgets(client, context, waiting, request.nowMs, (execution) =>
+    execution.nearestDeadlineMs <= request.nowMs ? leftDue(execution, source.of) : decide(execution),
+  );
   const plan = sortVerdicts(context, request.nowMs, waiting, within.decide);
   const outgoing: Outgoing[] = [];
   const dropped = await dropUnwanted(client, keys, new Set(waiting.map((item) => item.execution.key.no)));
@@ -142,7 +144,7 @@ async function claimInTransaction(
   const failed = await failWaiting(client, context, plan.failed, request.nowMs);
   for (const { job, failure } of await failPayers(client, context, within.left, request.nowMs))
     failed.push({ job, end: unpaidEnd(job, failure, request.nowMs) });
-  const written = await writeEnds(client, context, render, [...expired, ...failed]);
+  const written = await writeEnds(client, context, render, [...expired.ends, ...failed]);
   outgoing.push(
     ...written.outgoing,
     ...(await settleDoubts(client, context, render, [...plan.settled, ...dropped], request.nowMs)),
@@ -176,6 +178,11 @@ async function takeExpired(client: pg.PoolClient, request: ClaimRequest): Promis
     [request.nowMs, request.limit],
   );
   return { rows: found.map(takenRow).sort((a, b) => a.no - b.no) };
+}
+
+/** More jobs have no time left than one transaction ends: the next look takes the rest before anything is decided for the others. */
+function leftDue({ dueAtMs, waitedFor }: WaitingExecution, of: Source["of"]): ClaimVerdict {
+  return of === "lines" ? { kind: "line" } : { kind: "wait", runAtMs: dueAtMs, waitsFor: waitedFor };
 }
 
 /** The end of a job whose execution goes on without it: it had no part in what was tried. */
@@ -349,21 +356,11 @@ async function failWaiting(
       textArray(failed.map(({ execution }) => JSON.stringify(historyWithDoubt(execution, nowMs)))),
     ],
   );
-  const rows = await run(
+  const rows = await endFailed(
     client,
-    "jobs-fail-waiting",
-    `UPDATE jobs j SET state = 'failed', ended_ms = $1, failure_code = u.code
-     FROM unnest($2::int8[], $3::text[]) AS u(execution, code)
-     WHERE j.execution_no = u.execution AND j.day BETWEEN $4 AND $5 AND j.state = 'active' RETURNING ${ENDING_COLUMNS}`,
-    [
-      nowMs,
-      int8Array(failed.map(({ execution }) => execution.key.no)),
-      textArray(failed.map(({ failure }) => failure.code)),
-      ...waiterDays(
-        context,
-        failed.map(({ execution }) => execution.key),
-      ),
-    ],
+    context,
+    nowMs,
+    failed.map(({ execution, failure }) => ({ execution: execution.key, code: failure.code })),
   );
   const byExecution = new Map(failed.map((item) => [item.execution.key.no, item]));
   return rows.flatMap((row) => {

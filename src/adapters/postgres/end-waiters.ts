@@ -37,10 +37,14 @@ export async function endWaiters(
   if (reasons.length === 0) return { items: [], served };
   const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
   const rows = [...answered.rows];
-  for (const alike of byCode(failed)) {
-    // Serial: rare, and nearly always one statement.
-    rows.push(...(await endFailed(client, context, nowMs, alike)));
-  }
+  rows.push(
+    ...(await endFailed(
+      client,
+      context,
+      nowMs,
+      failed.map(({ call, failure }) => ({ execution: call.execution, code: failure?.code ?? null })),
+    )),
+  );
   const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
   const payers = payersOf(jobs);
   const items = jobs.map((job): EndingWithReason => {
@@ -55,18 +59,6 @@ export async function endWaiters(
     return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
   });
   return { items, served };
-}
-
-/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
-function byCode(reasons: readonly JobEndReason[]): JobEndReason[][] {
-  const groups = new Map<string, JobEndReason[]>();
-  for (const reason of reasons) {
-    const code = reason.failure?.code ?? "";
-    const group = groups.get(code);
-    if (group === undefined) groups.set(code, [reason]);
-    else group.push(reason);
-  }
-  return [...groups.values()];
 }
 
 /**
@@ -101,14 +93,46 @@ export async function endAnswered(
   return rows;
 }
 
-async function endFailed(
+/** An execution that this transaction has failed, and its jobs' code. */
+export interface FailedExecution {
+  readonly execution: LedgerKey;
+  readonly code: string | null;
+}
+
+/** Ends the jobs that wait for these executions, at most `waitersMax` beside one each; the sweep is left the rest. */
+export async function endFailed(
   client: pg.PoolClient,
   context: LedgerContext,
   nowMs: number,
-  reasons: readonly JobEndReason[],
+  failed: readonly FailedExecution[],
 ): Promise<Rows> {
-  const executions = reasons.map(({ call }) => call.execution);
-  const limit = reasons.length + context.settings.waitersMax;
+  const rows: Rows[number][] = [];
+  for (const [code, executions] of byCode(failed)) {
+    // Serial: rare, and nearly always one statement.
+    rows.push(...(await endFailedAlike(client, context, nowMs, code, executions)));
+  }
+  return rows;
+}
+
+/** Executions that end in the same way. State and code are then two values: a join of two lists would cost their product. */
+function byCode(failed: readonly FailedExecution[]): ReadonlyMap<string | null, readonly LedgerKey[]> {
+  const groups = new Map<string | null, LedgerKey[]>();
+  for (const { execution, code } of failed) {
+    const group = groups.get(code);
+    if (group === undefined) groups.set(code, [execution]);
+    else group.push(execution);
+  }
+  return groups;
+}
+
+async function endFailedAlike(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  nowMs: number,
+  code: string | null,
+  executions: readonly LedgerKey[],
+): Promise<Rows> {
+  const limit = executions.length + context.settings.waitersMax;
   const rows = await run(
     client,
     "jobs-end-failed",
@@ -119,13 +143,7 @@ async function endFailed(
        state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'failed' END
      FROM waiting w WHERE j.no = w.no AND j.day + 0 = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
      RETURNING ${ENDING_COLUMNS}`,
-    [
-      nowMs,
-      int8Array(executions.map(({ no }) => no)),
-      reasons[0]?.failure?.code ?? null,
-      limit,
-      ...waiterDays(context, executions),
-    ],
+    [nowMs, int8Array(executions.map(({ no }) => no)), code, limit, ...waiterDays(context, executions)],
   );
   if (rows.length === limit) await noteUnanswered(client, executions);
   return rows;

@@ -16,6 +16,7 @@ import type {
   ClaimOutcome,
   ClaimRequest,
   ClaimVerdict,
+  ExpireOutcome,
   FinishGroup,
   FinishOutcome,
   GivenUp,
@@ -192,7 +193,7 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     executions: readonly LedgerKey[],
     nowMs: number,
     render: Renderer,
-  ): Promise<FinishOutcome> {
+  ): Promise<ExpireOutcome> {
     return expire(this.context, session, executions, nowMs, render);
   }
 

@@ -331,7 +331,7 @@ export class Session {
     if (executions.length === 0) return;
     try {
       const outcome = await ledger.expire(this.no, executions, clock.nowMs(), render);
-      caller.expired(executions);
+      if (!outcome.more) caller.expired(executions);
       reportEnds(metrics, outcome);
       relay.add(outcome.outbox);
     } catch (error) {

@@ -316,7 +316,7 @@ export async function expireBatched(
       .filter(({ no }) => (waitersOf(context, transaction, no)?.nearestDeadlineMs ?? Infinity) <= nowMs)
       .slice(0, limit)
       .sort((a, b) => a.no - b.no);
-    const expired = late.length === 0 ? [] : await expireJobs(context, transaction, late, nowMs, "batch");
+    const expired = late.length === 0 ? [] : (await expireJobs(context, transaction, late, nowMs, "batch")).ends;
     const written = await writeEnds(context, transaction, render, expired);
     const outbox = await insertOutbox(context, transaction, session, nowMs, written.outgoing);
     if (late.length < limit) await findNearest(context, transaction, due);

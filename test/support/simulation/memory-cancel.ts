@@ -3,7 +3,14 @@ import type { Failure } from "../../../src/domain/failure.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { CancelRequest } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { endJobs, writeEnds, type MemoryContext, type WrittenEnds } from "./memory-context.js";
+import {
+  endJobs,
+  historiesOf,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+  type WrittenEnds,
+} from "./memory-context.js";
 
 /** Of a job that has not ended. */
 export const CANCELLED: Failure = {
@@ -46,23 +53,12 @@ export async function cancelJobs(
     [...requestOf.keys()].sort((a, b) => a - b).map((no) => ({ no, status: "cancelled", code: "CANCELLED" })),
     nowMs,
   );
-  const written = await writeEnds(
-    context,
-    transaction,
-    render,
-    ended.map((job) => ({
-      job,
-      end: {
-        answer: null,
-        failure: CANCELLED,
-        served: "call",
-        payer: null,
-        history: [],
-        stage: "intake",
-        endedAtMs: nowMs,
-      },
-    })),
-  );
+  const historyOf = await historiesOf(context, transaction, ended);
+  const ends = ended.map((job): EndingWithReason => {
+    const end = { answer: null, failure: CANCELLED, served: "call", payer: null, history: historyOf(job) } as const;
+    return { job, end: { ...end, stage: "intake", endedAtMs: nowMs } };
+  });
+  const written = await writeEnds(context, transaction, render, ends);
   const effective = new Set(ended.map(({ key }) => requestOf.get(key.no)));
   return { ...written, requests: requests.filter((request) => effective.has(request)) };
 }

@@ -31,7 +31,7 @@ import {
   type MemoryContext,
 } from "./memory-context.js";
 import { expireJobs } from "./memory-expire.js";
-import { forgetKey, payerOf as payingJobOf } from "./memory-finish.js";
+import { forgetKey, noteUnanswered, payerOf as payingJobOf } from "./memory-finish.js";
 import { insertPooled } from "./memory-pools.js";
 import {
   leaveToLines,
@@ -129,7 +129,9 @@ async function claimInTransaction(
   );
   await context.statement(transaction, "executions-load-waiting");
   const waiting = rows.flatMap((row) => loadWaiting(context, transaction, row, source.of));
-  const within = await withinBudgets(context, transaction, waiting, request.nowMs, decide);
+  const within = await withinBudgets(context, transaction, waiting, request.nowMs, (execution) =>
+    execution.nearestDeadlineMs <= request.nowMs ? leftDue(execution, source.of) : decide(execution),
+  );
   const levels = new Map(rows.map(({ key, level }) => [key.no, level]));
   const plan = sortVerdicts(context, transaction, waiting, levels, within.decide);
   await context.statement(transaction, "executions-drop");
@@ -140,7 +142,7 @@ async function claimInTransaction(
   await leaveToLines(context, transaction, plan.left);
   const failed = await failWaiting(context, transaction, plan.failed, request.nowMs);
   for (const one of within.left) failed.push(...(await failPayer(context, transaction, one, request.nowMs)));
-  const written = await writeEnds(context, transaction, render, [...expired, ...failed]);
+  const written = await writeEnds(context, transaction, render, [...expired.ends, ...failed]);
   const outgoing = [
     ...written.outgoing,
     ...(await settleDoubts(context, transaction, render, [...plan.settled, ...dropped], request.nowMs)),
@@ -171,6 +173,10 @@ async function claimInTransaction(
     outbox,
     ...(await wokenOf(woken)),
   };
+}
+
+function leftDue({ dueAtMs, waitedFor }: WaitingExecution, of: Source["of"]): ClaimVerdict {
+  return of === "lines" ? { kind: "line" } : { kind: "wait", runAtMs: dueAtMs, waitsFor: waitedFor };
 }
 
 function expiredRows(context: MemoryContext, transaction: Transaction, nowMs: number): ReadyRow[] {
@@ -566,13 +572,15 @@ async function failWaiting(
     await context.statement(transaction, "jobs-fail-waiting");
     const waiting = transaction
       .all(jobs)
-      .filter((job) => job.execution?.no === execution.key.no && job.state === "active");
+      .filter((job) => job.execution?.no === execution.key.no && job.state === "active")
+      .slice(0, 1 + context.rules.waitersMax);
     const ended = await endJobs(
       context,
       transaction,
       waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })),
       nowMs,
     );
+    if (ended.length > context.rules.waitersMax) noteUnanswered(context, transaction, [execution.key]);
     for (const job of ended) {
       all.push({
         job,

@@ -2,7 +2,7 @@ import type { SeenStanding } from "../../../src/ports/budget-store.js";
 import type { BudgetPlace } from "../../../src/domain/budget/budget.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import { QueueTurns } from "../../../src/domain/limit/queue-turns.js";
-import type { EndedState } from "../../../src/domain/execution/execution.js";
+import type { AttemptSummary, EndedState } from "../../../src/domain/execution/execution.js";
 import type { CostRow, EndingJob, JobEnd, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { EndedJob, FinishedCall, OutboxGroup, PositionMove } from "../../../src/ports/ledger.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
@@ -59,6 +59,8 @@ export interface LedgerRules {
   readonly releasesUnsent: boolean;
   /** Attempts with an outcome, as far as their money is settled. */
   readonly settles: (calls: readonly FinishedCall[]) => readonly FinishedCall[];
+  /** Jobs beside the first of each execution that one transaction ends. */
+  readonly waitersMax: number;
 }
 
 export const LEDGER_RULES: LedgerRules = {
@@ -88,6 +90,7 @@ export const LEDGER_RULES: LedgerRules = {
   settlesIn: (held) => held,
   releasesUnsent: true,
   settles: (calls) => calls.filter(({ verdict }) => verdict.kind !== "doubt"),
+  waitersMax: 500,
 };
 
 const TRIES = 5;
@@ -241,6 +244,17 @@ export async function endJobs(
     if (transaction.get(table, no)?.state !== "active") return [];
     return [endingOf(transaction.update(table, no, { state: status, endedMs: nowMs, failureCode: code }), status)];
   });
+}
+
+/** What was tried by now for jobs that end without their executions. */
+export async function historiesOf(
+  context: MemoryContext,
+  transaction: Transaction,
+  jobs: readonly EndingJob[],
+): Promise<(job: EndingJob) => readonly AttemptSummary[]> {
+  if (jobs.length === 0) return () => [];
+  await context.statement(transaction, "executions-histories");
+  return ({ execution }) => transaction.get(context.database.executions, execution?.no ?? -1)?.history ?? [];
 }
 
 export async function writeEnds(

@@ -2,8 +2,15 @@ import type { Failure } from "../../../src/domain/failure.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import type { Stage } from "../../../src/domain/stage.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
-import type { FinishOutcome } from "../../../src/ports/ledger.js";
-import { endJobs, insertOutbox, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
+import type { ExpireOutcome } from "../../../src/ports/ledger.js";
+import {
+  endJobs,
+  historiesOf,
+  insertOutbox,
+  writeEnds,
+  type EndingWithReason,
+  type MemoryContext,
+} from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
 
 export function expire(
@@ -12,24 +19,24 @@ export function expire(
   executions: readonly LedgerKey[],
   nowMs: number,
   render: Renderer,
-): Promise<FinishOutcome> {
+): Promise<ExpireOutcome> {
   return context.transaction("expire", async (transaction) => {
     const ordered = [...executions].sort((a, b) => a.no - b.no);
     const expired = await expireJobs(context, transaction, ordered, nowMs, "dispatch");
-    const written = await writeEnds(context, transaction, render, expired);
+    const written = await writeEnds(context, transaction, render, expired.ends);
     const outbox = await insertOutbox(context, transaction, session, nowMs, written.outgoing);
-    return { ended: written.ended, outbox, waste: 0 };
+    return { ended: written.ended, outbox, waste: 0, more: expired.more };
   });
 }
 
-/** Ends the jobs of these executions whose deadline has passed. */
+/** Ends the jobs of these executions whose deadline has passed, as many as one transaction ends. */
 export async function expireJobs(
   context: MemoryContext,
   transaction: Transaction,
   keys: readonly LedgerKey[],
   nowMs: number,
   stage: Stage,
-): Promise<EndingWithReason[]> {
+): Promise<{ readonly ends: readonly EndingWithReason[]; readonly more: boolean }> {
   const { executions, jobs } = context.database;
   await context.statement(transaction, "executions-lock");
   await transaction.lock(
@@ -39,9 +46,11 @@ export async function expireJobs(
   );
   await context.statement(transaction, "jobs-expire");
   const nos = new Set(keys.map(({ no }) => no));
+  const limit = keys.length + context.rules.waitersMax;
   const late = transaction
     .all(jobs)
-    .filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs);
+    .filter((job) => nos.has(job.execution?.no ?? -1) && job.state === "active" && job.deadlineMs <= nowMs)
+    .slice(0, limit);
   const ended = await endJobs(
     context,
     transaction,
@@ -54,8 +63,10 @@ export async function expireJobs(
     provider: null,
     retryAtMs: null,
   };
-  return ended.map((job) => ({
-    job,
-    end: { answer: null, failure, served: "call", payer: job.execution, history: [], stage, endedAtMs: nowMs },
-  }));
+  const historyOf = await historiesOf(context, transaction, ended);
+  const ends = ended.map((job): EndingWithReason => {
+    const end = { answer: null, failure, served: "call", payer: job.execution, history: historyOf(job) } as const;
+    return { job, end: { ...end, stage, endedAtMs: nowMs } };
+  });
+  return { ends, more: ended.length === limit };
 }

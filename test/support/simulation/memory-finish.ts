@@ -25,9 +25,6 @@ import {
 } from "./memory-context.js";
 import type { ExecutionRow, JobRow } from "./memory-rows.js";
 
-/** At most this many jobs beyond one a call are answered by one finish; the sweep answers the rest. */
-const WAITERS_EXTRA = 500;
-
 interface NewCall extends FinishedCall {
   readonly chargeIsFirst: boolean;
 }
@@ -352,7 +349,7 @@ async function endWaiters(
   if (snapshot === null) await context.statement(transaction, "jobs-end-waiters");
   const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
   const seen = (snapshot ?? activeJobs(context, transaction)).filter((job) => byExecution.has(job.execution?.no ?? -1));
-  const limit = reasons.length + WAITERS_EXTRA;
+  const limit = reasons.length + context.rules.waitersMax;
   const wanted = seen
     .sort((a, b) => a.key.no - b.key.no)
     .slice(0, limit)
@@ -363,9 +360,11 @@ async function endWaiters(
     });
   const jobs = await endJobs(context, transaction, wanted, nowMs);
   if (jobs.length === limit)
-    for (const { call } of reasons)
-      if (transaction.get(context.database.unanswered, call.execution.no) === undefined)
-        transaction.insert(context.database.unanswered, call.execution.no, true);
+    noteUnanswered(
+      context,
+      transaction,
+      reasons.map(({ call }) => call.execution),
+    );
   const items = jobs.map((job): EndingWithReason => {
     const executionNo = job.execution?.no ?? -1;
     const reason = byExecution.get(executionNo);
@@ -377,6 +376,17 @@ async function endWaiters(
     return { job, end: endOf(job.status, reason, payer.key, pays, nowMs) };
   });
   return { items, served };
+}
+
+/** The sweep answers whoever is left of them. */
+export function noteUnanswered(
+  context: MemoryContext,
+  transaction: Transaction,
+  executions: readonly LedgerKey[],
+): void {
+  const { unanswered } = context.database;
+  for (const { no } of executions)
+    if (transaction.get(unanswered, no) === undefined) transaction.insert(unanswered, no, true);
 }
 
 function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {

@@ -17,6 +17,7 @@ import type {
   ClaimOutcome,
   ClaimRequest,
   ClaimVerdict,
+  ExpireOutcome,
   FinishGroup,
   FinishOutcome,
   GivenUp,
@@ -316,7 +317,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     executions: readonly LedgerKey[],
     nowMs: number,
     render: Renderer,
-  ): Promise<FinishOutcome> {
+  ): Promise<ExpireOutcome> {
     return expire(this.#context, session, executions, nowMs, render);
   }
 

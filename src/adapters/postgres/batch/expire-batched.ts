@@ -31,7 +31,7 @@ export async function expireBatched(
     context.pools.durable,
     async (client) => {
       const lines = await overdueLines(client, context, batches, nowMs, limit);
-      const expired = lines.length === 0 ? [] : await expireJobs(client, context, lines, nowMs, "batch");
+      const expired = lines.length === 0 ? [] : (await expireJobs(client, context, lines, nowMs, "batch")).ends;
       const written = await writeEnds(client, context, render, expired);
       const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
       if (lines.length < limit) await findNearest(client, context, batches);
