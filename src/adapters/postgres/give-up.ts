@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { undeliverableState } from "../../domain/dead-letter/replay.js";
 import { jobIdHash } from "../../domain/dedupe/request-hash.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
@@ -127,10 +128,22 @@ async function standInFor(
     day: context.today(),
     refused: record,
     reason,
+    redeliveries: await redeliveriesOf(client, record),
   };
   const letter = render.undeliverable(input);
   await insertLetter(client, input, cause, letter, await transactionNowMs(client));
   return { outgoing: letter.outgoing, isLetter: true };
+}
+
+/** Each letter about a record that goes out again was replayed: a discarded one is not. */
+async function redeliveriesOf(client: pg.PoolClient, { kind, no, day }: Outgoing): Promise<number> {
+  const rows = await run(
+    client,
+    "letters-of-record",
+    "SELECT count(*) FROM dead_letters WHERE outbox_no = $1 AND outbox_kind = $2 AND outbox_day = $3",
+    [no, kind, day],
+  );
+  return Number(rows[0]?.[0]);
 }
 
 /** The job's record that led to an outgoing one. */
@@ -260,8 +273,8 @@ async function insertLetter(
     client,
     "letter-undeliverable",
     `INSERT INTO dead_letters (no, day, tenant_no, job_id, job_no, job_day, generation, code, message, failed_ms, topic, partition,
-       source_offset, record_value, record_headers, replay_count, outbox_kind, outbox_no, outbox_day)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+       source_offset, record_value, record_headers, replay_count, outbox_kind, outbox_no, outbox_day, state)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
     [
       input.no,
       input.day,
@@ -278,10 +291,11 @@ async function insertLetter(
       source.offset,
       record.value,
       record.headersText,
-      input.generation,
+      input.generation + input.redeliveries,
       refused.kind,
       refused.no,
       refused.day,
+      undeliverableState(input.redeliveries),
     ],
   );
 }

@@ -1,3 +1,4 @@
+import { undeliverableState } from "../../../src/domain/dead-letter/replay.js";
 import type { LedgerKey, SessionNo } from "../../../src/domain/ids.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type { Outgoing, Renderer, Undeliverable } from "../../../src/domain/result/outgoing.js";
@@ -65,13 +66,15 @@ function standInFor(
   if (record.kind === "dead_letter") return render.shortened(record, no, day);
   const about = causeOf(context, transaction, record);
   if (about === null) return null;
-  const letter = render.undeliverable({ ...about, no, day, refused: record, reason });
-  transaction.insert(context.database.deadLetters, no, {
+  const { deadLetters } = context.database;
+  const redeliveries = transaction.all(deadLetters).filter((older) => older.outboxKey === outboxKey(record)).length;
+  const letter = render.undeliverable({ ...about, no, day, refused: record, reason, redeliveries });
+  transaction.insert(deadLetters, no, {
     no,
     code: letter.code,
     ...about.source,
     job: about.job,
-    state: "open",
+    state: undeliverableState(redeliveries),
     outboxKey: outboxKey(record),
   });
   return letter.outgoing;
