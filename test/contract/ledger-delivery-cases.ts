@@ -1,8 +1,17 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Outgoing } from "../../src/domain/result/outgoing.js";
+import { createRenderer } from "../../src/domain/result/render.js";
 import type { GivenUp, OutboxGroup } from "../../src/ports/ledger.js";
 import type { ProviderAnswer } from "../../src/ports/provider.js";
-import { COSTS_TOPIC, DLQ_TOPIC, jobValue, JOBS_TOPIC, RENDER, RESULTS_TOPIC } from "../support/simulation/fixture.js";
+import {
+  COSTS_TOPIC,
+  DLQ_TOPIC,
+  jobValue,
+  JOBS_TOPIC,
+  RENDER,
+  RENDER_SETTINGS,
+  RESULTS_TOPIC,
+} from "../support/simulation/fixture.js";
 import {
   ANSWER_NANO_USD,
   answerTo,
@@ -15,6 +24,15 @@ import {
 } from "./ledger-bench.js";
 
 const WISH = { jobId: "a", tenant: "catalogue", prompt: "why" } as const;
+/** Results begin as Avro does in the registry's framing: with 0 and the schema's id. */
+const RENDER_FRAMED = createRenderer({
+  ...RENDER_SETTINGS,
+  encoders: {
+    result: { contentType: "application/vnd.confluent.avro", encode: () => Buffer.from([0, 0, 0, 0, 7, 2, 97]) },
+    cost: null,
+    event: null,
+  },
+});
 const REASON = "MESSAGE_TOO_LARGE: more than the topic takes";
 /** Results of a million bytes, 16,384 of them for all but the answer. */
 const ANSWER_BYTES_MAX = 983_616;
@@ -181,6 +199,45 @@ export function deliveryCases(at: { readonly bench: LedgerBench }): void {
       const [letter] = recordsOf((await giveUp(again.outbox, "repeat")).outbox, "dead_letter");
       expect(headerOf(letter, "__dlq.errors.offset")).toBe("0");
       expect(headerOf(letter, "__dlq.errors.message")).toContain("does not take the repeated result of");
+    });
+
+    describe("and is a repeat in Avro", () => {
+      /** The same id at another tenant, whose letter it must not become. */
+      const OTHER = { ...WISH, tenant: "shop" };
+
+      /** The group of repeats of both tenants' jobs. */
+      const repeats = async (): Promise<OutboxGroup> => {
+        for (const wish of [WISH, OTHER]) {
+          // Serial: the bench's partition has an order.
+          const calls = [at.bench.ended(await at.bench.start(wish), answerTo("why"))];
+          await at.bench.ledger.finish({ session: at.bench.session, nowMs: at.bench.nowMs(), calls }, RENDER_FRAMED);
+        }
+        const jobs = [await at.bench.job(WISH, true), await at.bench.job(OTHER, true)];
+        const { outbox } = await at.bench.accept(jobs);
+        const group = outbox.find(({ records }) => records.every(({ kind }) => kind === "repeat"));
+        if (group?.records.length !== 2) throw new Error("expected a group of two repeats");
+        return group;
+      };
+      const giveUpAll = ({ seq }: OutboxGroup, records: readonly Outgoing[]): Promise<GivenUp> => {
+        const refused = records.map((record) => ({ seq, record, reason: REASON }));
+        return at.bench.ledger.giveUpOutgoing(at.bench.session, refused, RENDER_FRAMED);
+      };
+
+      test("has a letter about the job of its tenant", async () => {
+        const group = await repeats();
+        const given = await giveUpAll(group, group.records);
+        expect(given).toMatchObject({ letters: 2, held: 0 });
+        expect(recordsOf(given.outbox, "dead_letter").map(({ value }) => value)).toEqual([WISH, OTHER].map(jobValue));
+      });
+
+      test("is held by itself when nothing says whose it is: its neighbour has its letter", async () => {
+        const group = await repeats();
+        const [nameless, named] = group.records;
+        if (nameless === undefined || named === undefined) throw new Error("expected two repeats");
+        const given = await giveUpAll(group, [{ ...nameless, headers: [] }, named]);
+        expect(given).toMatchObject({ letters: 1, held: 1 });
+        expect(recordsOf(given.outbox, "dead_letter").map(({ value }) => value)).toEqual([jobValue(OTHER)]);
+      });
     });
 
     test("may be the result of a record that became no job", async () => {

@@ -5,7 +5,7 @@ import type { SessionNo } from "../../src/domain/ids.js";
 import type { AdmittedJob } from "../../src/domain/job/job.js";
 import type { Renderer } from "../../src/domain/result/outgoing.js";
 import type { ClaimVerdict, OutboxGroup } from "../../src/ports/ledger.js";
-import { digestOf, RENDER } from "../support/simulation/fixture.js";
+import { digestOf, RENDER, RESULTS_TOPIC } from "../support/simulation/fixture.js";
 import {
   answerTo,
   costsIn,
@@ -273,10 +273,40 @@ export function replayCases(at: { readonly bench: LedgerBench; readonly operator
       const letter = letterIn(given.outbox);
       await at.bench.ledger.dropOutbox((await left()).map(({ seq }) => seq));
       expect(await replay(letter)).toEqual({ kind: "replayed", how: "redelivered" });
-      const again = (await left()).flatMap(({ topic, records }) => records.map((sent) => ({ topic, sent })));
-      expect(again).toEqual([{ topic: group.topic, sent: record }]);
+      const published = await left();
+      expect(published.filter(({ topic }) => topic === group.topic).flatMap(({ records }) => records)).toEqual([
+        record,
+      ]);
+      expect(eventsIn(published)).toMatchObject([
+        { kind: "operator.replayed", tenant: "catalogue", jobId: "a", generation: 0 },
+      ]);
+      expect(recordsOf(published, "event")[0]?.value?.toString()).toContain("ann@desk");
       expect(await replay(letter)).toEqual({ kind: "refused", why: "replayed_already" });
       expect((await at.bench.accept([await at.bench.job(WISH, true)])).kinds).toEqual(["repeated"]);
+    });
+
+    test("is counted, and after the third refusal asks for a word more", async () => {
+      const outbox = await answer(await at.bench.start(WISH));
+      const counts = [];
+      let [seq] = outbox.filter(({ topic }) => topic === RESULTS_TOPIC).map((group) => group.seq);
+      let letter = -1;
+      for (const isLast of [false, false, true]) {
+        const [record] = recordsOf(outbox, "result");
+        if (seq === undefined || record === undefined) throw new Error("expected a result");
+        const refused = [{ seq, record, reason: "MESSAGE_TOO_LARGE" }];
+        const given = await at.bench.ledger.giveUpOutgoing(at.bench.session, refused, RENDER);
+        counts.push(
+          recordsOf(given.outbox, "dead_letter")[0]?.headers.find(([name]) => name === "llm-replay-count")?.[1],
+        );
+        letter = letterIn(given.outbox);
+        if (isLast) break;
+        await at.bench.ledger.dropOutbox((await left()).map((group) => group.seq));
+        expect(await replay(letter)).toEqual({ kind: "replayed", how: "redelivered" });
+        [seq] = (await left()).filter(({ topic }) => topic === RESULTS_TOPIC).map((group) => group.seq);
+      }
+      expect(counts).toEqual(["0", "1", "2"]);
+      expect(await replay(letter)).toEqual({ kind: "refused", why: "parked" });
+      expect(await replay(letter, { parked: true })).toEqual({ kind: "replayed", how: "redelivered" });
     });
   });
 }

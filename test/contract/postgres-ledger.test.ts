@@ -66,7 +66,7 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
           const made = await replayLetter(context, { ...request, reuse: REUSE }, render);
           return made.kind === "replayed" ? { kind: "replayed", how: made.how } : made;
         }
-        const sent = await redeliverLetter(context, request.letterNo, request.session);
+        const sent = await redeliverLetter(context, request, render);
         return sent.kind === "redelivered" ? { kind: "replayed", how: "redelivered" } : sent;
       },
       adopt: async (from) => {

@@ -108,7 +108,9 @@ describe("a replay of a dead letter", () => {
     expect((await letters()).map(({ state }) => state)).toEqual(["replayed", "replayed", "parked"]);
     const refused = await ledger.cli("dlq", "replay", "--where", "jobId = a", "--yes");
     expect(refused.exitCode).toBe(6);
-    expect(refused.notes.join("\n")).toContain("1 not replayed (parked): its job failed three times; give --parked");
+    expect(refused.notes.join("\n")).toContain(
+      "1 not replayed (parked): its job or its delivery failed three times; give --parked",
+    );
     const asked = await ledger.cli("dlq", "replay", "--where", "jobId = a", "--yes", "--parked");
     expect(asked.exitCode).toBe(0);
     expect((await generations()).at(-1)).toEqual({ generation: 3, state: "active", joined: "0" });
@@ -265,6 +267,23 @@ describe("dlq ls, show and discard", () => {
     ]);
     expect((await ledger.cli("dlq", "replay", String(no), "--yes")).exitCode).toBe(6);
     expect((await ledger.cli("dlq", "show", "999")).exitCode).toBe(7);
+  });
+
+  test("show on a letter about delivery no replay of the letter about its job", async () => {
+    await ledger.accept({ jobId: "a" });
+    await ledger.failWaiting();
+    const [own] = await ledger.json<{ no: number }[]>("dlq", "ls");
+    const refused = (await ledger.ledger.takeOutbox(ledger.session, 10, -1000, [])).flatMap(({ seq, records }) =>
+      records.filter(({ kind }) => kind === "result").map((record) => ({ seq, record, reason: "MESSAGE_TOO_LARGE" })),
+    );
+    await ledger.ledger.giveUpOutgoing(ledger.session, refused, ledger.render);
+    await ledger.cli("dlq", "replay", String(own?.no), "--yes");
+    const [undelivered] = await ledger.json<{ no: number }[]>("dlq", "ls");
+    expect(await ledger.json("dlq", "show", String(undelivered?.no))).toMatchObject({ state: "open", replay: null });
+    expect(await ledger.json("dlq", "show", String(own?.no))).toMatchObject({
+      state: "replayed",
+      replay: { byWhom: expect.any(String) },
+    });
   });
 
   test("find a refused record by the tenant that it proved, and no tenant in one that proved none", async () => {

@@ -115,6 +115,13 @@ describe("whether a letter may be replayed", () => {
     ["one that was discarded", { state: "discarded", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, true, "discarded"],
     ["a parked one", { state: "parked", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, false, "parked"],
     ["a parked one that was asked for", { state: "parked", hasJob: true, code: "PROVIDER_UNAVAILABLE" }, true, null],
+    ["a parked one about delivery", { state: "parked", hasJob: true, code: "REPLY_UNDELIVERABLE" }, false, "parked"],
+    [
+      "an open one about the delivery of what no job led to",
+      { state: "open", hasJob: false, code: "REPLY_UNDELIVERABLE" },
+      false,
+      null,
+    ],
     ["one without a job", { state: "open", hasJob: false, code: "BAD_JSON" }, false, "no_job"],
     ["one whose job can't do better", { state: "open", hasJob: true, code: "BAD_JOB" }, false, "not_replayable"],
     [

@@ -1,8 +1,10 @@
 import type pg from "pg";
+import { undeliverableState } from "../../domain/dead-letter/replay.js";
 import { jobIdHash } from "../../domain/dedupe/request-hash.js";
 import type { SessionNo } from "../../domain/ids.js";
 import { parseEnvelope } from "../../domain/result/envelope.js";
 import type { DeadLetterRow, KeptRecord, Outgoing, Renderer, Undeliverable } from "../../domain/result/outgoing.js";
+import { isRepeatOf, repeatedJobId } from "../../domain/result/repeated-job.js";
 import type { GivenUp, RefusedOutgoing } from "../../ports/ledger.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
 import { run, transaction } from "./connection.js";
@@ -23,7 +25,6 @@ export async function giveUpOutgoing(
   refused: readonly RefusedOutgoing[],
   render: Renderer,
 ): Promise<GivenUp> {
-  await context.tenants.ensure([]);
   await context.numbers.reserve(refused.length * 3 + 16);
   // After a COMMIT without an answer it is done again: if it stood, nothing is found, and the sweep publishes the letters.
   return transaction(
@@ -119,7 +120,7 @@ async function standInFor(
     const shortened = render.shortened(record, context.numbers.next(), context.today());
     return shortened === null ? null : { outgoing: shortened, isLetter: false };
   }
-  const cause = await causeOf(client, context, record);
+  const cause = await causeOf(client, record);
   if (cause === null) return null;
   const input: Undeliverable = {
     ...cause.about,
@@ -127,10 +128,22 @@ async function standInFor(
     day: context.today(),
     refused: record,
     reason,
+    redeliveries: await redeliveriesOf(client, record),
   };
   const letter = render.undeliverable(input);
   await insertLetter(client, input, cause, letter, await transactionNowMs(client));
   return { outgoing: letter.outgoing, isLetter: true };
+}
+
+/** Each letter about a record that goes out again was replayed: a discarded one is not. */
+async function redeliveriesOf(client: pg.PoolClient, { kind, no, day }: Outgoing): Promise<number> {
+  const rows = await run(
+    client,
+    "letters-of-record",
+    "SELECT count(*) FROM dead_letters WHERE outbox_no = $1 AND outbox_kind = $2 AND outbox_day = $3",
+    [no, kind, day],
+  );
+  return Number(rows[0]?.[0]);
 }
 
 /** The job's record that led to an outgoing one. */
@@ -146,9 +159,9 @@ const CAUSE_COLUMNS =
 const EXECUTION_OF_JOB = "LEFT JOIN executions e ON e.no = j.execution_no AND e.day = j.execution_day";
 
 /** @returns null when the ledger no longer knows it. */
-async function causeOf(client: pg.PoolClient, context: LedgerContext, record: Outgoing): Promise<Cause | null> {
+async function causeOf(client: pg.PoolClient, record: Outgoing): Promise<Cause | null> {
   if (record.kind === "cost") return (await jobOfCost(client, record)) ?? (await jobOfAttempt(client, record));
-  if (record.kind === "repeat") return jobOfRepeat(client, context, record);
+  if (record.kind === "repeat") return jobOfRepeat(client, record);
   return (await jobOfResult(client, record)) ?? (await refusedRecord(client, record));
 }
 
@@ -185,18 +198,21 @@ async function jobOfAttempt(client: pg.PoolClient, { no, day }: Outgoing): Promi
   return readCause(row);
 }
 
-/** The repeat itself names the job; its own record is no longer in the ledger. */
-async function jobOfRepeat(client: pg.PoolClient, context: LedgerContext, { value }: Outgoing): Promise<Cause | null> {
-  const { tenant, jobId } = JSON.parse(value?.toString("utf8") ?? "{}") as { tenant?: string; jobId?: string }; // a result of ours
-  if (tenant === undefined || jobId === undefined) return null;
-  const [row] = await run(
+/** The repeat's headers name the job; its own record is no longer in the ledger. */
+async function jobOfRepeat(client: pg.PoolClient, repeat: Outgoing): Promise<Cause | null> {
+  const jobId = repeatedJobId(repeat);
+  if (jobId === null) return null;
+  const rows = await run(
     client,
     "cause-of-repeat",
-    `SELECT ${CAUSE_COLUMNS} FROM job_key k JOIN jobs j ON j.no = k.no AND j.day = k.day ${EXECUTION_OF_JOB}
-     WHERE k.tenant_no = $1 AND k.id_hash = $2`,
-    [context.tenants.noOf(tenant), jobIdHash(jobId)],
+    `SELECT t.name, j.generation, ${CAUSE_COLUMNS} FROM tenants t JOIN job_key k ON k.tenant_no = t.no
+     JOIN jobs j ON j.no = k.no AND j.day = k.day ${EXECUTION_OF_JOB} WHERE k.id_hash = $1`,
+    [jobIdHash(jobId)],
   );
-  return readCause(row);
+  const own = rows.find(([tenant, generation]) =>
+    isRepeatOf(repeat, { tenant: tenant ?? "", jobId, generation: Number(generation) }),
+  );
+  return readCause(own?.slice(2));
 }
 
 function readCause(row: readonly (string | null)[] | undefined): Cause | null {
@@ -257,8 +273,8 @@ async function insertLetter(
     client,
     "letter-undeliverable",
     `INSERT INTO dead_letters (no, day, tenant_no, job_id, job_no, job_day, generation, code, message, failed_ms, topic, partition,
-       source_offset, record_value, record_headers, replay_count, outbox_kind, outbox_no, outbox_day)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+       source_offset, record_value, record_headers, replay_count, outbox_kind, outbox_no, outbox_day, state)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
     [
       input.no,
       input.day,
@@ -275,10 +291,11 @@ async function insertLetter(
       source.offset,
       record.value,
       record.headersText,
-      input.generation,
+      input.generation + input.redeliveries,
       refused.kind,
       refused.no,
       refused.day,
+      undeliverableState(input.redeliveries),
     ],
   );
 }

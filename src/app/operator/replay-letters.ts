@@ -109,8 +109,10 @@ class Replayer {
   async replay(letter: Letter): Promise<ReplayOutcome | RedeliverOutcome> {
     await this.#keepPace();
     if (isAboutDelivery(letter.code)) {
-      const { context } = this.#operator;
-      return redeliverLetter(context, letter.no, await this.#operator.session());
+      const { context, byWhom } = this.#operator;
+      const session = await this.#operator.session();
+      const redelivery = { letterNo: letter.no, byWhom, session, parked: this.#options.parked };
+      return redeliverLetter(context, redelivery, await this.#operator.render());
     }
     const first = await this.#once(letter, null);
     if (first.kind === "replayed" || first.why !== "no_request") return first;

@@ -79,7 +79,7 @@ function addReplay(dlq: Command, context: CommandContext): void {
     .option("--where <conditions>", WHERE_HELP)
     .option("--set <changes>", "as in: deadline=+2h,chain=standard; else the original time to live anew")
     .option("--rate <number>", "at most so many a second", wholeNumber(1, RATE_MAX))
-    .option("--parked", "replay jobs that failed three times, too")
+    .option("--parked", "replay what failed three times, too")
     .option("--dry-run", "only count, group and bound the cost")
     .option("--yes", "do not ask; needed without a terminal")
     .action(context.action((flags: ReplayFlags, args) => replay(context, flags, args)));

@@ -11,7 +11,7 @@ import type { LetterState } from "./where.js";
 export const REPLAY_REFUSALS = {
   replayed_already: "it was replayed already",
   discarded: "it was discarded",
-  parked: "its job failed three times; give --parked to replay it all the same",
+  parked: "its job or its delivery failed three times; give --parked to replay it all the same",
   no_job: "its record never became a job: send the corrected record to the jobs topic",
   not_replayable: "a replay can't help: correct the job and send it under a new id",
   job_not_failed: "its job did not fail or expire",
@@ -33,10 +33,16 @@ export interface LetterFacts {
 export function refusalOf(letter: LetterFacts, parked: boolean): ReplayRefusal | null {
   if (letter.state === "replayed") return "replayed_already";
   if (letter.state === "discarded") return "discarded";
-  if (isAboutDelivery(letter.code)) return null;
-  if (!letter.hasJob) return "no_job";
-  if (!isReplayable(letter.code)) return "not_replayable";
+  if (!isAboutDelivery(letter.code)) {
+    if (!letter.hasJob) return "no_job";
+    if (!isReplayable(letter.code)) return "not_replayable";
+  }
   return letter.state === "parked" && !parked ? "parked" : null;
+}
+
+/** The third failure parks. @param redeliveries how often the record was sent again before and refused each time. */
+export function undeliverableState(redeliveries: number): LetterState {
+  return redeliveries >= 2 ? "parked" : "open";
 }
 
 /** A replay of such a letter sends the record out again; its job, if there is one, is left as it is. */

@@ -137,6 +137,8 @@ export interface Undeliverable {
   readonly record: KeptRecord;
   readonly attempts: number;
   readonly generation: number;
+  /** How often operators have sent the record again. */
+  readonly redeliveries: number;
 }
 
 export interface LateCost {

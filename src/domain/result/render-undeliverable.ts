@@ -31,7 +31,7 @@ export function renderUndeliverable(settings: RenderSettings, input: Undeliverab
       message,
       stage: "relay",
       attempts: input.attempts,
-      replayCount: input.generation,
+      replayCount: input.generation + input.redeliveries,
     }),
   };
 }

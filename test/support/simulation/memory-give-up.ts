@@ -1,6 +1,8 @@
+import { undeliverableState } from "../../../src/domain/dead-letter/replay.js";
 import type { LedgerKey, SessionNo } from "../../../src/domain/ids.js";
 import { parseEnvelope } from "../../../src/domain/result/envelope.js";
 import type { Outgoing, Renderer, Undeliverable } from "../../../src/domain/result/outgoing.js";
+import { isRepeatOf, repeatedJobId } from "../../../src/domain/result/repeated-job.js";
 import type { GivenUp, RefusedOutgoing } from "../../../src/ports/ledger.js";
 import { insertOutbox, outboxKey, type MemoryContext } from "./memory-context.js";
 import type { Transaction } from "./memory-database.js";
@@ -64,13 +66,15 @@ function standInFor(
   if (record.kind === "dead_letter") return render.shortened(record, no, day);
   const about = causeOf(context, transaction, record);
   if (about === null) return null;
-  const letter = render.undeliverable({ ...about, no, day, refused: record, reason });
-  transaction.insert(context.database.deadLetters, no, {
+  const { deadLetters } = context.database;
+  const redeliveries = transaction.all(deadLetters).filter((older) => older.outboxKey === outboxKey(record)).length;
+  const letter = render.undeliverable({ ...about, no, day, refused: record, reason, redeliveries });
+  transaction.insert(deadLetters, no, {
     no,
     code: letter.code,
     ...about.source,
     job: about.job,
-    state: "open",
+    state: undeliverableState(redeliveries),
     outboxKey: outboxKey(record),
   });
   return letter.outgoing;
@@ -111,9 +115,6 @@ function jobOf(context: MemoryContext, transaction: Transaction, record: Outgoin
     const paying = transaction.all(jobs).filter((job) => execution !== null && job.execution?.no === execution.no);
     return paying.sort((a, b) => a.key.no - b.key.no)[0];
   }
-  const { tenant, jobId } = JSON.parse(record.value?.toString("utf8") ?? "{}") as { tenant: string; jobId: string }; // a result of ours
-  return transaction
-    .all(jobs)
-    .filter((job) => job.tenant === tenant && job.jobId === jobId)
-    .sort((a, b) => b.generation - a.generation)[0];
+  const repeated = transaction.all(jobs).filter((job) => job.jobId === repeatedJobId(record));
+  return repeated.sort((a, b) => b.generation - a.generation).find((job) => isRepeatOf(record, job));
 }

@@ -54,7 +54,7 @@ export async function replayLetter(
       const letter = await lockLetter(context, transaction, request);
       const how =
         letter.code === "REPLY_UNDELIVERABLE"
-          ? await redeliver(context, transaction, letter, request)
+          ? await redeliver(context, transaction, letter, request, render)
           : await replay(context, transaction, letter, request, render);
       transaction.update(context.database.deadLetters, letter.no, { state: "replayed" });
       return { kind: "replayed", how };
@@ -83,16 +83,24 @@ async function lockLetter(
 async function redeliver(
   context: MemoryContext,
   transaction: Transaction,
-  { outboxKey }: DeadLetterRow,
-  { session }: MemoryReplay,
+  { no, outboxKey, job }: DeadLetterRow,
+  { session, byWhom }: MemoryReplay,
+  render: Renderer,
 ): Promise<"redelivered"> {
-  const { outbox, outboxReady, nowMs } = context.database;
+  const { outbox, outboxReady, jobs, nowMs } = context.database;
   const record = outboxKey === null ? undefined : transaction.get(outbox, outboxKey);
   if (record === undefined || outboxKey === null) throw new Refused("record_forgotten");
   await context.statement(transaction, "outbox-ready-again");
   const seq = context.nextNumber();
   const { topic } = record;
   transaction.insert(outboxReady, seq, { seq, session, topic, atMs: nowMs(), afterMs: 0, keys: [outboxKey] });
+  const about = job === null ? undefined : transaction.get(jobs, job.no);
+  const { tenant = null, jobId = null, generation = null } = about ?? {};
+  const action = { byWhom, atMs: Math.floor(nowMs()) };
+  const details = { letter: String(no), how: "redelivered" };
+  const event = operatorEvent("operator.replayed", action, "replayed", { tenant, jobId, generation }, details);
+  const outgoing = [render.event(event, context.nextNumber(), context.today())];
+  await insertOutbox(context, transaction, session, action.atMs, outgoing);
   return "redelivered";
 }
 

@@ -142,7 +142,7 @@ export interface Replay {
 export interface FullLetter {
   readonly letter: Letter;
   readonly record: KeptRecord;
-  /** The replay that ended it; null while there is none. */
+  /** The replay that made the job's next generation of it; null while there is none, and for a record that was sent again. */
   readonly replay: Replay | null;
 }
 
@@ -152,7 +152,8 @@ export async function loadLetter(pool: pg.Pool, no: number): Promise<FullLetter 
     pool,
     "letter-load",
     `SELECT ${LETTER_COLUMNS}, d.record_value, d.record_headers, r.by_whom, r.at_ms, r.new_no, r.new_day
-     FROM ${LETTER_TABLES} LEFT JOIN replays r ON r.job_no = d.job_no AND r.job_day = d.job_day WHERE d.no = $1`,
+     FROM ${LETTER_TABLES} LEFT JOIN replays r ON r.job_no = d.job_no AND r.job_day = d.job_day AND d.outbox_no IS NULL
+     WHERE d.no = $1`,
     [no],
   );
   const row = rows[0];
