@@ -237,6 +237,12 @@ export const LIMITS = optionalSection(
           default: 20_000,
           why: "Records of one topic that wait in memory to be published; what is beyond it is read from the ledger later.",
         }),
+        bytesMax: integer({
+          min: MIB,
+          max: 16 * GIB,
+          default: 32 * MIB,
+          why: "Keys, values and headers of records of one topic that wait in memory to be published; what is beyond it is read from the ledger later. A larger group goes when nothing else of its topic waits.",
+        }),
         refusedRecordsMax: integer({
           min: 1,
           max: 1_000_000,

@@ -85,7 +85,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
     "delivery.undeliverableAfterMs",
     "providers.*.inDoubt.graceMs",
   ],
-  "src/pipeline/relay/relay-stage.ts": ["limits.relay.recordsMax"],
+  "src/pipeline/relay/relay-stage.ts": ["limits.relay.recordsMax", "limits.relay.bytesMax"],
   "src/pipeline/relay/topic-queue.ts": [
     "limits.relay.recordsPerSend",
     "limits.relay.bytesPerSend",

@@ -102,6 +102,7 @@ export class RelayBench {
       metrics: { count: nothing, set: nothing, observe: nothing },
       sweepAfterMs: 2000,
       recordsMax: 1000,
+      bytesMax: 1_000_000,
       refusedRecordsMax: 500,
       replyTopics: new Set(["replies"]),
       recordsPerSend: 100,

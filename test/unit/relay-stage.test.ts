@@ -281,6 +281,41 @@ describe("a topic that takes nothing", () => {
   });
 });
 
+describe("memory", () => {
+  const bytes = (length: number): Buffer => Buffer.alloc(length);
+
+  test("of a topic is bounded in bytes: what is beyond it is left to the sweep, which leaves that topic out; others have their own", async () => {
+    const bench = new RelayBench({ bytesMax: 100 });
+    bench.answers(() => new Promise(() => undefined)); // nothing comes back
+    bench.relay.add([groupOf(7, [recordOf(1, { value: bytes(60) })]), groupOf(8, [recordOf(2, { value: bytes(60) })])]);
+    expect(bench.relay.waiting).toBe(1);
+    bench.relay.add([
+      groupOf(9, [recordOf(3, { value: bytes(40) })]),
+      groupOf(10, [recordOf(4, { topic: "others", value: bytes(60) })]),
+    ]);
+    expect(bench.relay.waiting).toBe(3);
+    const sweeping = bench.relay.runSweep();
+    await bench.clock.advance(2000);
+    expect(bench.leftOut.at(-1)).toEqual(["replies"]);
+    await bench.relay.drain(0);
+    await sweeping;
+  });
+
+  test("takes a group that is larger alone when nothing else of its topic waits, and the next when that is out", async () => {
+    const bench = new RelayBench({ bytesMax: 100 });
+    bench.answers(() => TAKEN);
+    bench.relay.add([
+      groupOf(7, [recordOf(1, { value: bytes(500) })]),
+      groupOf(8, [recordOf(2, { value: bytes(10) })]),
+    ]);
+    await settled();
+    expect(bench.published()).toEqual([1]);
+    bench.relay.add([groupOf(8, [recordOf(2, { value: bytes(10) })])]);
+    await settled();
+    expect(bench.published()).toEqual([1, 2]);
+  });
+});
+
 describe("draining", () => {
   test("waits for what is under way, and ends a pause", async () => {
     const bench = new RelayBench();

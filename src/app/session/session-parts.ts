@@ -167,6 +167,7 @@ interface GroupSettings {
 
 interface RelaySettings {
   readonly recordsMax: number;
+  readonly bytesMax: number;
   readonly refusedRecordsMax: number;
   readonly recordsPerSend: number;
   readonly bytesPerSend: number;

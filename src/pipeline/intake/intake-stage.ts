@@ -241,7 +241,8 @@ export class IntakeStage implements RecordSink {
         turnEndsMs = clock.monotonicMs() + TURN_MS;
       }
       const plan = this.#planned(queued, nowMs);
-      if (plan.kind === "cancel") prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId, behind: prepared.jobs.length });
+      if (plan.kind === "cancel")
+        prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId, behind: prepared.jobs.length });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
         prepared.refused.push(

@@ -1,10 +1,12 @@
 import type { OutboxGroup } from "../../ports/ledger.js";
-import { TopicQueue, type TopicQueueParts } from "./topic-queue.js";
+import { bytesOf, TopicQueue, type TopicQueueParts } from "./topic-queue.js";
 
 export interface RelayParts extends TopicQueueParts {
   readonly sweepAfterMs: number;
   /** Records of one topic in memory; beyond it groups are left to the sweep, their rows are in the ledger. */
   readonly recordsMax: number;
+  /** Of the records of one topic in memory: beyond it the same. A group that is larger alone comes when nothing else of it waits. */
+  readonly bytesMax: number;
 }
 
 const SWEEP_GROUPS = 50;
@@ -37,10 +39,14 @@ export class RelayStage {
     for (const group of groups) {
       if (this.#held.has(group.seq)) continue;
       const queue = this.#queueOf(group.topic);
-      if (queue.records >= this.#parts.recordsMax) continue;
+      if (queue.records >= this.#parts.recordsMax || !this.#hasRoomFor(group, queue)) continue;
       this.#held.add(group.seq);
       queue.push(group);
     }
+  }
+
+  #hasRoomFor({ records }: OutboxGroup, { bytes }: TopicQueue): boolean {
+    return bytes === 0 || bytes + records.reduce((sum, record) => sum + bytesOf(record), 0) <= this.#parts.bytesMax;
   }
 
   #queueOf(topic: string): TopicQueue {
@@ -78,7 +84,9 @@ export class RelayStage {
 
   #closedTopics(): readonly string[] {
     return [...this.#topics]
-      .filter(([, queue]) => queue.pauses || queue.records >= this.#parts.recordsMax)
+      .filter(
+        ([, queue]) => queue.pauses || queue.records >= this.#parts.recordsMax || queue.bytes >= this.#parts.bytesMax,
+      )
       .map(([topic]) => topic);
   }
 

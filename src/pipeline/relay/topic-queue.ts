@@ -86,6 +86,7 @@ export class TopicQueue {
   #failures = 0;
   #refused = false;
   #records = 0;
+  #bytes = 0;
   #drops = 0;
 
   constructor(parts: TopicQueueParts, topic: string, stop: AbortSignal, events: TopicQueueEvents) {
@@ -98,6 +99,11 @@ export class TopicQueue {
   /** Records that are neither acknowledged nor given up, those of a send under way included. */
   get records(): number {
     return this.#records;
+  }
+
+  /** Keys, values and headers of those records. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** A tenant's own topic that took nothing at its last send. */
@@ -124,7 +130,10 @@ export class TopicQueue {
       return;
     }
     const group: OpenGroup = { seq, sinceMs, left: records.length };
-    for (const record of records) this.#entries.push({ record, group });
+    for (const record of records) {
+      this.#entries.push({ record, group });
+      this.#bytes += bytesOf(record);
+    }
     this.#records += records.length;
     if (this.#running) return;
     this.#running = true;
@@ -263,7 +272,8 @@ export class TopicQueue {
   #done(entries: readonly Entry[]): void {
     this.#records -= entries.length;
     const over: number[] = [];
-    for (const { group } of entries) {
+    for (const { record, group } of entries) {
+      this.#bytes -= bytesOf(record);
       group.left -= 1;
       if (group.left === 0) over.push(group.seq);
     }
@@ -289,7 +299,7 @@ export class TopicQueue {
   }
 }
 
-function bytesOf({ key, value, headers }: Outgoing): number {
+export function bytesOf({ key, value, headers }: Outgoing): number {
   let bytes = (key?.length ?? 0) + (value?.length ?? 0);
   for (const [name, content] of headers) bytes += name.length + content.length;
   return bytes;

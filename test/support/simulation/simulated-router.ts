@@ -44,6 +44,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "res
   watchesSpending: false,
   relay: {
     recordsMax: 50,
+    bytesMax: 100_000,
     refusedRecordsMax: 50,
     recordsPerSend: 8,
     bytesPerSend: 20_000,
