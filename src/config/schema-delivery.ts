@@ -241,7 +241,7 @@ export const LIMITS = optionalSection(
           min: MIB,
           max: 16 * GIB,
           default: 32 * MIB,
-          why: "Keys, values and headers of records of one topic that wait in memory to be published; what is beyond it is read from the ledger later. A larger group goes when nothing else of its topic waits.",
+          why: "Keys, values and headers of records of one topic that wait in memory to be published; what is beyond it is read from the ledger later. The group that reaches it is taken whole.",
         }),
         refusedRecordsMax: integer({
           min: 1,

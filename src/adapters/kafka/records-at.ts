@@ -15,12 +15,12 @@ export interface RecordsWanted {
   /** A group of this reader's own; it is deleted afterwards. */
   readonly groupId: string;
   readonly clock: Clock;
+  /** As routers read: a record that they could not read has no bytes here either. */
+  readonly inflatedBytesMax: number;
 }
 
 const WAIT_MS = 10_000;
 const LOOK_EVERY_MS = 20;
-/** As a router reads by default: a record that it could not read has no bytes here either. */
-const INFLATED_BYTES_MAX = 134_217_728;
 
 /**
  * The record at an offset of each partition; null: nothing is there that a consumer gets (the marker of a transaction). What did not come
@@ -30,13 +30,13 @@ const INFLATED_BYTES_MAX = 134_217_728;
 export async function recordsAt(
   connection: KafkaConnection,
   admin: Admin,
-  { topic, offsets, groupId, clock }: RecordsWanted,
+  { topic, offsets, groupId, clock, inflatedBytesMax }: RecordsWanted,
 ): Promise<ReadonlyMap<number, IncomingRecord | null>> {
   const found = new Map<number, IncomingRecord | null>();
   if (offsets.size === 0) return found;
   const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }));
   await untilSettled(clock, () => admin.setOffsets({ groupId, topic, partitions }));
-  readAnyBatch(INFLATED_BYTES_MAX);
+  readAnyBatch(inflatedBytesMax);
   const retry = { retries: 8, initialRetryTime: 200, maxRetryTime: 1000 };
   const consumer = new Kafka({ ...clientOptions(connection), retry }).consumer({
     groupId,

@@ -2,9 +2,8 @@ import type pg from "pg";
 import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
-import type { Failure } from "../../domain/failure.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
-import { cancelledJobs, hurriedOpeners, openingFate } from "../../domain/dedupe/opening-fate.js";
+import { cancelledJobs, hurriedOpeners, intakeEnd, openingFate } from "../../domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { insertAttempts } from "./attempt-rows.js";
 import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
@@ -19,7 +18,7 @@ import { sourceOf, type Placing } from "./placing.js";
 import { insertReady, type ReadyRow } from "./ready-rows.js";
 import { insertPooled, type PoolRow } from "./batch/pool-rows.js";
 import { holdMoney } from "./budget/hold-money.js";
-import { CANCELLED, cancelRows } from "./cancel.js";
+import { cancelRows } from "./cancel.js";
 
 /**
  * The intake transaction: positions, job keys, executions, jobs, first intents and the queue rows of one group.
@@ -354,12 +353,12 @@ function insertJobs(
       int8Array(fresh.map(({ no }) => no)),
       int4Array(fresh.map(({ job }) => context.tenants.noOf(job.tenant))),
       byteaArray(fresh.map(({ job }) => Buffer.from(job.jobId, "utf8"))),
-      textArray(fresh.map((placing) => endOf(placing)?.status ?? "active")),
+      textArray(fresh.map((placing) => intakeEnd(placing.fate)?.status ?? "active")),
       int4Array(fresh.map((placing) => (opens(placing) ? day : (placing.execution?.day ?? null)))),
       int8Array(fresh.map((placing) => (opens(placing) ? placing.no : (placing.execution?.no ?? null)))),
       int8Array(fresh.map(({ job }) => job.deadlineMs)),
-      int8Array(fresh.map((placing) => (endOf(placing) === null ? null : nowMs))),
-      textArray(fresh.map((placing) => endOf(placing)?.failure?.code ?? null)),
+      int8Array(fresh.map((placing) => (intakeEnd(placing.fate) === null ? null : nowMs))),
+      textArray(fresh.map((placing) => intakeEnd(placing.fate)?.failure?.code ?? null)),
       textArray(fresh.map(sourceOf)),
       textArray(fresh.map(({ job }) => renderEnvelope(job))),
       byteaArray(fresh.map(({ item }) => item.record.value)),
@@ -369,24 +368,8 @@ function insertJobs(
   );
 }
 
-const LATE: Failure = {
-  code: "DEADLINE_EXCEEDED",
-  message: "the deadline had passed when the job was accepted; send it with a later one",
-  provider: null,
-  retryAtMs: null,
-};
-
-/** How a job ends in the transaction that accepts it: its deadline had passed, it was cancelled behind it, or the answer was there. */
-function endOf({
-  fate,
-}: Placing): { readonly status: "expired" | "cancelled" | "succeeded"; readonly failure: Failure | null } | null {
-  if (fate === "expired") return { status: fate, failure: LATE };
-  if (fate === "cancelled") return { status: fate, failure: CANCELLED };
-  return fate === "cached" ? { status: "succeeded", failure: null } : null;
-}
-
 function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
-  const ends = endOf(placing);
+  const ends = intakeEnd(placing.fate);
   if (ends === null) return [];
   const job = {
     key: { no: placing.no, day },

@@ -1,6 +1,6 @@
 import type pg from "pg";
+import { CANCELLED } from "../../domain/dedupe/opening-fate.js";
 import { jobIdHash } from "../../domain/dedupe/request-hash.js";
-import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
 import type { CancelRequest } from "../../ports/ledger.js";
 import { byteaArray, int8Array, textArray } from "./binary-array.js";
@@ -8,14 +8,6 @@ import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason, type WrittenEnds } from "./ending.js";
 import { historiesOf } from "./histories.js";
 import type { LedgerContext } from "./ledger-context.js";
-
-/** Of a job that has not ended. */
-export const CANCELLED: Failure = {
-  code: "CANCELLED",
-  message: "cancelled on request before it had ended",
-  provider: null,
-  retryAtMs: null,
-};
 
 interface Cancelled extends WrittenEnds {
   /** The requests that ended a job, in their order; of several for the same job one. */

@@ -70,7 +70,10 @@ function recordsBefore(
 ): Promise<ReadonlyMap<number, IncomingRecord | null>> {
   const unproven = known.filter(({ expected, log }) => judgePosition(expected, log, undefined) === "unproven");
   const offsets = new Map(unproven.map(({ partition, expected }) => [partition, expected.next - 1]));
-  return recordsAt(config.kafka, admin, { topic, offsets, groupId: readerGroup(config), clock: systemClock });
+  return recordsAt(config.kafka, admin, {
+    ...{ topic, offsets, groupId: readerGroup(config), clock: systemClock },
+    inflatedBytesMax: config.kafka.inflatedBytesMax,
+  });
 }
 
 /** The offset that `from` means in a log; null when the log does not have it. */

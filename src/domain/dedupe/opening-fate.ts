@@ -1,3 +1,4 @@
+import type { Failure } from "../failure.js";
 import type { EpochMs } from "../ids.js";
 import type { JobMode } from "../job/job.js";
 
@@ -50,4 +51,31 @@ export function openingFate(
   if (execution !== null) return "joined";
   if (item.intent !== null) return "started";
   return item.pooled !== undefined && !hurried.has(no) ? "pooled" : "queued";
+}
+
+/** Of a job that is cancelled before it has ended, at intake or later. */
+export const CANCELLED: Failure = {
+  code: "CANCELLED",
+  message: "cancelled on request before it had ended",
+  provider: null,
+  retryAtMs: null,
+};
+
+const LATE: Failure = {
+  code: "DEADLINE_EXCEEDED",
+  message: "the deadline had passed when the job was accepted; send it with a later one",
+  provider: null,
+  retryAtMs: null,
+};
+
+export interface IntakeEnd {
+  readonly status: "expired" | "cancelled" | "succeeded";
+  readonly failure: Failure | null;
+}
+
+/** How a job ends in the transaction that accepts it: its deadline had passed, it was cancelled behind it, or the answer was there. Null: it goes on. */
+export function intakeEnd(fate: string | null): IntakeEnd | null {
+  if (fate === "expired") return { status: fate, failure: LATE };
+  if (fate === "cancelled") return { status: fate, failure: CANCELLED };
+  return fate === "cached" ? { status: "succeeded", failure: null } : null;
 }

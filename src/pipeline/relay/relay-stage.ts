@@ -1,11 +1,11 @@
 import type { OutboxGroup } from "../../ports/ledger.js";
-import { bytesOf, TopicQueue, type TopicQueueParts } from "./topic-queue.js";
+import { TopicQueue, type TopicQueueParts } from "./topic-queue.js";
 
 export interface RelayParts extends TopicQueueParts {
   readonly sweepAfterMs: number;
   /** Records of one topic in memory; beyond it groups are left to the sweep, their rows are in the ledger. */
   readonly recordsMax: number;
-  /** Of the records of one topic in memory: beyond it the same. A group that is larger alone comes when nothing else of it waits. */
+  /** Of these records: the same. The group that reaches it is taken whole. */
   readonly bytesMax: number;
 }
 
@@ -39,14 +39,14 @@ export class RelayStage {
     for (const group of groups) {
       if (this.#held.has(group.seq)) continue;
       const queue = this.#queueOf(group.topic);
-      if (queue.records >= this.#parts.recordsMax || !this.#hasRoomFor(group, queue)) continue;
+      if (this.#isFull(queue)) continue;
       this.#held.add(group.seq);
       queue.push(group);
     }
   }
 
-  #hasRoomFor({ records }: OutboxGroup, { bytes }: TopicQueue): boolean {
-    return bytes === 0 || bytes + records.reduce((sum, record) => sum + bytesOf(record), 0) <= this.#parts.bytesMax;
+  #isFull({ records, bytes }: TopicQueue): boolean {
+    return records >= this.#parts.recordsMax || bytes >= this.#parts.bytesMax;
   }
 
   #queueOf(topic: string): TopicQueue {
@@ -83,11 +83,7 @@ export class RelayStage {
   }
 
   #closedTopics(): readonly string[] {
-    return [...this.#topics]
-      .filter(
-        ([, queue]) => queue.pauses || queue.records >= this.#parts.recordsMax || queue.bytes >= this.#parts.bytesMax,
-      )
-      .map(([topic]) => topic);
+    return [...this.#topics].filter(([, queue]) => queue.pauses || this.#isFull(queue)).map(([topic]) => topic);
   }
 
   /**

@@ -50,6 +50,8 @@ interface OpenGroup {
 
 interface Entry {
   readonly record: Outgoing;
+  /** Of key, value and headers. */
+  readonly bytes: number;
   readonly group: OpenGroup;
 }
 
@@ -131,8 +133,9 @@ export class TopicQueue {
     }
     const group: OpenGroup = { seq, sinceMs, left: records.length };
     for (const record of records) {
-      this.#entries.push({ record, group });
-      this.#bytes += bytesOf(record);
+      const bytes = bytesOf(record);
+      this.#entries.push({ record, bytes, group });
+      this.#bytes += bytes;
     }
     this.#records += records.length;
     if (this.#running) return;
@@ -162,8 +165,8 @@ export class TopicQueue {
     const { recordsPerSend, bytesPerSend } = this.#parts;
     let count = 0;
     let bytes = 0;
-    for (const { record } of this.#entries) {
-      bytes += bytesOf(record);
+    for (const entry of this.#entries) {
+      bytes += entry.bytes;
       if (count > 0 && (count >= recordsPerSend || bytes > bytesPerSend)) break;
       count += 1;
     }
@@ -272,8 +275,8 @@ export class TopicQueue {
   #done(entries: readonly Entry[]): void {
     this.#records -= entries.length;
     const over: number[] = [];
-    for (const { record, group } of entries) {
-      this.#bytes -= bytesOf(record);
+    for (const { bytes, group } of entries) {
+      this.#bytes -= bytes;
       group.left -= 1;
       if (group.left === 0) over.push(group.seq);
     }
@@ -299,7 +302,7 @@ export class TopicQueue {
   }
 }
 
-export function bytesOf({ key, value, headers }: Outgoing): number {
+function bytesOf({ key, value, headers }: Outgoing): number {
   let bytes = (key?.length ?? 0) + (value?.length ?? 0);
   for (const [name, content] of headers) bytes += name.length + content.length;
   return bytes;

@@ -1,13 +1,12 @@
-import type { Failure } from "../../../src/domain/failure.js";
 import { payerOf } from "../../../src/domain/budget/budget-levels.js";
 import { LANE, type Lane } from "../../../src/domain/dedupe/choose-execution.js";
-import { cancelledJobs, hurriedOpeners, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
+import { cancelledJobs, hurriedOpeners, intakeEnd, openingFate } from "../../../src/domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../../src/domain/result/envelope.js";
 import type { AdmittedJob } from "../../../src/domain/job/job.js";
 import type { IntakeJob, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { Accepted, IntakeGroup, IntakeOutcome } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
-import { CANCELLED, cancelJobs } from "./memory-cancel.js";
+import { cancelJobs } from "./memory-cancel.js";
 import { insertOutbox, insertReady, writeEnds, type EndingWithReason, type MemoryContext } from "./memory-context.js";
 import { joinExecutions, type Joining } from "./memory-join.js";
 import { insertPooled } from "./memory-pools.js";
@@ -336,7 +335,7 @@ export function requestKey(job: { readonly tenant: string; readonly executionKey
 function jobRow(placing: Placing, day: number, nowMs: number): JobRow {
   const { no, job, item, execution } = placing;
   const own = opens(placing);
-  const end = endOf(placing);
+  const end = intakeEnd(placing.fate);
   return {
     key: { day, no },
     tenant: job.tenant,
@@ -355,23 +354,8 @@ function jobRow(placing: Placing, day: number, nowMs: number): JobRow {
   };
 }
 
-const LATE: Failure = {
-  code: "DEADLINE_EXCEEDED",
-  message: "the deadline had passed when the job was accepted; send it with a later one",
-  provider: null,
-  retryAtMs: null,
-};
-
-function endOf({
-  fate,
-}: Placing): { readonly status: "expired" | "cancelled" | "succeeded"; readonly failure: Failure | null } | null {
-  if (fate === "expired") return { status: fate, failure: LATE };
-  if (fate === "cancelled") return { status: fate, failure: CANCELLED };
-  return fate === "cached" ? { status: "succeeded", failure: null } : null;
-}
-
 function endAtIntake(placing: Placing, day: number, nowMs: number): EndingWithReason[] {
-  const ends = endOf(placing);
+  const ends = intakeEnd(placing.fate);
   if (ends === null) return [];
   const { job } = placing;
   const { status } = ends;

@@ -1,5 +1,5 @@
+import { CANCELLED } from "../../../src/domain/dedupe/opening-fate.js";
 import { jobIdHash } from "../../../src/domain/dedupe/request-hash.js";
-import type { Failure } from "../../../src/domain/failure.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
 import type { CancelRequest } from "../../../src/ports/ledger.js";
 import type { Transaction } from "./memory-database.js";
@@ -11,14 +11,6 @@ import {
   type MemoryContext,
   type WrittenEnds,
 } from "./memory-context.js";
-
-/** Of a job that has not ended. */
-export const CANCELLED: Failure = {
-  code: "CANCELLED",
-  message: "cancelled on request before it had ended",
-  provider: null,
-  retryAtMs: null,
-};
 
 interface Cancelled extends WrittenEnds {
   readonly requests: readonly CancelRequest[];
