@@ -557,6 +557,16 @@ const PLANTED: Readonly<Record<CheckerName, readonly Planted[]>> = {
       },
     },
     {
+      rule: "edge_not_allowed",
+      what: "a job was new and cancelled at once, and has an execution",
+      plant: (evidence) => {
+        const { history } = evidence.ledger;
+        const last = first(history ?? [], ({ table, to }) => table === "jobs" && to === "succeeded");
+        history?.push({ ...last, no: 201, seq: 90, from: null, to: "cancelled" });
+        Object.assign(jobNo(evidence, 201), { state: "cancelled", executionNo: 200 });
+      },
+    },
+    {
       rule: "never_ended",
       what: "a batch is still out",
       plant: ({ ledger }) => {
@@ -1183,6 +1193,10 @@ test("what may happen is no violation", () => {
     { ...ended, no: served.no, seq: 90, from: null, to: "succeeded" },
     { ...ended, no: 202, seq: 91, from: null, to: "expired" },
   );
+  expect(CHECKERS.states(atOnce)).toEqual([]);
+  // And one that was cancelled by the record behind it.
+  for (const change of atOnce.ledger.history ?? []) if (change.to === "expired") change.to = "cancelled";
+  Object.assign(jobNo(atOnce, 202), { state: "cancelled" });
   expect(CHECKERS.states(atOnce)).toEqual([]);
 
   // A job that no route could answer in time is refused at the door, and hears of it.

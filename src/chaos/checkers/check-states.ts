@@ -44,13 +44,13 @@ function edges(...lines: readonly string[]): ReadonlySet<string> {
 }
 
 /**
- * Whether a job may be new and over at once: an earlier answer served it, and its result says so; or its time had passed, and it has no
- * execution.
+ * Whether a job may be new and over at once: an earlier answer served it, and its result says so; or its time had passed, or it was cancelled
+ * right behind, and it has no execution.
  */
 function mayBeBornEnded(evidence: Evidence, { table, no, to }: StateChange): boolean {
   const job = table === "jobs" ? jobsByNo(evidence).get(no) : undefined;
   if (job === undefined) return false;
-  if (to === "expired") return job.executionNo === null;
+  if (to === "expired" || to === "cancelled") return job.executionNo === null;
   const results = resultsByGeneration(evidence).get(generationKey(job.tenant, job.jobId, job.generation)) ?? [];
   return to === "succeeded" && results.length > 0 && results.every(({ served }) => served === "exact_cache");
 }

@@ -220,17 +220,21 @@ export class Checkers {
 
   /** A job whose tries failed, and that had tries and time left for another: somebody else's time was over. */
   #afterJob(no: number): void {
-    const { jobs, executions } = this.#parts.database;
+    const { jobs, executions, attempts } = this.#parts.database;
     const job = jobs.committed.get(no);
     if (job?.state !== "failed" || !TRIED_AGAIN.has(job.failureCode ?? "")) return;
     const history = executions.committed.get(job.execution?.no ?? -1)?.history ?? [];
     const last = history.at(-1);
-    if (last === undefined || history.length >= ATTEMPTS_MAX) return;
+    // By the attempts themselves: the history leaves out a line whose batch ended without it while its rescue was out.
+    const tried = [...attempts.committed.values()].filter(
+      ({ execution, outcome }) => execution.no === job.execution?.no && outcome !== null,
+    );
+    if (last === undefined || tried.length >= ATTEMPTS_MAX) return;
     const leftMs = job.deadlineMs - (last.startedAtMs + last.ms);
     if (leftMs > WAIT_MAX_MS)
       this.report(
         "patience_is_its_own",
-        `it failed after ${String(history.length)} tries, ${String(leftMs)} ms before its deadline`,
+        `it failed after ${String(tried.length)} tries, ${String(leftMs)} ms before its deadline`,
         job.jobId,
       );
   }
