@@ -1194,6 +1194,20 @@ test("what may happen is no violation", () => {
     { ...ended, no: 202, seq: 91, from: null, to: "expired" },
   );
   expect(CHECKERS.states(atOnce)).toEqual([]);
+  // It is a dead letter of intake with its own end for a code, and no other.
+  const lateJob = jobNo(atOnce, 202);
+  lateJob.failureCode = "EXPIRED";
+  const place202 = lateJob.source.slice("jobs:0:".length);
+  const lateLetter = {
+    ...letterOf(atOnce, "BAD_JSON"),
+    code: "EXPIRED",
+    origin: { topic: "jobs", partition: 0, offset: place202 },
+  };
+  atOnce.topics.deadLetters.push(lateLetter);
+  expect(CHECKERS.conservation(atOnce)).toEqual([]);
+  lateLetter.code = "BAD_JSON";
+  expect(CHECKERS.conservation(atOnce).map(({ rule }) => rule)).toEqual(["two_fates"]);
+  lateLetter.code = "EXPIRED";
   // And one that was cancelled by the record behind it.
   for (const change of atOnce.ledger.history ?? []) if (change.to === "expired") change.to = "cancelled";
   Object.assign(jobNo(atOnce, 202), { state: "cancelled" });

@@ -15,7 +15,7 @@ interface Fate {
   readonly input: InputRecord;
   readonly published: PublishedRecord;
   readonly accepted: boolean;
-  /** Dead letters that intake wrote about it, by code. */
+  /** Dead letters that intake wrote about it, save the one that a job got that ended as it was accepted. */
   readonly letters: readonly DeadLetterRecord[];
 }
 
@@ -54,8 +54,8 @@ function checkPublished({ published, topics }: Evidence, found: Violations): voi
 }
 
 function fatesOf(evidence: Evidence, found: Violations): readonly Fate[] {
-  const sources = new Set(
-    evidence.ledger.jobs.filter(({ generation }) => generation === 0).map(({ source }) => source),
+  const jobs = new Map(
+    evidence.ledger.jobs.filter(({ generation }) => generation === 0).map((job) => [job.source, job]),
   );
   const letters = groupBy(
     evidence.topics.deadLetters.filter(({ stage }) => stage === "intake"),
@@ -68,8 +68,21 @@ function fatesOf(evidence: Evidence, found: Violations): readonly Fate[] {
       found.add("foreign_record", NOBODY, `${source}: nobody of this run published it`);
       return [];
     }
-    return [{ input, published, accepted: sources.has(source), letters: letters.get(source) ?? [] }];
+    const job = jobs.get(source);
+    return [
+      {
+        input,
+        published,
+        accepted: job !== undefined,
+        letters: (letters.get(source) ?? []).filter(({ code }) => !isEndOf(job, code)),
+      },
+    ];
   });
+}
+
+/** A job that was over as it was accepted, and never had an execution: its dead letter is its end, and no second fate. */
+function isEndOf(job: JobRow | undefined, code: string): boolean {
+  return job !== undefined && job.executionNo === null && job.state !== "active" && job.failureCode === code;
 }
 
 /** Records that stand for themselves: they name no job, or none that may be made. */

@@ -1,6 +1,6 @@
 import { LANE } from "../../../src/domain/dedupe/choose-execution.js";
 import { LOG_START_WITNESS, recordWitness } from "../../../src/domain/dedupe/record-witness.js";
-import { EXECUTION_TRANSITIONS } from "../../../src/domain/execution/execution.js";
+import { EXECUTION_TRANSITIONS, type AttemptState } from "../../../src/domain/execution/execution.js";
 import { attemptId, parseAttemptId } from "../../../src/domain/job/ids.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { RETRY_AFTER_MAX_MS, type ProviderBooks } from "./fake-provider.js";
@@ -98,6 +98,8 @@ function isRescuedLine(open: readonly AttemptRow[]): boolean {
 const TRIED_AGAIN: ReadonlySet<string> = new Set(["PROVIDER_UNAVAILABLE", "PROVIDER_BAD_RESPONSE", "BAD_ANSWER"]);
 /** The simulated router's, and its longest wait between two tries: a provider's Retry-After with jitter. */
 const ATTEMPTS_MAX = 5;
+/** An attempt in one of these states that has no outcome is out still, or never left. */
+const WITHOUT_END: ReadonlySet<AttemptState> = new Set(["sending", "batched", "not_sent"]);
 const WAIT_MAX_MS = RETRY_AFTER_MAX_MS + 300;
 
 /** Watches a run: some promises are checked at each commit, call and offset, the others when all is quiet. The first violation stands. */
@@ -227,7 +229,8 @@ export class Checkers {
     const last = history.at(-1);
     // By the attempts themselves: the history leaves out a line whose batch ended without it while its rescue was out.
     const tried = [...attempts.committed.values()].filter(
-      ({ execution, outcome }) => execution.no === job.execution?.no && outcome !== null,
+      ({ execution, outcome, state }) =>
+        execution.no === job.execution?.no && (outcome !== null || !WITHOUT_END.has(state)),
     );
     if (last === undefined || tried.length >= ATTEMPTS_MAX) return;
     const leftMs = job.deadlineMs - (last.startedAtMs + last.ms);
