@@ -243,6 +243,8 @@ function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountS
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
   const { config, kafka, cluster, decoder, clock, log, reach } = options;
+  // Who has missed a beat and the one after is not at work any more, or not for long.
+  const silentMs = 2 * config.postgres.session.beatMs;
   return new InboxConsumer({
     kafka,
     settings: {
@@ -260,9 +262,9 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
     openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
     turns: {
       session,
-      begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
+      begin: (topic, partition) => ledger.beginTurn(session, topic, partition, silentMs),
       mark: (topic, partition) => ledger.mark(topic, partition),
-      markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
+      markRecords: (records) => ledger.markRecords(session, records, silentMs),
     },
     offsets: (topic, partition) => cluster.offsets(topic, partition),
     decoder,

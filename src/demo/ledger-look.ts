@@ -13,7 +13,7 @@ export interface LedgerState {
   /** Records of the jobs topic that were taken in, over all partitions. */
   readonly recordsRead: number;
   readonly batches: readonly LiveBatch[];
-  /** Another death here would make the gateway take a record for one that ends its readers: two began at it, or it is marked. */
+  /** Another death here may make the gateway take a record for one that ends its readers: it is marked. */
   readonly nearlySuspects: boolean;
 }
 
@@ -27,7 +27,7 @@ const TIMEOUT_MS = 5000;
 
 /** As in `LedgerState`, in SQL. */
 export const NEARLY_SUSPECTS = `EXISTS (SELECT 1 FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
-    WHERE (t.next = p.next AND t.turns >= 2) OR t.marked >= p.next)`;
+    WHERE coalesce(t.marked_upto, t.marked + 1) > p.next)`;
 
 const LOOK = `SELECT (SELECT coalesce(max(session_no), 0) FROM routers) AS session,
   (SELECT coalesce(sum(next), 0) FROM inbox_position) AS "recordsRead",

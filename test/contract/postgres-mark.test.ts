@@ -3,9 +3,11 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
 import { openSession } from "../../src/adapters/postgres/sessions.js";
-import { beginTurn, markRecord, readMark } from "../../src/adapters/postgres/turns.js";
+import { beginTurn, markRecords, readMark } from "../../src/adapters/postgres/turns.js";
 import { migratedDatabase } from "../support/servers.js";
 import { logInto } from "../support/work.js";
+
+const PLACE = { topic: "jobs", partition: 0 };
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>;
 let pools: Pools;
@@ -32,18 +34,18 @@ afterAll(async () => {
 
 test("[A16] a session that was silent for long beats with its mark, one that has ended does not", async () => {
   const session = await openSession(context, "reader");
-  await beginTurn(context, session, "jobs", 0);
+  await beginTurn(context, session, "jobs", 0, 1000);
   await pools.durable.query("UPDATE routers SET beat_at = beat_at - interval '1 hour' WHERE session_no = $1", [
     session,
   ]);
-  expect(await markRecord(context, session, "jobs", 0, 5)).toBe(true);
+  expect(await markRecords(context, session, { ...PLACE, offset: 5, upto: 6 }, 1000)).toBe(true);
   const silentForMs = (beatAtMs: number | undefined): number => Date.now() - (beatAtMs ?? 0);
-  expect(silentForMs((await readMark(context, "jobs", 0))?.beatAtMs)).toBeLessThan(600_000);
+  expect(silentForMs((await readMark(context, "jobs", 0))?.last.beatAtMs)).toBeLessThan(600_000);
   await pools.durable.query(
     "UPDATE routers SET ended_at = clock_timestamp(), beat_at = beat_at - interval '1 hour' WHERE session_no = $1",
     [session],
   );
-  expect(await markRecord(context, session, "jobs", 0, 6)).toBe(false);
-  expect(await readMark(context, "jobs", 0)).toMatchObject({ offset: 5, fate: "left" });
-  expect(silentForMs((await readMark(context, "jobs", 0))?.beatAtMs)).toBeGreaterThan(3_000_000);
+  expect(await markRecords(context, session, { ...PLACE, offset: 6, upto: 7 }, 1000)).toBe(false);
+  expect(await readMark(context, "jobs", 0)).toMatchObject({ offset: 5, last: { fate: "left" } });
+  expect(silentForMs((await readMark(context, "jobs", 0))?.last.beatAtMs)).toBeGreaterThan(3_000_000);
 });

@@ -112,7 +112,7 @@ beforeEach(async () => {
   runs = [];
   alerts = [];
   turns = [];
-  turn = { turns: 1, marked: false };
+  turn = { turns: 1, markedUpto: null };
   meanwhile = () => Promise.resolve();
   answered = () => Promise.resolve();
   const quiet = (): undefined => undefined;
@@ -147,8 +147,10 @@ beforeEach(async () => {
         return Promise.resolve(turn);
       },
       mark: () => Promise.resolve(null),
-      markRecord: (_topic, partition, offset) => {
-        turns.push(`marked ${String(partition)}:${String(offset)} after ${String(runs.length)} runs`);
+      markRecords: ({ partition, offset, upto }) => {
+        turns.push(
+          `marked ${String(partition)}:${String(offset)}-${String(upto - 1)} after ${String(runs.length)} runs`,
+        );
         return Promise.resolve(true);
       },
     },
@@ -480,14 +482,26 @@ describe("a turn at a position", () => {
     expect(turns).toEqual(["began 0", "began 0"]);
   });
 
-  test("[A16] marks and hands on record by record when others ended there, a thousand records long", async () => {
-    turn = { turns: 3, marked: false };
-    expect(await client.batch("old", 2, 5)).toBe("5");
-    expect(spans()).toEqual(["3 to 3", "4 to 4", "5 to 5"]);
-    expect(turns).toEqual(["began 0", "marked 0:3 after 0 runs", "marked 0:4 after 1 runs", "marked 0:5 after 2 runs"]);
+  test("[A16] marks and hands on step by step when another ended there, a thousand records long", async () => {
+    turn = { turns: 2, markedUpto: null };
     log = { low: 0, high: 2000 };
-    expect(await client.batch("old", 6, 1100)).toBe("1100");
+    expect(await client.batch("old", 2, 102)).toBe("102");
+    expect(spans()).toEqual(["3 to 52", "53 to 102"]);
+    expect(turns).toEqual(["began 0", "marked 0:3-52 after 0 runs", "marked 0:53-102 after 1 runs"]);
+    expect(await client.batch("old", 103, 1100)).toBe("1100");
     expect(await client.batch("old", 1101, 1200)).toBe("1200");
-    expect(spans().slice(-2)).toEqual(["1100 to 1100", "1101 to 1200"]);
+    expect(spans().slice(-2)).toEqual(["1053 to 1100", "1101 to 1200"]);
+  });
+
+  test("[A16] marks and hands on record by record what another had marked when it ended", async () => {
+    turn = { turns: 1, markedUpto: 6 };
+    expect(await client.batch("old", 2, 8)).toBe("8");
+    expect(spans()).toEqual(["3 to 3", "4 to 4", "5 to 5", "6 to 8"]);
+    expect(turns.slice(1)).toEqual([
+      "marked 0:3-3 after 0 runs",
+      "marked 0:4-4 after 1 runs",
+      "marked 0:5-5 after 2 runs",
+      "marked 0:6-8 after 3 runs",
+    ]);
   });
 });

@@ -1,10 +1,11 @@
 import type { Consumer, EachBatchPayload, Kafka, TopicOffsets } from "kafkajs";
+import type { CarefulReading } from "../../domain/dedupe/crash-suspect.js";
 import type { JobsConsumer, RecordRun, RecordSink, WatchedPartition } from "../../ports/broker.js";
 import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import { FramedValues, type FramedValuesParts, type WaitingPartition } from "./framed-values.js";
 import { toRecord } from "./incoming-record.js";
-import { OneByOne, type OneByOneParts } from "./one-by-one.js";
 import { isStopped, partitionKey, PartitionStates, type PartitionState } from "./partition-state.js";
+import { StepByStep, type StepByStepParts } from "./step-by-step.js";
 import { PositionProof, type PositionProofParts } from "./position-proof.js";
 
 export interface InboxSettings {
@@ -19,7 +20,7 @@ export interface InboxSettings {
   readonly bytesPerPartition: number;
 }
 
-export interface InboxParts extends PositionProofParts, OneByOneParts, FramedValuesParts {
+export interface InboxParts extends PositionProofParts, StepByStepParts, FramedValuesParts {
   readonly kafka: Kafka;
   readonly settings: InboxSettings;
   readonly sink: RecordSink;
@@ -41,7 +42,7 @@ export class InboxConsumer implements JobsConsumer {
   #dead = false;
   readonly #states = new PartitionStates();
   readonly #proof: PositionProof;
-  readonly #oneByOne: OneByOne;
+  readonly #stepByStep: StepByStep;
   readonly #values: FramedValues;
   readonly #reach: ReachPoint;
   readonly #commits = new Map<string, Accepted>();
@@ -66,7 +67,7 @@ export class InboxConsumer implements JobsConsumer {
         if (!this.#paused) this.#consumer.resume([ofPartition(state)]);
       },
     });
-    this.#oneByOne = new OneByOne(parts);
+    this.#stepByStep = new StepByStep(parts);
     this.#values = new FramedValues(parts, {
       pause: (partition) => {
         if (!this.#paused) this.#consumer.pause([ofPartition(partition)]);
@@ -277,11 +278,11 @@ export class InboxConsumer implements JobsConsumer {
       }
       const records = all.filter((record) => record.offset >= since);
       if (records.length > 0) this.#reach("intake.read");
-      if (records.length > 0) state.oneByOneUpto ??= await this.#oneByOne.begin({ topic, partition, since, upto });
+      if (records.length > 0) state.careful ??= await this.#stepByStep.begin({ topic, partition, since, upto });
       if (state.expected !== since) return; // the same
-      if (since < (state.oneByOneUpto ?? 0)) {
+      if (state.careful !== null && since < state.careful.upto) {
         const run = { topic, partition, since, upto, records };
-        if (await this.#readOneByOne(state, run, payload)) resolveOffset(batch.lastOffset());
+        if (await this.#readInSteps(state, run, state.careful, payload)) resolveOffset(batch.lastOffset());
         return;
       }
       const decoded = await this.#values.decodeAll(records, () => isRunning() && !payload.isStale());
@@ -314,22 +315,27 @@ export class InboxConsumer implements JobsConsumer {
   }
 
   /** @returns false when it stopped before the end: what is left comes again. */
-  #readOneByOne(state: PartitionState, run: RecordRun, payload: EachBatchPayload): Promise<boolean> {
+  #readInSteps(
+    state: PartitionState,
+    run: RecordRun,
+    reading: CarefulReading,
+    payload: EachBatchPayload,
+  ): Promise<boolean> {
     let { since } = run;
-    return this.#oneByOne.read(run, {
+    return this.#stepByStep.read(run, reading, {
       // A rebalance rejects the heartbeat, which ends the batch.
       goesOn: async () => {
         await payload.heartbeat();
         return payload.isRunning() && !payload.isStale() && this.#states.isCurrent(state) && state.expected === since;
       },
-      decode: async (record) => {
-        const decoded = await this.#values.decodeAll([record], () => payload.isRunning() && !payload.isStale());
+      decode: async (records) => {
+        const decoded = await this.#values.decodeAll(records, () => payload.isRunning() && !payload.isStale());
         return payload.isStale() ? null : decoded; // sought elsewhere meanwhile
       },
-      offer: (one) => {
-        since = one.upto;
+      offer: (step) => {
+        since = step.upto;
         state.expected = since;
-        return this.#parts.sink.offer(one);
+        return this.#parts.sink.offer(step);
       },
       isAccepted: (upto) => state.accepted >= upto,
     });

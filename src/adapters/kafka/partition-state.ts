@@ -1,3 +1,4 @@
+import type { CarefulReading } from "../../domain/dedupe/crash-suspect.js";
 import type { InboxPosition } from "../../ports/ledger.js";
 
 /** What the inbox knows of an assigned partition, in one generation of its group. */
@@ -8,8 +9,8 @@ export interface PartitionState {
   expected: number | null;
   /** Next offset that was not accepted when last heard of. */
   accepted: number;
-  /** Records below this offset are read one by one; null until the first ones came in this generation. */
-  oneByOneUpto: number | null;
+  /** Whether its first records are read in steps; null until they came in this generation. */
+  careful: CarefulReading | null;
   /** A seek is under way, to the record before the position or to the one at it. */
   provingFrom: number | null;
   /** The position that seek is for: another one, read meanwhile, is not proved by it. */
@@ -33,7 +34,7 @@ export class PartitionStates {
       partition,
       expected: null,
       accepted: 0,
-      oneByOneUpto: null,
+      careful: null,
       provingFrom: null,
       provingFor: null,
       goneUpto: 0,

@@ -122,7 +122,7 @@ export class PositionProof {
       }
       state.stoppedAt = null;
       state.expected = null;
-      state.oneByOneUpto = null;
+      state.careful = null;
       state.provingFrom = null;
       this.#reader.seek(state, Math.max(low, position.next - 1)); // that record is compared; at the log's end none else would come
       this.#reader.resume(state);

@@ -5,7 +5,7 @@ import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } fro
 import type { GatewayEvent } from "../../domain/event/event.js";
 import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
-import type { PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
+import type { MarkedRecords, PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { LevelStanding } from "../../domain/budget/budget.js";
 import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
@@ -56,7 +56,7 @@ import { beat, endSession, liveRouters, giveBack, openSession, recoverDeadSessio
 import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
-import { beginTurn, markRecord, readMark } from "./turns.js";
+import { beginTurn, markRecords, readMark } from "./turns.js";
 
 /** A router that has not beaten for this long may have its outbox groups taken over; a repeat has the same bytes. */
 const OUTBOX_SILENT_AFTER_MS = 5000;
@@ -135,16 +135,16 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     );
   }
 
-  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
-    return beginTurn(this.context, session, topic, partition);
+  beginTurn(session: SessionNo, topic: string, partition: number, silentMs: number): Promise<PositionTurn> {
+    return beginTurn(this.context, session, topic, partition, silentMs);
   }
 
   mark(topic: string, partition: number): Promise<RecordMark | null> {
     return readMark(this.context, topic, partition);
   }
 
-  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
-    return markRecord(this.context, session, topic, partition, offset);
+  markRecords(session: SessionNo, records: MarkedRecords, silentMs: number): Promise<boolean> {
+    return markRecords(this.context, session, records, silentMs);
   }
 
   noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {

@@ -1,7 +1,22 @@
-import type { PositionTurn, RecordMark, SessionFate } from "../../domain/dedupe/crash-suspect.js";
+import type {
+  MarkedRecords,
+  Marker,
+  PositionTurn,
+  RecordMark,
+  SessionFate,
+} from "../../domain/dedupe/crash-suspect.js";
 import { sessionNo, type SessionNo } from "../../domain/ids.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
+
+/** A session that left in order, or has beaten within so many milliseconds. */
+const livesOrLeft = (session: string, silentMs: string): string =>
+  `EXISTS (SELECT 1 FROM routers r WHERE r.session_no = ${session} AND NOT r.died
+     AND (r.ended_at IS NOT NULL OR r.beat_at > clock_timestamp() - ${silentMs} * interval '1 ms'))`;
+/** Rows of an older build have no end: their marks are of one record. */
+const MARK_END = "coalesce(marked_upto, marked + 1)";
+const FATE = "CASE WHEN r.ended_at IS NULL THEN 'beats' WHEN r.died THEN 'died' ELSE 'left' END";
+const BEAT_MS = "floor(extract(epoch FROM r.beat_at) * 1000)::int8";
 
 /** Counted once an assignment. A position that has moved needs no reset: the row names the position it counts for. */
 export async function beginTurn(
@@ -9,6 +24,7 @@ export async function beginTurn(
   session: SessionNo,
   topic: string,
   partition: number,
+  silentMs: number,
 ): Promise<PositionTurn> {
   const rows = await run(
     context.pools.durable,
@@ -17,56 +33,56 @@ export async function beginTurn(
      SELECT cluster, topic, partition, next, 1, $4 FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3
      ON CONFLICT (cluster, topic, partition) DO UPDATE SET next = excluded.next, session_no = excluded.session_no,
        turns = CASE WHEN t.next <> excluded.next THEN 1
-         WHEN t.session_no = excluded.session_no OR EXISTS (
-           SELECT 1 FROM routers r WHERE r.session_no = t.session_no AND r.ended_at IS NOT NULL AND NOT r.died) THEN t.turns
+         WHEN t.session_no = excluded.session_no OR ${livesOrLeft("t.session_no", "$5")} THEN t.turns
          ELSE t.turns + 1 END
-     RETURNING turns, coalesce(marked >= next, false)`,
-    [context.cluster, topic, partition, session],
+     RETURNING turns, CASE WHEN ${MARK_END} > next THEN ${MARK_END} END`,
+    [context.cluster, topic, partition, session, silentMs],
   );
-  const [turns, marked] = rows[0] ?? [];
-  return { turns: Number(turns ?? 1), marked: marked === "t" };
+  const [turns, markedUpto = null] = rows[0] ?? [];
+  return { turns: Number(turns ?? 1), markedUpto: markedUpto === null ? null : Number(markedUpto) };
 }
 
 export async function readMark(context: LedgerContext, topic: string, partition: number): Promise<RecordMark | null> {
   const rows = await run(
     context.pools.durable,
     "mark-read",
-    `SELECT t.marked, t.marked_by, CASE WHEN r.ended_at IS NULL THEN 'beats' WHEN r.died THEN 'died' ELSE 'left' END,
-       floor(extract(epoch FROM r.beat_at) * 1000)::int8
+    `SELECT t.marked, ${MARK_END}, r.session_no, ${FATE}, ${BEAT_MS}
      FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
-       JOIN routers r ON r.session_no = t.marked_by
-     WHERE t.cluster = $1 AND t.topic = $2 AND t.partition = $3 AND t.marked >= p.next`,
+       JOIN routers r ON r.session_no IN (t.marked_by, t.earlier_by)
+     WHERE t.cluster = $1 AND t.topic = $2 AND t.partition = $3 AND ${MARK_END} > p.next ORDER BY r.session_no = t.marked_by DESC`,
     [context.cluster, topic, partition],
   );
-  const row = rows[0];
-  if (row === undefined) return null;
-  const [offset, by, fate, beatAtMs] = row;
-  return {
-    offset: Number(offset),
+  const [last, earlier] = rows.map(([, , by, fate, beatAtMs]): Marker => ({
     by: sessionNo(Number(by)),
     fate: fate as SessionFate, // the statement's own words
     beatAtMs: Number(beatAtMs),
-  };
+  }));
+  if (last === undefined) return null;
+  const [offset, upto] = rows[0] ?? [];
+  return { offset: Number(offset), upto: Number(upto), last, earlier: earlier ?? null };
 }
 
 /**
  * The row is there: a turn began. Also a beat: a router that has just come back to the ledger may not have beaten yet, and declared dead now it
  * would leave a mark that accuses the record. @returns false when the session was declared dead.
  */
-export async function markRecord(
+export async function markRecords(
   context: LedgerContext,
   session: SessionNo,
-  topic: string,
-  partition: number,
-  offset: number,
+  { topic, partition, offset, upto }: MarkedRecords,
+  silentMs: number,
 ): Promise<boolean> {
   const rows = await run(
     context.pools.durable,
     "mark-write",
     `WITH living AS MATERIALIZED (UPDATE routers SET beat_at = clock_timestamp() WHERE session_no = $5 AND ended_at IS NULL RETURNING 1)
-     UPDATE inbox_turns SET marked = $4, marked_by = $5 WHERE cluster = $1 AND topic = $2 AND partition = $3
+     UPDATE inbox_turns SET marked = $4, marked_upto = $6, marked_by = $5,
+       (earlier_by, earlier_upto) = (SELECT e.by, e.upto
+         FROM (VALUES (marked_by, marked, ${MARK_END}), (earlier_by, 0, earlier_upto)) AS e (by, since, upto)
+         WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 AND NOT ${livesOrLeft("e.by", "$7")} LIMIT 1)
+     WHERE cluster = $1 AND topic = $2 AND partition = $3
        AND EXISTS (SELECT 1 FROM living) RETURNING 1`,
-    [context.cluster, topic, partition, offset, session],
+    [context.cluster, topic, partition, offset, session, upto, silentMs],
   );
   return rows.length === 1;
 }

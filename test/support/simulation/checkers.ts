@@ -111,7 +111,8 @@ export class Checkers {
   readonly #doubtful = new Set<string>();
   readonly #express = new Set<number>();
   /** Records that a dying session had marked, as partition and offset. */
-  readonly #marked = new Set<string>();
+  /** By offset: sessions that may have died with it marked. */
+  readonly #marked = new Map<string, Set<number>>();
   readonly #positions = new Map<string | number, number>();
   readonly #batches: BatchChecks;
   readonly #budgets: BudgetChecks;
@@ -311,7 +312,14 @@ export class Checkers {
   /** Sessions that die, or stop for long enough to be taken for dead: what they had marked may become a suspect. */
   exposeMarks(sessions: readonly number[]): void {
     for (const [key, { mark }] of this.#parts.database.turns.committed)
-      if (mark !== null && sessions.includes(mark.by)) this.#marked.add(`${String(key)}:${String(mark.offset)}`);
+      for (
+        let offset = mark?.offset ?? 0;
+        mark !== null && sessions.includes(mark.by) && offset < mark.upto;
+        offset += 1
+      ) {
+        const place = `${String(key)}:${String(offset)}`;
+        this.#marked.set(place, (this.#marked.get(place) ?? new Set()).add(mark.by));
+      }
   }
 
   /** Published events of a kind, each once. */
@@ -333,8 +341,8 @@ export class Checkers {
         ({ record }) => isDeadly(record) && record.partition === partition && record.offset === offset,
       );
       const key = `${positionKey(topic, partition)}:${String(offset)}`;
-      if (!deadly && !this.#marked.has(key)) {
-        const message = `offset ${String(offset)} of partition ${String(partition)} is a suspect, and nobody died reading it`;
+      if (!deadly && (this.#marked.get(key)?.size ?? 0) < 2) {
+        const message = `offset ${String(offset)} of partition ${String(partition)} is a suspect, and no two died reading it`;
         this.report("suspects_are_deadly", message, null);
       }
     }

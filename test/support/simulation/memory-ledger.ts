@@ -5,7 +5,7 @@ import type { LevelStanding } from "../../../src/domain/budget/budget.js";
 import type { AttemptIntent, WaitingExecution } from "../../../src/domain/execution/execution.js";
 import { sessionNo, type LedgerKey, type SessionNo } from "../../../src/domain/ids.js";
 import { LOG_START_WITNESS } from "../../../src/domain/dedupe/record-witness.js";
-import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
+import type { MarkedRecords, PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
@@ -83,7 +83,7 @@ import { expire } from "./memory-expire.js";
 import { finish } from "./memory-finish.js";
 import type { StopRow } from "./memory-rows.js";
 import { adoptPosition, noteStop, stopsOf, type MemoryAdoption } from "./memory-stops.js";
-import { beginTurn, markOf, markRecord } from "./memory-turns.js";
+import { beginTurn, markOf, markRecords } from "./memory-turns.js";
 import { giveUpOutgoing } from "./memory-give-up.js";
 import { resolveAttempt, type MemoryResolution } from "./memory-resolve.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
@@ -251,16 +251,16 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     });
   }
 
-  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
-    return beginTurn(this.#context, session, positionKey(topic, partition));
+  beginTurn(session: SessionNo, topic: string, partition: number, silentMs: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, positionKey(topic, partition), silentMs);
   }
 
   mark(topic: string, partition: number): Promise<RecordMark | null> {
     return markOf(this.#context, positionKey(topic, partition));
   }
 
-  markRecord(session: SessionNo, topic: string, partition: number, offset: number): Promise<boolean> {
-    return markRecord(this.#context, session, positionKey(topic, partition), offset);
+  markRecords(session: SessionNo, records: MarkedRecords, silentMs: number): Promise<boolean> {
+    return markRecords(this.#context, session, positionKey(records.topic, records.partition), records, silentMs);
   }
 
   noteStop(session: SessionNo, stopped: StoppedPartition): Promise<void> {

@@ -65,11 +65,19 @@ export interface PositionRow {
   readonly lastGroup: number | null;
 }
 
+export interface MarkRow {
+  readonly offset: number;
+  readonly upto: number;
+  readonly by: number;
+  /** Whose mark before that held these records too. */
+  readonly earlier: { readonly by: number; readonly upto: number } | null;
+}
+
 export interface TurnRow {
   readonly next: number;
   readonly turns: number;
   readonly session: number;
-  readonly mark: { readonly offset: number; readonly by: number } | null;
+  readonly mark: MarkRow | null;
 }
 
 export interface StopRow {

@@ -1,22 +1,27 @@
-import type { PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
+import type { MarkedRecords, Marker, PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import { sessionNo } from "../../../src/domain/ids.js";
 import type { MemoryContext } from "./memory-context.js";
+import type { MarkRow, RouterRow } from "./memory-rows.js";
 
 /** Counts that a session begins to read a partition at its position. */
-export function beginTurn(context: MemoryContext, session: number, key: string): Promise<PositionTurn> {
+export function beginTurn(
+  context: MemoryContext,
+  session: number,
+  key: string,
+  silentMs: number,
+): Promise<PositionTurn> {
   const { positions, routers, turns } = context.database;
   return context.single("turn-begin", (transaction) => {
     const next = transaction.get(positions, key)?.next ?? 0;
     const known = transaction.get(turns, key);
     if (known === undefined) {
       transaction.insert(turns, key, { next, turns: 1, session, mark: null });
-      return { turns: 1, marked: false };
+      return { turns: 1, markedUpto: null };
     }
-    const last = transaction.get(routers, known.session);
-    const left = last !== undefined && last.endedMs !== null && !last.died;
-    const counts = known.session === session || left ? known.turns : known.turns + 1;
+    const lives = livesOrLeft(transaction.get(routers, known.session), context.database.nowMs() - silentMs);
+    const counts = known.session === session || lives ? known.turns : known.turns + 1;
     const row = transaction.update(turns, key, { next, session, turns: known.next === next ? counts : 1 });
-    return { turns: row.turns, marked: row.mark !== null && row.mark.offset >= next };
+    return { turns: row.turns, markedUpto: row.mark !== null && row.mark.upto > next ? row.mark.upto : null };
   });
 }
 
@@ -24,21 +29,57 @@ export function markOf(context: MemoryContext, key: string): Promise<RecordMark 
   const { positions, routers, turns } = context.database;
   return context.single("mark-read", (transaction) => {
     const mark = transaction.get(turns, key)?.mark ?? null;
-    const router = mark === null ? undefined : transaction.get(routers, mark.by);
-    if (mark === null || router === undefined || mark.offset < (transaction.get(positions, key)?.next ?? 0))
-      return null;
-    const fate = router.endedMs === null ? "beats" : router.died ? "died" : "left";
-    return { offset: mark.offset, by: sessionNo(mark.by), fate, beatAtMs: router.beatMs };
+    if (mark === null || mark.upto <= (transaction.get(positions, key)?.next ?? 0)) return null;
+    const markerOf = (by: number): Marker | null => {
+      const router = transaction.get(routers, by);
+      if (router === undefined) return null;
+      const fate = router.endedMs === null ? "beats" : router.died ? "died" : "left";
+      return { by: sessionNo(by), fate, beatAtMs: router.beatMs };
+    };
+    const last = markerOf(mark.by);
+    const earlier = mark.earlier === null ? null : markerOf(mark.earlier.by);
+    return last === null ? null : { offset: mark.offset, upto: mark.upto, last, earlier };
   });
 }
 
 /** @returns false when the session was declared dead. */
-export function markRecord(context: MemoryContext, session: number, key: string, offset: number): Promise<boolean> {
+export function markRecords(
+  context: MemoryContext,
+  session: number,
+  key: string,
+  { offset, upto }: MarkedRecords,
+  silentMs: number,
+): Promise<boolean> {
   const { routers, turns } = context.database;
   return context.single("mark-write", (transaction) => {
-    if (transaction.get(routers, session)?.endedMs !== null || transaction.get(turns, key) === undefined) return false;
+    const known = transaction.get(turns, key);
+    if (transaction.get(routers, session)?.endedMs !== null || known === undefined) return false;
     transaction.update(routers, session, { beatMs: context.database.nowMs() });
-    transaction.update(turns, key, { mark: { offset, by: session } });
+    const earlier = markersBefore(known.mark).find(
+      ({ by, since, upto: behind }) =>
+        by !== session &&
+        since <= offset &&
+        behind >= upto &&
+        !livesOrLeft(transaction.get(routers, by), context.database.nowMs() - silentMs),
+    );
+    transaction.update(turns, key, {
+      mark: {
+        offset,
+        upto,
+        by: session,
+        earlier: earlier === undefined ? null : { by: earlier.by, upto: earlier.upto },
+      },
+    });
     return true;
   });
+}
+
+function livesOrLeft(router: RouterRow | undefined, beatenSinceMs: number): boolean {
+  return router?.endedMs === null ? router.beatMs > beatenSinceMs : router?.died === false;
+}
+
+function markersBefore(mark: MarkRow | null): readonly { by: number; since: number; upto: number }[] {
+  if (mark === null) return [];
+  const last = { by: mark.by, since: mark.offset, upto: mark.upto };
+  return mark.earlier === null ? [last] : [last, { ...mark.earlier, since: 0 }];
 }

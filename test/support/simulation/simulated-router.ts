@@ -24,9 +24,12 @@ import { LedgerAway } from "./memory-database.js";
 import type { MemoryLedger } from "./memory-ledger.js";
 import type { Life, World } from "./world.js";
 
+const BEAT_MS = 3000;
+const SILENT_MS = 2 * BEAT_MS;
+
 /** Small numbers, so that each bound is met within a few records. */
 const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "rescue"> = {
-  beats: { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 },
+  beats: { beatMs: BEAT_MS, stopAfterMs: 9000, deadAfterMs: 15_000 },
   delivery: {
     attemptsMax: 5,
     backoffBaseMs: 300,
@@ -269,9 +272,9 @@ export class SimulatedRouter {
       openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
       turns: {
         session,
-        begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
+        begin: (topic, partition) => ledger.beginTurn(session, topic, partition, SILENT_MS),
         mark: (topic, partition) => ledger.mark(topic, partition),
-        markRecord: (topic, partition, offset) => ledger.markRecord(session, topic, partition, offset),
+        markRecords: (records) => ledger.markRecords(session, records, SILENT_MS),
       },
       offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
       decoder,

@@ -1,13 +1,14 @@
 /** Row A16 of the fault catalogue: how a record that ends its reader is told from a death beside it. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import { OneByOne, type OneByOneSteps } from "../../src/adapters/kafka/one-by-one.js";
-import type { RecordMark, SessionFate } from "../../src/domain/dedupe/crash-suspect.js";
+import { StepByStep, type ConsumerSteps } from "../../src/adapters/kafka/step-by-step.js";
+import type { CarefulReading, Marker, RecordMark, SessionFate } from "../../src/domain/dedupe/crash-suspect.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import type { IncomingRecord } from "../../src/domain/job/job.js";
 import type { RecordRun } from "../../src/ports/broker.js";
 
 const OWN = sessionNo(9);
 const OTHER = sessionNo(4);
+const EARLIER = sessionNo(3);
 
 const recordAt = (offset: number, partition = 0): IncomingRecord => ({
   topic: "jobs",
@@ -25,14 +26,20 @@ const runOf = (first: number, last: number, partition = 0): RecordRun => ({
   upto: last + 1,
   records: Array.from({ length: last - first + 1 }, (_unused, index) => recordAt(first + index, partition)),
 });
+const marker = (by: typeof OWN, fate: SessionFate, beatAtMs = 1000): Marker => ({ by, fate, beatAtMs });
+/** A mark of one record, that another session had marked before and died. */
 const markBy = (by: typeof OWN, fate: SessionFate, offset = 5, beatAtMs = 1000): RecordMark => ({
   offset,
-  by,
-  fate,
-  beatAtMs,
+  upto: offset + 1,
+  last: marker(by, fate, beatAtMs),
+  earlier: marker(EARLIER, "died"),
 });
+const SINGLY: CarefulReading = { upto: 1000, singlyUpto: 1000 };
 
-let reader: OneByOne;
+const spanOf = (first: number, upto: number): string =>
+  first + 1 === upto ? String(first) : `${String(first)}-${String(upto - 1)}`;
+
+let reader: StepByStep;
 /** Everything that happens, in order. */
 let told: string[];
 /** The ledger's answers to the looks at the mark; the last one stays. */
@@ -50,16 +57,16 @@ beforeEach(() => {
   accepted = 0;
   goesOn = true;
   const quiet = (): undefined => undefined;
-  reader = new OneByOne({
+  reader = new StepByStep({
     turns: {
       session: OWN,
-      begin: () => Promise.resolve({ turns: 1, marked: false }),
+      begin: () => Promise.resolve({ turns: 1, markedUpto: null }),
       mark: () => {
         looks += 1;
         return Promise.resolve((marks.length > 1 ? marks.shift() : marks[0]) ?? null);
       },
-      markRecord: (_topic, partition, offset) => {
-        told.push(`mark ${String(partition)}:${String(offset)}`);
+      markRecords: ({ partition, offset, upto }) => {
+        told.push(`mark ${String(partition)}:${spanOf(offset, upto)}`);
         return Promise.resolve(alive);
       },
     },
@@ -68,10 +75,11 @@ beforeEach(() => {
   });
 });
 
-const steps: OneByOneSteps = {
+const steps: ConsumerSteps = {
   goesOn: () => Promise.resolve(goesOn),
-  decode: (record) => {
-    told.push(`read ${String(record.partition)}:${String(record.offset)}`);
+  decode: (records) => {
+    const [first, last] = [records.at(0), records.at(-1)];
+    told.push(`read ${String(first?.partition)}:${spanOf(first?.offset ?? 0, (last?.offset ?? 0) + 1)}`);
     return Promise.resolve(new Map());
   },
   offer: ({ since, upto, records, decoded }) => {
@@ -87,9 +95,9 @@ const steps: OneByOneSteps = {
   isAccepted: (upto) => accepted >= upto,
 };
 
-describe("records one by one", () => {
+describe("records step by step", () => {
   test("[A16] are marked before they are read, and accepted before the next is marked", async () => {
-    expect(await reader.read(runOf(5, 6), steps)).toBe(true);
+    expect(await reader.read(runOf(5, 6), SINGLY, steps)).toBe(true);
     expect(told).toEqual([
       "mark 0:5",
       "read 0:5",
@@ -104,12 +112,24 @@ describe("records one by one", () => {
 
   test("[A16] leave no offset out: gaps go with the record behind them, or with the last", async () => {
     const run = { ...runOf(5, 5), since: 2, upto: 9, records: [recordAt(4), recordAt(6)] };
-    await reader.read(run, steps);
+    await reader.read(run, SINGLY, steps);
     expect(told.filter((line) => line.startsWith("offer"))).toEqual(["offer 2 to 4", "offer 5 to 8"]);
   });
 
+  test("[A16] are read fifty at a time where nobody had marked them, with one mark", async () => {
+    expect(await reader.read(runOf(5, 120), { upto: 1000, singlyUpto: 7 }, steps)).toBe(true);
+    expect(told.filter((line) => !line.startsWith("accepted"))).toEqual([
+      ...["mark 0:5", "read 0:5", "offer 5 to 5"],
+      ...["mark 0:6", "read 0:6", "offer 6 to 6"],
+      ...["mark 0:7-56", "read 0:7-56", "offer 7 to 56"],
+      ...["mark 0:57-106", "read 0:57-106", "offer 57 to 106"],
+      ...["mark 0:107-120", "read 0:107-120", "offer 107 to 120"],
+    ]);
+    expect(looks).toBe(2); // a step of several accuses nobody
+  });
+
   test("[A16] of two partitions are never marked at the same time", async () => {
-    await Promise.all([reader.read(runOf(5, 5, 0), steps), reader.read(runOf(6, 6, 1), steps)]);
+    await Promise.all([reader.read(runOf(5, 5, 0), SINGLY, steps), reader.read(runOf(6, 6, 1), SINGLY, steps)]);
     expect(told).toEqual([
       "mark 0:5",
       "read 0:5",
@@ -124,28 +144,49 @@ describe("records one by one", () => {
 
   test("[A16] stop when the partition goes to another", async () => {
     goesOn = false;
-    expect(await reader.read(runOf(5, 6), steps)).toBe(false);
+    expect(await reader.read(runOf(5, 6), SINGLY, steps)).toBe(false);
     expect(told).toEqual([]);
   });
 
   test("[A16] are not read by a session that was declared dead", async () => {
     alive = false;
-    expect(await reader.read(runOf(5, 6), steps)).toBe(false);
+    expect(await reader.read(runOf(5, 6), SINGLY, steps)).toBe(false);
     expect(told).toEqual(["mark 0:5"]);
   });
 });
 
 describe("a record that another session marked", () => {
   const outcome = async (): Promise<readonly string[]> => {
-    await reader.read(runOf(5, 5), steps);
+    await reader.read(runOf(5, 5), SINGLY, steps);
     return told.filter((line) => !line.startsWith("accepted"));
   };
   const READ = ["mark 0:5", "read 0:5", "offer 5 to 5"];
   const REFUSED = ["offer 5 to 5 as CRASH_SUSPECT"];
 
-  test("[A16] is a dead letter, unread, when that session died", async () => {
+  test("[A16] is a dead letter, unread, when that session died, and one before it that had marked it too", async () => {
     marks = [markBy(OTHER, "died")];
     expect(await outcome()).toEqual(REFUSED);
+  });
+
+  test("[A16] is read when that session was the first to die with it: anything may have killed it", async () => {
+    marks = [{ ...markBy(OTHER, "died"), earlier: null }];
+    expect(await outcome()).toEqual(READ);
+    expect(looks).toBe(1);
+  });
+
+  test.each(["left", "beats"] as const)("[A16] is read when the one before %s, once that is known", async (fate) => {
+    const earlier = marker(EARLIER, fate, 1000);
+    marks = [
+      { ...markBy(OTHER, "died"), earlier },
+      { ...markBy(OTHER, "died"), earlier: { ...earlier, beatAtMs: fate === "beats" ? 4000 : 1000 } },
+    ];
+    expect(await outcome()).toEqual(READ);
+    expect(looks).toBe(fate === "beats" ? 2 : 1);
+  });
+
+  test("[A16] is read when that session had marked it among others", async () => {
+    marks = [{ ...markBy(OTHER, "died"), upto: 55 }];
+    expect(await outcome()).toEqual(READ);
   });
 
   test("[A16] is read when that session left in order", async () => {
