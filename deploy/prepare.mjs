@@ -15,6 +15,8 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_VERSION_MIN = [20, 19];
 const INSTALL_STAMP = join(ROOT, "node_modules", ".sluice-installed");
 const BUILD_STAMP = join(ROOT, "dist", ".built");
+/** Measured with an empty cache of npm's; announced before a download and not relied on. */
+const PACKAGES_MB = { download: 110, disk: 410 };
 const MAIN = join("dist", "cli", "main.js");
 const MATRIX = join("dist", "matrix", "matrix-main.js");
 const CHAOS = join("dist", "chaos", "chaos-main.js");
@@ -100,7 +102,9 @@ function lockDigest() {
 async function installWhenNeeded() {
   const digest = lockDigest();
   if (existsSync(INSTALL_STAMP) && readFileSync(INSTALL_STAMP, "utf8") === digest) return;
-  say("installing packages (npm ci) ...");
+  say(
+    `installing packages (npm ci): about ${PACKAGES_MB.download} MB to download unless npm has them, ${PACKAGES_MB.disk} MB in node_modules, once ...`,
+  );
   // Its talk goes to stderr like ours.
   if ((await run("npm", ["ci"], { stdout: 2 })) !== 0) {
     say("npm ci failed; nothing was run");

@@ -9,6 +9,7 @@ import type { CliProcess, CommandContext } from "./command-context.js";
 import { COMMAND_GROUPS } from "./command-groups.js";
 import { errorText, EXIT, exitCodeOf, type ExitCode } from "./exit-code.js";
 import { jsonText } from "./json-text.js";
+import { notBuiltText } from "./not-built.js";
 
 const DEFAULT_CONFIG_FILE = "sluice.yaml";
 
@@ -48,7 +49,7 @@ export async function runCli(args: readonly string[], cli: CliProcess): Promise<
     await program.parseAsync(args, { from: "user" });
     return signalCode(cli.signal) ?? state.exitCode;
   } catch (error) {
-    return reportError(error, cli, json);
+    return reportError(error, args, cli, json);
   }
 }
 
@@ -84,8 +85,8 @@ function namedConfigOf(program: Command, cli: CliProcess): string | null {
   return config ?? (fromEnvironment === "" ? null : fromEnvironment);
 }
 
-function reportError(error: unknown, cli: CliProcess, json: boolean): ExitCode {
-  if (error instanceof CommanderError) return reportUsage(error, cli, json);
+function reportError(error: unknown, args: readonly string[], cli: CliProcess, json: boolean): ExitCode {
+  if (error instanceof CommanderError) return reportUsage(error, args, cli, json);
   const interrupted = signalCode(cli.signal);
   if (interrupted !== null) return interrupted;
   const exitCode = exitCodeOf(error);
@@ -106,10 +107,15 @@ function problemCount({ problems }: ConfigError): string {
   return `the config has ${String(problems.length)} ${problems.length === 1 ? "problem" : "problems"}`;
 }
 
-function reportUsage(error: CommanderError, cli: CliProcess, json: boolean): ExitCode {
+/** Commander's codes for names that it does not know. */
+const UNKNOWN = new Set(["commander.unknownCommand", "commander.unknownOption"]);
+
+function reportUsage(error: CommanderError, args: readonly string[], cli: CliProcess, json: boolean): ExitCode {
   if (error.exitCode === 0) return EXIT.done; // help or version was asked for, and printed
-  const message =
+  const notBuilt = UNKNOWN.has(error.code) ? notBuiltText(args) : null;
+  const said =
     error.code === "commander.help" ? "expected a command; see sluice --help" : error.message.replace(/^error: /, "");
+  const message = notBuilt ?? said;
   if (json) cli.note(jsonText({ error: { message, exitCode: EXIT.usage } }));
   else if (error.code !== "commander.help") cli.note(`sluice: ${message}`);
   return EXIT.usage;

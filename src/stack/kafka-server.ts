@@ -8,6 +8,7 @@ import { findJava, quickStartFlags } from "./java-runtime.js";
 import { ensureMavenArtifact, MAVEN_ARTIFACTS } from "./maven-artifacts.js";
 import {
   CHECK_TIMEOUT_MS,
+  CONTAINER_DATA,
   type FrontedListener,
   type Launch,
   type LaunchContext,
@@ -15,6 +16,7 @@ import {
   serverEnvironment,
   type ServerKind,
   stopGraceMs,
+  volumeOptions,
 } from "./server-kind.js";
 
 interface Broker {
@@ -176,7 +178,7 @@ async function planKafkaContainer(image: string, context: LaunchContext): Promis
   const brokers = await brokersOf(context);
   const broker = brokers[0];
   if (broker === undefined) throw new Error("no ports for the broker");
-  const settings = brokerSettings(broker, brokers, "0.0.0.0");
+  const settings = { ...brokerSettings(broker, brokers, "0.0.0.0"), "log.dirs": CONTAINER_DATA.kafka };
   const variables = Object.entries(settings).flatMap(([key, value]) => [
     "--env",
     `KAFKA_${key.toUpperCase().replaceAll(".", "_")}=${value}`,
@@ -193,7 +195,7 @@ async function planKafkaContainer(image: string, context: LaunchContext): Promis
           name: "kafka",
           command: "docker",
           containerName: `sluice-kafka-${port}`,
-          runArguments: ["--publish", `${address}:${port}`, ...variables, image],
+          runArguments: ["--publish", `${address}:${port}`, ...volumeOptions(context, "kafka"), ...variables, image],
           logFile: join(context.dataFolder, "kafka.log"),
           stopSignal: "SIGTERM",
           stopGraceMs: stopGraceMs(context),

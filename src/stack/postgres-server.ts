@@ -11,6 +11,7 @@ import {
   serverEnvironment,
   type ServerKind,
   stopGraceMs,
+  volumeOptions,
 } from "./server-kind.js";
 import type { SystemUser } from "./server-spec.js";
 
@@ -60,6 +61,7 @@ export const POSTGRES_SERVER: ServerKind = {
       containerName: `sluice-postgres-${String(port)}`,
       runArguments: [
         ...["--publish", `127.0.0.1:${String(port)}:5432`, "--shm-size", "256m"],
+        ...volumeOptions(context, "postgres"),
         ...["--env", `POSTGRES_PASSWORD=${password}`, "--env", `POSTGRES_DB=${DATABASE}`],
         ...["--env", "POSTGRES_INITDB_ARGS=--encoding=UTF8 --locale=C.UTF-8", image],
         ...["postgres", ...settingArguments(SETTINGS)],

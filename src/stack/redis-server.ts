@@ -10,6 +10,7 @@ import {
   serverEnvironment,
   type ServerKind,
   stopGraceMs,
+  volumeOptions,
 } from "./server-kind.js";
 
 const runFile = promisify(execFile);
@@ -47,7 +48,11 @@ export const REDIS_SERVER: ServerKind = {
       name: "redis",
       command: "docker",
       containerName: `sluice-redis-${String(port)}`,
-      runArguments: ["--publish", `127.0.0.1:${String(port)}:6379`, image, "redis-server", ...KEEPING],
+      runArguments: [
+        ...["--publish", `127.0.0.1:${String(port)}:6379`],
+        ...volumeOptions(context, "redis"),
+        ...[image, "redis-server", ...KEEPING],
+      ],
       logFile: join(context.dataFolder, "redis.log"),
       stopSignal: "SIGTERM",
       stopGraceMs: stopGraceMs(context),

@@ -4,13 +4,18 @@ import { findJava, quickStartFlags } from "./java-runtime.js";
 import { ensureMavenArtifact, MAVEN_ARTIFACTS } from "./maven-artifacts.js";
 import {
   CHECK_TIMEOUT_MS,
+  CONTAINER_DATA,
   type LaunchContext,
   serverEnvironment,
   type ServerKind,
   stopGraceMs,
+  volumeOptions,
 } from "./server-kind.js";
 
-/** Apicurio Registry; its address is the base of the API that it shares with Confluent's registry. */
+/**
+ * Apicurio Registry; its address is the base of the API that it shares with Confluent's registry. The image, "in memory" by its name, holds the
+ * program that Maven brings, with the same database, which is in memory only when nobody says a file; the one for SQL knows PostgreSQL alone.
+ */
 export const REGISTRY_SERVER: ServerKind = {
   name: "registry",
   environmentVariable: "SCHEMA_REGISTRY_URL",
@@ -44,7 +49,12 @@ export const REGISTRY_SERVER: ServerKind = {
       name: "registry",
       command: "docker",
       containerName: `sluice-registry-${String(port)}`,
-      runArguments: ["--publish", `127.0.0.1:${String(port)}:8080`, image],
+      runArguments: [
+        ...["--publish", `127.0.0.1:${String(port)}:8080`],
+        // A new volume belongs to root, and the image runs as somebody else.
+        ...["--user", "0", ...volumeOptions(context, "registry")],
+        ...["--env", `REGISTRY_DATASOURCE_URL=${databaseIn(CONTAINER_DATA.registry)}`, image],
+      ],
       logFile: join(context.dataFolder, "registry.log"),
       stopSignal: "SIGTERM",
       stopGraceMs: stopGraceMs(context),
@@ -72,14 +82,18 @@ function placeFlags(port: number): string[] {
   return ["-Dquarkus.http.host=127.0.0.1", `-Dquarkus.http.port=${String(port)}`];
 }
 
+function storageEnvironment(context: LaunchContext): Record<string, string> {
+  const folder = join(context.dataFolder, "registry");
+  mkdirSync(folder, { recursive: true });
+  return { REGISTRY_DATASOURCE_URL: databaseIn(folder) };
+}
+
 /**
  * The database in a file instead of in memory, written at each commit instead of twice a second: schema ids stand in
  * every Avro record and must survive a kill.
  */
-function storageEnvironment(context: LaunchContext): Record<string, string> {
-  const folder = join(context.dataFolder, "registry");
-  mkdirSync(folder, { recursive: true });
-  return { REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(folder, "schemas")};WRITE_DELAY=0` };
+function databaseIn(folder: string): string {
+  return `jdbc:h2:file:${join(folder, "schemas")};WRITE_DELAY=0`;
 }
 
 function runnerIn(folder: string): string {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { ServerSpec } from "./server-spec.js";
 
 /** The servers that Sluice needs around it. */
@@ -56,6 +57,28 @@ export const CHECK_TIMEOUT_MS = 5_000;
 export function stopGraceMs(context: LaunchContext): number {
   return context.kept ? 20_000 : 3_000;
 }
+
+/**
+ * Options of `docker run` for the place where a container keeps its data: a volume by the data folder's name where that is kept, which outlives
+ * the container as a native server's files outlive their process; nothing otherwise, and then the data goes with the container.
+ */
+export function volumeOptions(context: Pick<LaunchContext, "dataFolder" | "kept">, name: ServerName): string[] {
+  return context.kept ? ["--volume", `${volumeName(context.dataFolder, name)}:${CONTAINER_DATA[name]}`] : [];
+}
+
+/** @returns the same name for the same data folder. */
+export function volumeName(dataFolder: string, name: ServerName): string {
+  return `sluice-${name}-${createHash("sha256").update(dataFolder).digest("hex").slice(0, 8)}`;
+}
+
+/** Where a container has its data; docker-compose.yml mounts its volumes there too. */
+export const CONTAINER_DATA = {
+  kafka: "/var/lib/kafka/data",
+  // From version 18 on the image keeps its data one folder above the former place.
+  postgres: "/var/lib/postgresql",
+  registry: "/var/lib/registry",
+  redis: "/data",
+} as const satisfies Record<ServerName, string>;
 
 /** The environment that every server gets; our own may hold keys that are none of its business. */
 export function serverEnvironment(): Record<string, string> {

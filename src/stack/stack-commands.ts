@@ -47,7 +47,7 @@ export interface StackDownResult {
 }
 
 /**
- * Starts the servers and leaves them running with their data in the cache folder. When a stack runs already and has all
+ * Starts the servers and leaves them running with their data in the cache folder, of containers in volumes of Docker's. When a stack runs already and has all
  * the servers asked for, it is left as it is.
  * @throws Error when a server can't be had, or when the running stack lacks one that is asked for.
  */

@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -8,7 +8,10 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Kafka, logLevel } from "kafkajs";
 import pg from "pg";
+import { findLocalImage, whyNoDocker } from "../../src/stack/docker-engine.js";
 import { identifyProcess, isRunning, type ProcessIdentity } from "../../src/stack/process-identity.js";
+import { type ServerName, volumeName } from "../../src/stack/server-kind.js";
+import { SERVER_KINDS } from "../../src/stack/server-kinds.js";
 import { startStack, type Stack } from "../../src/stack/stack.js";
 
 const DIST = fileURLToPath(new URL("../../dist/stack/", import.meta.url));
@@ -103,11 +106,15 @@ describe("a stack in another process", () => {
 
   test("leaves no server and no data behind when its holder is killed", async () => {
     const said = await run(`const stack = await startStack({ servers: ["postgres", "redis"] });
-      say({ pids: [stack.supervisor.pid, ...stack.servers.map(({ pid }) => pid)] }); await held();`);
-    const running = (said["pids"] as number[]).map(identifyProcess).filter((found) => found !== null);
+      say({ supervisor: stack.supervisor.pid, servers: stack.servers.map(({ pid, how }) => ({ pid, how })) }); await held();`);
+    const servers = said["servers"] as { readonly pid: number; readonly how: string }[];
+    const pids = [said["supervisor"] as number, ...servers.map(({ pid }) => pid)];
+    const running = pids.map(identifyProcess).filter((found) => found !== null);
     expect(running).toHaveLength(3);
-    // Each server works in its own folder below that of the stack; the supervisor is the first of the three.
-    const data = running.slice(1).map(({ pid }) => dirname(readlinkSync(`/proc/${String(pid)}/cwd`)));
+    // Each native server works in its own folder below that of the stack; a container's data end with it.
+    const data = servers
+      .filter(({ how }) => how === "native")
+      .map(({ pid }) => dirname(readlinkSync(`/proc/${String(pid)}/cwd`)));
     expect(data.every(existsSync)).toBe(true);
     holders[0]?.kill("SIGKILL");
     await untilEnded(running);
@@ -156,12 +163,19 @@ describe("a stack in another process", () => {
     expect(said["dead"]).toMatch(/^redis: REDIS_URL is set, but nothing answers there/);
   }, 60_000);
 
+  test("takes a container only where an image is on the machine", async () => {
+    const said = await run(`const s = await startStack({ servers: ["postgres", "redis"] });
+      say({ ways: s.servers.map(({ kind, how }) => [kind, how]) }); await s.stop();`);
+    for (const [kind, how] of said["ways"] as [ServerName, string][]) expect(await waysOf(kind)).toContain(how);
+  }, 60_000);
+
   test("outlives `stack up`, keeps its data over `down` and `up`, and is ended by `down`", async () => {
     const env = { SLUICE_CACHE: openFolder() };
     const up = `say(await commands.stackUp({ servers: ["postgres"] }));`;
     const first = statusIn(await run(up, env));
     await once(holders[0] as ChildProcess, "exit");
-    expect(first).toMatchObject({ up: true, servers: [{ name: "postgres", how: "native", answers: true }] });
+    expect(first).toMatchObject({ up: true, servers: [{ name: "postgres", answers: true }] });
+    expect(await waysOf("postgres")).toContain(first.servers[0]?.how);
     const identity = identifyProcess(first.servers[0]?.pid ?? 0);
     await query(first.addresses.databaseUrl, "CREATE TABLE kept AS SELECT 42 AS answer");
     // Again while it runs: nothing is started.
@@ -174,10 +188,12 @@ describe("a stack in another process", () => {
     expect(second.addresses).toEqual(first.addresses);
     expect(await query(second.addresses.databaseUrl, "SELECT answer FROM kept")).toEqual([{ answer: 42 }]);
     await run(`say(await commands.stackDown());`, env);
+    if (second.servers[0]?.how === "docker") removeVolumesBelow(env.SLUICE_CACHE);
   }, 90_000);
 
   test("is ended by `down` even when its supervisor was killed", async () => {
-    const env = { SLUICE_CACHE: openFolder() };
+    // Without Docker on the path: a container's process belongs to the engine, and may not be ours to signal.
+    const env = { SLUICE_CACHE: openFolder(), PATH: openFolder() };
     const code = `import { readdirSync, readFileSync } from "node:fs";
       const status = await commands.stackUp({ servers: ["postgres"] });
       const folder = readdirSync(process.env.SLUICE_CACHE).find((name) => name.startsWith("stack-"));
@@ -195,7 +211,19 @@ describe("a stack in another process", () => {
 interface Status {
   readonly up: boolean;
   readonly addresses: { readonly databaseUrl: string };
-  readonly servers: readonly { readonly pid: number | null }[];
+  readonly servers: readonly { readonly pid: number | null; readonly how: string }[];
+}
+
+/** The ways in which a server may be had on this machine: in a container only of an image that is here; each can be had natively as well. */
+async function waysOf(name: ServerName): Promise<readonly string[]> {
+  const hasImage = (await whyNoDocker()) === null && (await findLocalImage(SERVER_KINDS[name].images)) !== null;
+  return hasImage ? ["docker", "native"] : ["native"];
+}
+
+/** What a stack keeps in Docker on purpose. */
+function removeVolumesBelow(cache: string): void {
+  for (const folder of readdirSync(cache).filter((name) => name.startsWith("stack-")))
+    execFileSync("docker", ["volume", "rm", volumeName(join(cache, folder, "data"), "postgres")]);
 }
 
 function statusIn(said: Record<string, unknown>): Status {

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { NOT_BUILT } from "../../src/cli/not-built.js";
 import { COMMAND_GROUPS } from "../../src/cli/command-groups.js";
 import { runCli } from "../../src/cli/run-cli.js";
 
@@ -105,6 +106,58 @@ describe("the command line", () => {
     );
     expect(names).not.toEqual(expect.arrayContaining(["rollout"]));
     expect(names.length).toBeGreaterThanOrEqual(COMMAND_GROUPS.length);
+  });
+});
+
+/** All that contract.md lists under "Commands". */
+const CONTRACT =
+  `status; router --role; topics plan|apply|adopt; schemas register|check; migrate --plan; submit --wait; results --follow|get;
+  jobs ls|show|cancel; batches ls|show|cancel; in-doubt ls|resolve; dlq ls|show|replay|discard; route explain; providers ls|pause|resume;
+  limits ls; budgets ls; costs report|reprice|reconcile; estimate; config check|show|reload; simulator; stack up|down|status`
+    .split(/;\s+/)
+    .flatMap((entry) => {
+      const [group = "", parts] = entry.split(" ");
+      return (parts ?? "").split("|").map((part) => [group, part] as const);
+    });
+
+describe("what the contract names", () => {
+  const isNotBuilt = (group: string, part: string): boolean =>
+    NOT_BUILT.some(
+      ({ command, flag }) => [...command, ...(flag === null ? [] : [flag])].join(" ") === `${group} ${part}`,
+    );
+
+  test.each(CONTRACT)("%s %s is there, or on the list of what is not built", async (group, part) => {
+    const { exitCode, data } = await run([group, "--help"]);
+    expect(exitCode).toBe(0);
+    const isThere =
+      part === "" ||
+      data
+        .join("\n")
+        .split(/[\s|,]+/)
+        .includes(part);
+    expect(isThere).toBe(!isNotBuilt(group, part));
+  });
+
+  test("nothing is on that list that the contract does not name", () => {
+    expect(CONTRACT.filter(([group, part]) => isNotBuilt(group, part))).toHaveLength(NOT_BUILT.length);
+  });
+
+  test.each([
+    [["router", "--role", "dispatch"], "not built yet: router --role; each router does the work of all stages"],
+    [["router", "--role=dispatch"], "not built yet: router --role; "],
+    [["config", "reload"], "not built yet: config reload; check the new config with"],
+    [["--config", "router", "config", "reload"], "not built yet: config reload; "],
+    [["providers", "pause", "main"], "not built yet: providers pause; take the account out of"],
+    [["providers", "--json", "resume", "main"], "not built yet: providers resume; put the account back"],
+  ])("%j is refused with 2 and says what to do instead", async (args: readonly string[], expected) => {
+    const { exitCode, data, notes } = await run(args);
+    expect([exitCode, data]).toEqual([2, []]);
+    expect(notes.join("\n")).toContain(expected);
+  });
+
+  test("other names are as unknown as before", async () => {
+    expect((await run(["providers", "paus"])).notes.join("\n")).not.toContain("not built");
+    expect((await run(["router", "--rol", "dispatch"])).notes.join("\n")).toContain("unknown option");
   });
 });
 

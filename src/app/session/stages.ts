@@ -50,7 +50,22 @@ export interface StagesParts extends SessionParts {
   readonly listener?: FinishListener;
 }
 
-/** The stages of one session, wired together; nothing of them runs yet. The only place that wires them, for routers and the simulation. */
+/**
+ * The stages of one session, wired together; nothing of them runs yet. The only place that wires them, for routers and the simulation.
+ *
+ * A call's way: intake stores it as a `ready` row, or at once as an intent (attempt `sending`) where a place is free; a claim makes an intent
+ * of the row. Then the bytes leave, and the answer goes through finish and the outbox to its topic. No byte sent in time: given back, `ready`
+ * again. Killed in between: what its journal has is stored or given back by the next session on that disk; for the rest, the session is
+ * declared dead (`postgres.session.deadAfterMs`), its calls are `in_doubt`, and after the grace each is settled by policy.
+ *
+ * A line's way: intake puts it into a pool (`batch_ready`, by `LinePlanner`), a builder binds it to a row of `batches` (attempt `batched`), and
+ * that is sealed, uploaded, created (intent stored first), polled and ingested. Each step is a compare-and-swap on the row, taken up by any
+ * router. Where the provider has no batch API (way `calls`) the row is `submitted` as soon as it is sealed, then each line becomes a direct
+ * call (`batched` to `sending`) in places that direct jobs leave (`GroupCalls`), and the row is `done` with the last. A rescue is a call beside a
+ * line that is out: the first answer serves, the other is waste.
+ *
+ * Whatever stores an intent reserves its maximum in every budget that holds it, in the same transaction; whatever stores its outcome settles it.
+ */
 export class Stages {
   readonly render: Renderer;
   readonly numbers: NumberSource;
