@@ -17,9 +17,9 @@ import { parseDurationMs } from "./duration.js";
  */
 export const LETTER_TRANSITIONS = {
   open: ["replayed", "discarded"],
-  parked: ["replayed", "discarded"],
   replayed: [],
   discarded: [],
+  parked: ["replayed", "discarded"],
 } as const satisfies Record<string, readonly string[]>;
 export type LetterState = keyof typeof LETTER_TRANSITIONS;
 const LETTER_STATES = Object.keys(LETTER_TRANSITIONS) as readonly LetterState[]; // its keys
