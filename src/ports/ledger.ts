@@ -43,7 +43,7 @@ export interface InboxPosition {
 }
 
 export interface CancelRequest {
-  readonly tenant: string | null;
+  readonly tenant: string;
   readonly jobId: string;
 }
 

@@ -598,7 +598,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("ends a waiting job once, and leaves others of its execution", async () => {
       const held = await at.bench.start(WISH);
       await at.bench.accept([await at.bench.job({ ...WISH, jobId: "b" }, true)]);
-      const request = { tenant: null, jobId: "b" };
+      const request = { tenant: "catalogue", jobId: "b" };
       const { outbox } = await at.bench.ledger.cancel(at.bench.session, [request], action(at.bench), RENDER);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "b", status: "cancelled" }]);
       expect(eventsIn(outbox)).toMatchObject([{ kind: "operator.cancelled", severity: "info", jobId: "b" }]);
@@ -650,7 +650,7 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
         await at.bench.job({ ...WISH, jobId: "b" }, true),
         await at.bench.job({ ...WISH, jobId: "c" }, true),
       ];
-      const cancels = [{ tenant: null, jobId: "a", behind: 2 }];
+      const cancels = [{ tenant: "catalogue", jobId: "a", behind: 2 }];
       const { kinds, outbox, day } = await at.bench.accept(jobs, { cancels });
       expect(kinds).toEqual(["cancelled", "started", "joined"]);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "cancelled" }]);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
 import { PostgresLedger } from "../../src/adapters/postgres/postgres-ledger.js";
+import { LETTER_TRANSITIONS, type LetterState } from "../../src/domain/dead-letter/where.js";
 import type { OutboxGroup } from "../../src/ports/ledger.js";
 import { migratedDatabase, type FreshDatabase } from "../support/servers.js";
 import { logInto } from "../support/work.js";
@@ -49,4 +50,26 @@ test("an answer with a character that PostgreSQL can't store leaves a doubt, and
   }));
   expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "failed", code: "IN_DOUBT" }]);
   expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "in_doubt", nanoUsd: null }]);
+});
+
+test("a dead letter's state changes only as its table says", async () => {
+  const states = Object.keys(LETTER_TRANSITIONS) as LetterState[]; // its keys
+  const moves = states.flatMap((from) => states.map((to) => ({ from, to }))).filter(({ from, to }) => from !== to);
+  const taken: string[] = [];
+  for (const [no, { from, to }] of moves.entries()) {
+    // Serial: one row after the other, and what is refused says so.
+    await pools.durable.query(
+      `INSERT INTO dead_letters (day, no, state, code, message, failed_ms, topic, partition, source_offset, record_headers)
+       VALUES (20000, $1, $2, 'INTERNAL', 'm', 0, 'llm.jobs.v1', 0, $1, '[]')`,
+      [-1 - no, from],
+    );
+    const told = await pools.durable
+      .query("UPDATE dead_letters SET state = $2 WHERE no = $1", [-1 - no, to])
+      .then(() => "taken")
+      .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+    if (told === "taken") taken.push(`${from}>${to}`);
+    else expect(told).toBe(`refused transition of dead_letters: ${from} -> ${to}`);
+  }
+  const listed = states.flatMap((from) => LETTER_TRANSITIONS[from].map((to) => `${from}>${to}`));
+  expect(taken.sort()).toEqual(listed.sort());
 });

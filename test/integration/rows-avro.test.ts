@@ -125,6 +125,37 @@ test("[C5] refuses a field that a job does not have, as in JSON", async () => {
   expect(await refusedBetweenGoodJobs(value, "BAD_JOB", "apiBase")).toContain("apiBase");
 });
 
+test("[C5] names the nearest field to one that a job does not have, as in JSON", async () => {
+  const schema = { ...JOB_SCHEMA, fields: [...JOB_SCHEMA.fields, { name: "prioritty", type: ["null", "long"] }] };
+  const id = await register("mistyped", schema);
+  const fields = { jobId: "mistyped field", tenant: "acme", bodyJson: bodyJson("x"), prioritty: 9 };
+  const value = framed(id, avroValue(schema, fields));
+  const hint = 'did you mean "priority"?';
+  expect(await refusedBetweenGoodJobs(value, "BAD_JOB", "prioritty")).toContain(hint);
+  const { status, error } = resultIn(await gateway.result("mistyped field"));
+  expect({ status, error }).toMatchObject({ status: "failed", error: { code: "BAD_JOB", replayable: false } });
+  expect(error?.message).toContain(hint);
+});
+
+test.each([
+  { name: "a tenant of the config", headers: { "llm-tenant": "acme" }, tenant: "acme" },
+  { name: "no tenant", headers: {}, tenant: null },
+  { name: "a tenant that is not there", headers: { "llm-tenant": "nobody" }, tenant: null },
+])("[C5] keeps Avro that is cut off under $name of its headers, and publishes no result", async (given) => {
+  const jobId = `cut off with ${given.name}`;
+  const payload = avroJob("x");
+  const value = framed(goodId, payload.subarray(0, payload.length - 9));
+  const offset = await gateway.publish({ value, headers: { "llm-job-id": jobId, ...given.headers } });
+  expect(headerText(await gateway.deadLetterOf(offset), "llm-error-code")).toBe("BAD_AVRO");
+  const rows = await gateway.query(
+    `SELECT d.code, convert_from(d.job_id, 'UTF8') AS "jobId", (SELECT t.name FROM tenants t WHERE t.no = d.tenant_no) AS tenant
+     FROM dead_letters d WHERE d.source_offset = $1`,
+    [offset],
+  );
+  expect(rows).toEqual([{ code: "BAD_AVRO", jobId, tenant: given.tenant }]);
+  expect(gateway.resultsOf(jobId)).toEqual([]);
+});
+
 test("[C5] refuses a schema that is not Avro", async () => {
   const id = await register("json", { $schema: "http://json-schema.org/draft-07/schema#", type: "object" }, "JSON");
   await refusedBetweenGoodJobs(framed(id, Buffer.from("{}")), "BAD_AVRO", "JSON schema");

@@ -76,6 +76,18 @@ test("[C1] a record without a value that asks for it cancels a job in flight, on
   expect(gateway.resultsOf("to cancel")).toHaveLength(1);
 });
 
+test("[C1] a cancel that does not say whose job it means cancels nobody's, and its dead letter says what is missing", async () => {
+  const jobId = "of two tenants";
+  await publishInFlight(jobId, jobId);
+  await gateway.publish({ value: chatJob(jobId, jobId, { tenant: "zenith" }) });
+  const offset = await gateway.publish({ value: null, headers: { "llm-action": "cancel", "llm-job-id": jobId } });
+  const ends = [await gateway.result(jobId, "acme"), await gateway.result(jobId, "zenith")].map(resultIn);
+  expect(ends.map(({ status }) => status)).toEqual(["succeeded", "succeeded"]);
+  const letter = await gateway.deadLetterOf(offset);
+  expect(headerText(letter, "llm-error-code")).toBe("TENANT_MISMATCH");
+  expect(headerText(letter, "__dlq.errors.message")).toContain("expected the header llm-tenant");
+});
+
 test.each(["in flight", "answered"])(
   "[C19] refuses another body under the id of a job that is %s; the first result stands",
   async (when) => {

@@ -217,6 +217,22 @@ describe("a call that fails when no time is left for the job that began it", () 
     });
   });
 
+  test.each([
+    ["its deadline is before what the provider asks for", 10_000, 20_000, 5],
+    ["what it asks for is more than is waited", 10_000, 86_400_000, 5],
+    ["its tries are used up", 60_000, 20_000, 1],
+  ])("says when the provider takes it again: %s", (_what, leftMs, retryAfterMs, attemptsMax) => {
+    const limited = { outcome: "rate_limited", retryAfterMs } as const;
+    expect(failAt(leftMs, limited, attemptsMax, ONE_ROUTE)).toMatchObject({
+      kind: "fail",
+      failure: { code: "PROVIDER_UNAVAILABLE", retryAtMs: NOW_MS + retryAfterMs },
+    });
+  });
+
+  test("says nothing of when where the provider did not", () => {
+    expect(failAt(0, {})).toMatchObject({ kind: "fail", failure: { retryAtMs: null } });
+  });
+
   test("says nothing of the kind where more time would not help", () => {
     expect(failAt(0, {}, 1)).toMatchObject({ kind: "fail", givenTime: null });
     expect(failAt(0, { outcome: "refused" })).toMatchObject({ kind: "fail", givenTime: null });

@@ -89,6 +89,7 @@ describe("what a run publishes", () => {
       "cancel",
       null,
     ]);
+    expect(cancelled.headers["llm-tenant"]).toBe(cancelled.entry.tenant);
   });
 });
 

@@ -37,6 +37,24 @@ describe("what no route of this config can promise", () => {
   });
 });
 
+test("what could not be decoded is refused under the tenant and id that its headers say, where they may", () => {
+  const planner = new IntakePlanner(
+    createSimulatedAdmission(),
+    createRoutePlanner(CATALOG),
+    new RouteChooser(),
+    DIRECT_ONLY,
+  );
+  const headers = Object.entries({ "llm-tenant": "shop", "llm-job-id": "a" }).map(([name, value]) => ({
+    ...{ name, value: Buffer.from(value) },
+  }));
+  const record = { ...recordAt(0, 0, NOW_MS, Buffer.from([0, 0, 0, 0, 9])), headers };
+  const refused = { kind: "refused", code: "UNKNOWN_SCHEMA", message: "there is none" } as const;
+  expect(planner.plan(record, refused, NOW_MS)).toEqual({
+    kind: "refused",
+    refusal: { code: "UNKNOWN_SCHEMA", message: "there is none", tenant: "shop", jobId: "a", identity: null },
+  });
+});
+
 describe("a batch or a call of its own", () => {
   test("is asked of the line planner, with what the job says and its plan", () => {
     const wishes: ServiceWish[] = [];

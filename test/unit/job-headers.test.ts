@@ -96,20 +96,38 @@ describe("cancelling", () => {
       jobId: "order-17",
     });
   });
-  test("leaves the tenant open where only a value could say it", () => {
+  test("needs the tenant's header where a job says its tenant itself, and there are several", () => {
     const trusting = createAdmission(settings({ tenantFrom: "body" }));
-    expect(trusting.admit(record(null, cancel), NOW_MS)).toEqual({ kind: "cancel", tenant: null, jobId: "order-17" });
+    const refusal = refusalIn(trusting.admit(record(null, cancel), NOW_MS));
+    expect(refusal).toMatchObject({ code: "TENANT_MISMATCH", tenant: null, jobId: "order-17", identity: null });
+    expect(refusal.message).toContain("expected the header llm-tenant beside llm-action: cancel, got none");
     const named = [...cancel, header("llm-tenant", "other")];
     expect(trusting.admit(record(null, named), NOW_MS)).toEqual({ kind: "cancel", tenant: "other", jobId: "order-17" });
+    const unknown = [...cancel, header("llm-tenant", "nobody")];
+    expect(refusalIn(trusting.admit(record(null, unknown), NOW_MS)).code).toBe("TENANT_MISMATCH");
+  });
+  test("needs none where the config has one tenant", () => {
+    const tenants = new Map([["acme", { tier: "standard", replyTopics: [] }]] as const);
+    const alone = createAdmission(settings({ tenantFrom: "body", tenants }));
+    expect(alone.admit(record(null, cancel), NOW_MS)).toEqual({ kind: "cancel", tenant: "acme", jobId: "order-17" });
   });
   test.each([
-    ["BAD_JOB", [header("llm-action", "cancel")], null],
-    ["BAD_JOB", [header("llm-action", "pause"), header("llm-job-id", "a")], null],
-    ["BAD_JOB", cancel, JOB],
-    ["NULL_VALUE", [header("llm-job-id", "a")], null],
-    ["TENANT_MISMATCH", [...cancel, header("llm-tenant", "other")], null],
-  ] as const)("is refused as %s when it is not quite one", (code, headers, value) => {
-    expect(refusedWith(headers, value)).toMatchObject({ code, identity: null });
+    ["NULL_VALUE", [header("llm-action", "cancel")], null, "expected the header llm-job-id"],
+    ["NULL_VALUE", [header("llm-action", "cancel"), header("llm-job-id", "")], null, "expected 1 to 256 bytes"],
+    ["NULL_VALUE", [header("llm-action", "pause"), header("llm-job-id", "a")], null, 'expected cancel, got "pause"'],
+    ["NULL_VALUE", [header("llm-action", "pause"), header("llm-job-id", "a")], Buffer.alloc(0), "expected cancel"],
+    ["NULL_VALUE", [header("llm-job-id", "a")], null, "llm-action: cancel"],
+    ["BAD_JOB", cancel, JOB, "on an empty value only"],
+    ["TENANT_MISMATCH", [...cancel, header("llm-tenant", "other")], null, "other"],
+  ] as const)("is refused as %s when it is not quite one: %j", (code, headers, value, message) => {
+    expect(refusedWith(headers, value)).toMatchObject({
+      ...{ code, identity: null },
+      message: expect.stringContaining(message),
+    });
+  });
+  test("and the dead letter of an empty value still says whose it was", () => {
+    const headers = [header("llm-action", "pause"), header("llm-job-id", "a")];
+    expect(refusedWith(headers, null)).toMatchObject({ code: "NULL_VALUE", tenant: "acme", jobId: "a" });
   });
 });
 
@@ -225,12 +243,70 @@ describe("a job from Avro", () => {
     ["BAD_UNICODE", { ...fields, jobId: "\ud800" }, []],
     ["BAD_JOB", { ...fields, bodyJson: null }, []],
     ["BAD_JOB", { ...fields, bodyJson: "[]" }, []],
-    ["BAD_JOB", fields, ["tenant_id"]],
+    ["BAD_JOB", fields, [{ path: "", name: "tenant_id", known: ["tenant"] }]],
     ["BAD_DEADLINE", { ...fields, ttlMs: -5 }, []],
     ["TENANT_MISMATCH", { ...fields, tenant: "other" }, []],
   ])("is refused as %s like one in JSON", (code, changed, unknownFields) => {
     expect(
       refusalIn(admission.admitAvro(record(Buffer.from([0])), { fields: changed, unknownFields }, NOW_MS)).code,
     ).toBe(code);
+  });
+  test.each([
+    ["a mistyped one", "", "prioritty", "prioritty", 'did you mean "priority"?'],
+    ["one inside another", "require", "region", "region", 'did you mean "regions"?'],
+    ["one like none", "", "zzzzzzzz", "zzzzzzzz", "known are jobId, tenant, priority"],
+  ])("names the nearest field to an unknown one as JSON's refusals do: %s", (_what, path, name, member, hint) => {
+    const known = path === "" ? ["jobId", "tenant", "priority"] : ["providers", "regions"];
+    const unknown = refusalIn(
+      admission.admitAvro(record(Buffer.from([0])), { fields, unknownFields: [{ path, name, known }] }, NOW_MS),
+    );
+    const twin = refusedWith([], { ...JOB, ...(path === "" ? { [member]: 1 } : { [path]: { [member]: 1 } }) });
+    const place = path === "" ? "" : `${path}: `;
+    expect(unknown).toMatchObject({ code: twin.code, jobId: twin.jobId, identity: { tenant: "acme" } });
+    expect(unknown.message).toBe(`${place}unknown field "${name}" in the writer's schema; ${hint}`);
+    expect(twin.message).toContain(
+      `${place}unknown field "${name}"; ${path === "" && name === "zzzzzzzz" ? "known are" : hint}`,
+    );
+  });
+  test.each([
+    ["BAD_JSON", { ...fields, bodyJson: "{" }, "acme"],
+    ["TOO_DEEP", { ...fields, tenant: "acme", bodyJson: "[".repeat(65) }, "acme"],
+    ["BAD_JSON", { ...fields, tenant: "other", bodyJson: "{" }, null],
+  ])("refused as %s for its body has a dead letter that says whose it is", (code, changed, tenant) => {
+    expect(
+      refusalIn(admission.admitAvro(record(Buffer.from([0])), { fields: changed, unknownFields: [] }, NOW_MS)),
+    ).toMatchObject({ code, tenant, jobId: "order-17", identity: null });
+  });
+});
+
+describe("a value that could not be had", () => {
+  const problem = { code: "BAD_AVRO", message: "field x: expected a number" } as const;
+  const refusedFor = (headers: readonly RecordHeader[], by = admission, changes: object = {}) =>
+    refusalIn(by.refuse(record(Buffer.from([0, 0, 0, 0, 7]), headers, changes), problem, NOW_MS));
+
+  test("is refused with the decoder's words, under the tenant that its topic proves, and no result goes out", () => {
+    expect(refusedFor([])).toEqual({ ...problem, tenant: "acme", jobId: null, identity: null });
+    expect(refusedFor([header("llm-job-id", "order-17")])).toEqual({
+      ...problem,
+      ...{ tenant: "acme", jobId: "order-17", identity: null },
+    });
+  });
+  test("says whose it is where the header may say so", () => {
+    const trusting = createAdmission(settings({ tenantFrom: "body" }));
+    expect(refusedFor([header("llm-tenant", "other")], trusting)).toMatchObject({ tenant: "other" });
+    expect(refusedFor([], trusting)).toMatchObject({ tenant: null });
+  });
+  test.each([
+    ["a claim that the topic does not prove", [header("llm-tenant", "other")]],
+    ["headers that contradict each other", [header("llm-tenant", "acme"), header("llm-tenant", "other")]],
+    ["headers beyond the limits", Array.from({ length: 1000 }, () => header("h", "v"))],
+  ])("says nobody's with %s", (_what, headers) => {
+    expect(refusedFor(headers)).toEqual({ ...problem, tenant: null, jobId: null, identity: null });
+  });
+  test("a value that is too large says whose it is in JSON too", () => {
+    const large = record(Buffer.alloc(1_048_577 * 4, 0x20), [header("llm-job-id", "order-17")]);
+    expect(refusalIn(admission.admit(large, NOW_MS))).toMatchObject({
+      ...{ code: "TOO_LARGE", tenant: "acme", jobId: "order-17", identity: null },
+    });
   });
 });

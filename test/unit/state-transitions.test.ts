@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { BATCH_TRANSITIONS } from "../../src/domain/batch/batch.js";
+import { LETTER_TRANSITIONS } from "../../src/domain/dead-letter/where.js";
 import { ATTEMPT_TRANSITIONS, EXECUTION_TRANSITIONS, JOB_TRANSITIONS } from "../../src/domain/execution/execution.js";
 
 const FOLDER = new URL("../../schemas/ledger/", import.meta.url);
@@ -35,6 +36,10 @@ describe("The database refuses exactly what the table refuses", () => {
   test("for batches", () => {
     expect(movesInMigration("batches")).toEqual(movesOf(BATCH_TRANSITIONS));
     expect(movesInMigration("batches").filter((move) => /^(done|failed)>/.test(move))).toEqual(["failed>submitted"]);
+  });
+  test("for dead letters", () => {
+    expect(movesInMigration("dead_letters")).toEqual(movesOf(LETTER_TRANSITIONS));
+    expect(movesInMigration("dead_letters").filter((move) => /^(replayed|discarded)>/.test(move))).toEqual([]);
   });
   test("and lets nothing out of an ended state", () => {
     const all = ["jobs", "executions", "attempts"].flatMap(movesInMigration);

@@ -16,8 +16,7 @@ interface Cancelled extends WrittenEnds {
 
 /**
  * Ends jobs that have not ended as `cancelled`. Executions are not touched: one that nobody waits for is dropped when it comes up,
- * and a call that is out goes on, its cost stays. A request for an unknown or ended job does nothing. Where the tenant is named only in a
- * job's body, a cancel record names none: the id then counts in every tenant.
+ * and a call that is out goes on, its cost stays. A request for an unknown or ended job does nothing.
  * @param except numbers of jobs that are left alone: those of the group that the requests came with.
  */
 export async function cancelRows(
@@ -33,7 +32,7 @@ export async function cancelRows(
     "jobs-cancel",
     `WITH held AS MATERIALIZED (
        SELECT j.no, j.day, u.place FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS u(tenant, hash, place)
-       JOIN tenants t ON u.tenant IS NULL OR t.name = u.tenant
+       JOIN tenants t ON t.name = u.tenant
        JOIN job_key k ON k.tenant_no = t.no AND k.id_hash = u.hash
        JOIN jobs j ON j.no = k.no AND j.day = k.day AND j.state = 'active' AND j.no <> ALL ($4::int8[]) ORDER BY j.no + 0 FOR UPDATE OF j)
      UPDATE jobs j SET state = 'cancelled', ended_ms = $3, failure_code = 'CANCELLED'

@@ -1,12 +1,13 @@
 import avro from "avsc";
 import type { Schema, Type, types } from "avsc";
+import type { UnknownField } from "../../domain/job/read-document.js";
 
 /** How values of one writer's schema become jobs. */
 export type SchemaMatch =
   | {
       readonly kind: "matches";
       readonly decode: (payload: Buffer) => unknown;
-      readonly unknownFields: readonly string[];
+      readonly unknownFields: readonly UnknownField[];
     }
   | { readonly kind: "incompatible"; readonly message: string };
 
@@ -94,13 +95,14 @@ function firstLine(error: Error): string {
   return error.message.split("\n")[0] ?? "";
 }
 
-function unknownFields(reader: Type, writer: Type, path: string): string[] {
+function unknownFields(reader: Type, writer: Type, path: string): UnknownField[] {
   const [readerFields, writerFields] = [fieldsOf(reader), fieldsOf(writer)];
   if (readerFields === null || writerFields === null) return [];
-  return writerFields.flatMap((written) => {
-    const own = readerFields.find(({ name }) => name === written.name);
-    const name = path === "" ? written.name : `${path}.${written.name}`;
-    return own === undefined ? [name] : unknownFields(own.type, written.type, name);
+  const known = readerFields.map(({ name }) => name);
+  return writerFields.flatMap(({ name, type }) => {
+    const own = readerFields.find((field) => field.name === name);
+    if (own === undefined) return [{ path, name, known }];
+    return unknownFields(own.type, type, path === "" ? name : `${path}.${name}`);
   });
 }
 

@@ -64,7 +64,10 @@ export async function encodeRecord(
       return {
         ...record,
         value: null,
-        headers: { [RECORD_NUMBER_HEADER]: String(number), "llm-action": "cancel", "llm-job-id": jobId },
+        headers: {
+          ...{ "llm-action": "cancel", "llm-job-id": jobId, "llm-tenant": tenant },
+          [RECORD_NUMBER_HEADER]: String(number),
+        },
         entry: { ...entry, correlation: null },
       };
     }

@@ -11,9 +11,18 @@ import { parseDurationMs } from "./duration.js";
  * before now (`-2h`). Whoever runs the conditions binds the values as parameters: nothing of the text goes into SQL.
  */
 
-/** `parked`: failed for the third time, so that a replay must be asked for by name. */
-export const LETTER_STATES = ["open", "replayed", "discarded", "parked"] as const;
-export type LetterState = (typeof LETTER_STATES)[number];
+/**
+ * States of a dead letter. `parked`: failed for the third time, so that a replay must be asked for by name; it is so from its beginning. A
+ * letter is decided once: what fails again after its replay gets a letter of its own. The database refuses every change that is not listed.
+ */
+export const LETTER_TRANSITIONS = {
+  open: ["replayed", "discarded"],
+  replayed: [],
+  discarded: [],
+  parked: ["replayed", "discarded"],
+} as const satisfies Record<string, readonly string[]>;
+export type LetterState = keyof typeof LETTER_TRANSITIONS;
+const LETTER_STATES = Object.keys(LETTER_TRANSITIONS) as readonly LetterState[]; // its keys
 
 const TEXT_FIELDS = ["code", "tenant", "jobId", "topic", "state"] as const;
 const NUMBER_FIELDS = ["failedAt", "replayCount"] as const;

@@ -34,12 +34,12 @@ export function hurriedOpeners(jobs: readonly PlacedJob[]): ReadonlySet<number> 
 /** @returns numbers of the jobs that a later record of their group cancels. One that comes before its job says nothing of it. */
 export function cancelledJobs(
   jobs: readonly { readonly no: number; readonly job: { readonly tenant: string; readonly jobId: string } }[],
-  cancels: readonly { readonly tenant: string | null; readonly jobId: string; readonly behind: number }[],
+  cancels: readonly { readonly tenant: string; readonly jobId: string; readonly behind: number }[],
 ): ReadonlySet<number> {
   const cancelled = new Set<number>();
   for (const { tenant, jobId, behind } of cancels)
     for (const { no, job } of jobs.slice(0, behind))
-      if (job.jobId === jobId && (tenant === null || job.tenant === tenant)) cancelled.add(no);
+      if (job.jobId === jobId && job.tenant === tenant) cancelled.add(no);
   return cancelled;
 }
 

@@ -10,7 +10,7 @@ import type { JobDocument, ShapeProblem } from "./job-document.js";
 import { REQUEST_FORMATS } from "./job.js";
 import type { Admission, IncomingRecord, Refusal, RefusedIdentity, ReplyEnvelope, RequestFormat } from "./job.js";
 import { readAvroDocument, readJsonDocument } from "./read-document.js";
-import type { DecodedJob, ReadDocument, ReadProblem } from "./read-document.js";
+import type { DecodedJob, ReadDocument, ReadProblem, UnknownField } from "./read-document.js";
 import { headerBytes, readHeaders } from "./record-headers.js";
 import type { ReadHeaders } from "./record-headers.js";
 import { chooseReply, defaultReply, forTenant } from "./reply.js";
@@ -27,6 +27,8 @@ export interface JobAdmission {
   admit(record: IncomingRecord, nowMs: EpochMs): Admission;
   /** For a value that was decoded from Avro. The record's own value only counts for the size limit. */
   admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission;
+  /** For a value that could not be had: why not, and whose job it was, as far as topic and headers tell. */
+  refuse(record: IncomingRecord, problem: RecordProblem, nowMs: EpochMs): Admission;
   /** Headers that were beyond the limits of copying, since the start. */
   headersDropped(): number;
 }
@@ -46,6 +48,11 @@ const SERVED_FORMATS: ReadonlySet<RequestFormat> = new Set<RequestFormat>([
 const FORMAT_DEFAULT: RequestFormat = "openai.chat";
 /** Longest model name; providers' own names stay below 100. */
 const MODEL_CHARACTERS_MAX = 256;
+
+export interface RecordProblem {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
 
 interface OpenRecord {
   readonly record: IncomingRecord;
@@ -81,18 +88,29 @@ class Admitter implements JobAdmission {
     return this.open(record, nowMs, () => readAvroDocument(decoded, this.settings.limits.depthMax));
   }
 
+  refuse(record: IncomingRecord, problem: RecordProblem, nowMs: EpochMs): Admission {
+    // Headers beyond the limits are not looked into, whatever else is wrong.
+    if (this.headersTooLarge(record) !== null) return refused(problem.code, problem.message);
+    return this.unread({ record, headers: readHeaders(record.headers, this.settings.copiedHeaders), nowMs }, problem);
+  }
+
   private open(
     record: IncomingRecord,
     nowMs: EpochMs,
     read: (value: Buffer, headers: ReadHeaders) => ReadDocument | ReadProblem,
   ): Admission {
-    const tooLarge = this.tooLarge(record);
-    if (tooLarge !== null) return refused("TOO_LARGE", tooLarge);
+    const headersTooLarge = this.headersTooLarge(record);
+    if (headersTooLarge !== null) return refused("TOO_LARGE", headersTooLarge);
     const headers = readHeaders(record.headers, this.settings.copiedHeaders);
-    this.droppedCount += headers.droppedCount;
-    if (headers.problem !== null) return refused(headers.problem.code, headers.problem.message);
     const open: OpenRecord = { record, headers, nowMs };
     const { value } = record;
+    const { valueBytesMax } = this.settings.limits;
+    if (value !== null && value.length > valueBytesMax) {
+      const message = `value: expected at most ${String(valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(value.length)}`;
+      return this.unread(open, { code: "TOO_LARGE", message });
+    }
+    this.droppedCount += headers.droppedCount;
+    if (headers.problem !== null) return refused(headers.problem.code, headers.problem.message);
     if (value === null || value.length === 0) return this.withoutValue(open);
     if (headers.action !== null) {
       return refused(
@@ -104,12 +122,8 @@ class Admitter implements JobAdmission {
     return document.kind === "problem" ? this.unread(open, document) : this.identified(open, document);
   }
 
-  private tooLarge(record: IncomingRecord): string | null {
+  private headersTooLarge(record: IncomingRecord): string | null {
     const { limits } = this.settings;
-    const valueBytes = record.value?.length ?? 0;
-    if (valueBytes > limits.valueBytesMax) {
-      return `value: expected at most ${String(limits.valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(valueBytes)}`;
-    }
     const { length } = record.headers;
     if (length > limits.headerCountMax) {
       return `headers: expected at most ${String(limits.headerCountMax)} (limits.intake.headerCountMax), got ${String(length)}`;
@@ -123,33 +137,52 @@ class Admitter implements JobAdmission {
   private withoutValue(open: OpenRecord): Admission {
     const { action } = open.headers;
     if (action === null) {
-      return refused(
-        "NULL_VALUE",
-        "value: expected a job, got nothing; to cancel a job add the headers llm-action: cancel and llm-job-id",
-      );
+      const message =
+        "value: expected a job, got nothing; to cancel a job add the headers llm-action: cancel and llm-job-id";
+      return this.unread(open, { code: "NULL_VALUE", message });
     }
-    if (action !== "cancel") return refused("BAD_JOB", `header llm-action: expected cancel, got ${quoted(action)}`);
+    if (action !== "cancel") {
+      const message = `value: expected a job, got nothing; header llm-action: expected cancel, got ${quoted(action)}`;
+      return this.unread(open, { code: "NULL_VALUE", message });
+    }
     const found = findJobId(null, open.headers);
     if (found.kind !== "job_id") {
-      return refused(
-        "BAD_JOB",
-        found.kind === "bad" ? found.message : "expected the header llm-job-id beside llm-action: cancel, got none",
-      );
+      const expected =
+        found.kind === "bad" ? found.message : "expected the header llm-job-id beside llm-action: cancel, got none";
+      const message = `value: expected a job, got nothing, which cancels no job either; ${expected}`;
+      return this.unread(open, { code: "NULL_VALUE", message });
     }
-    const { jobId } = found;
-    // An empty value can't say its tenant: where only the value may, the ledger finds the job by its id.
-    if (this.settings.tenantFrom === "body" && open.headers.tenant === null)
-      return { kind: "cancel", tenant: null, jobId };
-    const owner = findTenant(this.settings, open.record.topic, [open.headers.tenant]);
+    return this.cancelling(open, found.jobId);
+  }
+
+  /**
+   * A value that is empty can't say its tenant. Where nothing else does it is the config's only one; of several any may have a job of this
+   * id, and nobody's is cancelled.
+   */
+  private cancelling(open: OpenRecord, jobId: string): Admission {
+    const { tenantFrom, tenants } = this.settings;
+    const [only = null] = tenantFrom === "body" && tenants.size === 1 ? tenants.keys() : [];
+    const claim = open.headers.tenant ?? only;
+    if (tenantFrom === "body" && claim === null) {
+      const message =
+        "expected the header llm-tenant beside llm-action: cancel, got none, and several tenants may have a job of this id; send it again with the job's tenant";
+      return refused("TENANT_MISMATCH", message, { tenant: null, jobId });
+    }
+    const owner = findTenant(this.settings, open.record.topic, [claim]);
     return owner.kind === "tenant"
       ? { kind: "cancel", tenant: owner.tenant, jobId }
       : refused("TENANT_MISMATCH", owner.message, { tenant: null, jobId });
   }
 
-  /** Nothing of the value is known; the header and the topic may still name the job, for whoever reads the dead letter. */
-  private unread(open: OpenRecord, problem: ReadProblem): Admission {
-    const owner = findTenant(this.settings, open.record.topic, [open.headers.tenant]);
-    const found = findJobId(null, open.headers);
+  /** No job could be made of the value; what was read of it, the headers and the topic may still name it, for whoever reads the dead letter. */
+  private unread(open: OpenRecord, problem: RecordProblem & Pick<ReadProblem, "document">): Admission {
+    const { headers } = open;
+    // Of headers that contradict each other none is believed.
+    if (headers.problem !== null) return refused(problem.code, problem.message);
+    const { jobId, tenant } = problem.document ?? {};
+    const claim = typeof tenant === "string" ? tenant : null;
+    const owner = findTenant(this.settings, open.record.topic, [claim, headers.tenant]);
+    const found = findJobId(jobId, headers);
     return refused(problem.code, problem.message, {
       tenant: owner.kind === "tenant" ? owner.tenant : null,
       jobId: found.kind === "job_id" ? found.jobId : null,
@@ -250,8 +283,7 @@ function formatOf(document: JobDocument): RequestFormat {
 /** What the contract has a name for and this version no code; null when there is nothing of it. */
 function whatIsNotServed(read: ReadDocument, document: JobDocument): string | null {
   const [unknownField] = read.unknownFields;
-  if (unknownField !== undefined)
-    return `expected the fields of a job, got ${quoted(unknownField)} in the writer's schema`;
+  if (unknownField !== undefined) return unknownFieldWords(unknownField, " in the writer's schema");
   const format = formatOf(document);
   if (!SERVED_FORMATS.has(format))
     return `format: expected one of ${[...SERVED_FORMATS].join(", ")}, got ${format}, which is not served yet`;
@@ -279,12 +311,20 @@ function replyExpected(named: NamedRecord, document: JobDocument): string {
 
 function refusedByShape(named: NamedRecord, problem: ShapeProblem): Admission {
   const code = problem.path === "deadline" || problem.path === "ttlMs" ? "BAD_DEADLINE" : "BAD_JOB";
-  const place = problem.path === "" ? "" : `${problem.path}: `;
-  if (problem.unknownField === null)
-    return refusedJob(named, code, `${place}expected ${problem.expected}, got ${problem.got}`, null);
-  const nearest = nearestName(problem.unknownField, problem.knownFields);
-  const hint = nearest === null ? `known are ${problem.knownFields.join(", ")}` : `did you mean ${quoted(nearest)}?`;
-  return refusedJob(named, code, `${place}unknown field ${quoted(problem.unknownField)}; ${hint}`, null);
+  const { path, expected, got, unknownField: name, knownFields: known } = problem;
+  const message =
+    name === null ? `${placeWords(path)}expected ${expected}, got ${got}` : unknownFieldWords({ path, name, known });
+  return refusedJob(named, code, message, null);
+}
+
+function unknownFieldWords({ path, name, known }: UnknownField, where = ""): string {
+  const nearest = nearestName(name, known);
+  const hint = nearest === null ? `known are ${known.join(", ")}` : `did you mean ${quoted(nearest)}?`;
+  return `${placeWords(path)}unknown field ${quoted(name)}${where}; ${hint}`;
+}
+
+function placeWords(path: string): string {
+  return path === "" ? "" : `${path}: `;
 }
 
 /** @param document null while its shape is not proven: then labels and format are unknown. */

@@ -124,7 +124,7 @@ export interface RecordCoordinates {
 /** What intake makes of one record. */
 export type Admission =
   | { readonly kind: "job"; readonly job: AdmittedJob }
-  | { readonly kind: "cancel"; readonly tenant: string | null; readonly jobId: string }
+  | { readonly kind: "cancel"; readonly tenant: string; readonly jobId: string }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
 /**

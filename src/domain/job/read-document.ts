@@ -11,6 +11,8 @@ export interface ReadProblem {
   readonly kind: "problem";
   readonly code: ReadCode;
   readonly message: string;
+  /** Only there where the fields beside the body were read. */
+  readonly document?: Readonly<Record<string, unknown>>;
 }
 
 /** A job whose members are not checked yet. */
@@ -21,13 +23,21 @@ export interface ReadDocument {
   readonly text: string;
   readonly shape: JsonShape;
   /** Fields of the writer's Avro schema that the job doesn't have. */
-  readonly unknownFields: readonly string[];
+  readonly unknownFields: readonly UnknownField[];
+}
+
+export interface UnknownField {
+  /** Of the field that it lies in: `require`; empty for the job itself. */
+  readonly path: string;
+  readonly name: string;
+  /** The names that are known at that place. */
+  readonly known: readonly string[];
 }
 
 /** A job decoded from Avro: its fields by name, the body as JSON text in `bodyJson`. */
 export interface DecodedJob {
   readonly fields: Readonly<Record<string, unknown>>;
-  readonly unknownFields: readonly string[];
+  readonly unknownFields: readonly UnknownField[];
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }); // a BOM stays and is refused by JSON.parse
@@ -64,7 +74,7 @@ export function readAvroDocument(decoded: DecodedJob, depthMax: number): ReadDoc
   const illFormed = Object.values(document).some((value) => typeof value === "string" && !value.isWellFormed());
   if (illFormed) return problem("BAD_UNICODE", "expected well-formed text in each field, got a lone surrogate");
   const read = parse(bodyJson, "whole", depthMax, "bodyJson");
-  if (read.kind === "problem") return read;
+  if (read.kind === "problem") return { ...read, document };
   document["body"] = read.parsed;
   return { kind: "document", document, text: bodyJson, shape: read.shape, unknownFields: decoded.unknownFields };
 }

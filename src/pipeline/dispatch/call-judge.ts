@@ -269,9 +269,11 @@ function followUp(
   if (next.kind === "doubt") return { kind: "doubt", settleAtMs: nowMs + settings.graceMs(work.route.account) };
   // A job that joined since may have more time; the ledger knows.
   const later = decideAfter({ ...facts, latestDeadlineMs: Number.POSITIVE_INFINITY }, random);
+  // What the provider asks for, also beyond what this gateway would wait: whoever replays the job waits for himself.
+  const retryAtMs = failure.retryAfterMs === null ? null : nowMs + failure.retryAfterMs;
   return {
     kind: "fail",
-    failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs: null },
+    failure: { code: next.code, message: failure.message, provider: failure.provider, retryAtMs },
     answer,
     givenTime: later.kind === "again" ? tryAgain(later) : null,
   };

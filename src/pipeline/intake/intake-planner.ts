@@ -26,7 +26,7 @@ type PlannedLine = Exclude<LinePlan, { readonly kind: "refused" }>;
 
 export type Planned =
   | { readonly kind: "job"; readonly planned: PlannedJob }
-  | { readonly kind: "cancel"; readonly tenant: string | null; readonly jobId: string }
+  | { readonly kind: "cancel"; readonly tenant: string; readonly jobId: string }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
 /** Admission and routing of one record: pure, and never throws for bad input. */
@@ -49,16 +49,12 @@ export class IntakePlanner {
   }
 
   plan(record: IncomingRecord, decoded: DecodedValue | undefined, nowMs: number): Planned {
-    if (decoded?.kind === "refused") {
-      return {
-        kind: "refused",
-        refusal: { code: decoded.code, message: decoded.message, tenant: null, jobId: null, identity: null },
-      };
-    }
     const admission =
       decoded === undefined
         ? this.#admission.admit(record, nowMs)
-        : this.#admission.admitAvro(record, decoded.document, nowMs);
+        : decoded.kind === "refused"
+          ? this.#admission.refuse(record, decoded, nowMs)
+          : this.#admission.admitAvro(record, decoded.document, nowMs);
     if (admission.kind !== "job") return admission;
     const { job } = admission;
     const facts = readRequestFacts(

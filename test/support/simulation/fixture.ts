@@ -166,14 +166,15 @@ export function recordAt(
   offset: number,
   timestampMs: number,
   value: Buffer | null,
-  cancels?: string,
+  cancels?: { readonly tenant: string; readonly jobId: string },
 ): IncomingRecord {
   const headers =
     cancels === undefined
       ? []
       : [
           { name: "llm-action", value: Buffer.from("cancel") },
-          { name: "llm-job-id", value: Buffer.from(cancels) },
+          { name: "llm-job-id", value: Buffer.from(cancels.jobId) },
+          { name: "llm-tenant", value: Buffer.from(cancels.tenant) },
         ];
   return { topic: JOBS_TOPIC, partition, offset, timestampMs, key: null, value, headers };
 }

@@ -28,16 +28,12 @@ export async function cancelJobs(
   if (requests.length === 0) return { outgoing: [], ended: [], requests: [] };
   const { jobKeys } = context.database;
   await context.statement(transaction, "jobs-cancel");
-  const keys = [...new Set([...jobKeys.committed.keys(), ...transaction.touched(jobKeys)].map(String))];
   const left = new Set(except.map(({ no }) => no));
   const requestOf = new Map<number, CancelRequest>();
   for (const request of requests) {
     const hash = jobIdHash(request.jobId).toString("hex");
-    for (const key of keys) {
-      if (request.tenant === null ? !key.endsWith(`:${hash}`) : key !== `${request.tenant}:${hash}`) continue;
-      const no = transaction.get(jobKeys, key)?.key.no;
-      if (no !== undefined && !left.has(no) && !requestOf.has(no)) requestOf.set(no, request);
-    }
+    const no = transaction.get(jobKeys, `${request.tenant}:${hash}`)?.key.no;
+    if (no !== undefined && !left.has(no) && !requestOf.has(no)) requestOf.set(no, request);
   }
   const ended = await endJobs(
     context,

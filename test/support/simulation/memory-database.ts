@@ -1,4 +1,5 @@
 import { BATCH_TRANSITIONS } from "../../../src/domain/batch/batch.js";
+import { LETTER_TRANSITIONS } from "../../../src/domain/dead-letter/where.js";
 import type { Budget } from "../../../src/domain/budget/budget.js";
 import {
   ATTEMPT_TRANSITIONS,
@@ -68,7 +69,7 @@ export class MemoryDatabase {
   readonly unanswered = new Table<true>("unanswered");
   readonly replays = new Table<rows.ReplayRow>("replays");
   readonly breakers = new Table<rows.BreakerRow>("breakers");
-  readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters");
+  readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters", transitions("dead_letters", LETTER_TRANSITIONS));
   readonly alertWatch = new Table<rows.AlertWatchRow>("alert_watch");
   readonly alertTallies = new Table<rows.AlertTallyRow>("alert_tallies");
   readonly alerts = new Table<rows.AlertRow>("alerts");

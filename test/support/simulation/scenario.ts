@@ -373,7 +373,7 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
   const prompts = random.between(1, Math.max(1, Math.floor(jobs * 0.7)));
   const next = Array.from({ length: partitions }, () => 0);
   const wishes: JobWish[] = [];
-  const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: string }[] = [];
+  const plans: { readonly kind: Publication["kind"]; readonly wish: JobWish | null; readonly cancels?: JobWish }[] = [];
   const avro = gentle ? 0 : random.pick([0, 0.2, 1]);
   for (let index = 0; index < jobs; index += 1) {
     const wish = change(wishOf(random, index, prompts, gentle), index);
@@ -383,7 +383,7 @@ function publicationsOf(random: SeededRandom, partitions: number, gentle: boolea
     if (random.chance(0.06))
       plans.push({ kind: "job", wish: { ...random.pick(wishes), prompt: `another ${String(index)}` } }); // an id that is taken
     if (random.chance(0.06)) plans.push({ kind: "bad", wish: null });
-    if (random.chance(0.08)) plans.push({ kind: "cancel", wish: null, cancels: random.pick(wishes).jobId });
+    if (random.chance(0.08)) plans.push({ kind: "cancel", wish: null, cancels: random.pick(wishes) });
   }
   const at = plans.map(() => START_MS + random.between(0, BUSY_MS)).sort((a, b) => a - b);
   return plans.map((plan, index): Publication => {
