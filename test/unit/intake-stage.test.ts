@@ -37,6 +37,7 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
           day: 1,
           acceptedAtMs: NOW_MS,
           jobs: group.jobs.map(() => ({ kind: "queued" })),
+          ended: [],
           outbox: [],
         });
       },
@@ -137,7 +138,7 @@ test.each([
         left -= 1;
         if (left >= 0) return Promise.reject(new Error("a constraint"));
         stored.push(group);
-        return Promise.resolve({ kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs: [], outbox: [] });
+        return Promise.resolve({ kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs: [], ended: [], outbox: [] });
       },
     },
   });
@@ -273,7 +274,7 @@ describe("while a group's transaction is out", () => {
         groups.push(group);
         if (groups.length === 1) await new Promise<void>((resolve) => (end = resolve));
         const jobs = group.jobs.map(() => ({ kind: "queued" as const }));
-        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, outbox: [] };
+        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, ended: [], outbox: [] };
       },
     };
     const { stage } = stageOver(
@@ -348,6 +349,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
         day: 1,
         acceptedAtMs: NOW_MS,
         jobs: kinds.map((kind) => ({ kind })),
+        ended: [],
         outbox: [],
       }),
   });

@@ -27,8 +27,6 @@ export interface JobAdmission {
   admit(record: IncomingRecord, nowMs: EpochMs): Admission;
   /** For a value that was decoded from Avro. The record's own value only counts for the size limit. */
   admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission;
-  /** Headers that were beyond the limits of copying, since the start. */
-  headersDropped(): number;
 }
 
 export function createAdmission(settings: AdmissionSettings): JobAdmission {
@@ -61,14 +59,9 @@ interface NamedRecord extends OpenRecord, ReplyRequest {
 
 class Admitter implements JobAdmission {
   private readonly settings: AdmissionSettings;
-  private droppedCount = 0;
 
   constructor(settings: AdmissionSettings) {
     this.settings = settings;
-  }
-
-  headersDropped(): number {
-    return this.droppedCount;
   }
 
   admit(record: IncomingRecord, nowMs: EpochMs): Admission {
@@ -89,7 +82,6 @@ class Admitter implements JobAdmission {
     const tooLarge = this.tooLarge(record);
     if (tooLarge !== null) return refused("TOO_LARGE", tooLarge);
     const headers = readHeaders(record.headers, this.settings.copiedHeaders);
-    this.droppedCount += headers.droppedCount;
     if (headers.problem !== null) return refused(headers.problem.code, headers.problem.message);
     const open: OpenRecord = { record, headers, nowMs };
     const { value } = record;
@@ -222,6 +214,7 @@ class Admitter implements JobAdmission {
         submittedAtMs,
         deadlineMs,
         reply,
+        headersDropped: named.headers.droppedCount,
         configRevision,
         reuse,
         routing,
@@ -298,8 +291,13 @@ function refusedJob(named: NamedRecord, code: ErrorCode, message: string, docume
     labels: document === null ? {} : labelsOf(named.terms, document),
     submittedAtMs: submittedAt(named.record, named.nowMs),
     reply: replyOfRefusal(named),
+    ...droppedOf(named),
   };
   return { kind: "refused", refusal: { code, message, tenant, jobId, identity } };
+}
+
+function droppedOf({ headers: { droppedCount } }: NamedRecord): { readonly headersDropped?: number } {
+  return droppedCount === 0 ? {} : { headersDropped: droppedCount };
 }
 
 /** A wish that can be followed is followed, even when the job has another fault. */
