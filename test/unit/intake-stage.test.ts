@@ -18,7 +18,7 @@ import {
   RENDER,
   RENDER_SETTINGS,
 } from "../support/simulation/fixture.js";
-import { placesOf } from "../support/work.js";
+import { metricsInto, placesOf } from "../support/work.js";
 import { settled } from "./relay-fixture.js";
 
 const NOW_MS = 1_000_000_000;
@@ -256,6 +256,29 @@ test("a cancel says how many of its group's jobs came before it", async () => {
     { tenant: "catalogue", jobId: "job-1", behind: 1 },
     { tenant: "catalogue", jobId: "job-3", behind: 2 },
   ]);
+});
+
+test("a group's records count for the topics that they came from, and all headers that results do not get", async () => {
+  const counted = new Map<string, number>();
+  const { stage, groups } = stageOver(PLANNER, { groupWaitMs: 1, metrics: metricsInto(counted) });
+  const headers = Array.from({ length: 35 }, (_unused, no) => ({ name: `x-${String(no)}`, value: Buffer.from("v") }));
+  const wish = { jobId: "a", tenant: "catalogue", prompt: "why" };
+  const runFrom = (topic: string, value: Buffer) => {
+    const record = { ...recordAt(0, 0, NOW_MS, value), topic, headers };
+    return { topic, partition: 0, since: 0, upto: 1, records: [record] };
+  };
+  await stage.offer(runFrom(JOBS_TOPIC, jobValue(wish)));
+  await stage.offer(runFrom("other.jobs", Buffer.from('{"jobId":"b","tenant":"catalogue","nobody":1}')));
+  const running = stage.run();
+  await settled();
+  stage.stop();
+  await running;
+  expect(groups.map(({ jobs, refused }) => [jobs.length, refused.length])).toEqual([[1, 1]]);
+  expect([...counted].filter(([name, count]) => name.startsWith("sluice_records_total") && count > 0)).toEqual([
+    [`sluice_records_total ${JOBS_TOPIC} accepted`, 1],
+    ["sluice_records_total other.jobs refused", 1],
+  ]);
+  expect(counted.get("sluice_headers_dropped_total")).toBe(6);
 });
 
 describe("while a group's transaction is out", () => {
