@@ -18,6 +18,7 @@ import { systemClock } from "../adapters/system/system-clock.js";
 import { NOT_ARMED, type ReachPoint } from "../ports/crash-points.js";
 import type { ValueDecoder } from "../ports/value-decoder.js";
 import { openEncoders } from "./open-encoders.js";
+import { packageVersion } from "./package-version.js";
 import { PartitionAlerts } from "./partition-alerts.js";
 import { RouterSession } from "./router-session.js";
 
@@ -46,6 +47,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   reach("start.schema_checked");
   const encoders = await openEncoders(config);
   const metrics = createMetrics({ processMetrics: true });
+  metrics.set("sluice_build_info", { version: packageVersion() }, 1);
   const pools = createPools(config.postgres, log);
   readAnyBatch(config.kafka.inflatedBytesMax);
   const kafka = new Kafka(clientOptions(config.kafka));

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { PROVIDER_KINDS } from "../adapters/providers/registry.js";
 import { armCrashPoint } from "../app/crash-point.js";
+import { packageVersion } from "../app/package-version.js";
 import { loadConfig } from "../config/load.js";
 import type { Config } from "../config/config.js";
 import { ConfigError, formatProblem } from "../config/config-error.js";
@@ -124,11 +124,4 @@ function reportUsage(error: CommanderError, args: readonly string[], cli: CliPro
 function signalCode(signal: AbortSignal): ExitCode | null {
   if (!signal.aborted) return null;
   return signal.reason === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
-}
-
-function packageVersion(): string {
-  const content = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    readonly version: string;
-  }; // our own file
-  return content.version;
 }

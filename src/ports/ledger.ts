@@ -84,6 +84,8 @@ export type IntakeOutcome =
       readonly day: number;
       readonly acceptedAtMs: EpochMs;
       readonly jobs: readonly Accepted[];
+      /** Jobs of the group that were over as they were accepted, and those that its cancels ended. */
+      readonly ended: readonly EndedJob[];
       readonly outbox: readonly OutboxGroup[];
     }
   /** This router's session was declared dead: it must stop deciding. */
@@ -126,8 +128,8 @@ export interface FinishGroup {
 export interface EndedJob {
   readonly status: EndedState;
   readonly code: ErrorCode | null;
-  /** Only there when it succeeded: how long it took is asked of those. */
-  readonly acceptedAtMs?: EpochMs;
+  readonly acceptedAtMs: EpochMs;
+  readonly endedAtMs: EpochMs;
 }
 
 export interface FinishOutcome {
@@ -137,6 +139,8 @@ export interface FinishOutcome {
   readonly waste: number;
   /** Executions that waited for money and are due now; left out: none. */
   readonly woken?: number;
+  /** What its cost records add to each tenant's books, nano-dollars above 0; left out: nothing. */
+  readonly booked?: ReadonlyMap<string, bigint>;
 }
 
 export interface ExpireOutcome extends FinishOutcome {
@@ -406,4 +410,6 @@ export interface LedgerLoad {
   readonly outboxRecords: number;
   readonly refusedRecords: number;
   readonly oldestRunnableMs: number | null;
+  /** As `Ledger.liveRouters`. */
+  readonly liveRouters: number;
 }

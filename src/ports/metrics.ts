@@ -10,7 +10,7 @@ export type RecordResult = "accepted" | "duplicate" | "refused" | "cancel" | "re
 /** What became of a batch. `absent`: its creation was given up; `orphan`: such a one turned up. */
 export type BatchBecame = "submitted" | "adopted" | "refused" | "absent" | "orphan" | "ended" | "done";
 export type QuarantineReason = "unknown_id" | "repeated" | "conflict" | "malformed";
-export type BackpressureReason = "pending_jobs" | "pending_bytes" | "outbox_rows" | "session";
+export type BackpressureReason = "pending_jobs" | "pending_bytes" | "outbox_rows";
 
 /** Only ever grow; the number given is added. */
 export interface CounterLabels {

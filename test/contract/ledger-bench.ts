@@ -1,6 +1,7 @@
 import type {
   Ledger,
   IntakeGroup,
+  IntakeOutcome,
   FinishedCall,
   OutboxGroup,
   ClaimVerdict,
@@ -39,6 +40,13 @@ export interface Held {
   readonly execution: { readonly day: number; readonly no: number };
   readonly intent: AttemptIntent;
   readonly wish: JobWish;
+}
+
+interface AcceptedGroup extends Pick<
+  Extract<IntakeOutcome, { kind: "accepted" }>,
+  "outbox" | "day" | "ended" | "acceptedAtMs"
+> {
+  readonly kinds: readonly string[];
 }
 
 const admission = createSimulatedAdmission();
@@ -127,13 +135,11 @@ export class LedgerBench {
     };
   }
 
-  async accept(
-    jobs: readonly IntakeJob[],
-    changes: Partial<IntakeGroup> = {},
-  ): Promise<{ readonly kinds: readonly string[]; readonly outbox: readonly OutboxGroup[]; readonly day: number }> {
+  async accept(jobs: readonly IntakeJob[], changes: Partial<IntakeGroup> = {}): Promise<AcceptedGroup> {
     const outcome = await this.ledger.accept(await this.group(jobs, changes), RENDER);
     if (outcome.kind !== "accepted") throw new Error(`expected an accepted group, got ${outcome.kind}`);
-    return { kinds: outcome.jobs.map(({ kind }) => kind), outbox: outcome.outbox, day: outcome.day };
+    const { jobs: fates, outbox, day, ended, acceptedAtMs } = outcome;
+    return { kinds: fates.map(({ kind }) => kind), outbox, day, ended, acceptedAtMs };
   }
 
   /** Accepts one job that starts at once. */

@@ -246,7 +246,7 @@ function waitingCases(at: At): void {
       await at.bench.accept([await at.bench.job({ ...B, ttlMs: 30_000 }, false)]);
       await startOne(at);
       const { ended } = await at.bench.claim(() => fail(), "expire", 31_000);
-      expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(ended).toMatchObject([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
     });
 
     test("costs others nothing: a smaller call behind it and another tenant's go on", async () => {

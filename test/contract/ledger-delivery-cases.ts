@@ -85,7 +85,7 @@ export function deliveryCases(at: { readonly bench: LedgerBench }): void {
         { jobId: "a", status: "failed", code: "RESULT_TOO_LARGE", served: "call" },
         { jobId: "b", status: "failed", code: "RESULT_TOO_LARGE", served: "coalesced" },
       ]);
-      expect(ended).toEqual(["a", "b"].map(() => ({ status: "failed", code: "RESULT_TOO_LARGE" })));
+      expect(ended).toMatchObject(["a", "b"].map(() => ({ status: "failed", code: "RESULT_TOO_LARGE" })));
       expect(costsIn(outbox)).toEqual([{ kind: "charge", billing: "charged", nanoUsd: ANSWER_NANO_USD.toString() }]);
       expect(codesIn(outbox)).toEqual([]);
       const [paying, joined] = documentsIn(outbox).sort((one, other) => (one.jobId < other.jobId ? -1 : 1));

@@ -208,7 +208,7 @@ export function joiningCases(at: { readonly bench: LedgerBench }): void {
       const expire = () =>
         at.bench.ledger.expire(at.bench.session, [held.execution], at.bench.nowMs() + LATER_MS, RENDER);
       const { ended, outbox } = await expire();
-      expect(ended).toEqual([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
+      expect(ended).toMatchObject([{ status: "expired", code: "DEADLINE_EXCEEDED" }]);
       expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "expired", code: "DEADLINE_EXCEEDED" }]);
       expect(await expire()).toEqual({ ended: [], outbox: [], waste: 0, more: false });
       const finished = await at.bench.finish([at.bench.ended(held, answerTo("why"))]);

@@ -223,10 +223,14 @@ export function queueLedgerSuite(
     });
 
     test("sessions that live are counted", async () => {
+      const counts = async () => {
+        const { liveRouters } = await bench.ledger.load({ readyRows: 1, outboxRows: 1 }, []);
+        return [await bench.ledger.liveRouters(), liveRouters];
+      };
       const other = await bench.ledger.openSession("other");
-      expect(await bench.ledger.liveRouters()).toBe(2);
+      expect(await counts()).toEqual([2, 2]);
       await bench.ledger.endSession(other);
-      expect(await bench.ledger.liveRouters()).toBe(1);
+      expect(await counts()).toEqual([1, 1]);
     });
   });
 }

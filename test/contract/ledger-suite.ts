@@ -17,6 +17,7 @@ import type { AlertLedger } from "../../src/ports/alert-ledger.js";
 import { alertCases } from "./ledger-alert-cases.js";
 import { deliveryCases } from "./ledger-delivery-cases.js";
 import { dispatchCases } from "./ledger-dispatch-cases.js";
+import { endingCases } from "./ledger-ending-cases.js";
 import { healthCases } from "./ledger-health-cases.js";
 import { joiningCases } from "./ledger-joining-cases.js";
 import { replayCases, type OperatorSide } from "./ledger-replay-cases.js";
@@ -323,6 +324,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
 
     dispatchCases(at);
     deliveryCases(at);
+    endingCases(at);
     joiningCases(at);
     turnCases(at);
     replayCases(at);

@@ -224,7 +224,8 @@ describe("with 100,000 rows in the queue", () => {
     });
     // Two megabytes of each of two tables, and the probes.
     expect(large(found, 800)).toEqual([]);
-    expect(readsOf(found).filter((read) => read.endsWith("Seq Scan"))).toEqual([]);
+    // Of routers there are few.
+    expect(readsOf(found).filter((read) => read.endsWith("Seq Scan"))).toEqual(["routers: Seq Scan"]);
     const { readyRows = 0, readyBytes = 0, outboxRecords = 0 } = loads[0] ?? {};
     for (const [number, expected] of [
       [readyRows, 100_000],

@@ -23,6 +23,33 @@ describe("three routers and a provider that is down for ten minutes", () => {
     expect(day.breakers).toEqual(["breaker.opened alpha/at-alpha", "breaker.closed alpha/at-alpha"]);
   });
 
+  test("count every job that ends, however it does, once, and the money of all calls", async () => {
+    const trouble = { fromMs: MINUTE_MS, toMs: 4 * MINUTE_MS } as const;
+    const day = await providerDay({
+      seed: 11,
+      lengthMs: 5 * MINUTE_MS,
+      routers: 2,
+      perHour: { alpha: 1800, beta: 0, gamma: 0 },
+      troubles: [
+        { ...trouble, account: "alpha", kind: "hangs" },
+        { ...trouble, account: "beta", kind: "down" },
+        { ...trouble, account: "gamma", kind: "hangs" },
+      ],
+      ttlMs: { min: 10_000, max: 120_000 },
+    });
+    const { succeeded = 0, failed = 0, expired = 0 } = day.published;
+    expect([day.drained, succeeded + failed + expired]).toEqual([true, day.jobs]);
+    expect(Math.min(succeeded, failed, expired)).toBeGreaterThan(0);
+    const counted = (name: string) => day.counted.get(name) ?? 0;
+    expect(["succeeded", "failed", "expired"].map((status) => counted(`sluice_jobs_ended_total ${status}`))).toEqual([
+      succeeded,
+      failed,
+      expired,
+    ]);
+    expect(counted("sluice_cost_nano_usd_total catalogue")).toBe(day.costNanoUsd);
+    expect(counted("sluice_jobs_accepted_total catalogue")).toBe(day.jobs);
+  });
+
   test("are called for every job when breakers never open, as a planted mistake would have it", async () => {
     const outage = { account: "alpha", fromMs: MINUTE_MS, toMs: 4 * MINUTE_MS, kind: "down" } as const;
     const day = await providerDay({

@@ -60,7 +60,7 @@ function call(
 }
 
 const ended = (...afterMs: readonly number[]): FinishOutcome => ({
-  ended: afterMs.map((ms) => ({ status: "succeeded", code: null, acceptedAtMs: START_MS - ms })),
+  ended: afterMs.map((ms) => ({ status: "succeeded", code: null, acceptedAtMs: START_MS - ms, endedAtMs: START_MS })),
   outbox: [],
   waste: 0,
 });
@@ -118,6 +118,13 @@ describe("what a router counts", () => {
     expect(recorder.take()).toEqual(
       counted({ accounts: { a: { calls: 2, failed: 1, ms: {}, used: {} } }, nanoUsd: "10" }),
     );
+  });
+
+  test("are no jobs that were over as they came in, which metrics hear of: they would hide that nothing else ends", () => {
+    const [recorder, told] = [new TallyRecorder(), new Told()];
+    recorder.listening(told.metrics).count("sluice_jobs_ended_total", { status: "succeeded" }, 3);
+    recorder.endedAtIntake(3);
+    expect([recorder.take(), told.counts]).toEqual([null, ["sluice_jobs_ended_total succeeded"]]);
   });
 
   test("are ends and dead letters as metrics are told of them, which hear all the same", () => {

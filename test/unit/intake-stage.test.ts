@@ -18,7 +18,7 @@ import {
   RENDER,
   RENDER_SETTINGS,
 } from "../support/simulation/fixture.js";
-import { placesOf } from "../support/work.js";
+import { metricsInto, placesOf } from "../support/work.js";
 import { settled } from "./relay-fixture.js";
 
 const NOW_MS = 1_000_000_000;
@@ -37,6 +37,7 @@ function stageOver(planner: IntakeParts["planner"], more: Partial<IntakeParts> =
           day: 1,
           acceptedAtMs: NOW_MS,
           jobs: group.jobs.map(() => ({ kind: "queued" })),
+          ended: [],
           outbox: [],
         });
       },
@@ -137,7 +138,7 @@ test.each([
         left -= 1;
         if (left >= 0) return Promise.reject(new Error("a constraint"));
         stored.push(group);
-        return Promise.resolve({ kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs: [], outbox: [] });
+        return Promise.resolve({ kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs: [], ended: [], outbox: [] });
       },
     },
   });
@@ -257,6 +258,29 @@ test("a cancel says how many of its group's jobs came before it", async () => {
   ]);
 });
 
+test("a group's records count for the topics that they came from, and all headers that results do not get", async () => {
+  const counted = new Map<string, number>();
+  const { stage, groups } = stageOver(PLANNER, { groupWaitMs: 1, metrics: metricsInto(counted) });
+  const headers = Array.from({ length: 35 }, (_unused, no) => ({ name: `x-${String(no)}`, value: Buffer.from("v") }));
+  const wish = { jobId: "a", tenant: "catalogue", prompt: "why" };
+  const runFrom = (topic: string, value: Buffer) => {
+    const record = { ...recordAt(0, 0, NOW_MS, value), topic, headers };
+    return { topic, partition: 0, since: 0, upto: 1, records: [record] };
+  };
+  await stage.offer(runFrom(JOBS_TOPIC, jobValue(wish)));
+  await stage.offer(runFrom("other.jobs", Buffer.from('{"jobId":"b","tenant":"catalogue","nobody":1}')));
+  const running = stage.run();
+  await settled();
+  stage.stop();
+  await running;
+  expect(groups.map(({ jobs, refused }) => [jobs.length, refused.length])).toEqual([[1, 1]]);
+  expect([...counted].filter(([name, count]) => name.startsWith("sluice_records_total") && count > 0)).toEqual([
+    [`sluice_records_total ${JOBS_TOPIC} accepted`, 1],
+    ["sluice_records_total other.jobs refused", 1],
+  ]);
+  expect(counted.get("sluice_headers_dropped_total")).toBe(6);
+});
+
 describe("while a group's transaction is out", () => {
   /** Two groups' records; offsets as they are planned, and the end of the first transaction, which the test brings about. */
   async function firstGroupOut() {
@@ -273,7 +297,7 @@ describe("while a group's transaction is out", () => {
         groups.push(group);
         if (groups.length === 1) await new Promise<void>((resolve) => (end = resolve));
         const jobs = group.jobs.map(() => ({ kind: "queued" as const }));
-        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, outbox: [] };
+        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, ended: [], outbox: [] };
       },
     };
     const { stage } = stageOver(
@@ -348,6 +372,7 @@ test("what waits for a batch is no backlog of calls; what is queued is, and what
         day: 1,
         acceptedAtMs: NOW_MS,
         jobs: kinds.map((kind) => ({ kind })),
+        ended: [],
         outbox: [],
       }),
   });

@@ -200,12 +200,15 @@ describe("copied headers", () => {
       ...Array.from({ length: 40 }, (_, index) => header(`x${String(index)}`, "v")),
       header("kafka_correlationId", "c"),
     ];
-    const copied = jobIn(counting.admit(record(JOB, headers), NOW_MS)).reply.headers;
-    expect(copied.map(([name]) => name)).toEqual([
+    const job = jobIn(counting.admit(record(JOB, headers), NOW_MS));
+    expect(job.reply.headers.map(([name]) => name)).toEqual([
       ...Array.from({ length: 32 }, (_, index) => `x${String(index)}`),
       "kafka_correlationId",
     ]);
-    expect(counting.headersDropped()).toBe(8);
+    expect(job.headersDropped).toBe(8);
+    const refusal = refusalIn(counting.admit(record({ ...JOB, format: "none" }, headers), NOW_MS));
+    expect([refusal.code, refusal.identity?.headersDropped]).toEqual(["BAD_JOB", 8]);
+    expect(jobIn(counting.admit(record(JOB, headers.slice(-1)), NOW_MS))).not.toHaveProperty("headersDropped");
   });
   test("are at most 8 KiB", () => {
     const headers = [header("a", Buffer.alloc(8_000)), header("b", Buffer.alloc(192)), header("c", "")];

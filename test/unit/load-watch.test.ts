@@ -10,6 +10,7 @@ const IDLE: LedgerLoad = {
   outboxRecords: 0,
   refusedRecords: 0,
   oldestRunnableMs: null,
+  liveRouters: 1,
 };
 
 let turns: string[];
@@ -30,6 +31,7 @@ beforeEach(() => {
       },
     },
     consumer: { pause: () => turns.push("pause"), resume: () => turns.push("resume") },
+    freeSlots: () => new Map([["alpha", 3]]),
     openIntents: () => openIntents,
     refusingTopics: () => ["side"],
     marks: MARKS,
@@ -106,9 +108,16 @@ test("the ledger is asked to count one beyond the marks at most", async () => {
   expect(gauges.get("sluice_oldest_runnable_seconds")).toBe(3);
 });
 
-test("a ledger that can't be asked leaves fetching as it is", async () => {
+test("a ledger that can't be asked leaves fetching as it is; what this router knows by itself is told all the same", async () => {
   await looks({ readyBytes: 1001 });
+  gauges.clear();
   found = new Error("away");
   await expect(watch.look()).rejects.toThrow("away");
   expect(turns).toEqual(["pause"]);
+  expect([...gauges]).toEqual([["sluice_free_slots alpha", 3]]);
+});
+
+test("tells the places for calls of each account, and how many routers live", async () => {
+  await looks({ liveRouters: 4 });
+  expect([gauges.get("sluice_free_slots alpha"), gauges.get("sluice_live_routers")]).toEqual([3, 4]);
 });

@@ -33,6 +33,7 @@ describe("places for lines of groups", () => {
     expect(Array.from({ length: 3 }, () => slots.take("alpha"))).toEqual([true, true, true]);
     expect(takenBehind(slots, 5)).toBe(1);
     expect(slots.freeOf("alpha")).toBe(0);
+    expect([...slots.freeByAccount()]).toEqual([["alpha", 0]]);
   });
 
   test("wait for a direct job that asked in vain, for as long as it takes to ask again", () => {

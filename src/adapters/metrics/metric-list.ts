@@ -30,7 +30,11 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
     help: "Records read from a jobs topic, by what became of them.",
   },
   sluice_jobs_accepted_total: { kind: "counter", labels: ["tenant"], help: "Jobs taken into the ledger." },
-  sluice_jobs_ended_total: { kind: "counter", labels: ["status"], help: "Jobs that ended, by status of their result." },
+  sluice_jobs_ended_total: {
+    kind: "counter",
+    labels: ["status"],
+    help: "Jobs that this router ended, whatever ended them, by status of their result.",
+  },
   sluice_attempts_total: {
     kind: "counter",
     labels: ["account", "outcome"],
@@ -45,7 +49,7 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
   sluice_cost_nano_usd_total: {
     kind: "counter",
     labels: ["tenant"],
-    help: "Settled cost in billionths of a US dollar; the ledger counts, this is for graphs.",
+    help: "Billionths of a US dollar that this router booked: charges of known price, and corrections upwards. Corrections downwards and what operators book are not in it, and a double counts exactly to 2^53 (9 million dollars): the ledger is the truth, see sluice costs.",
   },
   sluice_coalesced_total: { kind: "counter", labels: [], help: "Jobs answered by a call that another job paid for." },
   sluice_cache_answers_total: { kind: "counter", labels: [], help: "Jobs answered from a finished earlier answer." },
@@ -82,7 +86,7 @@ const COUNTERS: Facts<CounterLabels, "counter"> = {
   sluice_headers_dropped_total: {
     kind: "counter",
     labels: [],
-    help: "Job headers not copied to the result because there were too many or too large ones.",
+    help: "Headers of jobs not copied to their results because there were too many or too large ones.",
   },
   sluice_consumer_restarts_total: {
     kind: "counter",
@@ -147,7 +151,7 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
   sluice_free_slots: {
     kind: "gauge",
     labels: ["account"],
-    help: "Calls that this router could start at the account now.",
+    help: "Calls that this router has places for at the account now, as far as no limit or breaker keeps them back.",
   },
   sluice_backpressure: {
     kind: "gauge",
@@ -164,7 +168,11 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
     labels: ["account"],
     help: "Executions that wait for a batch of the account, in the whole ledger.",
   },
-  sluice_live_routers: { kind: "gauge", labels: [], help: "Routers with a live session in the ledger." },
+  sluice_live_routers: {
+    kind: "gauge",
+    labels: [],
+    help: "Routers whose sessions have neither ended nor been declared dead, in the whole ledger.",
+  },
   sluice_alerts: {
     kind: "gauge",
     labels: ["rule"],
@@ -205,7 +213,7 @@ const HISTOGRAMS: Facts<HistogramLabels, "histogram"> = {
   sluice_job_seconds: {
     kind: "histogram",
     labels: [],
-    help: "Time from a job's record to its result's acknowledgement.",
+    help: "Time from a job's acceptance into the ledger to its end, of jobs that this router ended; 0 for one that was over as it was accepted.",
     buckets: WAIT_SECONDS,
   },
   sluice_batch_turnaround_seconds: {

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
+import type { EndedJob, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
 import type { AnswerFacts } from "../../domain/execution/execution.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
 import { cancelledJobs, hurriedOpeners, intakeEnd, openingFate } from "../../domain/dedupe/opening-fate.js";
@@ -127,11 +127,18 @@ export async function acceptInTransaction(
   insertExecutions(client, context, group, { fresh, hurried, day, nowMs, reservedIn });
   insertJobs(client, context, fresh, day, nowMs);
   const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
-  if (ends.length > 0) outgoing.push(...(await writeEnds(client, context, render, ends)).outgoing);
+  const ended: EndedJob[] = [];
+  if (ends.length > 0) {
+    const written = await writeEnds(client, context, render, ends);
+    outgoing.push(...written.outgoing);
+    ended.push(...written.ended);
+  }
   outgoing.push(...writeRefused(client, context, [...group.refused, ...conflicts], day, nowMs));
   if (group.cancels.length > 0) {
     const own = fresh.map(({ no }) => no);
-    outgoing.push(...(await cancelRows(client, context, group.cancels, nowMs, render, own)).outgoing);
+    const written = await cancelRows(client, context, group.cancels, nowMs, render, own);
+    outgoing.push(...written.outgoing);
+    ended.push(...written.ended);
   }
   const outbox = insertOutbox(client, context.numbers, group.session, nowMs, outgoing);
   return {
@@ -139,6 +146,7 @@ export async function acceptInTransaction(
     day,
     acceptedAtMs: nowMs,
     jobs: placings.map((placing) => ({ kind: placing.fate ?? "queued" })),
+    ended,
     outbox,
   };
 }

@@ -46,6 +46,7 @@ export interface EndingWithReason {
 export interface WrittenEnds {
   readonly outgoing: Outgoing[];
   readonly ended: EndedJob[];
+  readonly costs: readonly CostRow[];
 }
 
 /**
@@ -59,7 +60,7 @@ export async function writeEnds(
   ends: readonly EndingWithReason[],
   taken: TakenRepeats = NONE_TAKEN,
 ): Promise<WrittenEnds> {
-  if (ends.length === 0) return { outgoing: [], ended: [] };
+  if (ends.length === 0) return { outgoing: [], ended: [], costs: [] };
   const rest = takeRepeats(
     client,
     ends.map(({ job }) => job.key.no).filter((no) => !taken.jobNos.has(no)),
@@ -91,12 +92,13 @@ export async function writeEnds(
   if (letters.length > 0) insertJobLetters(client, context, letters);
   const repeats = [...taken.rows, ...(await rest).rows];
   outgoing.push(...repeatResults(context, render, repeats, outgoing));
-  return { outgoing, ended: ends.map(endedJob) };
+  return { outgoing, ended: ends.map(endedJob), costs };
 }
 
 function endedJob({ job, end }: EndingWithReason): EndedJob {
   const { status, acceptedAtMs } = job;
-  return status === "succeeded" ? { status, code: null, acceptedAtMs } : { status, code: end.failure?.code ?? null };
+  const code = status === "succeeded" ? null : (end.failure?.code ?? null);
+  return { status, code, acceptedAtMs, endedAtMs: end.endedAtMs };
 }
 
 async function keptRecords(client: pg.PoolClient, jobs: readonly EndingJob[]): Promise<Map<number, KeptRecord>> {

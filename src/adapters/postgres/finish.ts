@@ -2,7 +2,8 @@ import type pg from "pg";
 import { verdictFor } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
-import type { Outgoing, Renderer } from "../../domain/result/outgoing.js";
+import { bookedBy } from "../../domain/cost/booked.js";
+import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { Woken } from "../../ports/budget-store.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
 import { besideLines, rememberLines } from "./beside-line.js";
@@ -33,6 +34,7 @@ export async function finish(context: LedgerContext, group: FinishGroup, render:
     outbox: [] as FinishOutcome["outbox"][number][],
     waste: 0,
   };
+  const costs: CostRow[] = [];
   let woken = 0;
   for (const calls of byDay(group.calls)) {
     // Serial: one day is the usual case. With the day as one value each statement touches one partition.
@@ -46,9 +48,10 @@ export async function finish(context: LedgerContext, group: FinishGroup, render:
     merged.ended.push(...outcome.ended);
     merged.outbox.push(...outcome.outbox);
     merged.waste += outcome.waste;
+    costs.push(...outcome.costs);
     woken += await outcome.woken.executions;
   }
-  return woken === 0 ? merged : { ...merged, woken };
+  return { ...merged, ...(woken === 0 ? {} : { woken }), ...bookedBy(costs) };
 }
 
 function byDay(calls: readonly FinishedCall[]): FinishedCall[][] {
@@ -96,17 +99,20 @@ export async function finishInTransaction(
   });
   const written = await writeEnds(client, context, render, endings.items, repeats);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
-  const outgoing = [...written.outgoing, ...(await writeLateCosts(client, context, render, late, moved, group.nowMs))];
+  const lateCosts = await writeLateCosts(client, context, render, late, moved, group.nowMs);
+  const outgoing = [...written.outgoing, ...lateCosts.outgoing];
   const doubts = news.filter((call) => call.verdict.kind === "doubt");
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   const woken = await context.budgets.settle(client, settledOf(news), group.nowMs);
-  return { ended: written.ended, outbox, waste: late.filter((call) => !moved.has(call)).length, woken };
+  const waste = late.filter((call) => !moved.has(call)).length;
+  return { ended: written.ended, outbox, waste, woken, costs: [...written.costs, ...lateCosts.costs] };
 }
 
 /** As known before its transaction has ended. */
-interface Finished extends Omit<FinishOutcome, "woken"> {
+interface Finished extends Omit<FinishOutcome, "woken" | "booked"> {
   readonly woken: Woken;
+  readonly costs: readonly CostRow[];
 }
 
 /**

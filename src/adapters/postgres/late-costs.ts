@@ -13,6 +13,11 @@ export function owesLateCost(call: NewCall, moved: boolean, served: boolean): bo
   return !(moved && served);
 }
 
+interface LateCosts {
+  readonly outgoing: readonly Outgoing[];
+  readonly costs: readonly CostRow[];
+}
+
 export async function writeLateCosts(
   client: pg.PoolClient,
   context: LedgerContext,
@@ -20,7 +25,7 @@ export async function writeLateCosts(
   calls: readonly NewCall[],
   moved: ReadonlySet<NewCall>,
   nowMs: number,
-): Promise<Outgoing[]> {
+): Promise<LateCosts> {
   const outgoing: Outgoing[] = [];
   const costs: CostRow[] = [];
   for (const call of calls) {
@@ -48,7 +53,7 @@ export async function writeLateCosts(
     costs.push(rendered.cost);
   }
   insertCosts(client, context, costs);
-  return outgoing;
+  return { outgoing, costs };
 }
 
 /** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */

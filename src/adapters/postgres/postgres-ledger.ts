@@ -52,7 +52,16 @@ import { openAttempts } from "./attempt-rows.js";
 import { dayUse } from "./day-use.js";
 import { limitQueues } from "./limit-queues.js";
 import { sampledRows } from "./sampled-table.js";
-import { beat, endSession, liveRouters, giveBack, openSession, recoverDeadSessions, sessionStamp } from "./sessions.js";
+import {
+  beat,
+  endSession,
+  giveBack,
+  LIVE_ROUTERS,
+  liveRouters,
+  openSession,
+  recoverDeadSessions,
+  sessionStamp,
+} from "./sessions.js";
 import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
 import { bytesOrNull, fromStored } from "./stored-body.js";
@@ -349,18 +358,19 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
       "ledger-load",
       `SELECT r.rows, r.bytes, ${records("t.topic <> ALL ($3::text[])")},
          CASE WHEN cardinality($3::text[]) = 0 THEN 0 ELSE ${records("t.topic = ANY ($3::text[])")} END,
-         ${oldestRunnable("(extract(epoch FROM statement_timestamp()) * 1000)::int8")}
+         ${oldestRunnable("(extract(epoch FROM statement_timestamp()) * 1000)::int8")}, ${LIVE_ROUTERS}
        FROM (SELECT coalesce(round(sum(q.weight)), 0)::int8 AS rows, coalesce(round(sum(q.weight * q.bytes)), 0)::int8 AS bytes
          FROM (SELECT * FROM (SELECT * FROM ${sampledRows("ready", "t.bytes")} a UNION ALL SELECT * FROM ${sampledRows("batch_ready", "t.bytes")} b) w LIMIT $1) q) r`,
       [readyRows, outboxRows, textArray(refusing)],
     );
-    const [ready, bytes, outbox, refused, oldest] = rows[0] ?? [];
+    const [ready, bytes, outbox, refused, oldest, live] = rows[0] ?? [];
     return {
       readyRows: Number(ready),
       readyBytes: Number(bytes),
       outboxRecords: Number(outbox),
       refusedRecords: Number(refused),
       oldestRunnableMs: oldest === null || oldest === undefined ? null : Number(oldest),
+      liveRouters: Number(live),
     };
   }
 }

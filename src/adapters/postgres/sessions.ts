@@ -68,13 +68,11 @@ export async function endSession(context: LedgerContext, session: SessionNo): Pr
   );
 }
 
+/** SQL of how many sessions live. */
+export const LIVE_ROUTERS = "(SELECT count(*) FROM routers WHERE ended_at IS NULL)";
+
 export async function liveRouters(context: LedgerContext): Promise<number> {
-  const [row] = await run(
-    context.pools.durable,
-    "sessions-live",
-    "SELECT count(*) FROM routers WHERE ended_at IS NULL",
-    [],
-  );
+  const [row] = await run(context.pools.durable, "sessions-live", `SELECT ${LIVE_ROUTERS}`, []);
   return Number(row?.[0]);
 }
 

@@ -7,6 +7,8 @@ import type { SessionSettings } from "./session-parts.js";
 interface LoadWatchParts {
   readonly ledger: Pick<Ledger, "load">;
   readonly consumer: Pick<JobsConsumer, "pause" | "resume">;
+  /** By account, calls that could start now. */
+  readonly freeSlots: () => ReadonlyMap<string, number>;
   /** Intents of this session that have not ended. */
   readonly openIntents: () => number;
   /** Topics of tenants that take no records now. */
@@ -36,7 +38,8 @@ export class LoadWatch {
 
   /** One look. Rejects when the ledger can't be asked: then fetching stays as it is. */
   async look(): Promise<void> {
-    const { ledger, refusingTopics, marks } = this.#parts;
+    const { ledger, refusingTopics, marks, freeSlots, metrics } = this.#parts;
+    for (const [account, calls] of freeSlots()) metrics.set("sluice_free_slots", { account }, calls);
     const limits = { readyRows: marks.jobsMax + 1, outboxRows: marks.outboxRowsMax + 1 };
     const found = await ledger.load(limits, refusingTopics());
     const load = this.#loadOf(found);
@@ -54,13 +57,14 @@ export class LoadWatch {
     };
   }
 
-  #report({ outboxRecords, refusedRecords, oldestRunnableMs }: LedgerLoad, load: Load): void {
+  #report({ outboxRecords, refusedRecords, oldestRunnableMs, liveRouters }: LedgerLoad, load: Load): void {
     const { clock, metrics } = this.#parts;
     const waitedMs = oldestRunnableMs === null ? 0 : Math.max(0, clock.nowMs() - oldestRunnableMs);
     metrics.set("sluice_pending_jobs", {}, load.pending);
     metrics.set("sluice_pending_bytes", {}, load.pendingBytes);
     metrics.set("sluice_outbox_rows", {}, outboxRecords + refusedRecords);
     metrics.set("sluice_oldest_runnable_seconds", {}, waitedMs / 1000);
+    metrics.set("sluice_live_routers", {}, liveRouters);
   }
 
   #judge(load: Load): void {

@@ -90,6 +90,7 @@ export class Session {
     this.#load = new LoadWatch({
       ...ports,
       consumer: this.#consumer,
+      freeSlots: () => this.#stages.slots.freeByAccount(),
       openIntents: () => this.#stages.numbers.openCount,
       refusingTopics: () => this.#stages.relay.refusingTopics,
       marks: settings.pending,

@@ -9,7 +9,7 @@ import { UNKNOWN_CONDITIONS, type RouteConditions } from "../../domain/route/rou
 import type { Journal } from "../../ports/journal.js";
 import type { Inbox } from "../../ports/broker.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
-import type { FinishListener } from "../../pipeline/alert/tally-recorder.js";
+import type { FinishListener, IntakeListener } from "../../pipeline/alert/tally-recorder.js";
 import { BatchOutlook } from "../../pipeline/batch/batch-outlook.js";
 import type { BatchAccount } from "../../pipeline/batch/batch-parts.js";
 import { BatchStage } from "../../pipeline/batch/batch-stage.js";
@@ -47,7 +47,7 @@ export interface StagesParts extends SessionParts {
   /** The session must end: it was declared dead, or something of it can't be written. */
   readonly endSession: (reason: string) => void;
   /** Only there when somebody counts what calls come to. */
-  readonly listener?: FinishListener;
+  readonly listener?: FinishListener & IntakeListener;
 }
 
 /**

@@ -10,7 +10,7 @@ import type { CallKind } from "../limit/limits.js";
 export interface Tally {
   /** By account; only of accounts with calls. */
   readonly accounts: Readonly<Record<string, CallCounts>>;
-  /** Jobs that ended, whatever the end. */
+  /** Jobs that ended, whatever the end; without those that never waited, or ended by a producer's cancel. */
   readonly ended: number;
   readonly deadLetters: number;
   /** From acceptance to the end, of jobs that a call of their own answered, batches left out. */

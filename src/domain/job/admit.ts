@@ -29,8 +29,6 @@ export interface JobAdmission {
   admitAvro(record: IncomingRecord, decoded: DecodedJob, nowMs: EpochMs): Admission;
   /** For a value that could not be had: why not, and whose job it was, as far as topic and headers tell. */
   refuse(record: IncomingRecord, problem: RecordProblem, nowMs: EpochMs): Admission;
-  /** Headers that were beyond the limits of copying, since the start. */
-  headersDropped(): number;
 }
 
 export function createAdmission(settings: AdmissionSettings): JobAdmission {
@@ -68,14 +66,9 @@ interface NamedRecord extends OpenRecord, ReplyRequest {
 
 class Admitter implements JobAdmission {
   private readonly settings: AdmissionSettings;
-  private droppedCount = 0;
 
   constructor(settings: AdmissionSettings) {
     this.settings = settings;
-  }
-
-  headersDropped(): number {
-    return this.droppedCount;
   }
 
   admit(record: IncomingRecord, nowMs: EpochMs): Admission {
@@ -109,7 +102,6 @@ class Admitter implements JobAdmission {
       const message = `value: expected at most ${String(valueBytesMax)} bytes (limits.intake.valueBytesMax), got ${String(value.length)}`;
       return this.unread(open, { code: "TOO_LARGE", message });
     }
-    this.droppedCount += headers.droppedCount;
     if (headers.problem !== null) return refused(headers.problem.code, headers.problem.message);
     if (value === null || value.length === 0) return this.withoutValue(open);
     if (headers.action !== null) {
@@ -255,6 +247,7 @@ class Admitter implements JobAdmission {
         submittedAtMs,
         deadlineMs,
         reply,
+        headersDropped: named.headers.droppedCount,
         configRevision,
         reuse,
         routing,
@@ -338,8 +331,13 @@ function refusedJob(named: NamedRecord, code: ErrorCode, message: string, docume
     labels: document === null ? {} : labelsOf(named.terms, document),
     submittedAtMs: submittedAt(named.record, named.nowMs),
     reply: replyOfRefusal(named),
+    ...droppedOf(named),
   };
   return { kind: "refused", refusal: { code, message, tenant, jobId, identity } };
+}
+
+function droppedOf({ headers: { droppedCount } }: NamedRecord): { readonly headersDropped?: number } {
+  return droppedCount === 0 ? {} : { headersDropped: droppedCount };
 }
 
 /** A wish that can be followed is followed, even when the job has another fault. */

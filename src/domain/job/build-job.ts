@@ -32,6 +32,7 @@ export interface JobParts {
   readonly submittedAtMs: EpochMs;
   readonly deadlineMs: EpochMs;
   readonly reply: ReplyEnvelope;
+  readonly headersDropped: number;
   readonly configRevision: string;
   readonly reuse: ReuseSettings;
   readonly routing: RoutingTerms;
@@ -49,7 +50,7 @@ export function buildJob(parts: JobParts): AdmittedJob {
   const policy = policyOf(parts, requirements, tier, labels);
   const digest = requestDigest(format, canonicalJson(parts.bodyText));
   const dedupe = reuse.dedupe && (document.dedupe ?? true);
-  return {
+  const job: AdmittedJob = {
     record: { topic: record.topic, partition: record.partition, offset: record.offset },
     tenant,
     jobId: parts.jobId,
@@ -80,6 +81,7 @@ export function buildJob(parts: JobParts): AdmittedJob {
     explain: document.explain ?? false,
     reply: parts.reply,
   };
+  return parts.headersDropped === 0 ? job : { ...job, headersDropped: parts.headersDropped };
 }
 
 /** The job's labels over those of its tenant. `fromEntries` makes `__proto__` a label like another. */

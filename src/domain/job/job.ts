@@ -113,6 +113,8 @@ export interface AdmittedJob {
   readonly cacheMaxAgeMs: number | null;
   readonly explain: boolean;
   readonly reply: ReplyEnvelope;
+  /** Headers of its record that its result does not get, since they are beyond the limits of copying; left out: none. */
+  readonly headersDropped?: number;
 }
 
 export interface RecordCoordinates {
@@ -146,4 +148,6 @@ export interface RefusedIdentity {
   readonly labels: Readonly<Record<string, string>>;
   readonly submittedAtMs: EpochMs;
   readonly reply: ReplyEnvelope;
+  /** As of an admitted job. */
+  readonly headersDropped?: number;
 }

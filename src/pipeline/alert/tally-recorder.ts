@@ -25,8 +25,14 @@ export interface FinishListener {
   finished(are: "calls" | "lines", calls: readonly FinishedCall[], outcome: FinishOutcome, nowMs: number): void;
 }
 
+/** Hears of groups that intake has brought into the ledger. */
+export interface IntakeListener {
+  /** @param jobs those that were over as they came in, or were cancelled; metrics have heard of them as of any other. */
+  endedAtIntake(jobs: number): void;
+}
+
 /** Counts in memory what this router's work comes to, until `take`: a handful of additions a call. */
-export class TallyRecorder implements FinishListener {
+export class TallyRecorder implements FinishListener, IntakeListener {
   #accounts = new Map<string, Counts>();
   #jobMs: Record<number, number> = {};
   #ended = 0;
@@ -50,8 +56,12 @@ export class TallyRecorder implements FinishListener {
     }
     // Nobody says which job a call answered, and what waited for a batch or a group says nothing about how fast calls are.
     if (waited) return;
-    for (const { status, acceptedAtMs } of ended)
-      if (status === "succeeded" && acceptedAtMs !== undefined) add(this.#jobMs, nowMs - acceptedAtMs);
+    for (const { status, acceptedAtMs } of ended) if (status === "succeeded") add(this.#jobMs, nowMs - acceptedAtMs);
+  }
+
+  /** They say nothing of what waits: answers out of the cache would hide that no call is made any more. */
+  endedAtIntake(jobs: number): void {
+    this.#ended -= jobs;
   }
 
   /** What metrics are told, told here too as far as it is about ends of jobs. */

@@ -88,6 +88,11 @@ export class Slots {
     return places === undefined ? 0 : this.#freeOf(places, this.#monotonicMs());
   }
 
+  freeByAccount(): ReadonlyMap<string, number> {
+    const nowMs = this.#monotonicMs();
+    return new Map([...this.#accounts].map(([account, places]) => [account, this.#freeOf(places, nowMs)]));
+  }
+
   /** Free or not, without those that are given out ahead. */
   openOf(account: string): number {
     return this.#accounts.get(account)?.open ?? 0;

@@ -1,3 +1,4 @@
+import type { EndedState } from "../../domain/execution/execution.js";
 import type { SessionNo } from "../../domain/ids.js";
 import type { Renderer, Outgoing } from "../../domain/result/outgoing.js";
 import type { Journal } from "../../ports/journal.js";
@@ -152,14 +153,23 @@ export class FinishStage {
   }
 }
 
-/** Counts ended jobs and dead letters by the sums of a group. */
+/**
+ * Counts what a transaction ended, by the sums of a group: jobs, their times, dead letters and money. For each that ends jobs, once, when it
+ * is known to stand; one that stands though its COMMIT was never answered is done again in vain and counted by nobody.
+ */
 export function reportEnds(
   metrics: Metrics,
-  outcome: { readonly ended: FinishOutcome["ended"]; readonly outbox: readonly OutboxGroup[] },
+  outcome: Pick<FinishOutcome, "ended" | "booked"> & { readonly outbox: readonly OutboxGroup[] },
 ): void {
-  const byStatus = new Map<"succeeded" | "failed" | "expired" | "cancelled", number>();
-  for (const { status } of outcome.ended) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+  const byStatus = new Map<EndedState, number>();
+  for (const { status, acceptedAtMs, endedAtMs } of outcome.ended) {
+    byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+    // Two clocks: the ledger's says when it was accepted, the router's when it ended.
+    metrics.observe("sluice_job_seconds", {}, Math.max(0, endedAtMs - acceptedAtMs) / 1000);
+  }
   for (const [status, count] of byStatus) metrics.count("sluice_jobs_ended_total", { status }, count);
+  for (const [tenant, nanoUsd] of outcome.booked ?? [])
+    metrics.count("sluice_cost_nano_usd_total", { tenant }, Number(nanoUsd));
   const letters = outcome.outbox
     .flatMap((group): readonly Outgoing[] => group.records)
     .filter((record) => record.kind === "dead_letter");

@@ -114,6 +114,7 @@ export function refusedJob(job: AdmittedJob, code: Refusal["code"], message: str
         labels: job.labels,
         submittedAtMs: job.submittedAtMs,
         reply: job.reply,
+        ...(job.headersDropped === undefined ? {} : { headersDropped: job.headersDropped }),
       },
     },
   };

@@ -16,13 +16,14 @@ import type { ReachPoint } from "../../ports/crash-points.js";
 import type { Inbox, RecordRun, RecordSink } from "../../ports/broker.js";
 import type { Metrics } from "../../ports/metrics.js";
 import type { Clock, Log, Random } from "../../ports/system.js";
+import type { IntakeListener } from "../alert/tally-recorder.js";
 import type { Admission, CallGate } from "../dispatch/call-gate.js";
 import type { LimitPass } from "../dispatch/limit-scope.js";
 import type { Work } from "../dispatch/work.js";
 import type { NumberSource } from "../dispatch/number-source.js";
 import { Nap } from "../nap.js";
 import { persist } from "../persist.js";
-import { reportEnds } from "../finish/finish-stage.js";
+import { reportIntake } from "./report-intake.js";
 import { RunQueue, type QueuedRecord } from "./run-queue.js";
 import { splitGroup } from "./split-group.js";
 import { refusedJob, type IntakePlanner, type Planned, type PlannedJob, type RefusedPlan } from "./intake-planner.js";
@@ -55,6 +56,8 @@ export interface IntakeParts {
   readonly publish: (groups: readonly OutboxGroup[]) => void;
   readonly fenced: () => void;
   readonly reach?: ReachPoint;
+  /** Only there when somebody counts. */
+  readonly listener?: IntakeListener;
 }
 
 /** How often it is looked whether the rows that wait for a place have one. A pace, no bound. */
@@ -176,7 +179,7 @@ export class IntakeStage implements RecordSink {
       moves,
       jobs: prepared.jobs.map(({ item }) => item),
       refused: prepared.refused,
-      cancels: prepared.cancels,
+      cancels: prepared.cancels.map(({ cancel }) => cancel),
     };
     try {
       this.#parts.reach?.("intake.before_accept");
@@ -188,7 +191,12 @@ export class IntakeStage implements RecordSink {
         () => this.#planningAhead(this.#parts.ledger.accept(group, this.#parts.render)),
       );
       this.#settle(prepared, group, outcome, startedMs);
-      if (outcome.kind === "accepted") this.#report(records, prepared, outcome, clock.monotonicMs() - startedMs);
+      if (outcome.kind === "accepted") {
+        const { metrics } = this.#parts;
+        metrics.observe("sluice_group_size", { stage: "intake" }, records.length);
+        metrics.observe("sluice_group_seconds", { stage: "intake" }, (clock.monotonicMs() - startedMs) / 1000);
+        reportIntake(this.#parts, { ...prepared, outcome });
+      }
     } catch (error) {
       for (const job of prepared.jobs) this.#giveBack(job);
       if (this.#parts.mendable(error)) return; // stopping: the records come again
@@ -233,7 +241,7 @@ export class IntakeStage implements RecordSink {
   async #prepare(records: readonly QueuedRecord[]): Promise<Prepared> {
     const { numbers, clock, renderSettings } = this.#parts;
     const nowMs = clock.nowMs();
-    const prepared: Prepared = { jobs: [], refused: [], cancels: [] };
+    const prepared: Prepared = { jobs: [], refused: [], cancels: [], headersDropped: 0 };
     let turnEndsMs = clock.monotonicMs() + TURN_MS;
     for (const queued of records) {
       if (clock.monotonicMs() > turnEndsMs) {
@@ -242,9 +250,13 @@ export class IntakeStage implements RecordSink {
       }
       const plan = this.#planned(queued, nowMs);
       if (plan.kind === "cancel")
-        prepared.cancels.push({ tenant: plan.tenant, jobId: plan.jobId, behind: prepared.jobs.length });
+        prepared.cancels.push({
+          topic: queued.record.topic,
+          cancel: { tenant: plan.tenant, jobId: plan.jobId, behind: prepared.jobs.length },
+        });
       else if (plan.kind === "refused") {
         const day = Math.floor(nowMs / 86_400_000);
+        prepared.headersDropped += plan.refusal.identity?.headersDropped ?? 0;
         prepared.refused.push(
           renderRefused(renderSettings, {
             no: numbers.next(),
@@ -385,40 +397,14 @@ export class IntakeStage implements RecordSink {
     for (const { topic, partition, upto } of group.moves) this.#parts.inbox.accepted(topic, partition, upto);
     this.#parts.publish(outcome.outbox);
   }
-
-  #report(
-    records: readonly QueuedRecord[],
-    prepared: Prepared,
-    outcome: Extract<IntakeOutcome, { kind: "accepted" }>,
-    ms: number,
-  ): void {
-    const { metrics } = this.#parts;
-    const topic = records[0]?.record.topic ?? "";
-    metrics.observe("sluice_group_size", { stage: "intake" }, records.length);
-    metrics.observe("sluice_group_seconds", { stage: "intake" }, ms / 1000);
-    const count = (kinds: readonly string[]): number => outcome.jobs.filter(({ kind }) => kinds.includes(kind)).length;
-    metrics.count(
-      "sluice_records_total",
-      { topic, result: "accepted" },
-      count(["started", "queued", "pooled", "joined", "cached", "expired", "cancelled"]),
-    );
-    metrics.count("sluice_records_total", { topic, result: "duplicate" }, count(["repeated"]));
-    metrics.count("sluice_records_total", { topic, result: "redelivered" }, count(["redelivered"]));
-    metrics.count("sluice_records_total", { topic, result: "refused" }, prepared.refused.length + count(["conflict"]));
-    metrics.count("sluice_records_total", { topic, result: "cancel" }, prepared.cancels.length);
-    metrics.count("sluice_coalesced_total", {}, count(["joined"]));
-    metrics.count("sluice_cache_answers_total", {}, count(["cached"]));
-    const byTenant = new Map<string, number>();
-    for (const { item } of prepared.jobs) byTenant.set(item.job.tenant, (byTenant.get(item.job.tenant) ?? 0) + 1);
-    for (const [tenant, jobs] of byTenant) metrics.count("sluice_jobs_accepted_total", { tenant }, jobs);
-    reportEnds(metrics, { ended: [], outbox: outcome.outbox });
-  }
 }
 
 interface Prepared {
   readonly jobs: { readonly planned: PlannedJob; readonly item: IntakeJob; readonly pass?: LimitPass }[];
   readonly refused: RefusedRecord[];
-  readonly cancels: RecordedCancel[];
+  readonly cancels: { readonly topic: string; readonly cancel: RecordedCancel }[];
+  /** Of the refused records that have a result. */
+  headersDropped: number;
 }
 
 /** What a job that does not start waits for; null: a place, and it is due at once. */

@@ -97,16 +97,9 @@ async function acceptInTransaction(
   await insertExecutions(context, transaction, group, { fresh, hurried, day, nowMs });
   await context.statement(transaction, "jobs-insert");
   for (const placing of fresh) transaction.insert(context.database.jobs, placing.no, jobRow(placing, day, nowMs));
-  outgoing.push(
-    ...(
-      await writeEnds(
-        context,
-        transaction,
-        render,
-        fresh.flatMap((placing) => endAtIntake(placing, day, nowMs)),
-      )
-    ).outgoing,
-  );
+  const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
+  const written = await writeEnds(context, transaction, render, ends);
+  outgoing.push(...written.outgoing);
   for (const refused of [...group.refused, ...conflicts]) {
     const { no, code, topic, partition, offset } = refused;
     transaction.insert(context.database.deadLetters, no, {
@@ -117,13 +110,15 @@ async function acceptInTransaction(
     });
     outgoing.push(...refused.outgoing);
   }
-  outgoing.push(...(await cancelJobs(context, transaction, group.cancels, nowMs, render, fresh)).outgoing);
+  const cancelling = await cancelJobs(context, transaction, group.cancels, nowMs, render, fresh);
+  outgoing.push(...cancelling.outgoing);
   const outbox = await insertOutbox(context, transaction, group.session, nowMs, outgoing);
   return {
     kind: "accepted",
     day,
     acceptedAtMs: nowMs,
     jobs: placings.map(({ fate }) => ({ kind: fate ?? "queued" })),
+    ended: [...written.ended, ...cancelling.ended],
     outbox,
   };
 }

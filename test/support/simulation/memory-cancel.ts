@@ -25,7 +25,7 @@ export async function cancelJobs(
   render: Renderer,
   except: readonly { readonly no: number }[] = [],
 ): Promise<Cancelled> {
-  if (requests.length === 0) return { outgoing: [], ended: [], requests: [] };
+  if (requests.length === 0) return { outgoing: [], ended: [], costs: [], requests: [] };
   const { jobKeys } = context.database;
   await context.statement(transaction, "jobs-cancel");
   const left = new Set(except.map(({ no }) => no));

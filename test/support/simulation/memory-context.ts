@@ -211,6 +211,7 @@ export interface EndingWithReason {
 export interface WrittenEnds {
   readonly outgoing: Outgoing[];
   readonly ended: EndedJob[];
+  readonly costs: readonly CostRow[];
 }
 
 export function endingOf(row: JobRow, status: EndedState): EndingJob {
@@ -263,15 +264,19 @@ export async function writeEnds(
   render: Renderer,
   ends: readonly EndingWithReason[],
 ): Promise<WrittenEnds> {
-  if (ends.length === 0) return { outgoing: [], ended: [] };
+  if (ends.length === 0) return { outgoing: [], ended: [], costs: [] };
   const { database } = context;
   const outgoing: Outgoing[] = [];
+  const costs: CostRow[] = [];
   await context.statement(transaction, "ends");
   for (const { job, end } of ends) {
     const record = end.failure === null ? null : (transaction.get(database.jobs, job.key.no)?.record ?? null);
     const rendered = render.end(record === null ? job : { ...job, record }, end);
     outgoing.push(...rendered.outgoing);
-    if (rendered.cost !== null) insertCosts(context, transaction, [rendered.cost]);
+    if (rendered.cost !== null) {
+      insertCosts(context, transaction, [rendered.cost]);
+      costs.push(rendered.cost);
+    }
     if (rendered.deadLetter !== null && record !== null) {
       const { source } = parseEnvelope(job.envelope);
       transaction.insert(database.deadLetters, rendered.deadLetter.outgoing.no, {
@@ -287,12 +292,13 @@ export async function writeEnds(
   }
   await context.statement(transaction, "repeats");
   outgoing.push(...repeatResults(context, transaction, render, ends, outgoing));
-  return { outgoing, ended: ends.map(endedJob) };
+  return { outgoing, ended: ends.map(endedJob), costs };
 }
 
 function endedJob({ job, end }: EndingWithReason): EndedJob {
   const { status, acceptedAtMs } = job;
-  return status === "succeeded" ? { status, code: null, acceptedAtMs } : { status, code: end.failure?.code ?? null };
+  const code = status === "succeeded" ? null : (end.failure?.code ?? null);
+  return { status, code, acceptedAtMs, endedAtMs: end.endedAtMs };
 }
 
 function repeatResults(

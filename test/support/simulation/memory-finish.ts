@@ -9,7 +9,8 @@ import { doubtBegan } from "../../../src/domain/event/doubt-event.js";
 import { subjectOf } from "../../../src/domain/event/event.js";
 import type { LedgerKey } from "../../../src/domain/ids.js";
 import { stageOfLast } from "../../../src/domain/stage.js";
-import type { JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
+import { bookedBy } from "../../../src/domain/cost/booked.js";
+import type { CostRow, JobEnd, LateCost, Outgoing, Renderer } from "../../../src/domain/result/outgoing.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../../src/ports/ledger.js";
 import { wokenOf } from "./memory-budgets.js";
 import type { Transaction } from "./memory-database.js";
@@ -66,10 +67,8 @@ async function finishInTransaction(
   const endings = await endWaiters(context, transaction, group.nowMs, reasons, snapshot);
   const written = await writeEnds(context, transaction, render, endings.items);
   const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
-  const outgoing = [
-    ...written.outgoing,
-    ...(await writeLateCosts(context, transaction, render, late, moved, group.nowMs)),
-  ];
+  const lateCosts = await writeLateCosts(context, transaction, render, late, moved, group.nowMs);
+  const outgoing = [...written.outgoing, ...lateCosts.outgoing];
   for (const { attempt, execution, endedAtMs, outcome } of news.filter((call) => call.verdict.kind === "doubt")) {
     const subject = subjectOf(payerOf(context, transaction, execution));
     const event = doubtBegan({ attempt, execution, subject, atMs: endedAtMs }, outcome);
@@ -83,6 +82,7 @@ async function finishInTransaction(
     outbox,
     waste: late.filter((call) => !moved.has(call)).length,
     ...(await wokenOf(woken)),
+    ...bookedBy([...written.costs, ...lateCosts.costs]),
   };
 }
 
@@ -418,6 +418,11 @@ function owesLateCost(call: NewCall, moved: boolean, served: boolean): boolean {
   return !(moved && served);
 }
 
+interface LateCosts {
+  readonly outgoing: readonly Outgoing[];
+  readonly costs: readonly CostRow[];
+}
+
 async function writeLateCosts(
   context: MemoryContext,
   transaction: Transaction,
@@ -425,8 +430,9 @@ async function writeLateCosts(
   calls: readonly NewCall[],
   moved: ReadonlySet<NewCall>,
   nowMs: number,
-): Promise<Outgoing[]> {
+): Promise<LateCosts> {
   const outgoing: Outgoing[] = [];
+  const costs: CostRow[] = [];
   for (const call of calls) {
     // Serial: rare.
     await context.statement(transaction, "late-cost");
@@ -447,8 +453,9 @@ async function writeLateCosts(
     });
     outgoing.push(rendered.outgoing);
     insertCosts(context, transaction, [rendered.cost]);
+    costs.push(rendered.cost);
   }
-  return outgoing;
+  return { outgoing, costs };
 }
 
 /** Tenant of an execution and the job that opened it, for cost records that no ending job carries. */

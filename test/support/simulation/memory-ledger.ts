@@ -577,7 +577,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
   }
 
   load({ readyRows, outboxRows }: LoadLimits, refusing: readonly string[]): Promise<LedgerLoad> {
-    const { ready, pools, executions, outboxReady, nowMs } = this.#database;
+    const { ready, pools, executions, outboxReady, routers, nowMs } = this.#database;
     return this.#context.single("load", (transaction) => {
       const waiting: { readonly key: LedgerKey }[] = [...transaction.all(ready), ...transaction.all(pools)];
       const counted = waiting.slice(0, readyRows);
@@ -597,6 +597,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
         outboxRecords: recordsOf((topic) => !refusing.includes(topic)),
         refusedRecords: recordsOf((topic) => refusing.includes(topic)),
         oldestRunnableMs: due.length === 0 ? null : Math.min(...due.map((row) => row.runAtMs)),
+        liveRouters: transaction.all(routers).filter(({ endedMs }) => endedMs === null).length,
       };
     });
   }

@@ -13,11 +13,12 @@ import type {
 } from "../../../src/ports/provider.js";
 import { FakeBroker, FakePublisher } from "./fake-broker.js";
 import { FakeDecoder } from "./fake-decoder.js";
-import { createSimulatedAdmission, recordAt, RESULTS_TOPIC, EVENTS_TOPIC, START_MS } from "./fixture.js";
+import { COSTS_TOPIC, createSimulatedAdmission, EVENTS_TOPIC, recordAt, RESULTS_TOPIC, START_MS } from "./fixture.js";
 import { MemoryDatabase } from "./memory-database.js";
 import { MemoryLedger } from "./memory-ledger.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import { Life, World } from "./world.js";
+import { metricsInto } from "../work.js";
 
 /**
  * A day, or less of one, of three provider accounts that have their troubles at known times, and routers that serve a steady stream of jobs
@@ -67,6 +68,11 @@ export interface DayResult {
   /** Events about breakers: `kind account/model`, in their order. */
   readonly breakers: readonly string[];
   readonly events: number;
+  /** Results by their status, and what their cost records add up to. */
+  readonly published: Readonly<Record<string, number>>;
+  readonly costNanoUsd: number;
+  /** Counters of all routers, by name and labels. */
+  readonly counted: ReadonlyMap<string, number>;
   /** Whether all jobs had ended when it was over. */
   readonly drained: boolean;
 }
@@ -108,6 +114,9 @@ class ProviderDay {
   readonly #attempts = new Map<number, number>();
   readonly #missed: { jobId: string; status: string; attempts: readonly string[] }[] = [];
   readonly #breakers: string[] = [];
+  readonly #published: Record<string, number> = {};
+  readonly #counted = new Map<string, number>();
+  #costNanoUsd = 0;
   #jobs = 0;
   #ended = 0;
   #rateLimited = 0;
@@ -145,6 +154,9 @@ class ProviderDay {
       rateLimited: this.#rateLimited,
       breakers: this.#breakers,
       events: this.#world.events,
+      published: this.#published,
+      costNanoUsd: this.#costNanoUsd,
+      counted: this.#counted,
       drained,
     };
   }
@@ -204,6 +216,7 @@ class ProviderDay {
       logged: (event, fields) => {
         if (event !== "attempt.failed") throw new Error(`${event}: ${JSON.stringify(fields)}`);
       },
+      metrics: metricsInto(this.#counted),
       account: { concurrency: 64, callTimeoutMs: 60_000 },
       settings: { health: { ...HEALTH, ...this.#wish.health } },
     });
@@ -286,12 +299,15 @@ class ProviderDay {
     for (const { topic, record } of this.#broker.published.splice(0)) {
       const text = record.value?.toString("utf8") ?? "null";
       if (topic === RESULTS_TOPIC) this.#readResult(JSON.parse(text) as ReadResult); // our own
+      if (topic === COSTS_TOPIC)
+        this.#costNanoUsd += Number((JSON.parse(text) as { readonly nanoUsd: string | null }).nanoUsd); // our own
       if (topic === EVENTS_TOPIC) this.#readEvent(JSON.parse(text) as ReadEvent); // our own
     }
   }
 
   #readResult({ jobId, status, attempts }: ReadResult): void {
     this.#ended += 1;
+    this.#published[status] = (this.#published[status] ?? 0) + 1;
     this.#attempts.set(attempts.length, (this.#attempts.get(attempts.length) ?? 0) + 1);
     if (status === "succeeded") return;
     this.#missed.push({

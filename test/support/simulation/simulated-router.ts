@@ -160,6 +160,8 @@ export interface RouterParts {
   /** An event that the product logs as an error: a refused group, a broken stage. */
   readonly logged: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly opened: (session: SessionNo) => void;
+  /** Left out: nobody counts. */
+  readonly metrics?: Metrics;
   /** Told of each named place that it passes. */
   readonly reach?: ReachPoint;
 }
@@ -238,7 +240,7 @@ export class SimulatedRouter {
         clock: this.#clock,
         random: world.random,
         log: this.#log(),
-        metrics: NO_METRICS,
+        metrics: this.#parts.metrics ?? NO_METRICS,
         alerts: new PartitionAlerts(),
         ...(this.#parts.reach === undefined ? {} : { reach: this.#parts.reach }),
       },
