@@ -580,7 +580,7 @@ async function failWaiting(
       waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })),
       nowMs,
     );
-    if (ended.length > context.rules.waitersMax) noteUnanswered(context, transaction, [execution.key]);
+    if (waiting.length > context.rules.waitersMax) noteUnanswered(context, transaction, [execution.key]);
     for (const job of ended) {
       all.push({
         job,
