@@ -634,21 +634,3 @@ async function settleDoubts(
   }
   return outgoing;
 }
-
-/** Ends what still waits for ended executions: more jobs than one finish took. */
-export function stragglersOf(
-  context: MemoryContext,
-  transaction: Transaction,
-  nowMs: number,
-): { readonly no: number; readonly execution: LedgerKey; readonly late: boolean }[] {
-  const { unanswered, jobs, executions } = context.database;
-  return transaction.all(jobs).flatMap((job) => {
-    const execution = job.execution;
-    if (job.state !== "active" || execution === null || transaction.get(unanswered, execution.no) === undefined)
-      return [];
-    const state = transaction.get(executions, execution.no)?.state;
-    return state === "succeeded" || state === "failed"
-      ? [{ no: job.key.no, execution, late: job.deadlineMs < nowMs }]
-      : [];
-  });
-}

@@ -390,7 +390,7 @@ export function noteUnanswered(
   for (const { no } of executions) {
     const state = transaction.get(table, no)?.state;
     if (!awaited.has(no) || (state !== "succeeded" && state !== "failed")) continue;
-    if (transaction.get(unanswered, no) === undefined) transaction.insert(unanswered, no, true);
+    if (transaction.get(unanswered, no) === undefined) transaction.insert(unanswered, no, no);
   }
 }
 
