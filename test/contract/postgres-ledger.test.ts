@@ -83,8 +83,8 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
   };
 };
 
-const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger> => {
-  const { pools, context, ledger, close } = await openContext(budgets);
+const openBudgeted = async (budgets: readonly Budget[], waitersMax?: number): Promise<BudgetedLedger> => {
+  const { pools, context, ledger, close } = await openContext(budgets, new Map(), waitersMax);
   const rows = async (text: string, values: readonly unknown[] = []) =>
     (await pools.durable.query<Record<string, string>>(text, [...values])).rows;
   return {

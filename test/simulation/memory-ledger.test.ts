@@ -36,11 +36,11 @@ function open(): Promise<SuiteLedger & { readonly ledger: MemoryLedger }> {
   });
 }
 
-function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
+function openBudgeted(limits: readonly Budget[], waitersMax = LEDGER_RULES.waitersMax): Promise<BudgetedLedger> {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
   const database = new MemoryDatabase(nowMs, limits);
-  const ledger = new MemoryLedger(database, wire);
+  const ledger = new MemoryLedger(database, wire, { ...LEDGER_RULES, waitersMax });
   return Promise.resolve({
     ledger,
     nowMs,

@@ -394,7 +394,7 @@ function sortVerdicts(
 async function failPayer(
   context: MemoryContext,
   transaction: Transaction,
-  { execution, payer, failure }: LeftPayer,
+  { execution, payer, failure, limit }: LeftPayer,
   nowMs: number,
 ): Promise<EndingWithReason[]> {
   await context.statement(transaction, "jobs-fail-payer");
@@ -406,6 +406,7 @@ async function failPayer(
         job.state === "active" &&
         samePayer(payer, payerOf(job.tenant, parseEnvelope(job.envelope).labels)),
     )
+    .slice(0, limit)
     .map(({ key }) => ({ no: key.no, status: "failed" as const, code: failure.code }));
   const ended = await endJobs(context, transaction, own, nowMs);
   return ended.map((job) => ({
