@@ -95,6 +95,14 @@ export interface Failure {
   readonly retryAtMs: number | null;
 }
 
+/** Of a job whose execution was dropped as one that nobody waits for. That is a bug, and no reason to let the job wait for ever. */
+export const LEFT_BEHIND: Failure = {
+  code: "INTERNAL",
+  message: "the gateway lost sight of the job while it waited, so there is no answer; it can be replayed",
+  provider: null,
+  retryAtMs: null,
+};
+
 /** The provider's own words beside ours, for its support desk. `code` is its error type or code, never a message text. */
 export interface ProviderError {
   readonly status: number | null;

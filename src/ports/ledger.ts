@@ -143,6 +143,20 @@ export interface FinishOutcome {
   readonly booked?: ReadonlyMap<string, bigint>;
 }
 
+export interface StragglersOutcome extends FinishOutcome {
+  /** Jobs that waited for an ended execution as it began, those that it answered included; counted up to 10,000, of the first 100 executions. */
+  readonly unanswered: number;
+}
+
+/** When to look for jobs that wait for an ended execution which nobody has noted. */
+export interface StragglerLook {
+  readonly nowMs: EpochMs;
+  /** All routers together look once in so long. */
+  readonly everyMs: number;
+  /** An execution that ended later is left alone. */
+  readonly graceMs: number;
+}
+
 export interface ExpireOutcome extends FinishOutcome {
   /** Whether jobs may be left whose deadline has passed: one transaction ends so many and no more. */
   readonly more: boolean;
@@ -369,8 +383,17 @@ export interface Ledger {
   ): Promise<FinishOutcome>;
   /** An event that belongs to no other transaction: the note is one of its own. */
   note(session: SessionNo, event: GatewayEvent, render: Renderer): Promise<readonly OutboxGroup[]>;
-  /** Ends jobs that still wait for an ended execution: more waiters than one finish takes. */
-  answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<FinishOutcome>;
+  /**
+   * Ends jobs that still wait for an ended execution, by its stored end: more waiters than one finish takes, and what `noteStragglers` found.
+   * At most 500 at once.
+   */
+  answerStragglers(session: SessionNo, nowMs: EpochMs, render: Renderer): Promise<StragglersOutcome>;
+  /**
+   * Looks at some of the jobs, the next ones at each look, for such that wait for an ended execution and of which the sweep doesn't know, and
+   * notes them for it. One that is there is found within a round over the jobs of the days on which some have not ended.
+   * @returns how many it found; anything but 0 tells of a bug, or of a fault of the database.
+   */
+  noteStragglers(look: StragglerLook): Promise<number>;
 
   /** Groups that no living router has in memory, oldest first. They become this session's. @param butNot topics that are left alone. */
   takeOutbox(

@@ -17,7 +17,7 @@ export interface BudgetedLedger extends OpenLedger {
   readonly resolve: (attempt: LedgerKey, nanoUsd: bigint, byBill?: "by bill") => Promise<boolean>;
 }
 
-export type OpenBudgeted = (budgets: readonly Budget[]) => Promise<BudgetedLedger>;
+export type OpenBudgeted = (budgets: readonly Budget[], waitersMax?: number) => Promise<BudgetedLedger>;
 
 /** What the bench's calls and lines may cost at most. */
 export const CALL = 2_000_000n;
@@ -33,7 +33,7 @@ export interface At {
   readonly bench: LedgerBench;
   readonly batches: BatchBench;
   open(limitNanoUsd: bigint): Promise<void>;
-  openWith(budgets: readonly Budget[]): Promise<void>;
+  openWith(budgets: readonly Budget[], waitersMax?: number): Promise<void>;
   /** Settled, reserved; of the tenant when no budget is named. */
   standing(budget?: Budget): Promise<readonly [bigint, bigint]>;
 }

@@ -47,8 +47,8 @@ export function budgetLedgerSuite(name: string, open: OpenBudgeted): void {
       open: async (limitNanoUsd) => {
         await at.openWith([tenantBudget(TENANT, limitNanoUsd)]);
       },
-      openWith: async (budgets) => {
-        opened = await open(budgets);
+      openWith: async (budgets, waitersMax) => {
+        opened = await open(budgets, waitersMax);
         bench = await LedgerBench.start(opened);
       },
       standing: async (budget = tenantBudget(TENANT, 0n)) => {

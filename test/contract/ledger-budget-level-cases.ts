@@ -127,6 +127,31 @@ function countingCases(at: At): void {
       expect(await at.standing(RISK)).toEqual([0n, 0n]);
     });
 
+    test("that is spent ends so many jobs at once; no call is made while some are left of those who can't pay", async () => {
+      // Beside the first of each execution that is claimed.
+      await at.openWith([limited(RISK, CALL - 1n), SALES], 2);
+      const wishes = [
+        ...["a", "b", "c", "d", "e"].map((jobId) => ({ jobId, labels: IN_RISK })),
+        { jobId: "other", labels: IN_SALES },
+      ];
+      const jobs = [];
+      // Serial: each takes the next offset.
+      for (const wish of wishes) jobs.push(await at.bench.job({ ...A, ...wish }, false));
+      await at.bench.accept(jobs);
+      const first = await startOne(at);
+      expect([first.ended.length, first.started.length, first.taken]).toEqual([3, 0, 1]);
+      expect(await at.standing(SALES)).toEqual([0n, 0n]);
+      const second = await startOne(at);
+      expect([second.ended.length, second.started.length]).toEqual([2, 1]);
+      const ended = resultsIn([...first.outbox, ...second.outbox]);
+      expect(ended).toMatchObject(
+        ["a", "b", "c", "d", "e"].map((jobId) => ({ jobId, status: "failed", code: "BUDGET_EXCEEDED" })),
+      );
+      const finished = await at.bench.finish([at.bench.ended(again(second.started[0], A), answerTo("why"))]);
+      expect(resultsIn(finished.outbox)).toMatchObject([{ jobId: "other", status: "succeeded" }]);
+      expect(await at.standing(RISK)).toEqual([0n, 0n]);
+    });
+
     test("that is spent for all of them ends all", async () => {
       await at.openWith([limited(RISK, CALL - 1n), limited(SALES, CALL - 1n)]);
       const jobs = [

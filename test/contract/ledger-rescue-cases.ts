@@ -6,7 +6,16 @@ import type { ClaimOutcome, ClaimVerdict, FinishedCall, RescueLook } from "../..
 import type { ProviderAnswer, ProviderFailure } from "../../src/ports/provider.js";
 import { digestOf, RENDER, type JobWish } from "../support/simulation/fixture.js";
 import { HOUR_MS, promptOf, type BatchBench } from "./batch-bench.js";
-import { ANSWER_NANO_USD, answerTo, costsIn, eventsIn, failureOf, resultsIn, type Held } from "./ledger-bench.js";
+import {
+  ANSWER_NANO_USD,
+  answerTo,
+  costsIn,
+  eventsIn,
+  failureOf,
+  recordsOf,
+  resultsIn,
+  type Held,
+} from "./ledger-bench.js";
 
 const MINUTE_MS = 60_000;
 const A = { jobId: "a", tenant: "catalogue", prompt: "why", ttlMs: 100_000 } as const;
@@ -480,5 +489,10 @@ function goneCases(at: { readonly batches: BatchBench }): void {
     expect((await bench.claim(() => ({ kind: "line" }))).taken).toBe(0);
     const { outbox } = await bench.finish([bench.ended(call, answerTo("why"))]);
     expect(resultsIn(outbox)).toMatchObject([{ jobId: "a", status: "succeeded" }]);
+    // The line was never tried, and has no place in the history.
+    const [result] = recordsOf(outbox, "result");
+    expect(JSON.parse(result?.value?.toString("utf8") ?? "{}")).toMatchObject({
+      attempts: [{ number: 2, mode: "direct", outcome: "succeeded" }],
+    });
   });
 }

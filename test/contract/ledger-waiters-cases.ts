@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { Failure } from "../../src/domain/failure.js";
+import type { LedgerKey } from "../../src/domain/ids.js";
 import type { ClaimVerdict } from "../../src/ports/ledger.js";
 import { RENDER, type JobWish } from "../support/simulation/fixture.js";
-import { codesIn, LedgerBench, resultsIn, type OpenLedger } from "./ledger-bench.js";
+import { answerTo, codesIn, LedgerBench, resultsIn, type OpenLedger } from "./ledger-bench.js";
 
 const WAITERS_MAX = 2;
 /** What one transaction ends of one execution's jobs. */
@@ -17,10 +19,26 @@ const FAIL: ClaimVerdict = {
   failure: { code: "NO_ROUTE", message: "nobody can", provider: null, retryAtMs: null },
 };
 
+export interface WaitersLedger extends OpenLedger {
+  /** What no transaction does: ends an execution, and none of its jobs. `dropped` has neither answer nor failure. */
+  readonly endAlone: (execution: LedgerKey, state: "failed" | "dropped", endedMs: number) => Promise<void>;
+}
+
+/** Why an execution failed that was ended alone. */
+export const ENDED_ALONE: Failure = {
+  code: "PROVIDER_LOST",
+  message: "it is gone",
+  provider: null,
+  retryAtMs: null,
+};
+
+const EVERY_MS = 2000;
+const GRACE_MS = 60_000;
+
 /** More jobs wait for one execution than one transaction ends. @param open a ledger with this `waitersMax`. */
-export function waitersLedgerSuite(name: string, open: (waitersMax: number) => Promise<OpenLedger>): void {
+export function waitersLedgerSuite(name: string, open: (waitersMax: number) => Promise<WaitersLedger>): void {
   describe(name, () => {
-    let opened: OpenLedger;
+    let opened: WaitersLedger;
     let bench: LedgerBench;
     beforeEach(async () => {
       opened = await open(WAITERS_MAX);
@@ -48,7 +66,87 @@ export function waitersLedgerSuite(name: string, open: (waitersMax: number) => P
       const results = resultsIn([...outbox, ...swept.outbox]);
       expect(results).toMatchObject(JOB_IDS.map((jobId) => ({ jobId, status: "failed", code: "NO_ROUTE" })));
       expect(codesIn([...outbox, ...swept.outbox])).toEqual(JOB_IDS.map(() => "NO_ROUTE"));
-      expect((await bench.ledger.answerStragglers(bench.session, bench.nowMs(), RENDER)).ended).toEqual([]);
+      expect(swept.unanswered).toBe(JOB_IDS.length - AT_ONCE);
+      expect(await bench.ledger.answerStragglers(bench.session, bench.nowMs(), RENDER)).toMatchObject({
+        ended: [],
+        unanswered: 0,
+      });
+    });
+
+    describe("jobs that wait for an execution which has ended, and of which nobody has noted it", () => {
+      const sweep = (aheadMs = 0) => bench.ledger.answerStragglers(bench.session, bench.nowMs() + aheadMs, RENDER);
+
+      /** The execution that waits. */
+      async function theWaiting(): Promise<LedgerKey> {
+        const seen: LedgerKey[] = [];
+        const later = { kind: "wait", runAtMs: bench.nowMs() + 600_000, waitsFor: "backoff" } as const;
+        await bench.claim(
+          ({ key }) => {
+            seen.push(key);
+            return later;
+          },
+          "run",
+          0,
+        );
+        const [key] = seen;
+        if (key === undefined) throw new Error("expected an execution that waits");
+        return key;
+      }
+
+      /** As many looks as a round of the days takes that an empty ledger has, each when it is due. */
+      async function round(fromMs: number): Promise<number> {
+        let found = 0;
+        for (let look = 0; look < 5; look += 1) {
+          // Serial: each goes on where the one before ended.
+          const nowMs = bench.nowMs() + fromMs + look * EVERY_MS;
+          found += await bench.ledger.noteStragglers({ nowMs, everyMs: EVERY_MS, graceMs: GRACE_MS });
+        }
+        return found;
+      }
+
+      test.each([
+        ["failed", "PROVIDER_LOST"],
+        ["dropped", "INTERNAL"],
+      ] as const)("are found once the grace is over, and answered by its stored end: %s", async (state, code) => {
+        await queue(JOB_IDS.slice(0, 3).map((jobId) => ({ jobId })));
+        await opened.endAlone(await theWaiting(), state, bench.nowMs());
+        expect([await round(0), (await sweep()).unanswered]).toEqual([0, 0]);
+        // Once: what is noted is the sweep's.
+        expect([await round(GRACE_MS + 1000), await round(2 * GRACE_MS)]).toEqual([3, 0]);
+        const swept = await sweep();
+        expect(swept.unanswered).toBe(3);
+        expect(resultsIn(swept.outbox)).toMatchObject(
+          JOB_IDS.slice(0, 3).map((jobId) => ({ jobId, status: "failed", code })),
+        );
+        expect(codesIn(swept.outbox)).toEqual([code, code, code]);
+        expect([await round(3 * GRACE_MS), (await sweep()).ended]).toEqual([0, []]);
+      });
+
+      test("are ended as expired when their deadline has passed", async () => {
+        await queue([{ jobId: "a", ...SOON }]);
+        await opened.endAlone(await theWaiting(), "failed", bench.nowMs());
+        await round(GRACE_MS + 1000);
+        expect(resultsIn((await sweep(LATER_MS)).outbox)).toMatchObject([
+          { status: "expired", code: "DEADLINE_EXCEEDED" },
+        ]);
+      });
+
+      test("are found once by routers that look at the same time, and where there are none nothing is", async () => {
+        const nowMs = bench.nowMs() + 2 * GRACE_MS;
+        const looks = async (): Promise<number> => {
+          const look = { nowMs, everyMs: 0, graceMs: GRACE_MS };
+          const found = await Promise.all([1, 2, 3, 4].map(() => bench.ledger.noteStragglers(look)));
+          return found.reduce((sum, one) => sum + one, 0);
+        };
+        const rounds = async (): Promise<number> =>
+          (await looks()) + (await looks()) + (await looks()) + (await looks());
+        await queue([{ jobId: "a" }, { jobId: "b" }]);
+        const held = await bench.start({ jobId: "c", ...WISH, prompt: "how" });
+        await bench.finish([bench.ended(held, answerTo("how"))]);
+        expect(await rounds()).toBe(0);
+        await opened.endAlone(await theWaiting(), "failed", bench.nowMs());
+        expect(await rounds()).toBe(2);
+      });
     });
 
     test.each(["expire", "run"] as const)(

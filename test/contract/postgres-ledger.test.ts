@@ -18,7 +18,7 @@ import type { BudgetedLedger } from "./budget-bench.js";
 import { queueLedgerSuite } from "./ledger-queue-cases.js";
 import { budgetLedgerSuite } from "./ledger-budget-cases.js";
 import { JOBS_TOPIC, RENDER } from "../support/simulation/fixture.js";
-import { waitersLedgerSuite } from "./ledger-waiters-cases.js";
+import { ENDED_ALONE, waitersLedgerSuite } from "./ledger-waiters-cases.js";
 import { ledgerSuite, type SuiteLedger } from "./ledger-suite.js";
 
 const quiet = (): undefined => undefined;
@@ -83,8 +83,8 @@ const open = async (): Promise<SuiteLedger & { readonly ledger: PostgresLedger }
   };
 };
 
-const openBudgeted = async (budgets: readonly Budget[]): Promise<BudgetedLedger> => {
-  const { pools, context, ledger, close } = await openContext(budgets);
+const openBudgeted = async (budgets: readonly Budget[], waitersMax?: number): Promise<BudgetedLedger> => {
+  const { pools, context, ledger, close } = await openContext(budgets, new Map(), waitersMax);
   const rows = async (text: string, values: readonly unknown[] = []) =>
     (await pools.durable.query<Record<string, string>>(text, [...values])).rows;
   return {
@@ -114,6 +114,16 @@ budgetLedgerSuite("budgets in the ledger on PostgreSQL", openBudgeted);
 batchLedgerSuite("batches in the ledger on PostgreSQL", open);
 
 queueLedgerSuite("the queue of the ledger on PostgreSQL", (weights) => openContext([], weights));
-waitersLedgerSuite("jobs that wait in the ledger on PostgreSQL", (waitersMax) =>
-  openContext([], new Map(), waitersMax),
-);
+waitersLedgerSuite("jobs that wait in the ledger on PostgreSQL", async (waitersMax) => {
+  const opened = await openContext([], new Map(), waitersMax);
+  return {
+    ...opened,
+    endAlone: async ({ day, no }, state, endedMs) => {
+      const [failure, ended] = state === "failed" ? [JSON.stringify(ENDED_ALONE), endedMs] : [null, null];
+      await opened.pools.durable.query(
+        "UPDATE executions SET state = $3, failure = $4, ended_ms = $5 WHERE day = $1 AND no = $2",
+        [day, no, state, failure, ended],
+      );
+    },
+  };
+});

@@ -13,6 +13,7 @@ import { ReadyTake } from "../../src/adapters/postgres/ready-take.js";
 import type { SessionNo } from "../../src/domain/ids.js";
 import type { LedgerLoad } from "../../src/ports/ledger.js";
 import type { Log } from "../../src/ports/system.js";
+import { RENDER } from "../support/simulation/fixture.js";
 import { migratedDatabase, type FreshDatabase } from "../support/servers.js";
 
 const quiet = (): undefined => undefined;
@@ -21,6 +22,8 @@ const HOUR_MS = 3_600_000;
 /** A table of 100,000 rows of the queue has far more. */
 const PAGES_MAX = 200;
 const LIMIT = "main/m";
+/** The execution that has ended though a job waits for it. */
+const ENDED_ALONE = 5000;
 
 interface PlanNode {
   readonly "Node Type": string;
@@ -125,7 +128,7 @@ const large = (found: readonly Ran[], pagesMax = PAGES_MAX): readonly Ran[] =>
 
 /** Tables of some rows, whatever waits. */
 const isSmall = (read: string): boolean =>
-  /^(routers|breakers|alert_|budgets|batch|tenants|unanswered|inbox_)/.test(read);
+  /^(routers|breakers|alert_|budgets|batch|tenants|unanswered|straggler_walk|inbox_)/.test(read);
 
 /**
  * 100,000 rows of the queue: of tenant 1 60,000 that are not due, of tenant 2 30,000 that wait for a limit, of tenant 3 10,000 that are due;
@@ -145,6 +148,9 @@ async function fill(pool: pg.Pool): Promise<void> {
      FROM facts f, generate_series(1, 100000) n`,
     `INSERT INTO jobs (day, no, tenant_no, job_id, generation, state, execution_day, execution_no, priority, deadline_ms, accepted_ms, source, envelope)
      SELECT f.day, n, 1, int4send(n), 0, 'active', f.day, n, 5, f.ms + ${String(HOUR_MS)}, f.ms, 'jobs:0:' || n, '{}' FROM facts f, generate_series(1, 100000) n`,
+    `INSERT INTO executions (day, no, tenant_no, state, format, policy, request, request_gzip, cache_write, ended_ms)
+     SELECT f.day, n, 1, CASE WHEN n = ${String(ENDED_ALONE)} THEN 'failed' ELSE 'ready' END, 'openai.chat', '{}', '', false, false,
+       CASE WHEN n = ${String(ENDED_ALONE)} THEN f.ms END FROM facts f, generate_series(1, 100000) n`,
     `INSERT INTO attempts (day, no, execution_no, number, session_no, state, account, provider, model, route_index, max_nano, started_ms)
      SELECT f.day, n, n, 1, 1, CASE WHEN n % 1000 = 0 THEN 'settled' ELSE 'answered' END, 'main', 'openai', 'm', 0, 1000, f.ms FROM facts f, generate_series(1, 100000) n`,
     `INSERT INTO costs (day, no, kind, billing, tenant_no, attempt_no, account, model, nano_usd, max_nano, list_nano)
@@ -248,6 +254,33 @@ describe("with 100,000 rows in the queue", () => {
     expect(large(found, 50 * 20)).toEqual([]);
     expect(Math.max(...found.map(({ rows }) => rows))).toBeLessThanOrEqual(100);
     expect(readsOf(found)).toContain("outbox_ready: outbox_ready_part");
+  });
+
+  test("the look for jobs that wait for what has ended goes along a day's key, some rows at a time, and finds them", async () => {
+    const looks: number[] = [];
+    const found = await ran(async () => {
+      // Yesterday has none; serial: each goes on where the one before ended.
+      for (let look = 0; look < 5; look += 1)
+        looks.push(await ledger.noteStragglers({ nowMs: Date.now() + HOUR_MS, everyMs: 0, graceMs: 60_000 }));
+    });
+    expect(looks).toEqual([0, 0, 0, 1, 0]);
+    // A row, and for one that waits its execution: some pages each.
+    expect(large(found, 2000 * 8)).toEqual([]);
+    expect(Math.max(...found.map(({ rows }) => rows))).toBeLessThanOrEqual(2000);
+    expect(
+      readsOf(found).filter((read) => !isSmall(read) && !/^(jobs|executions)_d\d+: \1_d\d+_pkey$/.test(read)),
+    ).toEqual([]);
+  });
+
+  test("the jobs that wait for what has ended are counted, and taken, by the index of executions", async () => {
+    await pools.durable.query("TRUNCATE unanswered");
+    await pools.durable.query("INSERT INTO unanswered SELECT no, day FROM executions WHERE no = 7");
+    const found = await ran(async () => {
+      expect((await ledger.answerStragglers(session, Date.now(), RENDER)).unanswered).toBe(1);
+    });
+    expect(large(found, 100)).toEqual([]);
+    await pools.durable.query("TRUNCATE unanswered");
+    expect(await ledger.answerStragglers(session, Date.now(), RENDER)).toMatchObject({ ended: [], unanswered: 0 });
   });
 
   test("what else is asked every few seconds reads small tables", async () => {

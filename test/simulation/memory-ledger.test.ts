@@ -6,7 +6,7 @@ import { budgetLedgerSuite } from "../contract/ledger-budget-cases.js";
 import { LedgerBench } from "../contract/ledger-bench.js";
 import { ledgerSuite, type SuiteLedger } from "../contract/ledger-suite.js";
 import { queueLedgerSuite } from "../contract/ledger-queue-cases.js";
-import { waitersLedgerSuite } from "../contract/ledger-waiters-cases.js";
+import { ENDED_ALONE, waitersLedgerSuite, type WaitersLedger } from "../contract/ledger-waiters-cases.js";
 import { MemoryDatabase } from "../support/simulation/memory-database.js";
 import { LEDGER_RULES, type LedgerWire } from "../support/simulation/memory-context.js";
 import { MemoryLedger } from "../support/simulation/memory-ledger.js";
@@ -36,11 +36,11 @@ function open(): Promise<SuiteLedger & { readonly ledger: MemoryLedger }> {
   });
 }
 
-function openBudgeted(limits: readonly Budget[]): Promise<BudgetedLedger> {
+function openBudgeted(limits: readonly Budget[], waitersMax = LEDGER_RULES.waitersMax): Promise<BudgetedLedger> {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
   const database = new MemoryDatabase(nowMs, limits);
-  const ledger = new MemoryLedger(database, wire);
+  const ledger = new MemoryLedger(database, wire, { ...LEDGER_RULES, waitersMax });
   return Promise.resolve({
     ledger,
     nowMs,
@@ -103,6 +103,14 @@ queueLedgerSuite("the queue of the ledger in memory", (weights) => {
 waitersLedgerSuite("jobs that wait in the ledger in memory", (waitersMax) => {
   const nowMs = (): number => START_MS;
   const wire = { step: () => new Promise<void>((resolve) => setImmediate(resolve)), breaks: () => "no" as const };
-  const ledger = new MemoryLedger(new MemoryDatabase(nowMs), wire, { ...LEDGER_RULES, waitersMax });
-  return Promise.resolve({ ledger, nowMs, close: () => Promise.resolve() });
+  const database = new MemoryDatabase(nowMs);
+  const ledger = new MemoryLedger(database, wire, { ...LEDGER_RULES, waitersMax });
+  const endAlone: WaitersLedger["endAlone"] = ({ no }, state, endedMs) => {
+    const transaction = database.begin({});
+    const end = state === "failed" ? { failure: ENDED_ALONE, endedMs } : {};
+    transaction.update(database.executions, no, { state, ...end });
+    database.commit(transaction);
+    return Promise.resolve();
+  };
+  return Promise.resolve({ ledger, nowMs, close: () => Promise.resolve(), endAlone });
 });

@@ -134,7 +134,7 @@ const GAUGES: Facts<GaugeLabels, "gauge"> = {
   sluice_unanswered_jobs: {
     kind: "gauge",
     labels: [],
-    help: "Jobs without a result on calls that ended; should be 0.",
+    help: "Jobs in the ledger without a result on calls that ended, as the last sweep found them; counted up to 10,000; should be 0.",
   },
   sluice_pending_jobs: { kind: "gauge", labels: [], help: "Jobs in the ledger without an end." },
   sluice_pending_bytes: {

@@ -86,10 +86,10 @@ export async function endAnswered(
      UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' END,
        state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'succeeded' END
      FROM waiting w WHERE j.no = w.no AND j.day + 0 = w.day AND j.day BETWEEN $4 AND $5 AND j.state = 'active'
-     RETURNING ${ENDING_COLUMNS}`,
+     RETURNING ${ENDING_COLUMNS}, ${HOW_MANY_WAITED}`,
     [nowMs, nos, limit, ...waiterDays(context, executions), first.day],
   );
-  if (rows.length === limit) await noteUnanswered(client, executions);
+  if (mayLeaveSome(rows, limit)) await noteUnanswered(client, context, executions);
   return rows;
 }
 
@@ -142,19 +142,44 @@ async function endFailedAlike(
      UPDATE jobs j SET ended_ms = $1, failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE $3 END,
        state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE 'failed' END
      FROM waiting w WHERE j.no = w.no AND j.day + 0 = w.day AND j.day BETWEEN $5 AND $6 AND j.state = 'active'
-     RETURNING ${ENDING_COLUMNS}`,
+     RETURNING ${ENDING_COLUMNS}, ${HOW_MANY_WAITED}`,
     [nowMs, int8Array(executions.map(({ no }) => no)), code, limit, ...waiterDays(context, executions)],
   );
-  if (rows.length === limit) await noteUnanswered(client, executions);
+  if (mayLeaveSome(rows, limit)) await noteUnanswered(client, context, executions);
   return rows;
 }
 
-async function noteUnanswered(client: pg.PoolClient, executions: readonly LedgerKey[]): Promise<void> {
+/** The last column of each row: how many jobs the statement found before it locked them. */
+const HOW_MANY_WAITED = "(SELECT count(*) FROM waiting)";
+
+/**
+ * Whether jobs may be left that still wait. Those that were found tell, not those that ended: one that is cancelled at that instant was found
+ * in place of another. Where none ended nothing is known.
+ */
+function mayLeaveSome(rows: Rows, limit: number): boolean {
+  const [first] = rows;
+  return first === undefined || Number(first.at(-1)) === limit;
+}
+
+/** Of these executions those that have ended and that a job still waits for. */
+async function noteUnanswered(
+  client: pg.PoolClient,
+  context: LedgerContext,
+  executions: readonly LedgerKey[],
+): Promise<void> {
   await run(
     client,
     "unanswered-insert",
-    "INSERT INTO unanswered (execution_no, execution_day) SELECT * FROM unnest($1::int8[], $2::int4[]) ON CONFLICT DO NOTHING",
-    [int8Array(executions.map(({ no }) => no)), int4Array(executions.map(({ day }) => day))],
+    `INSERT INTO unanswered (execution_no, execution_day)
+     SELECT e.no, e.day FROM unnest($1::int8[], $2::int4[]) AS k(no, day) JOIN executions e ON e.no = k.no AND e.day = k.day
+     WHERE e.state IN ('succeeded', 'failed')
+       AND EXISTS (SELECT 1 FROM jobs w WHERE w.execution_no = e.no AND w.day BETWEEN $3 AND $4 AND w.state = 'active')
+     ON CONFLICT DO NOTHING`,
+    [
+      int8Array(executions.map(({ no }) => no)),
+      int4Array(executions.map(({ day }) => day)),
+      ...waiterDays(context, executions),
+    ],
   );
 }
 

@@ -59,10 +59,12 @@ export async function expireJobs(
     "jobs-expire",
     `WITH overdue AS MATERIALIZED (
        SELECT w.no, w.day FROM jobs w
-       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $3 AND $4 AND w.state = 'active' AND w.deadline_ms <= $1 LIMIT $5)
-     UPDATE jobs j SET state = 'expired', ended_ms = $1, failure_code = 'DEADLINE_EXCEEDED'
-     FROM overdue o WHERE j.no = o.no AND j.day + 0 = o.day AND j.day BETWEEN $3 AND $4 AND j.state = 'active'
-     RETURNING ${ENDING_COLUMNS}`,
+       WHERE w.execution_no = ANY($2::int8[]) AND w.day BETWEEN $3 AND $4 AND w.state = 'active' AND w.deadline_ms <= $1 LIMIT $5),
+     ended AS (
+       UPDATE jobs j SET state = 'expired', ended_ms = $1, failure_code = 'DEADLINE_EXCEEDED'
+       FROM overdue o WHERE j.no = o.no AND j.day + 0 = o.day AND j.day BETWEEN $3 AND $4 AND j.state = 'active'
+       RETURNING ${ENDING_COLUMNS})
+     SELECT f.found, e.* FROM (SELECT count(*) AS found FROM overdue) f LEFT JOIN ended e ON true`,
     [nowMs, int8Array(keys.map((key) => key.no)), ...waiterDays(context, keys), limit],
   );
   const failure: Failure = {
@@ -71,11 +73,12 @@ export async function expireJobs(
     provider: null,
     retryAtMs: null,
   };
-  const jobs = rows.map((row) => readEndingJob(context, row));
+  const jobs = rows.flatMap(([, ...row]) => (row[0] === null ? [] : [readEndingJob(context, row)]));
   const historyOf = await historiesOf(client, jobs);
   const ends = jobs.map((job): EndingWithReason => {
     const end = { answer: null, failure, served: "call", payer: job.execution, history: historyOf(job) } as const;
     return { job, end: { ...end, stage, endedAtMs: nowMs } };
   });
-  return { ends, more: rows.length === limit };
+  // Found, not ended: a job that is cancelled at that instant was found in place of another.
+  return { ends, more: Number(rows[0]?.[0]) === limit };
 }

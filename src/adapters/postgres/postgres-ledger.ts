@@ -1,15 +1,13 @@
 import { LOG_START_WITNESS } from "../../domain/dedupe/record-witness.js";
 import type { DayUse } from "../../domain/limit/day-use.js";
 import type { LedgerKey, SessionNo } from "../../domain/ids.js";
-import type { AttemptIntent, AnswerFacts, AttemptSummary, WaitingExecution } from "../../domain/execution/execution.js";
+import type { AttemptIntent, WaitingExecution } from "../../domain/execution/execution.js";
 import type { GatewayEvent } from "../../domain/event/event.js";
 import type { StoppedPartition } from "../../domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../domain/event/operator-event.js";
 import type { MarkedRecords, PositionTurn, RecordMark } from "../../domain/dedupe/crash-suspect.js";
 import type { LevelStanding } from "../../domain/budget/budget.js";
-import type { Failure } from "../../domain/failure.js";
 import type { Renderer } from "../../domain/result/outgoing.js";
-import { stageOfLast } from "../../domain/stage.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../ports/health-store.js";
 import type {
   CancelRequest,
@@ -30,16 +28,17 @@ import type {
   OutboxGroup,
   RefusedOutgoing,
   RescueLook,
+  StragglerLook,
+  StragglersOutcome,
 } from "../../ports/ledger.js";
 import type { EndedSession } from "../../ports/ledger.js";
 import { accept } from "./accept.js";
 import { PostgresBatches } from "./batch/postgres-batches.js";
-import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { int8Array, textArray } from "./binary-array.js";
 import { cancelRows } from "./cancel.js";
 import { claim, rescue } from "./claim.js";
 import { setAside } from "./set-aside.js";
 import { run, transaction } from "./connection.js";
-import { ENDING_COLUMNS, readEndingJob, writeEnds, type EndingWithReason } from "./ending.js";
 import { expire } from "./expire.js";
 import { finish } from "./finish.js";
 import { giveUpOutgoing } from "./give-up.js";
@@ -64,12 +63,12 @@ import {
 } from "./sessions.js";
 import { takeBackUnsent } from "./take-back-unsent.js";
 import { noteStop } from "./stops.js";
-import { bytesOrNull, fromStored } from "./stored-body.js";
+import { answerStragglers, noteStragglers } from "./stragglers.js";
+import { bytesOrNull } from "./stored-body.js";
 import { beginTurn, markRecords, readMark } from "./turns.js";
 
 /** A router that has not beaten for this long may have its outbox groups taken over; a repeat has the same bytes. */
 const OUTBOX_SILENT_AFTER_MS = 5000;
-const STRAGGLERS_AT_ONCE = 500;
 
 /** The ledger on PostgreSQL: one function a transaction, in the files beside this one. */
 export class PostgresLedger extends PostgresBatches implements Ledger, HealthStore {
@@ -269,46 +268,12 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     );
   }
 
-  async answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {
-    const context = this.context;
-    await context.numbers.reserve(STRAGGLERS_AT_ONCE * 2 + 16);
-    return transaction(
-      context.pools.durable,
-      async (client) => {
-        const owed = await run(
-          client,
-          "unanswered-take",
-          "SELECT execution_no, execution_day FROM unanswered ORDER BY execution_no LIMIT 20 FOR UPDATE SKIP LOCKED",
-          [],
-        );
-        if (owed.length === 0) return { ended: [], outbox: [], waste: 0 };
-        const rows = await run(
-          client,
-          "jobs-stragglers",
-          `UPDATE jobs j SET state = CASE WHEN j.deadline_ms < $1 THEN 'expired' ELSE s.state END, ended_ms = $1,
-             failure_code = CASE WHEN j.deadline_ms < $1 THEN 'DEADLINE_EXCEEDED' ELSE s.failure::json->>'code' END
-           FROM (SELECT w.no, w.day, e.state, e.failure, CASE WHEN e.state = 'succeeded' THEN e.answer END AS answer, e.answer_gzip,
-                   e.answer_facts, e.history
-                 FROM unnest($2::int8[], $3::int4[]) AS x(no, day) JOIN executions e ON e.no = x.no AND e.day = x.day
-                 JOIN jobs w ON w.execution_no = e.no
-                 WHERE w.state = 'active' AND e.state IN ('succeeded', 'failed')
-                 ORDER BY w.no LIMIT ${String(STRAGGLERS_AT_ONCE)}) s
-           WHERE j.no = s.no AND j.day = s.day
-           RETURNING ${ENDING_COLUMNS}, s.answer, s.answer_gzip, s.answer_facts, s.failure, s.history`,
-          [nowMs, int8Array(owed.map((row) => Number(row[0]))), int4Array(owed.map((row) => Number(row[1])))],
-        );
-        if (rows.length < STRAGGLERS_AT_ONCE) {
-          await run(client, "unanswered-done", "DELETE FROM unanswered WHERE execution_no = ANY($1::int8[])", [
-            int8Array(owed.map((row) => Number(row[0]))),
-          ]);
-        }
-        const ends = rows.map((row): EndingWithReason => straggler(context, row, nowMs));
-        const written = await writeEnds(client, context, render, ends);
-        const outbox = insertOutbox(client, context.numbers, session, nowMs, written.outgoing);
-        return { ended: written.ended, outbox, waste: 0 };
-      },
-      () => Promise.resolve(null),
-    );
+  answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<StragglersOutcome> {
+    return answerStragglers(this.context, session, nowMs, render);
+  }
+
+  noteStragglers(look: StragglerLook): Promise<number> {
+    return noteStragglers(this.context, look);
   }
 
   takeOutbox(
@@ -373,32 +338,4 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
       liveRouters: Number(live),
     };
   }
-}
-
-function straggler(context: LedgerContext, row: readonly (string | null)[], nowMs: number): EndingWithReason {
-  const job = readEndingJob(context, row);
-  const [answer, gzip, facts, failure, historyText] = row.slice(10);
-  const history = JSON.parse(historyText ?? "[]") as AttemptSummary[]; // written by finish
-  const deadline: Failure = {
-    code: "DEADLINE_EXCEEDED",
-    message: "the deadline passed before the answer was there",
-    provider: null,
-    retryAtMs: null,
-  };
-  const stored = failure === null || failure === undefined ? null : (JSON.parse(failure) as Failure); // written by finish
-  return {
-    job,
-    end: {
-      answer:
-        answer === null || answer === undefined
-          ? null
-          : { bodyText: fromStored(answer, gzip === "t"), facts: JSON.parse(facts ?? "{}") as AnswerFacts }, // written by finish
-      failure: job.status === "expired" ? deadline : stored,
-      served: "coalesced",
-      payer: job.execution,
-      history,
-      stage: stageOfLast(history),
-      endedAtMs: nowMs,
-    },
-  };
 }

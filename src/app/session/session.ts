@@ -21,6 +21,8 @@ const STOPPED_EVERY_MS = 1000;
 const EXPIRE_EVERY_MS = 1000;
 const OUTLOOK_EVERY_MS = 5000;
 /** Claims and reservations read the same budgets: this is for a router that does neither for a while. */
+/** What ends an execution ends its jobs in the same transaction, so this only has to be longer than one takes. */
+const STRAGGLER_GRACE_MS = 60_000;
 const SPENDING_EVERY_MS = 2000;
 const DAYS_EVERY_MS = 3_600_000;
 /** Of the shutdown's grace: for what has ended to be written and published. */
@@ -346,9 +348,13 @@ export class Session {
     const { ledger, clock, metrics, log } = this.#parts.ports;
     try {
       const outcome = await ledger.answerStragglers(this.no, clock.nowMs(), this.#stages.render);
-      metrics.set("sluice_unanswered_jobs", {}, outcome.ended.length);
+      metrics.set("sluice_unanswered_jobs", {}, outcome.unanswered);
       reportEnds(metrics, outcome);
       this.#stages.relay.add(outcome.outbox);
+      const everyMs = this.#parts.settings.delivery.sweepAfterMs;
+      const jobs = await ledger.noteStragglers({ nowMs: clock.nowMs(), everyMs, graceMs: STRAGGLER_GRACE_MS });
+      // The next sweep answers them.
+      if (jobs > 0) log.error("stragglers.found", { jobs });
     } catch (error) {
       log.warn("stragglers.sweep_failed", { message: messageOf(error) });
     }

@@ -78,7 +78,11 @@ export interface LineOut {
   readonly expectedAtMs: EpochMs | null;
 }
 
-/** One finished try, as results and `jobs show` list it. */
+/**
+ * One finished try, as results and `jobs show` list it. An attempt that was never sent is none: a call or a line that was given back has no
+ * outcome of a provider and costs nothing, and the next try has its number again. Where a rescue was out beside such a line the rescue has the
+ * number behind it, so that the numbers of a history may begin above 1 or leave one out; `jobs show` lists the line all the same.
+ */
 export interface AttemptSummary {
   readonly number: number;
   readonly no: number;

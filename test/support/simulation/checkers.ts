@@ -167,6 +167,8 @@ export class Checkers {
     const { error } = fields;
     if (event === "batch.step_failed" && !(error instanceof LedgerAway))
       this.report("no_stage_breaks", `${event}: ${error instanceof Error ? (error.stack ?? "") : String(error)}`, null);
+    // It would be answered by the next sweep, and nothing else would tell of it.
+    if (event === "stragglers.found") this.report("no_job_lost", `${event}: ${JSON.stringify(fields)}`, null);
     if (BUGS.has(event))
       this.report(
         "no_stage_breaks",

@@ -104,7 +104,7 @@ async function reserveLines(
     transaction,
     bound.map(({ execution, intent: { no, account, maxNanoUsd } }) => {
       const tenant = transaction.get(executions, execution.no)?.tenant ?? "";
-      const [payer] = payersOfExecution(context, transaction, execution.no, tenant);
+      const [{ payer }] = payersOfExecution(context, transaction, execution.no, tenant);
       return { spender: { ...payer, account }, attemptNo: no, maxNanoUsd };
     }),
   );

@@ -269,21 +269,27 @@ function keyOf({ attemptNo }: ReservationRow, budget: BudgetRow | undefined): st
   return `${String(attemptNo)}:${budget?.key ?? ""}`;
 }
 
+/** Jobs that wait for the same execution and stand for each other when it comes to money. */
+interface PayingJobs {
+  readonly payer: Payer;
+  readonly jobs: number;
+}
+
 /** Who may pay for the next call of an execution, in turn: who opened it, then the others that wait; equal labels stand for each other. */
 export function payersOfExecution(
   { database }: MemoryContext,
   transaction: Transaction,
   executionNo: number,
   tenant: string,
-): readonly [Payer, ...Payer[]] {
+): readonly [PayingJobs, ...PayingJobs[]] {
   const waiting = transaction
     .all(database.jobs)
     .filter((job) => job.execution?.no === executionNo && job.state === "active")
     .sort((a, b) => Number(b.key.no === executionNo) - Number(a.key.no === executionNo) || a.key.no - b.key.no)
     .map((job) => payerOf(tenant, parseEnvelope(job.envelope).labels));
-  const [first = payerOf(tenant, {}), ...others] = waiting.filter(
-    (payer, index) => waiting.findIndex((other) => samePayer(payer, other)) === index,
-  );
+  const [first = { payer: payerOf(tenant, {}), jobs: 0 }, ...others] = waiting
+    .filter((payer, index) => waiting.findIndex((other) => samePayer(payer, other)) === index)
+    .map((payer) => ({ payer, jobs: waiting.filter((other) => samePayer(payer, other)).length }));
   return [first, ...others];
 }
 
@@ -296,6 +302,8 @@ export interface LeftPayer {
   readonly execution: WaitingExecution;
   readonly payer: Payer;
   readonly failure: Failure;
+  /** Of the payer's jobs so many end now. */
+  readonly limit: number;
 }
 
 export interface WithinBudgets {
@@ -321,20 +329,27 @@ export async function withinBudgets(
   const left: LeftPayer[] = [];
   const paying = new Map<number, Payer>();
   const payerOfOne = ({ key, tenant }: WaitingExecution): Payer =>
-    paying.get(key.no) ?? payers.get(key.no)?.[0] ?? payerOf(tenant, {});
+    paying.get(key.no) ?? payers.get(key.no)?.[0].payer ?? payerOf(tenant, {});
   if (payers.size === 0) return { decide, left, payerOf: payerOfOne };
-  const ask = await budgets.look(transaction, [...payers.values()].flat(), nowMs);
+  const asked = [...payers.values()].flatMap((own) => own.map(({ payer }) => payer));
+  const ask = await budgets.look(transaction, asked, nowMs);
+  let room = payers.size + context.rules.waitersMax;
   const within = (execution: WaitingExecution): ClaimVerdict => {
     const verdict = decide(execution);
     const own = payers.get(execution.key.no);
     if (own === undefined || (verdict.kind !== "start" && verdict.kind !== "pool")) return verdict;
     const { account, maxNanoUsd } = verdict.kind === "start" ? verdict.intent : verdict.pooled.line;
-    const answers = own.map((payer) => ({ payer, answer: ask({ ...payer, account }, maxNanoUsd) }));
+    const answers = own.map(({ payer, jobs }) => ({ payer, jobs, answer: ask({ ...payer, account }, maxNanoUsd) }));
     const able = execution.line === undefined ? answers.findIndex(({ answer }) => answer.kind !== "fail") : 0;
     const place = able < 0 ? answers.length - 1 : able;
-    for (const { payer, answer } of answers.slice(0, place))
-      if (answer.kind === "fail") left.push({ execution, payer, failure: answer.failure });
-    const { payer, answer } = answers[place] ?? { payer: own[0], answer: { kind: "fits" as const } };
+    for (const { payer, jobs, answer } of answers.slice(0, place)) {
+      if (answer.kind !== "fail") continue;
+      const limit = Math.min(jobs, room);
+      room -= limit;
+      if (limit > 0) left.push({ execution, payer, failure: answer.failure, limit });
+      if (limit < jobs) return { kind: "wait", runAtMs: execution.dueAtMs, waitsFor: execution.waitedFor };
+    }
+    const { payer, answer } = answers[place] ?? { payer: own[0].payer, answer: { kind: "fits" as const } };
     paying.set(execution.key.no, payer);
     if (answer.kind === "fits") return verdict;
     if (answer.kind === "wait" && verdict.kind === "start" && answer.because === "held") return verdict;

@@ -394,7 +394,7 @@ function sortVerdicts(
 async function failPayer(
   context: MemoryContext,
   transaction: Transaction,
-  { execution, payer, failure }: LeftPayer,
+  { execution, payer, failure, limit }: LeftPayer,
   nowMs: number,
 ): Promise<EndingWithReason[]> {
   await context.statement(transaction, "jobs-fail-payer");
@@ -406,6 +406,7 @@ async function failPayer(
         job.state === "active" &&
         samePayer(payer, payerOf(job.tenant, parseEnvelope(job.envelope).labels)),
     )
+    .slice(0, limit)
     .map(({ key }) => ({ no: key.no, status: "failed" as const, code: failure.code }));
   const ended = await endJobs(context, transaction, own, nowMs);
   return ended.map((job) => ({
@@ -580,7 +581,7 @@ async function failWaiting(
       waiting.map((job) => ({ no: job.key.no, status: "failed", code: failure.code })),
       nowMs,
     );
-    if (ended.length > context.rules.waitersMax) noteUnanswered(context, transaction, [execution.key]);
+    if (waiting.length > context.rules.waitersMax) noteUnanswered(context, transaction, [execution.key]);
     for (const job of ended) {
       all.push({
         job,
@@ -633,22 +634,4 @@ async function settleDoubts(
     insertCosts(context, transaction, [rendered.cost]);
   }
   return outgoing;
-}
-
-/** Ends what still waits for ended executions: more jobs than one finish took. */
-export function stragglersOf(
-  context: MemoryContext,
-  transaction: Transaction,
-  nowMs: number,
-): { readonly no: number; readonly execution: LedgerKey; readonly late: boolean }[] {
-  const { unanswered, jobs, executions } = context.database;
-  return transaction.all(jobs).flatMap((job) => {
-    const execution = job.execution;
-    if (job.state !== "active" || execution === null || transaction.get(unanswered, execution.no) === undefined)
-      return [];
-    const state = transaction.get(executions, execution.no)?.state;
-    return state === "succeeded" || state === "failed"
-      ? [{ no: job.key.no, execution, late: job.deadlineMs < nowMs }]
-      : [];
-  });
 }

@@ -66,7 +66,8 @@ export class MemoryDatabase {
   readonly outbox = new Table<rows.Outgoing>("outbox");
   readonly outboxReady = new Table<rows.OutboxReadyRow>("outbox_ready");
   readonly repeats = new Table<rows.RepeatRow>("repeats");
-  readonly unanswered = new Table<true>("unanswered");
+  /** By execution: its number. */
+  readonly unanswered = new Table<number>("unanswered");
   readonly replays = new Table<rows.ReplayRow>("replays");
   readonly breakers = new Table<rows.BreakerRow>("breakers");
   readonly deadLetters = new Table<rows.DeadLetterRow>("dead_letters", transitions("dead_letters", LETTER_TRANSITIONS));

@@ -68,5 +68,5 @@ export async function expireJobs(
     const end = { answer: null, failure, served: "call", payer: job.execution, history: historyOf(job) } as const;
     return { job, end: { ...end, stage, endedAtMs: nowMs } };
   });
-  return { ends, more: ended.length === limit };
+  return { ends, more: late.length === limit };
 }

@@ -359,7 +359,8 @@ async function endWaiters(
       return { no: job.key.no, status: failure === null ? "succeeded" : "failed", code: failure?.code ?? null };
     });
   const jobs = await endJobs(context, transaction, wanted, nowMs);
-  if (jobs.length === limit)
+  // Found, not ended: one that is cancelled at that instant was found in place of another.
+  if (jobs.length === 0 || wanted.length === limit)
     noteUnanswered(
       context,
       transaction,
@@ -378,15 +379,19 @@ async function endWaiters(
   return { items, served };
 }
 
-/** The sweep answers whoever is left of them. */
+/** The sweep answers whoever is left of them: of these executions those that have ended and that a job still waits for. */
 export function noteUnanswered(
   context: MemoryContext,
   transaction: Transaction,
   executions: readonly LedgerKey[],
 ): void {
-  const { unanswered } = context.database;
-  for (const { no } of executions)
-    if (transaction.get(unanswered, no) === undefined) transaction.insert(unanswered, no, true);
+  const { unanswered, executions: table } = context.database;
+  const awaited = new Set(activeJobs(context, transaction).map((job) => job.execution?.no));
+  for (const { no } of executions) {
+    const state = transaction.get(table, no)?.state;
+    if (!awaited.has(no) || (state !== "succeeded" && state !== "failed")) continue;
+    if (transaction.get(unanswered, no) === undefined) transaction.insert(unanswered, no, no);
+  }
 }
 
 function endOf(status: EndedState, reason: JobEndReason, payer: LedgerKey, pays: boolean, nowMs: number): JobEnd {

@@ -10,7 +10,6 @@ import type { GatewayEvent } from "../../../src/domain/event/event.js";
 import type { StoppedPartition } from "../../../src/domain/event/partition-event.js";
 import { operatorEvent, type OperatorAction } from "../../../src/domain/event/operator-event.js";
 import type { Renderer } from "../../../src/domain/result/outgoing.js";
-import { stageOfLast } from "../../../src/domain/stage.js";
 import type { BreakerSave, HealthStore, StoredBreaker } from "../../../src/ports/health-store.js";
 import type {
   CancelRequest,
@@ -31,6 +30,8 @@ import type {
   OutboxGroup,
   RefusedOutgoing,
   RescueLook,
+  StragglerLook,
+  StragglersOutcome,
 } from "../../../src/ports/ledger.js";
 import type { Batch } from "../../../src/domain/batch/batch.js";
 import type { LineCounts } from "../../../src/domain/batch/life-group.js";
@@ -66,15 +67,12 @@ import {
   turnarounds,
 } from "./memory-batches.js";
 import { cancelJobs } from "./memory-cancel.js";
-import { claim, rescue, setAside, stragglersOf } from "./memory-claim.js";
+import { claim, rescue, setAside } from "./memory-claim.js";
 import {
-  endJobs,
   insertOutbox,
   LEDGER_RULES,
   MemoryContext,
   outboxKey,
-  writeEnds,
-  type EndingWithReason,
   type LedgerRules,
   type LedgerWire,
 } from "./memory-context.js";
@@ -88,6 +86,7 @@ import { giveUpOutgoing } from "./memory-give-up.js";
 import { resolveAttempt, type MemoryResolution } from "./memory-resolve.js";
 import { replayLetter, type MemoryReplay, type MemoryReplayed } from "./memory-replay.js";
 import type { EndedSession } from "../../../src/ports/ledger.js";
+import { answerStragglers, noteStragglers } from "./memory-stragglers.js";
 import { poolLoads, sweepPools, waitingLines } from "./memory-pools.js";
 import { giveBack, recoverDeadSessions } from "./memory-sessions.js";
 
@@ -403,51 +402,12 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     );
   }
 
-  answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<FinishOutcome> {
-    const context = this.#context;
-    const { executions, unanswered } = this.#database;
-    return context.transaction("stragglers", async (transaction) => {
-      await context.statement(transaction, "unanswered-take");
-      const owed = transaction.all(unanswered).length;
-      if (owed === 0) return { ended: [], outbox: [], waste: 0 };
-      await context.statement(transaction, "jobs-stragglers");
-      const found = stragglersOf(context, transaction, nowMs);
-      const wanted = found.map(({ no, execution, late }) => {
-        const row = transaction.get(executions, execution.no);
-        const status = late ? "expired" : row?.state === "succeeded" ? "succeeded" : "failed";
-        return { no, status, code: late ? "DEADLINE_EXCEEDED" : (row?.failure?.code ?? null) } as const;
-      });
-      const jobs = await endJobs(context, transaction, wanted, nowMs);
-      for (const { execution } of found) transaction.remove(unanswered, execution.no);
-      const ends = jobs.map((job): EndingWithReason => {
-        const row = transaction.get(executions, job.execution?.no ?? -1);
-        const deadline = {
-          code: "DEADLINE_EXCEEDED",
-          message: "the deadline passed before the answer was there",
-          provider: null,
-          retryAtMs: null,
-        } as const;
-        const failure = job.status === "expired" ? deadline : (row?.failure ?? null);
-        return {
-          job,
-          end: {
-            answer: row?.state === "succeeded" ? row.answer : null,
-            failure,
-            served: "coalesced",
-            payer: job.execution,
-            history: row?.history ?? [],
-            stage: stageOfLast(row?.history ?? []),
-            endedAtMs: nowMs,
-          },
-        };
-      });
-      const written = await writeEnds(context, transaction, render, ends);
-      return {
-        ended: written.ended,
-        outbox: await insertOutbox(context, transaction, session, nowMs, written.outgoing),
-        waste: 0,
-      };
-    });
+  answerStragglers(session: SessionNo, nowMs: number, render: Renderer): Promise<StragglersOutcome> {
+    return answerStragglers(this.#context, session, nowMs, render);
+  }
+
+  noteStragglers(look: StragglerLook): Promise<number> {
+    return noteStragglers(this.#context, look);
   }
 
   takeOutbox(

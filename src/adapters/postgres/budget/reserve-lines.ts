@@ -41,7 +41,7 @@ export async function reserveLines(
   const { refused, reservedIn } = await context.budgets.reserve(
     client,
     bound.map(({ attemptNo, execution, account, tenantNo, maxNanoUsd }) => ({
-      spender: { ...(payers.get(execution.no)?.[0] ?? payerOf(context.tenants.nameOf(tenantNo), {})), account },
+      spender: { ...(payers.get(execution.no)?.[0].payer ?? payerOf(context.tenants.nameOf(tenantNo), {})), account },
       attemptNo,
       maxNanoUsd,
     })),
