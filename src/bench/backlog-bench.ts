@@ -1,12 +1,16 @@
 import pg from "pg";
 import { BenchPlace } from "./bench-place.js";
+import type { Durability } from "./durability.js";
+import { ledgerCounts, requireAllDistinct } from "./ledger-counts.js";
 import { peakRssMb } from "./process-usage.js";
 
 const RUN_TIMEOUT_MS = 300_000;
 const HOUR_MS = 3_600_000;
 
-export interface BacklogFigures {
+export interface BacklogFigures extends Durability {
   readonly jobs: number;
+  /** Different requests in the ledger, each with an execution of its own: as many as jobs. */
+  readonly distinctRequests: number;
   readonly peakRssMb: number;
   readonly acceptPerSFirstHalf: number;
   readonly acceptPerSSecondHalf: number;
@@ -14,7 +18,8 @@ export interface BacklogFigures {
 
 /**
  * A provider that has stopped answering (SIGSTOP) while jobs keep coming: they become rows, memory stays flat, and acceptance does not get
- * slower as they pile up. Acceptance is read from the ledger's positions.
+ * slower as they pile up. Acceptance is read from the ledger's positions; that no two jobs are alike, from its rows.
+ * @throws Error when two jobs shared an execution: those are accepted for less.
  */
 export async function backlogBench(jobs: number, note: (line: string) => void): Promise<BacklogFigures> {
   const place = await BenchPlace.open(note);
@@ -36,14 +41,18 @@ export async function backlogBench(jobs: number, note: (line: string) => void): 
     mock.process.signal("SIGCONT");
     note(`all accepted ${String(Date.now() - startMs)} ms after the router's start`);
     router.signal("SIGKILL");
+    const counts = await ledgerCounts(place.databaseUrl);
+    requireAllDistinct(counts, jobs);
     const half = Math.floor(jobs / 2);
     const perS = (from: number, to: number, count: number): number =>
       Math.round((count * 1000) / Math.max(1, to - from));
     return {
       jobs,
+      distinctRequests: counts.requestKeys,
       peakRssMb: rss,
       acceptPerSFirstHalf: perS(times.first, times.half, half),
       acceptPerSSecondHalf: perS(times.half, times.all, jobs - half),
+      ...place.durability,
     };
   } finally {
     await place.close();

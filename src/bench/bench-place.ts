@@ -9,6 +9,7 @@ import { systemClock } from "../adapters/system/system-clock.js";
 import { startStack, type Stack } from "../stack/stack.js";
 import { runProcess, startProcess, stopProcess, type OwnProcess } from "../demo/child-process.js";
 import { createOwnDatabase } from "../demo/own-database.js";
+import { durabilityOf, type Durability } from "./durability.js";
 import { cpuSecondsOfTree } from "./process-usage.js";
 
 const { Kafka: KafkaClient, logLevel } = kafkajs;
@@ -76,6 +77,8 @@ export class BenchPlace {
   readonly kafka: Kafka;
   readonly admin: Admin;
   readonly databaseUrl: string;
+  /** Checked: all on. */
+  readonly durability: Durability;
   readonly folder: string;
   readonly #producer: Producer;
   readonly #children: OwnProcess[] = [];
@@ -83,33 +86,45 @@ export class BenchPlace {
   readonly #run = Date.now().toString(36);
   #count = 0;
 
-  /** @param withRedis also the server that routers share rate limits in. */
+  /**
+   * @param withRedis also the server that routers share rate limits in.
+   * @throws Error on a PostgreSQL that may lose what it has committed.
+   */
   static async open(note: (line: string) => void, withRedis = false): Promise<BenchPlace> {
     const servers = withRedis ? (["kafka", "postgres", "redis"] as const) : (["kafka", "postgres"] as const);
     const stack = await startStack({ servers, onProgress: note });
     const database = await createOwnDatabase(stack.addresses.databaseUrl, `bench_${Date.now().toString(36)}`);
+    const durability = await durabilityOf(database.url).catch(async (error: unknown) => {
+      await database.drop().catch(() => undefined);
+      await stack.stop();
+      throw error;
+    });
     const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
     const kafka = new KafkaClient({
       brokers: stack.addresses.kafkaBrokers.split(","),
       clientId: "bench",
       logLevel: logLevel.NOTHING,
     });
-    const place = new BenchPlace(stack, kafka, database.url, folder, database.drop);
+    const place = new BenchPlace({ stack, kafka, databaseUrl: database.url, durability, folder }, database.drop);
     await place.admin.connect();
     await place.#producer.connect();
     return place;
   }
 
   private constructor(
-    stack: Stack,
-    kafka: Kafka,
-    databaseUrl: string,
-    folder: string,
+    {
+      stack,
+      kafka,
+      databaseUrl,
+      durability,
+      folder,
+    }: Pick<BenchPlace, "stack" | "kafka" | "databaseUrl" | "durability" | "folder">,
     dropDatabase: () => Promise<void>,
   ) {
     this.stack = stack;
     this.kafka = kafka;
     this.databaseUrl = databaseUrl;
+    this.durability = durability;
     this.folder = folder;
     this.admin = kafka.admin();
     this.#producer = kafka.producer({ allowAutoTopicCreation: false });

@@ -1,4 +1,5 @@
 import { BenchPlace, cpuPer1k, type CpuSeconds, type RouterSetup, type Topics } from "./bench-place.js";
+import type { Durability } from "./durability.js";
 import { peakRssMb } from "./process-usage.js";
 
 const PAIRS = 3;
@@ -12,7 +13,7 @@ const SLOW_IN_FLIGHT = 200;
 const PACED_JOBS = 1000;
 const PACED_PER_S = 100;
 
-export interface DirectFigures {
+export interface DirectFigures extends Durability {
   readonly jobs: number;
   readonly calls: number;
   readonly ratio: number;
@@ -34,7 +35,7 @@ export interface DirectFigures {
 }
 
 /** What limits and budgets cost that never keep a call back. */
-export interface GuardedFigures {
+export interface GuardedFigures extends Durability {
   readonly jobs: number;
   readonly calls: number;
   /** Jobs a second with them over those without. */
@@ -92,6 +93,7 @@ export async function directBench(jobs: number, note: (line: string) => void): P
       bareCpuSPer1k: fast.bare.cpuSPer1k.measured,
       ...paced,
       peakRssMb: fast.gateway.peakRssMb,
+      ...place.durability,
     };
   } finally {
     await place.close();
@@ -131,6 +133,7 @@ export async function guardedBench(jobs: number, note: (line: string) => void): 
       plainRouterCpuSPer1k: plain.cpuSPer1k.measured,
       guardedPostgresCpuSPer1k: guarded.cpuSPer1k.postgres,
       plainPostgresCpuSPer1k: plain.cpuSPer1k.postgres,
+      ...place.durability,
     };
   } finally {
     await place.close();

@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { SHOP_ALIAS } from "./film-jobs.js";
+import { MODEL_ALIAS, SHOP_ALIAS } from "./film-jobs.js";
 import type { DemoScope } from "./demo-scope.js";
 import type { JobMix } from "./job-mix.js";
 
@@ -110,13 +110,34 @@ export function demoConfig(options: DemoConfigOptions): string {
     auth: { tenantFrom: "body" },
     tenants: { catalogue: { tier: "standard" }, shop: { tier: "free" } },
     providers: Object.fromEntries(providers) as unknown,
-    models: {
-      cheap: aliasOf(accounts),
-      ...(mixed ? { [SHOP_ALIAS]: aliasOf(options.shopElsewhere ? [...accounts].reverse() : accounts) } : {}),
-    },
+    models: Object.fromEntries(orders(options).map(([alias, order]) => [alias, aliasOf(order)])) as unknown,
     ...(mixed ? { batching: BATCHING } : {}),
     http: { port: 0 },
   });
+}
+
+/** The accounts in the order of trial, by alias. */
+function orders({
+  accounts,
+  mix,
+  shopElsewhere,
+}: Pick<DemoConfigOptions, "accounts" | "mix" | "shopElsewhere">): readonly (readonly [
+  string,
+  readonly DemoAccount[],
+])[] {
+  const shop = shopElsewhere ? [...accounts].reverse() : accounts;
+  return [[MODEL_ALIAS, accounts], ...(mix === "mixed" ? [[SHOP_ALIAS, shop] as const] : [])];
+}
+
+/** The first model of each alias, as `provider/model` of the price list: what list prices are worked out from. */
+export function firstModels(
+  options: Pick<DemoConfigOptions, "accounts" | "mix" | "shopElsewhere">,
+): ReadonlyMap<string, string> {
+  return new Map(
+    orders(options).flatMap(([alias, [first]]) =>
+      first === undefined ? [] : [[alias, `${first.kind}/${first.model}`] as const],
+    ),
+  );
 }
 
 function aliasOf(accounts: readonly DemoAccount[]): unknown {

@@ -7,6 +7,9 @@ import type { JobMix, JobTerms } from "./job-mix.js";
 export const TASK_NAMES = ["pitch", "parent", "style", "shelf", "audience"] as const;
 export type TaskName = (typeof TASK_NAMES)[number];
 
+/** A request in its format. */
+export type FilmBody = Readonly<Record<string, unknown>> & { readonly model: string };
+
 /** One job of the demo, before it is encoded. `promptDigest` is computed from `messageTexts` by the simulator's stated rule. */
 export interface FilmJob {
   readonly number: number;
@@ -15,7 +18,7 @@ export interface FilmJob {
   readonly task: TaskName;
   readonly format: "openai.chat" | "anthropic.messages";
   readonly encoding: "json" | "avro";
-  readonly body: Readonly<Record<string, unknown>>;
+  readonly body: FilmBody;
   /** Null: it says nothing of mode and time. */
   readonly terms: JobTerms | null;
   /** System text first, then the messages' texts in order. */
@@ -88,7 +91,7 @@ const TASKS: readonly Task[] = [
   },
 ];
 
-const MODEL_ALIAS = "cheap";
+export const MODEL_ALIAS = "cheap";
 /** What the shop asks in a mixed run, so that the batches of both providers are seen. */
 export const SHOP_ALIAS = "shelf";
 /** Anthropic's format requires a limit; the same for all jobs, so it does not change which requests are equal. */
@@ -130,7 +133,7 @@ function knownFacts(task: Task, film: Film): readonly string[] {
   return task.facts(film).flatMap(([label, value]) => (value === null ? [] : [`${label}: ${value}`]));
 }
 
-function chatBody(system: string, question: string): Readonly<Record<string, unknown>> {
+function chatBody(system: string, question: string): FilmBody {
   const messages = [
     { role: "system", content: system },
     { role: "user", content: question },
@@ -138,7 +141,7 @@ function chatBody(system: string, question: string): Readonly<Record<string, unk
   return { model: MODEL_ALIAS, messages, temperature: 0 };
 }
 
-function messagesBody(model: string, system: string, question: string): Readonly<Record<string, unknown>> {
+function messagesBody(model: string, system: string, question: string): FilmBody {
   return {
     model,
     max_tokens: MAX_TOKENS,

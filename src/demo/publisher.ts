@@ -93,6 +93,7 @@ function plannedJob(job: FilmJob, value: Buffer): PlannedRecord {
       jobId: job.jobId,
       tenant: job.tenant,
       format: job.format,
+      model: job.body.model,
       direct: job.terms?.mode === "direct",
       promptDigest: promptDigest(job.messageTexts),
       key: base64OrNull(job.key),

@@ -10,8 +10,8 @@ import { runProcess } from "./child-process.js";
 import { CleanupStack } from "./cleanup-stack.js";
 import { conductKills } from "./conductor.js";
 import type { KillStage, KillTally } from "./conductor.js";
-import { DEFAULT_TOPICS, demoConfig, ownTopics, simulatedAccounts } from "./demo-config.js";
-import type { DemoTopics } from "./demo-config.js";
+import { DEFAULT_TOPICS, demoConfig, firstModels, ownTopics, simulatedAccounts } from "./demo-config.js";
+import type { DemoConfigOptions, DemoTopics } from "./demo-config.js";
 import { DEMO_SCOPE } from "./demo-scope.js";
 import { distinctRequestKey, filmJob } from "./film-jobs.js";
 import type { FilmJob } from "./film-jobs.js";
@@ -128,6 +128,7 @@ interface Run {
   readonly environment: string;
   readonly topics: DemoTopics;
   readonly configFile: string;
+  readonly aliases: Pick<DemoConfigOptions, "mix" | "shopElsewhere" | "accounts">;
   readonly databaseUrl: string;
   readonly env: Readonly<Record<string, string>>;
   /** Null: real providers. */
@@ -190,6 +191,11 @@ async function prepareRun(
   const simulator = options.real === null ? await ownSimulator(options, folder, stopping) : null;
   if (simulator !== null) cleanup.add("simulator", () => simulator.stop());
   stopping.signal.throwIfAborted();
+  const aliases = {
+    mix: options.mix,
+    shopElsewhere: options.kill === 0,
+    accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
+  };
   const configFile = join(folder, "sluice.yaml");
   await writeFile(
     configFile,
@@ -197,9 +203,7 @@ async function prepareRun(
       environment: place.environment,
       topics: place.topics,
       doubt: options.doubt,
-      mix: options.mix,
-      shopElsewhere: options.kill === 0,
-      accounts: options.real?.accounts ?? simulatedAccounts(DEMO_SCOPE),
+      ...aliases,
       journalFolder: join(folder, "journal"),
     }),
   );
@@ -221,6 +225,7 @@ async function prepareRun(
     brokers,
     registryUrl: stack.addresses.registryUrl,
     configFile,
+    aliases,
     env,
     simulator,
     jobs,
@@ -436,6 +441,10 @@ async function allOrAbort<Values extends readonly unknown[]>(
   }
 }
 
+function firstModelFlags({ aliases }: Run): readonly string[] {
+  return [...firstModels(aliases)].flatMap(([alias, model]) => ["--first-model", `${alias}=${model}`]);
+}
+
 /** Lets the reader look, prints the receipt. */
 async function judge(run: Run, facts: RunFacts): Promise<number> {
   const { topics, options } = run;
@@ -447,6 +456,7 @@ async function judge(run: Run, facts: RunFacts): Promise<number> {
         READER_SCRIPT,
         ...["--brokers", run.brokers.join(","), "--list", listFile(run)],
         ...(run.simulator === null ? ["--no-bill"] : ["--bill", billFile(run.folder)]),
+        ...["--pricing", PRICING_FILE, ...firstModelFlags(run)],
         ...["--results", topics.results, "--costs", topics.costs, "--dead-letters", topics.deadLetters],
         ...(options.kill > 0 && options.doubt === "fail" ? ["--allow-failure", "IN_DOUBT"] : []),
         ...(options.kill > 0 ? ["--direct-may-expire"] : []),

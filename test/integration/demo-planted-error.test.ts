@@ -10,6 +10,9 @@ import { servers } from "../support/servers.js";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const FORMULA = join("dist", "domain", "cost", "charge.js");
 const CACHED_PRICE = "BigInt(cached) * (rates.cachedInputNanoPerMillion ?? rates.inputNanoPerMillion)";
+const JUDGE = join("dist", "pipeline", "dispatch", "call-judge.js");
+const UNCACHED = "const uncached = { ...usage, cachedInputTokens: 0,";
+const AS_CACHED = "const uncached = { ...usage,";
 const FULL_PRICE = "BigInt(cached) * rates.inputNanoPerMillion";
 /** The simulator counts cached tokens for every fourth prompt or so, by the prompt's digest: the same ones in each run. */
 const JOBS = 60;
@@ -58,6 +61,23 @@ async function runDemo(name: string): Promise<DemoRun> {
   return { end, receipt: JSON.parse(receipt) as DemoRun["receipt"], said }; // the demo's own format
 }
 
+/** Runs with one line of the copy changed. */
+async function withPlanted<Value>(
+  file: string,
+  right: string,
+  wrong: string,
+  run: () => Promise<Value>,
+): Promise<Value> {
+  const text = readFileSync(join(copy, file), "utf8");
+  expect(text.split(right)).toHaveLength(2); // else the error is not planted
+  writeFileSync(join(copy, file), text.replace(right, wrong));
+  try {
+    return await run();
+  } finally {
+    writeFileSync(join(copy, file), text);
+  }
+}
+
 test(
   "the demo holds with the copy as it is",
   async () => {
@@ -72,15 +92,24 @@ test(
 test(
   "cached tokens booked at the full price make it exit with 1 and name the costs",
   async () => {
-    const formula = readFileSync(join(copy, FORMULA), "utf8");
-    expect(formula.split(CACHED_PRICE)).toHaveLength(2); // else the error is not planted
-    writeFileSync(join(copy, FORMULA), formula.replace(CACHED_PRICE, FULL_PRICE));
-    const { end, receipt, said } = await runDemo("planted");
+    const { end, receipt, said } = await withPlanted(FORMULA, CACHED_PRICE, FULL_PRICE, () => runDemo("planted"));
     expect(end.code).toBe(1);
     expect(receipt).toMatchObject({ jobs: JOBS, results: JOBS, lost: 0, holds: false });
     expect(BigInt(String(receipt["costNanoUsd"]))).toBeGreaterThan(BigInt(String(receipt["billNanoUsd"])));
     expect(said).toContain("not held: ledger and bill differ");
     expect(said).toMatch(/not held: wrong_cost.*booked \d+, billed \d+ nano-dollars/);
+  },
+  RUN_TIMEOUT_MS + 10_000,
+);
+
+test(
+  "a list price that counts cached tokens as such makes it exit with 1, though ledger and bill agree",
+  async () => {
+    const { end, receipt, said } = await withPlanted(JUDGE, UNCACHED, AS_CACHED, () => runDemo("list-price"));
+    expect(end.code).toBe(1);
+    expect(receipt).toMatchObject({ jobs: JOBS, results: JOBS, lost: 0, holds: false });
+    expect(receipt["costNanoUsd"]).toBe(receipt["billNanoUsd"]);
+    expect(said).toMatch(/not held: wrong_list_price film-\d+: \d+ and \d+ tokens of openai\/gpt-4\.1-mini are \d+/);
   },
   RUN_TIMEOUT_MS + 10_000,
 );

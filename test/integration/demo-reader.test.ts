@@ -21,7 +21,11 @@ import type { FreshTopicNames } from "../support/servers.js";
 
 const { Kafka, Partitioners, logLevel } = kafkajs;
 const READER = fileURLToPath(new URL("../../dist/demo/reader/reader-main.js", import.meta.url));
+const PRICING = fileURLToPath(new URL("../../schemas/pricing.json", import.meta.url));
 const JOBS = 100;
+const MODEL = "gpt-4.1-mini";
+/** 23 and 18 tokens of gpt-4.1-mini, at 0.4 and 1.6 dollars a million. */
+const LIST_NANO_USD = "38000";
 
 let kafka: KafkaClient;
 let admin: Admin;
@@ -108,14 +112,18 @@ interface Answer {
   readonly job: FilmJob;
   readonly text: string;
   readonly nanoUsd: string;
+  readonly listNanoUsd: string;
+  readonly model: string;
+  readonly cacheWriteTokens: number;
 }
 
 function answerTo(job: FilmJob): Answer {
   const digest = createHash("sha256").update(job.messageTexts.join("\n")).digest("hex").slice(0, 32);
-  return { job, text: `digest=${digest} a quiet story`, nanoUsd: "38000" };
+  const text = `digest=${digest} a quiet story`;
+  return { job, text, nanoUsd: "38000", listNanoUsd: LIST_NANO_USD, model: MODEL, cacheWriteTokens: 0 };
 }
 
-function resultMessage({ job, text, nanoUsd }: Answer) {
+function resultMessage({ job, text, nanoUsd, listNanoUsd }: Answer) {
   const value = {
     ...{
       v: 1,
@@ -129,7 +137,7 @@ function resultMessage({ job, text, nanoUsd }: Answer) {
     ...{
       served: "call",
       body: { choices: [{ message: { content: text } }] },
-      cost: { nanoUsd, costId: `cost ${job.jobId}` },
+      cost: { nanoUsd, costId: `cost ${job.jobId}`, listNanoUsd },
     },
   };
   return {
@@ -139,7 +147,7 @@ function resultMessage({ job, text, nanoUsd }: Answer) {
   };
 }
 
-function costMessage({ job, nanoUsd }: Answer) {
+function costMessage({ job, nanoUsd, listNanoUsd, model, cacheWriteTokens }: Answer) {
   const value = {
     ...{
       costId: `cost ${job.jobId}`,
@@ -149,8 +157,15 @@ function costMessage({ job, nanoUsd }: Answer) {
       jobId: job.jobId,
       generation: 0,
     },
-    ...{ attemptId: `attempt ${job.jobId}`, inputTokens: 23, cachedInputTokens: 0, outputTokens: 18 },
-    ...{ nanoUsd, maxNanoUsd: "828400", listNanoUsd: "38000" },
+    ...{
+      attemptId: `attempt ${job.jobId}`,
+      model,
+      cacheWriteTokens,
+      inputTokens: 23,
+      cachedInputTokens: 0,
+      outputTokens: 18,
+    },
+    ...{ nanoUsd, maxNanoUsd: "828400", listNanoUsd },
   };
   return { key: job.tenant, value: JSON.stringify(value) };
 }
@@ -159,6 +174,8 @@ function billRow(job: FilmJob) {
   return {
     requestId: "req",
     attempt: `attempt ${job.jobId}`,
+    model: MODEL,
+    cacheWriteTokens: 0,
     inputTokens: 23,
     cachedInputTokens: 0,
     outputTokens: 18,
@@ -182,6 +199,10 @@ async function reader(run: Awaited<ReturnType<typeof runOf>>): Promise<ReaderEnd
     list,
     "--bill",
     bill,
+    "--pricing",
+    PRICING,
+    "--first-model",
+    `cheap=openai/${MODEL}`,
     "--results",
     topics.results,
     "--costs",
@@ -218,7 +239,7 @@ describe("the demo's reader, a process on real topics", () => {
     expect(code).toBe(0);
   });
 
-  test("names one result missing, one repeated with other bytes, one swapped and one wrong cost, and ends with 1", async () => {
+  test("names one result missing, one repeated with other bytes, one swapped, one wrong cost, list price, model and count of tokens, and ends with 1", async () => {
     const run = await runOf("spoiled", (answers) => {
       const at = (number: number): Answer => {
         const answer = answers[number];
@@ -227,6 +248,9 @@ describe("the demo's reader, a process on real topics", () => {
       };
       answers[20] = { ...at(20), text: at(25).text };
       answers[30] = { ...at(30), nanoUsd: "38001" };
+      answers[50] = { ...at(50), listNanoUsd: "38001" };
+      answers[60] = { ...at(60), model: "gpt-4.1-nano" };
+      answers[70] = { ...at(70), cacheWriteTokens: 4 };
     });
     const results = await readTopics({
       brokers: servers().kafkaBrokers.split(","),
@@ -246,6 +270,7 @@ describe("the demo's reader, a process on real topics", () => {
         jobId: "film-never",
         tenant: "shop",
         format: "openai.chat",
+        model: "cheap",
         promptDigest: "0".repeat(32),
         key: null,
         correlation: "AAAA",
@@ -259,6 +284,9 @@ describe("the demo's reader, a process on real topics", () => {
       "sums_differ -",
       "swapped_answer film-20",
       "wrong_cost film-30",
+      "wrong_list_price film-50",
+      "wrong_model film-60",
+      "wrong_tokens film-70",
     ]);
     expect(report).toMatchObject({ jobs: 101, results: 100, lost: 1, duplicates: 1 });
     expect(code).toBe(1);

@@ -117,6 +117,11 @@ models:
     this.render = createRenderer(buildRenderSettings(config, "test-cluster"));
   }
 
+  /** Of its database. */
+  get url(): string {
+    return this.#database.url;
+  }
+
   async close(): Promise<void> {
     await this.pools.close();
     await this.#database.drop();

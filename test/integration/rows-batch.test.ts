@@ -14,7 +14,7 @@ import {
   struck,
   type BatchGatewayOptions,
 } from "../support/gateway-batches.js";
-import { chatJob } from "../support/gateway-records.js";
+import { answerDigests, chatJob, digestOf } from "../support/gateway-records.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -53,6 +53,36 @@ test("[D3] calls what must not wait, and refuses what no batch can do in time", 
   expect(late).toMatchObject({ status: "failed", error: { code: "NO_ROUTE_IN_TIME" } });
   expect(await gateway.simulator.batches()).toEqual([]);
 });
+
+/** Breaks of a line in JavaScript, in Python's `splitlines`, in terminals: none of them may end a line of a batch. */
+const BREAKS = ["\r", "\n", "\r\n", "\u2028", "\u2029", "\u0085", "\u000b", "\u000c"];
+
+test.each(["openai", "anthropic", "gemini"] as const)(
+  "[C15] every kind of line end in a prompt, or between the members of a body, is one line of a batch at %s",
+  async (kind) => {
+    await open(`c15-${kind}`, { kind });
+    const prompts = BREAKS.map((end) => `first${end}{"custom_id":"forged"}${end}last`);
+    const job = (id: string, prompt: string): string => chatJob(id, prompt, { mode: "batch" });
+    const spread = JSON.stringify(JSON.parse(job("spread", "spread")), null, 2).replaceAll("\n", "\r\n");
+    await gateway.topics.publish([
+      ...prompts.map((prompt, index) => ({ value: job(`c15 ${String(index)}`, prompt) })),
+      // As bytes of their own, not as escapes: JSON allows these two in a text.
+      { value: job("raw", "raw \u2028 and \u2029") },
+      { value: spread },
+    ]);
+    const jobIds = [...prompts.map((_prompt, index) => `c15 ${String(index)}`), "raw", "spread"];
+    const results = await resultsFor(gateway, jobIds);
+    expect(results.map(({ status, mode }) => `${status} ${mode}`)).toEqual(jobIds.map(() => "succeeded batch"));
+    // The provider's digest is that of the text that it read.
+    const texts = [...prompts, "raw \u2028 and \u2029", "spread"];
+    expect(results.map((result) => answerDigests(result).prompt)).toEqual(texts.map((text) => digestOf(text)));
+    const batches = await gateway.simulator.batches();
+    expect(batches.reduce((sum, { total }) => sum + total, 0)).toBe(jobIds.length);
+    expect(batches.reduce((sum, { failed }) => sum + failed, 0)).toBe(0);
+    expect(await gateway.simulator.bill()).toHaveLength(jobIds.length);
+    await ledgerEqualsBill(gateway);
+  },
+);
 
 test("[C22] one line serves identical jobs, also while it runs", async () => {
   await open("joined", { times: { turnaroundMs: 20_000 } });

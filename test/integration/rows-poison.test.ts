@@ -83,6 +83,10 @@ const RECORDS = {
   "one as 1": { value: rawJob("one as 1", withParameters('{"const":1}')) },
   "one as 1.0": { value: rawJob("one as 1.0", withParameters('{"const":1.0}')) },
   "just above 2^53": { value: rawJob("just above 2^53", withParameters('{"const":9007199254740993}')) },
+  zero: { value: rawJob("zero", withParameters('{"const":0}')) },
+  "minus zero": { value: rawJob("minus zero", withParameters('{"const":-0}')) },
+  null: { value: rawJob("null", withParameters('{"const":null}')) },
+  "1e999": { value: rawJob("1e999", withParameters('{"const":1e999}')) },
   "2^53": { value: rawJob("2^53", withParameters('{"const":9007199254740992}')) },
   prototypes: { value: rawJob("prototypes", PROTOTYPES) },
   "prototype of the job": {
@@ -294,13 +298,32 @@ describe("shapes and texts", () => {
     await isServed("numbers", { body: sentBody(NUMBERS) });
   });
 
-  test.each(["one as 1", "one as 1.0", "just above 2^53", "2^53"] as const)(
-    "[C12] makes a call of its own for %s: equal as doubles is not equal",
-    async (name) => {
-      const record = await isServed(name, {});
+  const LEXEMES = {
+    "one as 1": "1",
+    "one as 1.0": "1.0",
+    "just above 2^53": "9007199254740993",
+    "2^53": "9007199254740992",
+    zero: "0",
+    "minus zero": "-0",
+    null: "null",
+    "1e999": "1e999",
+  } as const satisfies Partial<Record<Name, string>>;
+
+  test.each(Object.entries(LEXEMES))(
+    "[C12] makes a call of its own for %s, as it was written (%s): equal as doubles is not equal",
+    async (name, lexeme) => {
+      const record = await isServed(name, { body: sentBody(withParameters(`{"const":${lexeme}}`)) });
       expect(headerText(record, "llm-served")).toBe("call");
     },
   );
+
+  test("[C12] tells such numbers apart in the hash of the request", async () => {
+    const records = await Promise.all(Object.keys(LEXEMES).map((name) => gateway.result(name)));
+    const hashes = records.map(
+      (record) => (JSON.parse(record.value?.toString() ?? "") as { requestHash: string }).requestHash,
+    );
+    expect(new Set(hashes).size).toBe(hashes.length);
+  });
 
   test("[C13] passes keys named like prototypes on as they are, and no object of the router changes", async () => {
     await isServed("prototypes", { body: sentBody(PROTOTYPES) });

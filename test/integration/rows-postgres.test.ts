@@ -5,6 +5,7 @@ import { startStack, type RunningServer, type Stack } from "../../src/stack/stac
 import { Gateway, type GatewayOptions } from "../support/gateway.js";
 import { PostgresProxy } from "../support/gateway-proxy.js";
 import { answerDigests, chatJob, digestOf, headerText, resultIn } from "../support/gateway-records.js";
+import type { GatewayRouter } from "../support/gateway-router.js";
 
 let gateway: Gateway | null = null;
 let proxy: PostgresProxy | null = null;
@@ -106,10 +107,20 @@ describe("a server of its own", () => {
     const router = await place.startRouter();
     const jobIds = ids("e1", 600);
     for (let part = 0; part < 3; part += 1) {
-      await publishJobs(place, jobIds.slice(part * 200, part * 200 + 200));
+      const [under, away] = [
+        jobIds.slice(part * 200, part * 200 + 150),
+        jobIds.slice(part * 200 + 150, part * 200 + 200),
+      ];
+      await publishJobs(place, under);
       const before = place.topics.results.length;
       await place.until("work under way", () => place.topics.results.length > before + 20);
       await postgres.kill("SIGKILL");
+      // What comes while it is away is not taken: no offset moves past it, and nobody hears of it.
+      const [firstAway = -1] = await publishJobs(place, away);
+      const beats = router.events("session.beat_failed").length;
+      await place.until("a beat in vain", () => router.events("session.beat_failed").length > beats);
+      expect((await place.committedOffsets())[0]).toBeLessThanOrEqual(firstAway);
+      expect(away.flatMap((id) => place.resultsOf(id))).toEqual([]);
       await postgres.restart();
     }
     await eachEndedOnce(place, jobIds);
@@ -192,27 +203,51 @@ describe("a connection that breaks at COMMIT", () => {
   });
 });
 
-test("[E9] one row that Postgres refuses in the middle of a group: 499 jobs are accepted, this one is a dead letter and a failed result", async () => {
-  const place = await open({ name: "e9", config: { limits: { groups: { sizeMax: 500, waitMs: 200 } } } });
+/** Sizes of the groups that are accepted in the end, as a group of `size` is halved until the record at `refused` is alone. */
+function halved(size: number, refused: number): readonly number[] {
+  if (size === 1) return [1];
+  const half = Math.ceil(size / 2);
+  return refused < half ? [...halved(half, refused), size - half] : [half, ...halved(size - half, refused - half)];
+}
+
+/** How many groups intake has accepted so far of at most so many records, by that bound. */
+async function groupSizes(router: GatewayRouter): Promise<ReadonlyMap<number, number>> {
+  const lines = (await router.metrics()).matchAll(/^sluice_group_size_bucket\{le="(\d+)",stage="intake"\} (\d+)$/gm);
+  return new Map([...lines].map(([, bound, count]) => [Number(bound), Number(count)]));
+}
+
+test("[E9] one row that Postgres refuses in the middle of a group of 500: 499 jobs are accepted, this one is a dead letter and a failed result", async () => {
+  const busy = ids("e9 busy", 8);
+  const place = await open({
+    name: "e9",
+    latencyMs: 5000,
+    config: { concurrency: busy.length, limits: { groups: { sizeMax: 500, waitMs: 200 } } },
+  });
   // Admission refuses all that Postgres is known to refuse, so the refusal is made here.
   await place.query("ALTER TABLE jobs ADD CONSTRAINT refuse_one CHECK (job_id <> convert_to('e9 250', 'UTF8'))");
+  const router = await place.startRouter();
+  // With a place free a group is as large as the places; with all of them taken it is full, and its jobs wait as rows.
+  await publishJobs(place, busy);
+  await place.until("no place free", async () => (await place.simulator.openCalls()) === busy.length);
+  const before = await groupSizes(router);
   const jobIds = ids("e9", 500);
   const offsets = await publishJobs(place, jobIds);
-  const router = await place.startRouter();
   const letter = await place.deadLetterOf(offsets[250] ?? -1);
+  await place.simulator.setLatency(0);
   expect(headerText(letter, "llm-error-code")).toBe("INTERNAL");
   expect(headerText(letter, "__dlq.errors.message")).toContain("refuse_one");
   expect(letter.value?.toString()).toBe(chatJob("e9 250", "e9 250"));
   expect(resultIn(await place.result("e9 250"))).toMatchObject({
     ...{ status: "failed", generation: -1, error: { code: "INTERNAL", replayable: false } },
   });
-  await eachEndedOnce(
-    place,
-    jobIds.filter((id) => id !== "e9 250"),
-    1,
-  );
+  await eachEndedOnce(place, [...busy, ...jobIds.filter((id) => id !== "e9 250")], 1);
   expect(place.topics.deadLetters).toHaveLength(1);
-  expect(await place.position()).toBe(500);
+  expect(await place.position()).toBe(busy.length + 500);
   expect(router.events("intake.record_refused")).toHaveLength(1);
-  await ledgerEqualsBill(place, 499);
+  // All 500 came to Postgres in one group, and were halved until the one was alone.
+  const expected = halved(500, 250);
+  for (const [bound, count] of await groupSizes(router))
+    expect([bound, count - (before.get(bound) ?? 0)]).toEqual([bound, expected.filter((size) => size <= bound).length]);
+  expect(before.size).toBeGreaterThan(5);
+  await ledgerEqualsBill(place, busy.length + 499);
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import {
   endText,
@@ -150,7 +150,12 @@ export class GatewayRouter {
     return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;
   }
 
-  /** Resident memory from now on counts anew. */
+  /** @returns resident memory now, in MiB: the highest since `peakIsNow`, as long as nothing was done since. */
+  peakIsNow(): number {
+    writeFileSync(`/proc/${String(this.pid)}/clear_refs`, "5"); // proc(5): resets the peak to what is resident
+    return this.peakRssMb();
+  }
+
   async stop(): Promise<void> {
     if (!this.running) return;
     this.signal("SIGCONT"); // a stopped one would not see what follows

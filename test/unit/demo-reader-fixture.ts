@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { check } from "../../src/demo/reader/check.js";
 import type { ReaderInput, ReaderReport } from "../../src/demo/reader/check.js";
+import { parsePriceList } from "../../src/demo/reader/list-price.js";
 import type { TopicRecord } from "../../src/demo/reader/topic-record.js";
 
 /** A run of three jobs written by hand: two calls, one shared answer, one malformed record. Tests break one thing each. */
@@ -20,6 +22,9 @@ export function digestOf(...texts: readonly string[]): string {
   return createHash("sha256").update(texts.join("\n")).digest("hex").slice(0, 32);
 }
 
+const PRICES = parsePriceList(readFileSync(new URL("../../schemas/pricing.json", import.meta.url), "utf8"));
+/** 23 and 18 tokens of gpt-4.1-mini, at 0.4 and 1.6 dollars a million. */
+const LIST_NANO_USD = "38000";
 const BROKEN = Buffer.from('{"jobId":');
 
 export function record(
@@ -59,13 +64,18 @@ export function result(
     served: "call",
     mode: "direct",
     batchId: null,
-    cost: { nanoUsd: "38000", costId: `cost-of-${jobId}` },
     ...fields,
+    cost: resultCost(fields["cost"] === undefined ? { nanoUsd: "38000", costId: `cost-of-${jobId}` } : fields["cost"]),
   };
   return record("results", offset, `key-${jobId}`, value, {
     ce_id: value.resultId,
     kafka_correlationId: `correlation-${jobId}`,
   });
+}
+
+/** A cost says its list price, unless a test has another. */
+function resultCost(value: unknown): unknown {
+  return value === null ? null : { listNanoUsd: LIST_NANO_USD, ...(value as object) }; // tests give objects
 }
 
 export function cost(offset: number, jobId: string, fields: Readonly<Record<string, unknown>> = {}): TopicRecord {
@@ -78,15 +88,19 @@ export function cost(offset: number, jobId: string, fields: Readonly<Record<stri
     jobId,
     generation: 0,
     attemptId: `attempt-of-${jobId}`,
+    paidByCostId: null,
+    model: "gpt-4.1-mini",
     mode: "direct",
     batchId: null,
     providerBatchId: null,
     inputTokens: 23,
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
+    cacheWrite1hTokens: null,
     outputTokens: 18,
     nanoUsd: "38000",
     maxNanoUsd: "828400",
-    listNanoUsd: "38000",
+    listNanoUsd: LIST_NANO_USD,
     ...fields,
   });
 }
@@ -99,6 +113,7 @@ export function billRow(jobId: string, fields: Readonly<Record<string, unknown>>
     mode: "direct",
     inputTokens: 23,
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     outputTokens: 18,
     nanoUsd: "38000",
     ...fields,
@@ -126,6 +141,7 @@ function job(jobId: string, prompt: string): HandMadeRun["jobs"][number] {
     jobId,
     tenant: "catalogue",
     format: "openai.chat",
+    model: "cheap",
     direct: false,
     promptDigest: digestOf("be brief", prompt),
     key: base64(`key-${jobId}`),
@@ -138,10 +154,12 @@ export function handMadeRun(): HandMadeRun {
   const shared = {
     billing: "shared",
     attemptId: null,
+    paidByCostId: "cost-of-film-1",
     nanoUsd: "0",
     maxNanoUsd: "0",
     inputTokens: null,
     cachedInputTokens: null,
+    cacheWriteTokens: null,
     outputTokens: null,
   };
   return {
@@ -182,6 +200,8 @@ function readRun(spoil: (run: HandMadeRun) => void, billOf: (run: HandMadeRun) =
     costs: run.costs,
     deadLetters: run.deadLetters,
     billText: billOf(run),
+    prices: PRICES,
+    firstModels: new Map([["cheap", "openai/gpt-4.1-mini"]]),
     failureCodesAllowed: run.failureCodesAllowed,
     directMayExpire: run.directMayExpire,
   });

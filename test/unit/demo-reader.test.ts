@@ -167,6 +167,94 @@ describe("the reader names", () => {
     );
   });
 
+  test("tokens written to the provider's cache that are not the bill's", () => {
+    check(
+      (run) => {
+        run.bill[0] = billRow("film-1", { cacheWriteTokens: 4 });
+      },
+      ["wrong_tokens film-1"],
+    );
+    // Short-lived writes and those of an hour together are what the bill counts.
+    check((run) => {
+      run.costs[0] = cost(0, "film-1", { cacheWriteTokens: 4, cacheWrite1hTokens: 2 });
+      run.bill[0] = billRow("film-1", { cacheWriteTokens: 6 });
+    }, []);
+  });
+
+  test("another model than the bill's, although the money is", () => {
+    check(
+      (run) => {
+        run.bill[1] = billRow("film-2", { model: "gpt-4.1-nano" });
+      },
+      ["wrong_model film-2"],
+    );
+  });
+
+  test("a list price that is not that of the answer's tokens, though result and record agree on it", () => {
+    const report = read((run) => {
+      run.results[1] = result(1, "film-2", "about two", {
+        cost: { nanoUsd: "38000", costId: "cost-of-film-2", listNanoUsd: "38001" },
+      });
+      run.costs[1] = cost(1, "film-2", { listNanoUsd: "38001" });
+    });
+    expect(findingsOf(report)).toEqual(["wrong_list_price film-2"]);
+    expect(report.findings[0]?.detail).toContain("23 and 18 tokens of openai/gpt-4.1-mini are 38000 by the price list");
+  });
+
+  test("a shared answer whose list price is not that of the call that served it", () => {
+    check(
+      (run) => {
+        const other = { nanoUsd: "0", costId: "cost-of-film-3", listNanoUsd: "0" };
+        run.results[2] = result(2, "film-3", "about one", { served: "coalesced", cost: other });
+        run.costs[2] = cost(2, "film-3", {
+          ...{ billing: "shared", attemptId: null, paidByCostId: "cost-of-film-1", nanoUsd: "0", listNanoUsd: "0" },
+          ...NO_TOKENS,
+        });
+      },
+      ["wrong_list_price film-3"],
+    );
+  });
+
+  test("a result with another list price than its cost record", () => {
+    check(
+      (run) => {
+        run.results[0] = result(0, "film-1", "about one", {
+          cost: { nanoUsd: "38000", costId: "cost-of-film-1", listNanoUsd: "37999" },
+        });
+      },
+      ["wrong_list_price film-1"],
+    );
+  });
+
+  test("a job whose model has no price in the list", () => {
+    check(
+      (run) => {
+        run.jobs.splice(0, 1, ...run.jobs.slice(0, 1).map((job) => ({ ...job, model: "dear" })));
+      },
+      ["wrong_list_price film-1"],
+    );
+  });
+
+  test("a list price on a record that served nobody", () => {
+    check(
+      (run) => {
+        run.costs.push(cost(9, "film-2", { ...OPEN_DOUBT, ...NO_TOKENS, listNanoUsd: "38000" }));
+      },
+      ["wrong_list_price film-2"],
+    );
+  });
+
+  test("a saving under another name than the result gives it", () => {
+    check(
+      (run) => {
+        run.results[2] = result(2, "film-3", "about one", {
+          ...{ served: "exact_cache", cost: { nanoUsd: "0", costId: "cost-of-film-3" } },
+        });
+      },
+      ["wrong_billing film-3"],
+    );
+  });
+
   test("a served job without a cost record, and the bill row that nobody claims", () => {
     check((run) => run.costs.splice(1, 1), ["missing_cost film-2", "sums_differ -", "unclaimed_bill_row -"]);
   });

@@ -18,6 +18,8 @@ export interface BillRow {
   readonly key: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
+  /** Written to the provider's cache, for however long. */
+  readonly cacheWriteTokens: number | null;
   readonly outputTokens: number | null;
   readonly nanoUsd: bigint;
   /** When it was billed, by the provider's clock. */
@@ -57,6 +59,7 @@ function toBillRow(line: string): BillRow | null {
     key: textField(value, "key"),
     inputTokens: numberField(value, "inputTokens"),
     cachedInputTokens: numberField(value, "cachedInputTokens"),
+    cacheWriteTokens: numberField(value, "cacheWriteTokens"),
     outputTokens: numberField(value, "outputTokens"),
     nanoUsd,
     atMs: timeField(value, "at"),

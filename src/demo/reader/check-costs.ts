@@ -1,5 +1,7 @@
 import type { BillRow } from "./bill-row.js";
 import { checkBatches } from "./check-batches.js";
+import { checkListPrices } from "./check-list-prices.js";
+import type { ListPrices, ServedJob } from "./check-list-prices.js";
 import { jobKey } from "./check-results.js";
 import { parseCost } from "./cost-record.js";
 import type { CostRecord } from "./cost-record.js";
@@ -39,15 +41,22 @@ export interface CostsReport {
 /** Bills that settled: the record that says what a job's answer cost its tenant. */
 const SERVING = new Set(["charged", "shared", "cached"]);
 
-/** Holds the cost records against the provider's bill, attempt by attempt, and against the answered jobs. `bill` null: there is none to be seen. */
+/**
+ * Holds the cost records against the provider's bill, attempt by attempt, and against the answered jobs.
+ * @param bill null: there is none to be seen.
+ * @param list null: list prices are believed.
+ */
 export function checkCosts(
   records: readonly TopicRecord[],
   bill: readonly BillRow[] | null,
   answered: ReadonlyMap<string, ResultRecord>,
+  list: ListPrices | null,
 ): CostsReport {
   const findings: Finding[] = [];
   const { costs, costRepeats } = distinctCosts(records, findings);
-  findings.push(...checkJobs(costs, answered), ...checkBatches(costs));
+  const jobs = checkJobs(costs, answered);
+  findings.push(...jobs.findings, ...checkBatches(costs));
+  if (list !== null) findings.push(...checkListPrices({ served: jobs.served, answered, costs, bill }, list));
   const { inDoubt } = checkAttempts(costs, bill, findings);
   const costNanoUsd = sum(costs, (cost) => cost.nanoUsd ?? 0n);
   const billNanoUsd = bill === null ? null : sum(bill, (row) => row.nanoUsd);
@@ -109,17 +118,26 @@ function distinctCosts(
   return { costs: [...byId.values()], costRepeats };
 }
 
-function checkJobs(costs: readonly CostRecord[], answered: ReadonlyMap<string, ResultRecord>): readonly Finding[] {
+function checkJobs(
+  costs: readonly CostRecord[],
+  answered: ReadonlyMap<string, ResultRecord>,
+): { readonly findings: readonly Finding[]; readonly served: readonly ServedJob[] } {
   const servedBy = new Map<string, CostRecord[]>();
   for (const cost of costs) {
     if (cost.kind !== "charge" || !SERVING.has(cost.billing) || cost.jobId === null) continue;
     const key = JSON.stringify([jobKey(cost.tenant, cost.jobId), cost.generation]);
     servedBy.set(key, [...(servedBy.get(key) ?? []), cost]);
   }
-  return [...answered].flatMap(([key, result]) => {
-    if (result.status !== "succeeded") return [];
-    return checkJob(result, servedBy.get(JSON.stringify([key, result.generation])) ?? []);
-  });
+  const findings: Finding[] = [];
+  const served: ServedJob[] = [];
+  for (const [key, result] of answered) {
+    if (result.status !== "succeeded") continue;
+    const found = servedBy.get(JSON.stringify([key, result.generation])) ?? [];
+    findings.push(...checkJob(result, found));
+    const [cost, second] = found;
+    if (cost !== undefined && second === undefined) served.push({ key, result, cost });
+  }
+  return { findings, served };
 }
 
 function checkJob(result: ResultRecord, costs: readonly CostRecord[]): readonly Finding[] {
@@ -272,6 +290,10 @@ function checkSettled(
     const detail = `attempt ${attemptId}: booked as ${booked}, billed as ${modeText({ mode: row.mode, batchId: row.batch })}`;
     findings.push({ kind: "wrong_mode", jobId: charge.jobId, detail });
   }
+  if (charge.model !== row.model) {
+    const detail = `attempt ${attemptId}: booked for ${charge.model ?? "no model"}, billed for ${row.model ?? "no model"}`;
+    findings.push({ kind: "wrong_model", jobId: charge.jobId, detail });
+  }
   if (booked !== row.nanoUsd) {
     const detail = `attempt ${attemptId}: booked ${String(booked)}, billed ${String(row.nanoUsd)} nano-dollars`;
     findings.push({ kind: "wrong_cost", jobId: charge.jobId, detail });
@@ -284,10 +306,12 @@ function checkSettled(
 
 /** An adjustment carries only the difference, so tokens are compared where the first charge already knew them. */
 function differingTokens(charge: CostRecord, row: BillRow): string | null {
-  for (const name of ["inputTokens", "cachedInputTokens", "outputTokens"] as const) {
+  // A bill tells no short-lived write from one of an hour.
+  const written = (charge.cacheWriteTokens ?? 0) + (charge.cacheWrite1hTokens ?? 0);
+  for (const name of ["inputTokens", "cachedInputTokens", "cacheWriteTokens", "outputTokens"] as const) {
     // Unknown on our side is null; that agrees with a bill that counts none.
-    if ((charge[name] ?? 0) !== (row[name] ?? 0))
-      return `${name} ${String(charge[name])}, on the bill ${String(row[name])}`;
+    const booked = name === "cacheWriteTokens" ? written : charge[name];
+    if ((booked ?? 0) !== (row[name] ?? 0)) return `${name} ${String(booked)}, on the bill ${String(row[name])}`;
   }
   return null;
 }

@@ -2,8 +2,9 @@ import { parseBill } from "./bill-row.js";
 import { checkCosts } from "./check-costs.js";
 import type { CostsReport } from "./check-costs.js";
 import { checkDeadLetters } from "./check-dead-letters.js";
-import { checkResults } from "./check-results.js";
+import { checkResults, jobKey } from "./check-results.js";
 import type { Finding } from "./finding.js";
+import type { PriceList } from "./list-price.js";
 import type { PublishedList } from "./published-list.js";
 import type { TopicRecord } from "./topic-record.js";
 
@@ -15,6 +16,9 @@ export interface ReaderInput {
   readonly deadLetters: readonly TopicRecord[];
   /** Null: real providers, which show no bill and put no digest into their answers. */
   readonly billText: string | null;
+  readonly prices: PriceList;
+  /** By the model that a job asks for: that of its first route, as `provider/model` of the price list. */
+  readonly firstModels: ReadonlyMap<string, string>;
   /** Error codes that a failed result may have in this run; any other failure is a finding. */
   readonly failureCodesAllowed: ReadonlySet<string>;
   /** Whether jobs that may not wait for a batch may miss their time: the router was away. */
@@ -47,7 +51,10 @@ export function check(input: ReaderInput): ReaderReport {
   const { failureCodesAllowed, directMayExpire } = input;
   const rules = { failureCodesAllowed, directMayExpire, digests: billText !== null };
   const results = checkResults(input.published.jobs, input.results, rules);
-  const costs = checkCosts(input.costs, rows, results.answered);
+  const costs = checkCosts(input.costs, rows, results.answered, {
+    prices: input.prices,
+    modelOfJob: modelOfJob(input),
+  });
   const letters = checkDeadLetters(input.published, input.deadLetters, results.answered);
   return {
     ...costs,
@@ -64,4 +71,10 @@ export function check(input: ReaderInput): ReaderReport {
     billRows: rows?.length ?? 0,
     served: Object.fromEntries(results.served),
   };
+}
+
+function modelOfJob({ published, firstModels }: ReaderInput): ReadonlyMap<string, string> {
+  return new Map(
+    published.jobs.map(({ tenant, jobId, model }) => [jobKey(tenant, jobId), firstModels.get(model) ?? model]),
+  );
 }

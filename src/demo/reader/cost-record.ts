@@ -13,6 +13,8 @@ export interface CostRecord {
   readonly generation: number | null;
   readonly executionId: string | null;
   readonly attemptId: string | null;
+  /** Of a record that paid nothing itself: the one that did. */
+  readonly paidByCostId: string | null;
   readonly account: string | null;
   readonly model: string | null;
   readonly mode: string | null;
@@ -20,6 +22,9 @@ export interface CostRecord {
   readonly providerBatchId: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
+  /** The short-lived ones alone. */
+  readonly cacheWriteTokens: number | null;
+  readonly cacheWrite1hTokens: number | null;
   readonly outputTokens: number | null;
   readonly nanoUsd: bigint | null;
   readonly maxNanoUsd: bigint | null;
@@ -47,6 +52,7 @@ export function parseCost(record: TopicRecord): CostRecord | null {
     generation: numberField(value, "generation"),
     executionId: textField(value, "executionId"),
     attemptId: textField(value, "attemptId"),
+    paidByCostId: textField(value, "paidByCostId"),
     account: textField(value, "account"),
     model: textField(value, "model"),
     mode: textField(value, "mode"),
@@ -54,6 +60,8 @@ export function parseCost(record: TopicRecord): CostRecord | null {
     providerBatchId: textField(value, "providerBatchId"),
     inputTokens: numberField(value, "inputTokens"),
     cachedInputTokens: numberField(value, "cachedInputTokens"),
+    cacheWriteTokens: numberField(value, "cacheWriteTokens"),
+    cacheWrite1hTokens: numberField(value, "cacheWrite1hTokens"),
     outputTokens: numberField(value, "outputTokens"),
     nanoUsd: moneyField(value, "nanoUsd"),
     maxNanoUsd: moneyField(value, "maxNanoUsd"),

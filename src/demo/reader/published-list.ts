@@ -6,6 +6,8 @@ export interface PublishedJob {
   readonly jobId: string;
   readonly tenant: string;
   readonly format: string;
+  /** As the job asks for it: an alias. */
+  readonly model: string;
   /** It may not wait for a batch. */
   readonly direct: boolean;
   /** See `promptDigest`. */
@@ -65,6 +67,7 @@ function toPublishedJob(value: unknown, lineNumber: number): PublishedJob {
     jobId: text("jobId"),
     tenant: text("tenant"),
     format: text("format"),
+    model: text("model"),
     direct: row?.["direct"] === true,
     promptDigest: text("promptDigest"),
     key: row === null ? null : textField(row, "key"),

@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { check } from "./check.js";
 import type { ReaderReport } from "./check.js";
+import { parsePriceList } from "./list-price.js";
 import { parsePublishedList } from "./published-list.js";
 import { readTopics } from "./read-topics.js";
 
@@ -21,6 +22,8 @@ async function main(): Promise<number> {
       list: { type: "string" },
       bill: { type: "string" },
       "no-bill": { type: "boolean", default: false },
+      pricing: { type: "string" },
+      "first-model": { type: "string", multiple: true, default: [] },
       results: { type: "string", multiple: true },
       costs: { type: "string" },
       "dead-letters": { type: "string", multiple: true },
@@ -28,18 +31,19 @@ async function main(): Promise<number> {
       "allow-failure": { type: "string", multiple: true, default: [] },
     },
   });
-  const { brokers, list, bill, results, costs } = values;
+  const { brokers, list, bill, pricing, results, costs } = values;
   const deadLetters = values["dead-letters"];
   if (
     brokers === undefined ||
     list === undefined ||
     (bill === undefined) !== values["no-bill"] ||
+    pricing === undefined ||
     results === undefined ||
     costs === undefined ||
     deadLetters === undefined
   ) {
     process.stderr.write(
-      "usage: reader-main --brokers A,B --list FILE (--bill FILE | --no-bill) --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …] [--direct-may-expire]\n",
+      "usage: reader-main --brokers A,B --list FILE (--bill FILE | --no-bill) --pricing FILE [--first-model ALIAS=PROVIDER/MODEL …] --results TOPIC … --costs TOPIC --dead-letters TOPIC … [--allow-failure CODE …] [--direct-may-expire]\n",
     );
     return 2;
   }
@@ -54,11 +58,18 @@ async function main(): Promise<number> {
     costs: records.filter((record) => record.topic === costs),
     deadLetters: records.filter((record) => deadLetters.includes(record.topic)),
     billText: bill === undefined ? null : await readFile(bill, "utf8"),
+    prices: parsePriceList(await readFile(pricing, "utf8")),
+    firstModels: new Map(values["first-model"].map(aliasAndModel)),
     failureCodesAllowed: new Set(values["allow-failure"]),
     directMayExpire: values["direct-may-expire"],
   });
   process.stdout.write(`${reportJson(report)}\n`);
   return report.findings.length === 0 ? 0 : 1;
+}
+
+function aliasAndModel(text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function reportJson(report: ReaderReport): string {

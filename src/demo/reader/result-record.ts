@@ -19,6 +19,7 @@ export interface ResultRecord {
   readonly answerText: string | null;
   readonly costId: string | null;
   readonly costNanoUsd: bigint | null;
+  readonly listNanoUsd: bigint | null;
   readonly requestHash: string | null;
   readonly executionId: string | null;
   readonly attempts: readonly ResultAttempt[];
@@ -65,6 +66,7 @@ export function parseResult(record: TopicRecord): ResultRecord | null {
     answerText: answerText(asObject(value["body"])),
     costId: cost === null ? null : textField(cost, "costId"),
     costNanoUsd: cost === null ? null : moneyField(cost, "nanoUsd"),
+    listNanoUsd: cost === null ? null : moneyField(cost, "listNanoUsd"),
     requestHash: textField(value, "requestHash"),
     executionId: textField(value, "executionId"),
     attempts: attemptsOf(value["attempts"]),

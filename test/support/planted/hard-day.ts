@@ -175,7 +175,7 @@ function checkMoney(
     .map(parseResult)
     .filter((one): one is ResultRecord => one !== null);
   const byJob = new Map(answered.map((result) => [jobKey(result.tenant, result.jobId), result]));
-  const money = checkCosts(costs.map(toTopicRecord), rows, byJob);
+  const money = checkCosts(costs.map(toTopicRecord), rows, byJob, null);
   for (const { kind, detail } of [...findings, ...money.findings])
     if (!(kind === "charge_without_bill" && detail.includes(BOOKED_NOTHING)))
       report("ledger_equals_bill", `${kind}: ${detail}`);
