@@ -243,8 +243,6 @@ function batchSettings({ batch, inDoubt, limits }: AccountConfig): BatchAccountS
 
 function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, alert }: ConsumerEars): JobsConsumer {
   const { config, kafka, cluster, decoder, clock, log, reach } = options;
-  // Who has missed a beat and the one after is not at work any more, or not for long.
-  const silentMs = 2 * config.postgres.session.beatMs;
   return new InboxConsumer({
     kafka,
     settings: {
@@ -262,9 +260,9 @@ function openConsumer(options: SessionOptions, ledger: Ledger, { session, sink, 
     openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
     turns: {
       session,
-      begin: (topic, partition) => ledger.beginTurn(session, topic, partition, silentMs),
+      begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
       mark: (topic, partition) => ledger.mark(topic, partition),
-      markRecords: (records) => ledger.markRecords(session, records, silentMs),
+      markRecords: (records) => ledger.markRecords(session, records),
     },
     offsets: (topic, partition) => cluster.offsets(topic, partition),
     decoder,

@@ -305,17 +305,17 @@ export interface Ledger {
   openPosition(topic: string, partition: number, next: number): Promise<void>;
 
   /**
-   * Counts that a session begins to read an opened partition at its position. The same session again counts once; one that left in order,
-   * or has beaten within `silentMs` and so just lost the partition to another, not at all; and a position that has moved begins anew.
+   * Counts that a session begins to read an opened partition at its position. The same session again counts once; one that left in
+   * order not at all, and a position that has moved begins anew.
    */
-  beginTurn(session: SessionNo, topic: string, partition: number, silentMs: number): Promise<PositionTurn>;
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn>;
   /** The last mark of a partition, if a record of it is at or above the position. */
   mark(topic: string, partition: number): Promise<RecordMark | null>;
   /**
-   * Durable when it resolves, and a beat. Remembers who had marked them before, alone or among others, unless that one lives (see
-   * `beginTurn`). @returns false when the session was declared dead: it must not read on.
+   * Durable when it resolves, and a beat. Remembers who had marked them before, alone or among others.
+   * @returns false when the session was declared dead: it must not read on.
    */
-  markRecords(session: SessionNo, records: MarkedRecords, silentMs: number): Promise<boolean>;
+  markRecords(session: SessionNo, records: MarkedRecords): Promise<boolean>;
 
   accept(group: IntakeGroup, render: Renderer): Promise<IntakeOutcome>;
   claim(

@@ -243,9 +243,9 @@ export function dispatchCases(at: { readonly bench: LedgerBench }): void {
     test("counts as dead, so that what it read last is suspected", async () => {
       const { ledger, over, next } = await ended();
       await ledger.openPosition("llm.jobs.v1", 5, 0);
-      await ledger.beginTurn(over.session, "llm.jobs.v1", 5, 60_000);
+      await ledger.beginTurn(over.session, "llm.jobs.v1", 5);
       await ledger.takeBackUnsent(over, at.bench.nowMs());
-      expect(await ledger.beginTurn(next, "llm.jobs.v1", 5, 60_000)).toMatchObject({ turns: 2 });
+      expect(await ledger.beginTurn(next, "llm.jobs.v1", 5)).toMatchObject({ turns: 2 });
     });
 
     test("has a stamp that stays, and that no other session has", async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
-import { openSession } from "../../src/adapters/postgres/sessions.js";
+import { beat, openSession } from "../../src/adapters/postgres/sessions.js";
 import { beginTurn, markRecords, readMark } from "../../src/adapters/postgres/turns.js";
 import { migratedDatabase } from "../support/servers.js";
 import { logInto } from "../support/work.js";
@@ -34,18 +34,36 @@ afterAll(async () => {
 
 test("[A16] a session that was silent for long beats with its mark, one that has ended does not", async () => {
   const session = await openSession(context, "reader");
-  await beginTurn(context, session, "jobs", 0, 1000);
+  await beginTurn(context, session, "jobs", 0);
   await pools.durable.query("UPDATE routers SET beat_at = beat_at - interval '1 hour' WHERE session_no = $1", [
     session,
   ]);
-  expect(await markRecords(context, session, { ...PLACE, offset: 5, upto: 6 }, 1000)).toBe(true);
+  expect(await markRecords(context, session, { ...PLACE, offset: 5, upto: 6 })).toBe(true);
   const silentForMs = (beatAtMs: number | undefined): number => Date.now() - (beatAtMs ?? 0);
   expect(silentForMs((await readMark(context, "jobs", 0))?.last.beatAtMs)).toBeLessThan(600_000);
   await pools.durable.query(
     "UPDATE routers SET ended_at = clock_timestamp(), beat_at = beat_at - interval '1 hour' WHERE session_no = $1",
     [session],
   );
-  expect(await markRecords(context, session, { ...PLACE, offset: 6, upto: 7 }, 1000)).toBe(false);
+  expect(await markRecords(context, session, { ...PLACE, offset: 6, upto: 7 })).toBe(false);
   expect(await readMark(context, "jobs", 0)).toMatchObject({ offset: 5, last: { fate: "left" } });
   expect(silentForMs((await readMark(context, "jobs", 0))?.last.beatAtMs)).toBeGreaterThan(3_000_000);
+});
+
+test("[A16] a mark tells when it was made, so that a beat of the session before shows that it only lost the partition", async () => {
+  const [first, second] = [await openSession(context, "first"), await openSession(context, "second")];
+  await markRecords(context, first, { ...PLACE, offset: 5, upto: 55 });
+  await markRecords(context, second, { ...PLACE, offset: 5, upto: 6 });
+  const told = async () => {
+    const { atMs = Number.NaN, earlier = null } = (await readMark(context, "jobs", 0)) ?? {};
+    return { atMs, by: earlier?.by, beatAtMs: earlier?.beatAtMs ?? Number.NaN };
+  };
+  const before = await told();
+  expect(before.by).toBe(first);
+  expect(before.beatAtMs).toBeLessThanOrEqual(before.atMs);
+  await pools.durable.query("SELECT pg_sleep(0.01)");
+  expect(await beat(context, first, 0)).toBe(true);
+  const after = await told();
+  expect(after.atMs).toBe(before.atMs);
+  expect(after.beatAtMs).toBeGreaterThan(after.atMs);
 });

@@ -143,16 +143,16 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     );
   }
 
-  beginTurn(session: SessionNo, topic: string, partition: number, silentMs: number): Promise<PositionTurn> {
-    return beginTurn(this.context, session, topic, partition, silentMs);
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.context, session, topic, partition);
   }
 
   mark(topic: string, partition: number): Promise<RecordMark | null> {
     return readMark(this.context, topic, partition);
   }
 
-  markRecords(session: SessionNo, records: MarkedRecords, silentMs: number): Promise<boolean> {
-    return markRecords(this.context, session, records, silentMs);
+  markRecords(session: SessionNo, records: MarkedRecords): Promise<boolean> {
+    return markRecords(this.context, session, records);
   }
 
   noteStop(session: SessionNo, stopped: StoppedPartition, atMs: number): Promise<void> {

@@ -9,14 +9,10 @@ import { sessionNo, type SessionNo } from "../../domain/ids.js";
 import { run } from "./connection.js";
 import type { LedgerContext } from "./ledger-context.js";
 
-/** A session that left in order, or has beaten within so many milliseconds. */
-const livesOrLeft = (session: string, silentMs: string): string =>
-  `EXISTS (SELECT 1 FROM routers r WHERE r.session_no = ${session} AND NOT r.died
-     AND (r.ended_at IS NOT NULL OR r.beat_at > clock_timestamp() - ${silentMs} * interval '1 ms'))`;
 /** Rows of an older build have no end: their marks are of one record. */
 const MARK_END = "coalesce(marked_upto, marked + 1)";
 const FATE = "CASE WHEN r.ended_at IS NULL THEN 'beats' WHEN r.died THEN 'died' ELSE 'left' END";
-const BEAT_MS = "floor(extract(epoch FROM r.beat_at) * 1000)::int8";
+const epochMs = (time: string): string => `floor(extract(epoch FROM ${time}) * 1000)::int8`;
 
 /** Counted once an assignment. A position that has moved needs no reset: the row names the position it counts for. */
 export async function beginTurn(
@@ -24,7 +20,6 @@ export async function beginTurn(
   session: SessionNo,
   topic: string,
   partition: number,
-  silentMs: number,
 ): Promise<PositionTurn> {
   const rows = await run(
     context.pools.durable,
@@ -33,10 +28,11 @@ export async function beginTurn(
      SELECT cluster, topic, partition, next, 1, $4 FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3
      ON CONFLICT (cluster, topic, partition) DO UPDATE SET next = excluded.next, session_no = excluded.session_no,
        turns = CASE WHEN t.next <> excluded.next THEN 1
-         WHEN t.session_no = excluded.session_no OR ${livesOrLeft("t.session_no", "$5")} THEN t.turns
+         WHEN t.session_no = excluded.session_no OR EXISTS (
+           SELECT 1 FROM routers r WHERE r.session_no = t.session_no AND r.ended_at IS NOT NULL AND NOT r.died) THEN t.turns
          ELSE t.turns + 1 END
      RETURNING turns, CASE WHEN ${MARK_END} > next THEN ${MARK_END} END`,
-    [context.cluster, topic, partition, session, silentMs],
+    [context.cluster, topic, partition, session],
   );
   const [turns, markedUpto = null] = rows[0] ?? [];
   return { turns: Number(turns ?? 1), markedUpto: markedUpto === null ? null : Number(markedUpto) };
@@ -46,20 +42,20 @@ export async function readMark(context: LedgerContext, topic: string, partition:
   const rows = await run(
     context.pools.durable,
     "mark-read",
-    `SELECT t.marked, ${MARK_END}, r.session_no, ${FATE}, ${BEAT_MS}
+    `SELECT t.marked, ${MARK_END}, ${epochMs("coalesce(t.marked_at, 'epoch')")}, r.session_no, ${FATE}, ${epochMs("r.beat_at")}
      FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
        JOIN routers r ON r.session_no IN (t.marked_by, t.earlier_by)
      WHERE t.cluster = $1 AND t.topic = $2 AND t.partition = $3 AND ${MARK_END} > p.next ORDER BY r.session_no = t.marked_by DESC`,
     [context.cluster, topic, partition],
   );
-  const [last, earlier] = rows.map(([, , by, fate, beatAtMs]): Marker => ({
+  const [last, earlier] = rows.map(([, , , by, fate, beatAtMs]): Marker => ({
     by: sessionNo(Number(by)),
     fate: fate as SessionFate, // the statement's own words
     beatAtMs: Number(beatAtMs),
   }));
   if (last === undefined) return null;
-  const [offset, upto] = rows[0] ?? [];
-  return { offset: Number(offset), upto: Number(upto), last, earlier: earlier ?? null };
+  const [offset, upto, atMs] = rows[0] ?? [];
+  return { offset: Number(offset), upto: Number(upto), last, atMs: Number(atMs), earlier: earlier ?? null };
 }
 
 /**
@@ -70,19 +66,18 @@ export async function markRecords(
   context: LedgerContext,
   session: SessionNo,
   { topic, partition, offset, upto }: MarkedRecords,
-  silentMs: number,
 ): Promise<boolean> {
   const rows = await run(
     context.pools.durable,
     "mark-write",
     `WITH living AS MATERIALIZED (UPDATE routers SET beat_at = clock_timestamp() WHERE session_no = $5 AND ended_at IS NULL RETURNING 1)
-     UPDATE inbox_turns SET marked = $4, marked_upto = $6, marked_by = $5,
+     UPDATE inbox_turns SET marked = $4, marked_upto = $6, marked_by = $5, marked_at = clock_timestamp(),
        (earlier_by, earlier_upto) = (SELECT e.by, e.upto
          FROM (VALUES (marked_by, marked, ${MARK_END}), (earlier_by, 0, earlier_upto)) AS e (by, since, upto)
-         WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 AND NOT ${livesOrLeft("e.by", "$7")} LIMIT 1)
+         WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 LIMIT 1)
      WHERE cluster = $1 AND topic = $2 AND partition = $3
        AND EXISTS (SELECT 1 FROM living) RETURNING 1`,
-    [context.cluster, topic, partition, offset, session, upto, silentMs],
+    [context.cluster, topic, partition, offset, session, upto],
   );
   return rows.length === 1;
 }

@@ -18,6 +18,8 @@ export interface RecordMark {
   /** Behind its last. */
   readonly upto: number;
   readonly last: Marker;
+  /** When `last` marked it, by the ledger's clock as beats are. */
+  readonly atMs: EpochMs;
   /** The session whose mark before that held these records too; null: there was none. */
   readonly earlier: Marker | null;
 }
@@ -32,7 +34,7 @@ export interface MarkedRecords {
 
 /** What a session meets where it begins to read a partition. */
 export interface PositionTurn {
-  /** Sessions in a row, this one included, that began at this very position and got no further; who left in order or lives on is not one. */
+  /** Sessions in a row, this one included, that began at this very position and did not leave in order; one may only have lost the partition. */
   readonly turns: number;
   /** Behind the last record of the mark that is at or above the position; null: nothing is marked there. */
   readonly markedUpto: number | null;
@@ -81,9 +83,9 @@ export function judgeMark(
   if (mark === null || mark.offset !== offset || mark.upto !== offset + 1) return "read";
   const { last, earlier } = mark;
   if (earlier === null || last.by === session) return "read";
-  const looked = before === null ? [] : [before.last, before.earlier];
-  const lives = ({ by, fate, beatAtMs }: Marker): boolean =>
-    fate === "left" || (fate === "beats" && looked.some((marker) => marker?.by === by && marker.beatAtMs < beatAtMs));
-  if (lives(last) || lives(earlier)) return "read";
+  // It had only lost the partition when the other marked the record, whatever ended it later.
+  const earlierLived = earlier.fate === "left" || earlier.beatAtMs > mark.atMs;
+  const hasBeaten = before !== null && before.last.by === last.by && before.last.beatAtMs < last.beatAtMs;
+  if (earlierLived || last.fate === "left" || (last.fate === "beats" && hasBeaten)) return "read";
   return last.fate === "died" && earlier.fate === "died" ? "suspect" : "unclear";
 }

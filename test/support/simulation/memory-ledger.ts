@@ -250,16 +250,16 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     });
   }
 
-  beginTurn(session: SessionNo, topic: string, partition: number, silentMs: number): Promise<PositionTurn> {
-    return beginTurn(this.#context, session, positionKey(topic, partition), silentMs);
+  beginTurn(session: SessionNo, topic: string, partition: number): Promise<PositionTurn> {
+    return beginTurn(this.#context, session, positionKey(topic, partition));
   }
 
   mark(topic: string, partition: number): Promise<RecordMark | null> {
     return markOf(this.#context, positionKey(topic, partition));
   }
 
-  markRecords(session: SessionNo, records: MarkedRecords, silentMs: number): Promise<boolean> {
-    return markRecords(this.#context, session, positionKey(records.topic, records.partition), records, silentMs);
+  markRecords(session: SessionNo, records: MarkedRecords): Promise<boolean> {
+    return markRecords(this.#context, session, positionKey(records.topic, records.partition), records);
   }
 
   noteStop(session: SessionNo, stopped: StoppedPartition): Promise<void> {

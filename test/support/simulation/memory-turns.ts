@@ -1,15 +1,10 @@
 import type { MarkedRecords, Marker, PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import { sessionNo } from "../../../src/domain/ids.js";
 import type { MemoryContext } from "./memory-context.js";
-import type { MarkRow, RouterRow } from "./memory-rows.js";
+import type { MarkRow } from "./memory-rows.js";
 
 /** Counts that a session begins to read a partition at its position. */
-export function beginTurn(
-  context: MemoryContext,
-  session: number,
-  key: string,
-  silentMs: number,
-): Promise<PositionTurn> {
+export function beginTurn(context: MemoryContext, session: number, key: string): Promise<PositionTurn> {
   const { positions, routers, turns } = context.database;
   return context.single("turn-begin", (transaction) => {
     const next = transaction.get(positions, key)?.next ?? 0;
@@ -18,8 +13,9 @@ export function beginTurn(
       transaction.insert(turns, key, { next, turns: 1, session, mark: null });
       return { turns: 1, markedUpto: null };
     }
-    const lives = livesOrLeft(transaction.get(routers, known.session), context.database.nowMs() - silentMs);
-    const counts = known.session === session || lives ? known.turns : known.turns + 1;
+    const last = transaction.get(routers, known.session);
+    const left = last !== undefined && last.endedMs !== null && !last.died;
+    const counts = known.session === session || left ? known.turns : known.turns + 1;
     const row = transaction.update(turns, key, { next, session, turns: known.next === next ? counts : 1 });
     return { turns: row.turns, markedUpto: row.mark !== null && row.mark.upto > next ? row.mark.upto : null };
   });
@@ -38,7 +34,7 @@ export function markOf(context: MemoryContext, key: string): Promise<RecordMark 
     };
     const last = markerOf(mark.by);
     const earlier = mark.earlier === null ? null : markerOf(mark.earlier.by);
-    return last === null ? null : { offset: mark.offset, upto: mark.upto, last, earlier };
+    return last === null ? null : { offset: mark.offset, upto: mark.upto, last, atMs: mark.atMs, earlier };
   });
 }
 
@@ -48,7 +44,6 @@ export function markRecords(
   session: number,
   key: string,
   { offset, upto }: MarkedRecords,
-  silentMs: number,
 ): Promise<boolean> {
   const { routers, turns } = context.database;
   return context.single("mark-write", (transaction) => {
@@ -56,26 +51,14 @@ export function markRecords(
     if (transaction.get(routers, session)?.endedMs !== null || known === undefined) return false;
     transaction.update(routers, session, { beatMs: context.database.nowMs() });
     const earlier = markersBefore(known.mark).find(
-      ({ by, since, upto: behind }) =>
-        by !== session &&
-        since <= offset &&
-        behind >= upto &&
-        !livesOrLeft(transaction.get(routers, by), context.database.nowMs() - silentMs),
+      ({ by, since, upto: behind }) => by !== session && since <= offset && behind >= upto,
     );
+    const mark = { offset, upto, by: session, atMs: context.database.nowMs() };
     transaction.update(turns, key, {
-      mark: {
-        offset,
-        upto,
-        by: session,
-        earlier: earlier === undefined ? null : { by: earlier.by, upto: earlier.upto },
-      },
+      mark: { ...mark, earlier: earlier === undefined ? null : { by: earlier.by, upto: earlier.upto } },
     });
     return true;
   });
-}
-
-function livesOrLeft(router: RouterRow | undefined, beatenSinceMs: number): boolean {
-  return router?.endedMs === null ? router.beatMs > beatenSinceMs : router?.died === false;
 }
 
 function markersBefore(mark: MarkRow | null): readonly { by: number; since: number; upto: number }[] {

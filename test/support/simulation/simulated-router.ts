@@ -24,12 +24,9 @@ import { LedgerAway } from "./memory-database.js";
 import type { MemoryLedger } from "./memory-ledger.js";
 import type { Life, World } from "./world.js";
 
-const BEAT_MS = 3000;
-const SILENT_MS = 2 * BEAT_MS;
-
 /** Small numbers, so that each bound is met within a few records. */
 const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "rescue"> = {
-  beats: { beatMs: BEAT_MS, stopAfterMs: 9000, deadAfterMs: 15_000 },
+  beats: { beatMs: 3000, stopAfterMs: 9000, deadAfterMs: 15_000 },
   delivery: {
     attemptsMax: 5,
     backoffBaseMs: 300,
@@ -274,9 +271,9 @@ export class SimulatedRouter {
       openPosition: (topic, partition, next) => ledger.openPosition(topic, partition, next),
       turns: {
         session,
-        begin: (topic, partition) => ledger.beginTurn(session, topic, partition, SILENT_MS),
+        begin: (topic, partition) => ledger.beginTurn(session, topic, partition),
         mark: (topic, partition) => ledger.mark(topic, partition),
-        markRecords: (records) => ledger.markRecords(session, records, SILENT_MS),
+        markRecords: (records) => ledger.markRecords(session, records),
       },
       offsets: (_topic, partition) => Promise.resolve(broker.bounds(partition)),
       decoder,
