@@ -72,7 +72,9 @@ test("[A1] a router killed before its accept commits leaves nothing, and the nex
   await hasOneResultEach(["warm-up", ...jobIds]);
   expect(await gateway.position()).toBe(1 + jobIds.length);
   expect((await gateway.simulator.bill()).length).toBe(1 + jobIds.length);
-  expect(gateway.topics.results).toHaveLength(1 + jobIds.length);
+  // Who dies between a publish and its note repeats it: the same bytes.
+  const values = gateway.topics.results.map(({ value }) => value?.toString("latin1"));
+  expect(new Set(values).size).toBe(1 + jobIds.length);
 });
 
 test("[A1] a router killed between its answers and their finish, with a journal: the next one stores them, and no call is made again", async () => {

@@ -158,6 +158,7 @@ test("[F4] with Redis full jobs go on by the router's own share, and where it ev
   await asked((client) => client.flushall()); // as if all of it had been evicted
   await gateway.until("the rest of the day", async () => (await billed()) >= DAY_LIMIT);
   await gateway.until("all that wait", async () => (await waiting()) === jobIds.length - DAY_LIMIT);
+  await gateway.until("their results", () => gateway.topics.results.length >= DAY_LIMIT);
   expect(await billed()).toBe(DAY_LIMIT);
   expect(gateway.topics.results).toHaveLength(DAY_LIMIT);
 });

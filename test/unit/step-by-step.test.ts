@@ -1,7 +1,13 @@
 /** Row A16 of the fault catalogue: how a record that ends its reader is told from a death beside it. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import { StepByStep, type ConsumerSteps } from "../../src/adapters/kafka/step-by-step.js";
-import type { CarefulReading, Marker, RecordMark, SessionFate } from "../../src/domain/dedupe/crash-suspect.js";
+import type {
+  CarefulReading,
+  EarlierMarker,
+  Marker,
+  RecordMark,
+  SessionFate,
+} from "../../src/domain/dedupe/crash-suspect.js";
 import { sessionNo } from "../../src/domain/ids.js";
 import type { IncomingRecord } from "../../src/domain/job/job.js";
 import type { RecordRun } from "../../src/ports/broker.js";
@@ -27,13 +33,16 @@ const runOf = (first: number, last: number, partition = 0): RecordRun => ({
   records: Array.from({ length: last - first + 1 }, (_unused, index) => recordAt(first + index, partition)),
 });
 const marker = (by: typeof OWN, fate: SessionFate, beatAtMs = 1000): Marker => ({ by, fate, beatAtMs });
+const earlierMarker = (fate: SessionFate, beatAtMs = 1000): EarlierMarker => ({
+  ...marker(EARLIER, fate, beatAtMs),
+  followedAtMs: 1000,
+});
 /** A mark of one record, that another session had marked before and died. */
 const markBy = (by: typeof OWN, fate: SessionFate, offset = 5, beatAtMs = 1000): RecordMark => ({
   offset,
   upto: offset + 1,
   last: marker(by, fate, beatAtMs),
-  atMs: 1000,
-  earlier: marker(EARLIER, "died"),
+  earlier: earlierMarker("died"),
 });
 const SINGLY: CarefulReading = { upto: 1000, singlyUpto: 1000 };
 
@@ -176,20 +185,20 @@ describe("a record that another session marked", () => {
   });
 
   test("[A16] is read when the one before left in order", async () => {
-    marks = [{ ...markBy(OTHER, "died"), earlier: marker(EARLIER, "left") }];
+    marks = [{ ...markBy(OTHER, "died"), earlier: earlierMarker("left") }];
     expect(await outcome()).toEqual(READ);
   });
 
   test.each(["beats", "died"] as const)(
-    "[A16] is read when the one before has beaten after the mark, and %s now: it had only lost the partition",
+    "[A16] is read when the one before has beaten after another came to its records, and %s now: it had only lost the partition",
     async (fate) => {
-      marks = [{ ...markBy(OTHER, "died"), earlier: marker(EARLIER, fate, 1001) }];
+      marks = [{ ...markBy(OTHER, "died"), earlier: earlierMarker(fate, 1001) }];
       expect(await outcome()).toEqual(READ);
     },
   );
 
   test("[A16] is waited for while nobody can tell of the one before", async () => {
-    marks = [{ ...markBy(OTHER, "died"), earlier: marker(EARLIER, "beats") }, markBy(OTHER, "died")];
+    marks = [{ ...markBy(OTHER, "died"), earlier: earlierMarker("beats") }, markBy(OTHER, "died")];
     expect(await outcome()).toEqual(REFUSED);
     expect(looks).toBe(2);
   });

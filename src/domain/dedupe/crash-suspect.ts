@@ -11,6 +11,11 @@ export interface Marker {
   readonly beatAtMs: EpochMs;
 }
 
+export interface EarlierMarker extends Marker {
+  /** When the next session marked records of its mark, by the ledger's clock as beats are. */
+  readonly followedAtMs: EpochMs;
+}
+
 /** The last mark of a partition: records that a session was about to read, and did not get accepted. */
 export interface RecordMark {
   /** Its first record. */
@@ -18,10 +23,8 @@ export interface RecordMark {
   /** Behind its last. */
   readonly upto: number;
   readonly last: Marker;
-  /** When `last` marked it, by the ledger's clock as beats are. */
-  readonly atMs: EpochMs;
   /** The session whose mark before that held these records too; null: there was none. */
-  readonly earlier: Marker | null;
+  readonly earlier: EarlierMarker | null;
 }
 
 /** The records from `offset` to before `upto` of a partition, that a session is about to read. */
@@ -83,8 +86,8 @@ export function judgeMark(
   if (mark === null || mark.offset !== offset || mark.upto !== offset + 1) return "read";
   const { last, earlier } = mark;
   if (earlier === null || last.by === session) return "read";
-  // It had only lost the partition when the other marked the record, whatever ended it later.
-  const earlierLived = earlier.fate === "left" || earlier.beatAtMs > mark.atMs;
+  // It had only lost the partition when the other came to its records, whatever ended it later.
+  const earlierLived = earlier.fate === "left" || earlier.beatAtMs > earlier.followedAtMs;
   const hasBeaten = before !== null && before.last.by === last.by && before.last.beatAtMs < last.beatAtMs;
   if (earlierLived || last.fate === "left" || (last.fate === "beats" && hasBeaten)) return "read";
   return last.fate === "died" && earlier.fate === "died" ? "suspect" : "unclear";

@@ -69,9 +69,8 @@ export interface MarkRow {
   readonly offset: number;
   readonly upto: number;
   readonly by: number;
-  readonly atMs: number;
   /** Whose mark before that held these records too. */
-  readonly earlier: { readonly by: number; readonly upto: number } | null;
+  readonly earlier: { readonly by: number; readonly upto: number; readonly followedAtMs: number } | null;
 }
 
 export interface TurnRow {

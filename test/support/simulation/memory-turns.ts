@@ -34,7 +34,12 @@ export function markOf(context: MemoryContext, key: string): Promise<RecordMark 
     };
     const last = markerOf(mark.by);
     const earlier = mark.earlier === null ? null : markerOf(mark.earlier.by);
-    return last === null ? null : { offset: mark.offset, upto: mark.upto, last, atMs: mark.atMs, earlier };
+    if (last === null) return null;
+    const followedAtMs = mark.earlier?.followedAtMs ?? 0;
+    return {
+      ...{ offset: mark.offset, upto: mark.upto, last },
+      earlier: earlier === null ? null : { ...earlier, followedAtMs },
+    };
   });
 }
 
@@ -50,19 +55,20 @@ export function markRecords(
     const known = transaction.get(turns, key);
     if (transaction.get(routers, session)?.endedMs !== null || known === undefined) return false;
     transaction.update(routers, session, { beatMs: context.database.nowMs() });
-    const earlier = markersBefore(known.mark).find(
+    const earlier = markersBefore(known.mark, context.database.nowMs()).find(
       ({ by, since, upto: behind }) => by !== session && since <= offset && behind >= upto,
     );
-    const mark = { offset, upto, by: session, atMs: context.database.nowMs() };
-    transaction.update(turns, key, {
-      mark: { ...mark, earlier: earlier === undefined ? null : { by: earlier.by, upto: earlier.upto } },
-    });
+    const held =
+      earlier === undefined ? null : { by: earlier.by, upto: earlier.upto, followedAtMs: earlier.followedAtMs };
+    transaction.update(turns, key, { mark: { offset, upto, by: session, earlier: held } });
     return true;
   });
 }
 
-function markersBefore(mark: MarkRow | null): readonly { by: number; since: number; upto: number }[] {
+type MarkerBefore = NonNullable<MarkRow["earlier"]> & { readonly since: number };
+
+function markersBefore(mark: MarkRow | null, nowMs: number): readonly MarkerBefore[] {
   if (mark === null) return [];
-  const last = { by: mark.by, since: mark.offset, upto: mark.upto };
+  const last = { by: mark.by, since: mark.offset, upto: mark.upto, followedAtMs: nowMs };
   return mark.earlier === null ? [last] : [last, { ...mark.earlier, since: 0 }];
 }
