@@ -62,8 +62,8 @@ const NOTHING_MET: KillTally = {
  * Kills the router as planned and starts a new one each time. The router is stopped (SIGSTOP) before the calls are counted, so
  * the count is of that very moment; then it is killed without a chance to finish anything.
  *
- * One thing is not done: a third router in a row is not killed where two began to read and got no further. The gateway can't tell such a
- * killer from a record that ends whoever reads it, and puts that aside as a dead letter: by design, and tested elsewhere.
+ * One thing is not done: a router is not killed while a record is marked. The gateway takes a record for one that ends its readers when two in
+ * a row die with it marked, whatever killed them, and puts it aside as a dead letter: by design, and tested elsewhere.
  */
 export async function conductKills(plan: readonly KillRound[], stage: KillStage): Promise<KillTally> {
   const conductor = new Conductor(stage);

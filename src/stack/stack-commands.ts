@@ -47,8 +47,8 @@ export interface StackDownResult {
 }
 
 /**
- * Starts the servers and leaves them running with their data in the cache folder, of containers in volumes of Docker's. When a stack runs already and has all
- * the servers asked for, it is left as it is.
+ * Starts the servers and leaves them running with their data in the cache folder, of containers in volumes of Docker's. When a
+ * stack runs already and has all the servers asked for, it is left as it is.
  * @throws Error when a server can't be had, or when the running stack lacks one that is asked for.
  */
 export async function stackUp(options: StackUpOptions): Promise<StackStatus> {

@@ -44,7 +44,10 @@ export interface Stack {
 
 export interface StackOptions {
   readonly servers: readonly ServerName[];
-  /** Keeps data (of containers: in volumes that bear its name), ports and logs there, for the next start on the same folder. Default: a fresh folder, removed at the end. */
+  /**
+   * Keeps data (of containers: in volumes that bear its name), ports and logs there, for the next start on the same folder.
+   * Default: a fresh folder, removed at the end.
+   */
   readonly dataDir?: string;
   /** Default 1. */
   readonly brokers?: 1 | 3;

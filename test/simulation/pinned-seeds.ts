@@ -91,4 +91,21 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     kept: {},
     was: "doubt_is_bounded: a router that came back from an outage declared others dead that had not beaten yet",
   },
+  {
+    kind: "mixed",
+    seed: 358,
+    kept: {
+      without: ["providerTrouble"],
+      publications: [0, 1, 2, 3, 4, 10, 14, 15, 16, 17, 18, 19],
+      kills: [],
+      budgets: [0],
+    },
+    was: "no_job_lost: routers that died at a record and came back at once were taken for such that live, so that it ended each of them",
+  },
+  {
+    kind: "stormy",
+    seed: 975,
+    kept: { kills: [0, 2] },
+    was: "suspects_are_deadly: a router that had only lost the partition, and died of something else later, counted as one that died at the record",
+  },
 ];

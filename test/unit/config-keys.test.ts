@@ -6,6 +6,7 @@ import { parse } from "yaml";
 import { NOT_USED, unusedKeys } from "../../src/config/not-used.js";
 import { PROVIDER_KINDS } from "../../src/adapters/providers/registry.js";
 import { configJsonSchema } from "../../src/config/schema.js";
+import type { SchemaNode } from "../support/schema-node.js";
 
 /** Keys by the file that reads their value; `*` is a name of the operator's, `[]` an item of a list. */
 const READ_IN: Readonly<Record<string, readonly string[]>> = {
@@ -270,15 +271,8 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-interface Node {
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly additionalProperties?: Node | boolean;
-  readonly items?: Node;
-  readonly anyOf?: readonly Node[];
-}
-
 /** Paths of the schema's values that are neither section nor list nor map. */
-function leaves(node: Node, path: readonly string[] = []): readonly string[] {
+function leaves(node: SchemaNode, path: readonly string[] = []): readonly string[] {
   const named = Object.entries(node.properties ?? {}).flatMap(([key, child]) => leaves(child, [...path, key]));
   const any = typeof node.additionalProperties === "object" ? leaves(node.additionalProperties, [...path, "*"]) : [];
   const items = node.items === undefined ? [] : leaves(node.items, [...path, "[]"]);

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { parse, parseDocument } from "yaml";
 import { EVENT_KINDS } from "../../src/domain/event/event.js";
+import type { SchemaNode } from "../support/schema-node.js";
 
 const DOCUMENTS = [
   "README.md",
@@ -13,18 +14,11 @@ const DOCUMENTS = [
   "src/adapters/providers/README.md",
 ];
 
-interface Node {
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly additionalProperties?: Node | boolean;
-  readonly items?: Node;
-  readonly anyOf?: readonly Node[];
-}
-
-const ROOT = JSON.parse(readFileSync("schemas/config.schema.json", "utf8")) as Node; // a test holds it to the code
+const ROOT = JSON.parse(readFileSync("schemas/config.schema.json", "utf8")) as SchemaNode; // a test holds it to the code
 /** A document that speaks of an account, or of a model, may leave out how its section is reached. */
 const PLACES = [[], ["providers", "NAME"], ["models", "NAME"], ["providers", "NAME", "limits"]];
 
-function childrenOf(node: Node, key: string): readonly Node[] {
+function childrenOf(node: SchemaNode, key: string): readonly SchemaNode[] {
   const nodes = [node, ...(node.anyOf ?? [])];
   const named = nodes.flatMap(({ properties }) => properties?.[key] ?? []);
   if (named.length > 0) return named;
@@ -34,8 +28,8 @@ function childrenOf(node: Node, key: string): readonly Node[] {
   ]);
 }
 
-function nodesAt(path: readonly string[]): readonly Node[] {
-  return path.reduce<readonly Node[]>((nodes, key) => nodes.flatMap((node) => childrenOf(node, key)), [ROOT]);
+function nodesAt(path: readonly string[]): readonly SchemaNode[] {
+  return path.reduce<readonly SchemaNode[]>((nodes, key) => nodes.flatMap((node) => childrenOf(node, key)), [ROOT]);
 }
 
 function isKnown(path: readonly string[]): boolean {

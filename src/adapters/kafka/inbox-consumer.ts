@@ -5,8 +5,8 @@ import { NOT_ARMED, type ReachPoint } from "../../ports/crash-points.js";
 import { FramedValues, type FramedValuesParts, type WaitingPartition } from "./framed-values.js";
 import { toRecord } from "./incoming-record.js";
 import { isStopped, partitionKey, PartitionStates, type PartitionState } from "./partition-state.js";
-import { StepByStep, type StepByStepParts } from "./step-by-step.js";
 import { PositionProof, type PositionProofParts } from "./position-proof.js";
+import { StepByStep, type StepByStepParts } from "./step-by-step.js";
 
 export interface InboxSettings {
   readonly groupId: string;

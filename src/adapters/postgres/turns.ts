@@ -78,8 +78,9 @@ export async function markRecords(
     `WITH living AS MATERIALIZED (UPDATE routers SET beat_at = clock_timestamp() WHERE session_no = $5 AND ended_at IS NULL RETURNING 1)
      UPDATE inbox_turns SET marked = $4, marked_upto = $6, marked_by = $5,
        (earlier_by, earlier_upto, earlier_followed_at) = (SELECT e.by, e.upto, e.followed_at
-         FROM (VALUES (marked_by, marked, ${MARK_END}, clock_timestamp()), (earlier_by, 0, earlier_upto, earlier_followed_at)) AS e (by, since, upto, followed_at)
-         WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 LIMIT 1)
+         FROM (VALUES (1, marked_by, marked, ${MARK_END}, clock_timestamp()), (2, earlier_by, 0, earlier_upto, earlier_followed_at))
+           AS e (newest, by, since, upto, followed_at)
+         WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 ORDER BY e.newest LIMIT 1)
      WHERE cluster = $1 AND topic = $2 AND partition = $3
        AND EXISTS (SELECT 1 FROM living) RETURNING 1`,
     [context.cluster, topic, partition, offset, session, upto],

@@ -21,10 +21,10 @@ const STOPPED_EVERY_MS = 1000;
 const EXPIRE_EVERY_MS = 1000;
 const OUTLOOK_EVERY_MS = 5000;
 /** Claims and reservations read the same budgets: this is for a router that does neither for a while. */
-/** What ends an execution ends its jobs in the same transaction, so this only has to be longer than one takes. */
-const STRAGGLER_GRACE_MS = 60_000;
 const SPENDING_EVERY_MS = 2000;
 const DAYS_EVERY_MS = 3_600_000;
+/** What ends an execution ends its jobs in the same transaction, so this only has to be longer than one takes. */
+const STRAGGLER_GRACE_MS = 60_000;
 /** Of the shutdown's grace: for what has ended to be written and published. */
 const DRAIN_RESERVE_MS = 5000;
 const LEAVE_GROUP_MS = 5000;

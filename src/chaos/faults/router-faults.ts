@@ -16,8 +16,8 @@ const JUMP_WAIT_MS = 12_000;
 const JUMP_SEEN_SHARE = 0.9;
 
 /**
- * One thing is not done: a third router in a row is not killed where two began to read and got no further. The gateway can't tell such a
- * killer from a record that ends whoever reads it, and puts that aside as a dead letter: by design, and tested elsewhere.
+ * One thing is not done: a router is not killed while a record is marked. The gateway takes a record for one that ends its readers when two in
+ * a row die with it marked, whatever killed them, and puts it aside as a dead letter: by design, and tested elsewhere.
  */
 export async function killRouter(stage: ChaosStage, { router, moment }: Planned<"router_kill">): Promise<FaultEnd> {
   const { slots } = stage.routers;
