@@ -262,8 +262,11 @@ async function pacedRun(
       return Promise.resolve();
     },
   });
-  const warmUp = 300;
-  for (let number = 0; number < warmUp + PACED_JOBS; number += 1) {
+  // As in the other runs, then at the pace: the client's first sends of one record each are not the gateway's time.
+  await place.publish(topics.jobs, 0, WARM_UP_JOBS);
+  await place.waitForRecords(topics.results, WARM_UP_JOBS, RUN_TIMEOUT_MS);
+  const warmUp = WARM_UP_JOBS + 300;
+  for (let number = WARM_UP_JOBS; number < warmUp + PACED_JOBS; number += 1) {
     if (number >= warmUp) sent.set(`film-${String(number)}`, performance.now());
     void place.publish(topics.jobs, number, 1);
     await new Promise((resolve) => setTimeout(resolve, 1000 / PACED_PER_S));

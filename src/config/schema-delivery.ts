@@ -171,7 +171,7 @@ export const LIMITS = optionalSection(
           min: 0,
           max: SECOND_MS,
           default: 2,
-          why: "How long a group waits for company; what a lone job pays.",
+          why: "How long a group waits for company while another is worked on; a job that comes after a rest waits for nobody.",
         }),
         queuedMax: integer({
           min: 1,

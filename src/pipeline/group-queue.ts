@@ -1,22 +1,26 @@
 import type { Clock } from "../ports/system.js";
 
 /**
- * A queue whose readers take groups, one after the other: everything that came while it was busy, or what comes within `waitMs` of the first item. Bounded by
- * whoever fills it (slots, or offers that wait).
+ * A queue whose readers take groups, one after the other. While one is at work the next group waits `waitMs` for company; with all of them idle
+ * it takes what comes within the same turn, since nobody who comes later would have to wait for long. Bounded by whoever fills it (slots, or
+ * offers that wait).
  */
 export class GroupQueue<Item> {
   readonly #clock: Clock;
   readonly #sizeMax: number;
   readonly #waitMs: number;
+  readonly #isBusy: () => boolean;
   #items: Item[] = [];
   #wake: (() => void) | null = null;
   #closed = false;
   #taking: Promise<unknown> = Promise.resolve();
 
-  constructor(clock: Clock, sizeMax: number, waitMs: number) {
+  /** @param isBusy whether a group that was taken is still worked on. */
+  constructor(clock: Clock, sizeMax: number, waitMs: number, isBusy: () => boolean) {
     this.#clock = clock;
     this.#sizeMax = sizeMax;
     this.#waitMs = waitMs;
+    this.#isBusy = isBusy;
   }
 
   get length(): number {
@@ -54,7 +58,8 @@ export class GroupQueue<Item> {
         this.#wake = resolve;
       });
     }
-    if (this.#items.length < this.#sizeMax && this.#waitMs > 0 && !this.#closed) await this.#clock.sleep(this.#waitMs);
+    if (this.#items.length < this.#sizeMax && this.#waitMs > 0 && !this.#closed)
+      await this.#clock.sleep(this.#isBusy() ? this.#waitMs : 0);
     const group = this.#items.slice(0, this.#sizeMax);
     this.#items = this.#items.slice(group.length);
     return group;

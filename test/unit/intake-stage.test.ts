@@ -246,6 +246,46 @@ test("what was accepted is told with its end; a group whose position has moved s
   expect(slots.freeOf("alpha")).toBe(8);
 });
 
+test("the first record after a rest waits for nobody; the next one, which came while its group was out, for company", async () => {
+  const waits: number[] = [];
+  let endFirst = (): void => undefined;
+  const isOut = new Promise<void>((resolve) => {
+    endFirst = resolve;
+  });
+  const sizes: number[] = [];
+  const { stage } = stageOver(PLANNER, {
+    groupWaitMs: 7,
+    clock: {
+      nowMs: () => NOW_MS,
+      monotonicMs: () => 0,
+      sleep: (ms) => {
+        waits.push(ms);
+        return Promise.resolve();
+      },
+    },
+    ledger: {
+      accept: async (group) => {
+        sizes.push(group.jobs.length);
+        await isOut;
+        const jobs = group.jobs.map(() => ({ kind: "queued" as const }));
+        return { kind: "accepted", day: 1, acceptedAtMs: NOW_MS, jobs, ended: [], outbox: [] };
+      },
+    },
+  });
+  const running = stage.run();
+  await settled();
+  const [first, second] = [runOf(1), { ...runOf(2), since: 1 }];
+  await stage.offer(first);
+  await settled();
+  expect([sizes, waits.includes(7)]).toEqual([[1], false]);
+  await stage.offer({ ...second, records: second.records.slice(1) });
+  endFirst();
+  await settled();
+  stage.stop();
+  await running;
+  expect([sizes, waits.filter((ms) => ms > 0)]).toEqual([[1, 1], [7]]);
+});
+
 test("a cancel says how many of its group's jobs came before it", async () => {
   const plan: IntakeParts["planner"]["plan"] = (record, decoded, nowMs) =>
     record.offset % 2 === 0

@@ -1,5 +1,5 @@
 import { crc32c } from "./crc32c.js";
-import { encodeRecord, type RecordFields } from "./record-encoding.js";
+import { encodeRecord, type EncodedRecord, type RecordFields } from "./record-encoding.js";
 
 /**
  * A produce request of kafkajs, version 3 and later, written into one buffer. kafkajs 2.2.4 copies each record through seven encoders, each
@@ -61,9 +61,10 @@ export function produceRequest(original: ProduceRequestOf): ProduceRequestOf {
 function isPlain({ transactionalId, producerId, compression, topicData }: ProduceFields): boolean {
   if ((transactionalId ?? null) !== null || producerId !== NO_PRODUCER || (compression ?? 0) !== 0) return false;
   const time = firstTime(topicData);
-  return topicData.every(({ partitions }) =>
-    partitions.every(({ messages }) => messages.every(({ timestamp }) => (timestamp ?? null) === time)),
-  );
+  for (const { partitions } of topicData)
+    for (const { messages } of partitions)
+      for (const { timestamp } of messages) if ((timestamp ?? null) !== time) return false;
+  return true;
 }
 
 /** Of all its records; null: the caller gave them none. */
@@ -79,6 +80,7 @@ function firstTime(topicData: ProduceFields["topicData"]): unknown {
 }
 
 const NO_PRODUCER = -1;
+const NO_HEADERS: NonNullable<RecordFields["headers"]> = [];
 /** Transactional id, acks, timeout and the number of topics; then per topic the length of its name and its number of partitions. */
 const REQUEST_BYTES = 2 + 2 + 4 + 4;
 const TOPIC_BYTES = 2 + 4;
@@ -89,22 +91,24 @@ const BATCH_BYTES = 61;
 const LENGTH_AT = 8;
 const CHECKSUM_AT = 17;
 
+type PartitionFields = ProduceFields["topicData"][number]["partitions"][number];
+
+function encodePartition({ partition, firstSequence = 0, messages }: PartitionFields) {
+  const records: EncodedRecord[] = [];
+  let bytes = BATCH_BYTES;
+  for (const { key = null, value, headers = NO_HEADERS } of messages) {
+    const record = encodeRecord({ key, value, headers, offsetDelta: records.length });
+    records.push(record);
+    bytes += record.buffer.length;
+  }
+  return { partition, firstSequence, records, bytes };
+}
+
 /** @param nowMs time of all its records. */
 export function encodeProduce(fields: ProduceFields, nowMs: number): Buffer {
   const topics = fields.topicData.map(({ topic, partitions }) => ({
     name: Buffer.from(topic, "utf8"),
-    partitions: partitions.map(({ partition, firstSequence = 0, messages }) => {
-      const records = messages.map(({ key, value, headers }, offsetDelta) =>
-        encodeRecord({
-          value,
-          offsetDelta,
-          ...(key === undefined ? {} : { key }),
-          ...(headers === undefined ? {} : { headers }),
-        }),
-      );
-      const bytes = records.reduce((sum, { buffer }) => sum + buffer.length, BATCH_BYTES);
-      return { partition, firstSequence, records, bytes };
-    }),
+    partitions: partitions.map(encodePartition),
   }));
   const bytesOf = ({ name, partitions }: (typeof topics)[number]): number =>
     partitions.reduce((sum, { bytes }) => sum + PARTITION_BYTES + bytes, TOPIC_BYTES + name.length);

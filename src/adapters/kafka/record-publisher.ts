@@ -12,6 +12,7 @@ import type { Publisher, PublishOutcome } from "../../ports/broker.js";
 import { NOT_ARMED, reachSoon, type ReachPoint } from "../../ports/crash-points.js";
 import { publishRefusal } from "./publish-refusal.js";
 import { installEncoding } from "./install-encoding.js";
+import { murmur2 } from "./murmur2.js";
 
 const { Partitioners } = kafkajs; // a CommonJS package: Node finds only some of its exports by name
 
@@ -70,7 +71,8 @@ export class RecordPublisher implements Publisher {
     const producer = await this.#producerOf(topic);
     // One time for all of a send, which our encoder asks for.
     const timestamp = String(this.#nowMs());
-    const messages = records.map((record) => toMessage(record, timestamp));
+    const messages: PlacedMessage[] = [];
+    for (const record of records) messages.push(toMessage(record, timestamp));
     const sending = producer.send({ topic, acks: -1, timeout: this.#sendTimeoutMs, messages }).then((answers) => {
       mustHoldAll(messages, answers);
     });
@@ -123,10 +125,16 @@ export const createExistingPartitioner: ICustomPartitioner = () => {
   const usual = Partitioners.DefaultPartitioner();
   return (args) => {
     const message = args.message as PlacedMessage; // our own, made by `toMessage`
-    message.placed ??= usual(existing(args));
+    message.placed ??= placeByKey(existing(args)) ?? usual(existing(args));
     return message.placed;
   };
 };
+
+/** Where the usual partitioner puts a record that has a key and wishes for no partition; null: the record is another. */
+function placeByKey({ message: { key, partition }, partitionMetadata }: PartitionerArgs): number | null {
+  if (partition !== undefined || !Buffer.isBuffer(key)) return null;
+  return (murmur2(key) & 0x7fffffff) % partitionMetadata.length;
+}
 
 function existing(args: PartitionerArgs): PartitionerArgs {
   const { partition: wished } = args.message;
@@ -143,7 +151,8 @@ interface PlacedMessage extends Message {
 /** @throws Error when a record's partition is not among those that were acknowledged. */
 function mustHoldAll(messages: readonly PlacedMessage[], answers: readonly RecordMetadata[]): void {
   const acknowledged = new Set(answers.map(({ partition }) => partition));
-  const left = messages.filter(({ placed }) => typeof placed !== "number" || !acknowledged.has(placed)).length;
+  let left = 0;
+  for (const { placed } of messages) if (typeof placed !== "number" || !acknowledged.has(placed)) left += 1;
   if (left > 0)
     throw new Error(`Kafka acknowledged all but ${String(left)} of ${String(messages.length)} records: a leader moved`);
 }

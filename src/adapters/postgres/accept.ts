@@ -1,17 +1,33 @@
 import type pg from "pg";
-import type { IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
-import type { EndedJob, IntakeGroup, IntakeOutcome } from "../../ports/ledger.js";
-import type { AnswerFacts } from "../../domain/execution/execution.js";
+import type { IntakeJob, IntakeWait, JobEnd, Outgoing, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
+import type { Accepted, EndedJob, IntakeGroup, IntakeOutcome, PositionMove } from "../../ports/ledger.js";
+import type { AnswerFacts, AttemptIntent } from "../../domain/execution/execution.js";
+import type { LedgerKey } from "../../domain/ids.js";
 import { LANE } from "../../domain/dedupe/choose-execution.js";
-import { cancelledJobs, hurriedOpeners, intakeEnd, openingFate } from "../../domain/dedupe/opening-fate.js";
+import {
+  cancelledJobs,
+  hurriedOpeners,
+  intakeEnd,
+  openingFate,
+  type IntakeEnd,
+} from "../../domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
 import { insertAttempts } from "./attempt-rows.js";
-import { boolArray, byteaArray, int2Array, int4Array, int8Array, textArray } from "./binary-array.js";
+import {
+  boolColumn,
+  byteaColumn,
+  columnsOf,
+  firstNumber,
+  int2Column,
+  int4Column,
+  int8Column,
+  textColumn,
+} from "./columns.js";
 import { run, send, transaction } from "./connection.js";
 import { insertDeadLetters, writeEnds, type EndingWithReason } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
 import { insertOutbox } from "./outbox-rows.js";
-import { fromStored, toStored } from "./stored-body.js";
+import { fromStored, toStored, type StoredBody } from "./stored-body.js";
 import { joinExecutions } from "./join-executions.js";
 import { placeKnownIds } from "./known-ids.js";
 import { sourceOf, type Placing } from "./placing.js";
@@ -90,43 +106,26 @@ export async function acceptInTransaction(
   group: IntakeGroup,
   render: Renderer,
 ): Promise<AcceptedGroup> {
-  const placings: Placing[] = group.jobs.map((item) => ({
-    item,
-    no: item.no,
-    job: item.job,
-    riskNanoUsd: item.riskNanoUsd,
-    batchUntilMs: item.pooled?.line.lookAtMs ?? null,
-    fate: null,
-    execution: null,
-    cached: null,
-    lane: LANE.ordinary,
-  }));
+  const placings: Placing[] = [];
+  for (const item of group.jobs) placings.push(placingOf(context, item));
   // Out together: a group whose positions have moved is rolled back with its keys.
-  const [nowMs, taken] = await Promise.all([
-    movePositions(client, context, group),
-    insertJobKeys(client, context, placings),
-  ]);
+  const [nowMs, taken] = await Promise.all([movePositions(client, context, group), insertJobKeys(client, placings)]);
   context.sawDatabaseTime(nowMs);
   const day = Math.floor(nowMs / 86_400_000);
   const outgoing: Outgoing[] = [];
   const conflicts = await placeKnownIds(client, context, placings, taken, day, render, outgoing);
-  const fresh = placings.filter((placing) => placing.fate === null);
+  const fresh = placings.filter(hasNoFate);
   for (const placing of fresh) if (placing.job.deadlineMs <= nowMs) placing.fate = "expired";
   const cancelled = cancelledJobs(placings, group.cancels);
   for (const placing of fresh) if (cancelled.has(placing.no)) placing.fate ??= "cancelled";
-  await joinExecutions(
-    client,
-    context,
-    fresh.filter((placing) => placing.fate === null),
-    day,
-    nowMs,
-  );
+  await joinExecutions(client, context, fresh.filter(hasNoFate), day, nowMs);
   const hurried = hurriedOpeners(fresh);
   for (const placing of fresh) placing.fate ??= openingFate(placing, hurried);
   const { reservedIn } = await holdMoney(client, context, fresh, { cancels: group.cancels.length > 0, nowMs });
   insertExecutions(client, context, group, { fresh, hurried, day, nowMs, reservedIn });
-  insertJobs(client, context, fresh, day, nowMs);
-  const ends = fresh.flatMap((placing) => endAtIntake(placing, day, nowMs));
+  insertJobs(client, fresh, day, nowMs);
+  const ends: EndingWithReason[] = [];
+  for (const placing of fresh) ends.push(...endAtIntake(placing, day, nowMs));
   const ended: EndedJob[] = [];
   if (ends.length > 0) {
     const written = await writeEnds(client, context, render, ends);
@@ -145,9 +144,32 @@ export async function acceptInTransaction(
     kind: "accepted",
     day,
     acceptedAtMs: nowMs,
-    jobs: placings.map((placing) => ({ kind: placing.fate ?? "queued" })),
+    jobs: placings.map(acceptedAs),
     ended,
     outbox,
+  };
+}
+
+const MOVE_COLUMNS = [
+  textColumn(({ topic }: PositionMove) => topic),
+  int4Column(({ partition }: PositionMove) => partition),
+  int8Column(({ since }: PositionMove) => since),
+  int8Column(({ upto }: PositionMove) => upto),
+  byteaColumn(({ witness }: PositionMove) => witness),
+];
+
+function placingOf({ tenants }: LedgerContext, item: IntakeJob): Placing {
+  return {
+    item,
+    no: item.no,
+    tenantNo: tenants.noOf(item.job.tenant),
+    job: item.job,
+    riskNanoUsd: item.riskNanoUsd,
+    batchUntilMs: item.pooled?.line.lookAtMs ?? null,
+    fate: null,
+    execution: null,
+    cached: null,
+    lane: LANE.ordinary,
   };
 }
 
@@ -168,16 +190,7 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
        FROM locked l WHERE p.cluster = $8 AND p.topic = l.topic AND p.partition = l.partition
        RETURNING 1)
      SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8`,
-    [
-      group.session,
-      group.groupNo,
-      textArray(moves.map((move) => move.topic)),
-      int4Array(moves.map((move) => move.partition)),
-      int8Array(moves.map((move) => move.since)),
-      int8Array(moves.map((move) => move.upto)),
-      byteaArray(moves.map((move) => move.witness)),
-      context.cluster,
-    ],
+    [group.session, group.groupNo, ...columnsOf(MOVE_COLUMNS, moves), context.cluster],
   );
   const [alive, moved, nowMs] = rows[0] ?? ["0", "0", "0"];
   if (alive === "0") throw new SessionFenced();
@@ -185,28 +198,38 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
   return Number(nowMs);
 }
 
+const JOB_KEY_COLUMNS = [
+  int4Column(({ tenantNo }: Placing) => tenantNo),
+  byteaColumn(({ job }: Placing) => job.idHash),
+  byteaColumn(({ job }: Placing) => job.bodyHash),
+  int8Column(({ no }: Placing) => no),
+];
+
 /** Job keys are the only place where an id is unique. @returns numbers of the jobs whose ids were new. */
-async function insertJobKeys(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  placings: readonly Placing[],
-): Promise<Set<number>> {
+async function insertJobKeys(client: pg.PoolClient, placings: readonly Placing[]): Promise<Set<number>> {
   if (placings.length === 0) return new Set();
-  const ordered = [...placings].sort((a, b) => Buffer.compare(a.job.idHash, b.job.idHash));
+  const ordered = [...placings].sort(byIdHash);
   const rows = await run(
     client,
     "job-key-insert",
     `INSERT INTO job_key (tenant_no, id_hash, body_hash, day, no)
      SELECT u.t, u.h, u.b, floor(extract(epoch FROM now()) / 86400)::int4, u.n FROM unnest($1::int4[], $2::bytea[], $3::bytea[], $4::int8[]) AS u(t, h, b, n)
      ON CONFLICT DO NOTHING RETURNING no`,
-    [
-      int4Array(ordered.map(({ job }) => context.tenants.noOf(job.tenant))),
-      byteaArray(ordered.map(({ job }) => job.idHash)),
-      byteaArray(ordered.map(({ job }) => job.bodyHash)),
-      int8Array(ordered.map(({ no }) => no)),
-    ],
+    columnsOf(JOB_KEY_COLUMNS, ordered),
   );
-  return new Set(rows.map((row) => Number(row[0])));
+  return new Set(rows.map(firstNumber));
+}
+
+function byIdHash(one: Placing, other: Placing): number {
+  return Buffer.compare(one.job.idHash, other.job.idHash);
+}
+
+function hasNoFate({ fate }: Placing): boolean {
+  return fate === null;
+}
+
+function acceptedAs({ fate }: Placing): Accepted {
+  return { kind: fate ?? "queued" };
 }
 
 function opens({ fate }: Placing): boolean {
@@ -222,6 +245,34 @@ interface PlacedGroup {
   readonly reservedIn: ReadonlyMap<number, string>;
 }
 
+interface Opened {
+  readonly placing: Placing;
+  /** Null: it waits as a row. */
+  readonly intent: AttemptIntent | null;
+  readonly session: number | null;
+  readonly body: StoredBody;
+  readonly isHurried: boolean;
+}
+
+const EXECUTION_COLUMNS = [
+  int8Column(({ placing }: Opened) => placing.no),
+  int4Column(({ placing }: Opened) => placing.tenantNo),
+  byteaColumn(({ placing: { job } }: Opened) => (job.dedupe ? job.executionKey : null)),
+  textColumn(({ intent }: Opened) => (intent === null ? "ready" : "running")),
+  int8Column(({ session }: Opened) => session),
+  int8Column(({ intent }: Opened) => (intent === null ? null : intent.no)),
+  int4Column(({ intent }: Opened) => (intent === null ? 0 : 1)),
+  textColumn(({ placing }: Opened) => placing.job.format),
+  textColumn(({ placing }: Opened) => JSON.stringify(placing.job.policy)),
+  byteaColumn(({ body }: Opened) => body.bytes),
+  boolColumn(({ body }: Opened) => body.gzip),
+  boolColumn(({ placing }: Opened) => placing.job.cacheWrite),
+  int8Column(({ placing }: Opened) => placing.job.requirements.maxCostNanoUsd),
+  int2Column(({ placing }: Opened) => placing.lane),
+  textColumn(({ placing, isHurried }: Opened) => (isHurried ? "direct" : placing.job.mode)),
+  textColumn(({ placing: { item } }: Opened) => (item.decision === undefined ? null : JSON.stringify(item.decision))),
+];
+
 /** Executions that this group opens, their first attempts (`sending`) or their queue rows. */
 function insertExecutions(
   client: pg.PoolClient,
@@ -229,61 +280,39 @@ function insertExecutions(
   group: IntakeGroup,
   { fresh, hurried, day, nowMs, reservedIn }: PlacedGroup,
 ): void {
-  const opened = fresh.filter(opens);
+  const opened: Opened[] = [];
+  const attempts: { readonly intent: AttemptIntent; readonly executionNo: number }[] = [];
+  const bytes = new Map<number, number>();
+  for (const placing of fresh) {
+    if (!opens(placing)) continue;
+    const { no, job, fate, item } = placing;
+    const intent = fate === "started" ? item.intent : null;
+    const body = toStored(job.bodyText, context.settings);
+    opened.push({ placing, intent, session: intent === null ? null : group.session, body, isHurried: hurried.has(no) });
+    if (intent !== null) attempts.push({ intent, executionNo: no });
+    bytes.set(no, body.bytes.length);
+  }
   if (opened.length === 0) return;
-  const bodies = opened.map(({ job }) => toStored(job.bodyText, context.settings));
   send(
     client,
     "executions-insert",
     `INSERT INTO executions (day, no, tenant_no, key, state, session_no, attempt_no, attempts, format, policy, request, request_gzip, cache_write, max_cost_nano, lane, mode, decision)
      SELECT $1, * FROM unnest($2::int8[], $3::int4[], $4::bytea[], $5::text[], $6::int8[], $7::int8[], $8::int4[], $9::text[], $10::text[],
        $11::bytea[], $12::bool[], $13::bool[], $14::int8[], $15::int2[], $16::text[], $17::text[])`,
-    [
-      day,
-      int8Array(opened.map(({ no }) => no)),
-      int4Array(opened.map(({ job }) => context.tenants.noOf(job.tenant))),
-      byteaArray(opened.map(({ job }) => (job.dedupe ? job.executionKey : null))),
-      textArray(opened.map(({ fate }) => (fate === "started" ? "running" : "ready"))),
-      int8Array(opened.map(({ fate }) => (fate === "started" ? group.session : null))),
-      int8Array(opened.map(({ fate, item }) => (fate === "started" ? (item.intent?.no ?? null) : null))),
-      int4Array(opened.map(({ fate }) => (fate === "started" ? 1 : 0))),
-      textArray(opened.map(({ job }) => job.format)),
-      textArray(opened.map(({ job }) => JSON.stringify(job.policy))),
-      byteaArray(bodies.map((body) => body.bytes)),
-      boolArray(bodies.map((body) => body.gzip)),
-      boolArray(opened.map(({ job }) => job.cacheWrite)),
-      int8Array(opened.map(({ job }) => job.requirements.maxCostNanoUsd)),
-      int2Array(opened.map(({ lane }) => lane)),
-      textArray(opened.map(({ no, job }) => (hurried.has(no) ? "direct" : job.mode))),
-      textArray(opened.map(({ item }) => (item.decision === undefined ? null : JSON.stringify(item.decision)))),
-    ],
+    [day, ...columnsOf(EXECUTION_COLUMNS, opened)],
   );
-  insertAttempts(
-    client,
-    group.session,
-    day,
-    opened.flatMap(({ fate, item, no }) =>
-      fate === "started" && item.intent !== null ? [{ intent: item.intent, executionNo: no }] : [],
-    ),
-    reservedIn,
-  );
-  const bytes = new Map(opened.map(({ no }, index) => [no, bodies[index]?.bytes.length ?? 0]));
-  insertReady(client, queueRows(context, fresh, day, bytes));
-  insertPooled(client, poolRows(context, fresh, { day, nowMs, bytes }));
+  insertAttempts(client, group.session, day, attempts, reservedIn);
+  insertReady(client, queueRows(fresh, day, bytes));
+  insertPooled(client, poolRows(fresh, { day, nowMs, bytes }));
 }
 
 /**
  * One row an execution that no slot was free for, with the highest priority and the nearest deadline of its jobs in this group.
  * @param bytes lengths of the stored requests, by execution.
  */
-function queueRows(
-  context: LedgerContext,
-  fresh: readonly Placing[],
-  day: number,
-  bytes: ReadonlyMap<number, number>,
-): ReadyRow[] {
+function queueRows(fresh: readonly Placing[], day: number, bytes: ReadonlyMap<number, number>): ReadyRow[] {
   const rows = new Map<number, { -readonly [Key in keyof ReadyRow]: ReadyRow[Key] }>();
-  for (const { no, job, fate, execution, item } of fresh) {
+  for (const { no, tenantNo, job, fate, execution, item } of fresh) {
     const row = rows.get(execution?.no ?? no);
     if (fate === "queued") {
       const waits: IntakeWait = item.waits ?? { runAtMs: job.submittedAtMs, waitsFor: "concurrency" };
@@ -296,7 +325,7 @@ function queueRows(
         expiresMs: job.deadlineMs,
         waitsFor,
         bytes: bytes.get(no) ?? null,
-        tenantNo: context.tenants.noOf(job.tenant),
+        tenantNo,
         ...(limit === undefined ? {} : { limit }),
       });
     } else if (fate === "joined" && row !== undefined) {
@@ -309,19 +338,18 @@ function queueRows(
 
 /** One row an execution that waits for a batch: as `queueRows`, and as soon as the first of its jobs needs it. */
 function poolRows(
-  context: LedgerContext,
   fresh: readonly Placing[],
   { day, nowMs, bytes }: { readonly day: number; readonly nowMs: number; readonly bytes: ReadonlyMap<number, number> },
 ): PoolRow[] {
   const rows = new Map<number, PoolRow>();
-  for (const { no, job, fate, execution, item, batchUntilMs } of fresh) {
+  for (const { no, tenantNo, job, fate, execution, item, batchUntilMs } of fresh) {
     const row = rows.get(execution?.no ?? no);
     if (fate === "pooled" && item.pooled !== undefined) {
       rows.set(no, {
         no,
         day,
         ...item.pooled,
-        tenantNo: context.tenants.noOf(job.tenant),
+        tenantNo,
         priority: job.priority,
         addedMs: nowMs,
         expiresMs: job.deadlineMs,
@@ -340,14 +368,40 @@ function poolRows(
   return [...rows.values()];
 }
 
-function insertJobs(
-  client: pg.PoolClient,
-  context: LedgerContext,
-  fresh: readonly Placing[],
-  day: number,
-  nowMs: number,
-): void {
+interface NewJob {
+  readonly placing: Placing;
+  /** That serves it, its own or another's. */
+  readonly execution: LedgerKey | null;
+  /** Null: it goes on. */
+  readonly end: IntakeEnd | null;
+  readonly endedMs: number | null;
+}
+
+const JOB_COLUMNS = [
+  int8Column(({ placing }: NewJob) => placing.no),
+  int4Column(({ placing }: NewJob) => placing.tenantNo),
+  byteaColumn(({ placing }: NewJob) => Buffer.from(placing.job.jobId, "utf8")),
+  textColumn(({ end }: NewJob) => end?.status ?? "active"),
+  int4Column(({ execution }: NewJob) => execution?.day ?? null),
+  int8Column(({ execution }: NewJob) => execution?.no ?? null),
+  int8Column(({ placing }: NewJob) => placing.job.deadlineMs),
+  int8Column(({ endedMs }: NewJob) => endedMs),
+  textColumn(({ end }: NewJob) => end?.failure?.code ?? null),
+  textColumn(({ placing }: NewJob) => sourceOf(placing)),
+  textColumn(({ placing }: NewJob) => renderEnvelope(placing.job)),
+  byteaColumn(({ placing }: NewJob) => placing.item.record.value),
+  textColumn(({ placing }: NewJob) => placing.item.record.headersText),
+  int2Column(({ placing }: NewJob) => placing.job.priority),
+];
+
+function insertJobs(client: pg.PoolClient, fresh: readonly Placing[], day: number, nowMs: number): void {
   if (fresh.length === 0) return;
+  const jobs: NewJob[] = [];
+  for (const placing of fresh) {
+    const execution = opens(placing) ? { no: placing.no, day } : placing.execution;
+    const end = intakeEnd(placing.fate);
+    jobs.push({ placing, execution, end, endedMs: end === null ? null : nowMs });
+  }
   send(
     client,
     "jobs-insert",
@@ -355,24 +409,7 @@ function insertJobs(
        failure_code, source, envelope, record_value, record_headers, priority)
      SELECT $1, 0, $2, * FROM unnest($3::int8[], $4::int4[], $5::bytea[], $6::text[], $7::int4[], $8::int8[], $9::int8[], $10::int8[],
        $11::text[], $12::text[], $13::text[], $14::bytea[], $15::text[], $16::int2[])`,
-    [
-      day,
-      nowMs,
-      int8Array(fresh.map(({ no }) => no)),
-      int4Array(fresh.map(({ job }) => context.tenants.noOf(job.tenant))),
-      byteaArray(fresh.map(({ job }) => Buffer.from(job.jobId, "utf8"))),
-      textArray(fresh.map((placing) => intakeEnd(placing.fate)?.status ?? "active")),
-      int4Array(fresh.map((placing) => (opens(placing) ? day : (placing.execution?.day ?? null)))),
-      int8Array(fresh.map((placing) => (opens(placing) ? placing.no : (placing.execution?.no ?? null)))),
-      int8Array(fresh.map(({ job }) => job.deadlineMs)),
-      int8Array(fresh.map((placing) => (intakeEnd(placing.fate) === null ? null : nowMs))),
-      textArray(fresh.map((placing) => intakeEnd(placing.fate)?.failure?.code ?? null)),
-      textArray(fresh.map(sourceOf)),
-      textArray(fresh.map(({ job }) => renderEnvelope(job))),
-      byteaArray(fresh.map(({ item }) => item.record.value)),
-      textArray(fresh.map(({ item }) => item.record.headersText)),
-      int2Array(fresh.map(({ job }) => job.priority)),
-    ],
+    [day, nowMs, ...columnsOf(JOB_COLUMNS, jobs)],
   );
 }
 

@@ -2,15 +2,34 @@ import type pg from "pg";
 import type { AttemptIntent } from "../../domain/execution/execution.js";
 import type { ProviderKind } from "../../domain/route/route.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { columnsOf, int4Column, int8Column, textColumn } from "./columns.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { run, send } from "./connection.js";
+
+interface NewAttempt {
+  readonly intent: AttemptIntent;
+  readonly executionNo: number;
+}
+
+const ATTEMPT_COLUMNS = [
+  int8Column(({ intent }: NewAttempt) => intent.no),
+  int8Column(({ executionNo }: NewAttempt) => executionNo),
+  int4Column(({ intent }: NewAttempt) => intent.number),
+  textColumn(({ intent }: NewAttempt) => intent.account),
+  textColumn(({ intent }: NewAttempt) => intent.provider),
+  textColumn(({ intent }: NewAttempt) => intent.model),
+  int4Column(({ intent }: NewAttempt) => intent.routeIndex),
+  int8Column(({ intent }: NewAttempt) => intent.maxNanoUsd),
+  int8Column(({ intent }: NewAttempt) => intent.startedAtMs),
+  int8Column(({ intent }: NewAttempt) => intent.supersedes ?? null),
+];
 
 /** Attempts that are about to be sent. @param reservedIn of those that hold money, the numbers of their budgets as PostgreSQL writes an array. */
 export function insertAttempts(
   client: pg.PoolClient,
   session: number,
   day: number,
-  intents: readonly { readonly intent: AttemptIntent; readonly executionNo: number }[],
+  intents: readonly NewAttempt[],
   reservedIn: ReadonlyMap<number, string>,
 ): void {
   if (intents.length === 0) return;
@@ -28,16 +47,7 @@ export function insertAttempts(
     [
       day,
       session,
-      int8Array(intents.map(({ intent }) => intent.no)),
-      int8Array(intents.map(({ executionNo }) => executionNo)),
-      int4Array(intents.map(({ intent }) => intent.number)),
-      textArray(intents.map(({ intent }) => intent.account)),
-      textArray(intents.map(({ intent }) => intent.provider)),
-      textArray(intents.map(({ intent }) => intent.model)),
-      int4Array(intents.map(({ intent }) => intent.routeIndex)),
-      int8Array(intents.map(({ intent }) => intent.maxNanoUsd)),
-      int8Array(intents.map(({ intent }) => intent.startedAtMs)),
-      int8Array(intents.map(({ intent }) => intent.supersedes ?? null)),
+      ...columnsOf(ATTEMPT_COLUMNS, intents),
       ...(holds ? [textArray(intents.map(({ intent }) => reservedIn.get(intent.no) ?? null))] : []),
     ],
   );

@@ -16,7 +16,7 @@ export async function besideLines(
   day: number,
   recorded: RecordedOutcomes,
 ): Promise<RecordedOutcomes> {
-  const pairs = recorded.news.filter((call) => call.attempt.supersedes !== undefined || isFailedLine(call));
+  const pairs = recorded.news.filter(isBesideLine);
   if (pairs.length === 0) return recorded;
   await lockExecutions(
     client,
@@ -50,6 +50,10 @@ export async function besideLines(
     return { ...call, earlier: its.earlier, verdict };
   });
   return { news, succeeded: news.filter(({ attempt }) => ended.has(attempt.no)) };
+}
+
+function isBesideLine(call: NewCall): boolean {
+  return call.attempt.supersedes !== undefined || isFailedLine(call);
 }
 
 function isFailedLine({ attempt, verdict }: NewCall): boolean {

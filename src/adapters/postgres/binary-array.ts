@@ -28,7 +28,9 @@ function fixed<Value>(
   const buffer = Buffer.allocUnsafe(HEADER_BYTES + values.length * (4 + width));
   let at = HEADER_BYTES;
   let hasNull = false;
-  for (const value of values) {
+  // By index: the arrays differ in kind from call to call, and an iterator then makes an object an element.
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index] ?? null;
     if (value === null) {
       hasNull = true;
       buffer.writeInt32BE(-1, at);
@@ -58,21 +60,33 @@ function writeInt8(buffer: Buffer, value: number | bigint, at: number): void {
   }
 }
 
+function writeInt4(buffer: Buffer, value: number, at: number): void {
+  buffer.writeInt32BE(value, at);
+}
+
+function writeInt2(buffer: Buffer, value: number, at: number): void {
+  buffer.writeInt16BE(value, at);
+}
+
+function writeBool(buffer: Buffer, value: boolean, at: number): void {
+  buffer.writeUInt8(value ? 1 : 0, at);
+}
+
 /** `values`: whole numbers a double holds exactly, or bigints. */
 export function int8Array(values: readonly (number | bigint | null)[]): Buffer {
   return fixed(OID.int8, 8, values, writeInt8);
 }
 
 export function int4Array(values: readonly (number | null)[]): Buffer {
-  return fixed(OID.int4, 4, values, (buffer, value, at) => buffer.writeInt32BE(value, at));
+  return fixed(OID.int4, 4, values, writeInt4);
 }
 
 export function int2Array(values: readonly (number | null)[]): Buffer {
-  return fixed(OID.int2, 2, values, (buffer, value, at) => buffer.writeInt16BE(value, at));
+  return fixed(OID.int2, 2, values, writeInt2);
 }
 
 export function boolArray(values: readonly (boolean | null)[]): Buffer {
-  return fixed(OID.bool, 1, values, (buffer, value, at) => buffer.writeUInt8(value ? 1 : 0, at));
+  return fixed(OID.bool, 1, values, writeBool);
 }
 
 export function byteaArray(values: readonly (Buffer | null)[]): Buffer {
@@ -100,7 +114,9 @@ export function byteaArray(values: readonly (Buffer | null)[]): Buffer {
 /** Text without NUL: PostgreSQL's text type has none, so free text of callers is kept as bytea or inside JSON. */
 export function textArray(values: readonly (string | null)[]): Buffer {
   if (values.length === 0) return emptyArray(OID.text);
-  const buffer = Buffer.allocUnsafe(values.reduce((sum, text) => sum + 4 + roomFor(text), HEADER_BYTES));
+  let size = HEADER_BYTES;
+  for (const value of values) size += 4 + roomFor(value);
+  const buffer = Buffer.allocUnsafe(size);
   let at = HEADER_BYTES;
   let hasNull = false;
   for (const value of values) {

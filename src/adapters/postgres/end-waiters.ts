@@ -1,9 +1,10 @@
 import type pg from "pg";
 import type { EndedState } from "../../domain/execution/execution.js";
 import type { LedgerKey } from "../../domain/ids.js";
-import type { JobEnd } from "../../domain/result/outgoing.js";
+import type { EndingJob, JobEnd } from "../../domain/result/outgoing.js";
 import { stageOfLast } from "../../domain/stage.js";
 import { int4Array, int8Array } from "./binary-array.js";
+import { noOf } from "./columns.js";
 import { run } from "./connection.js";
 import { ENDING_COLUMNS, readEndingJob, type EndingWithReason } from "./ending.js";
 import type { LedgerContext } from "./ledger-context.js";
@@ -33,9 +34,10 @@ export async function endWaiters(
   { answered, failed }: GroupEnds,
 ): Promise<{ readonly items: EndingWithReason[]; readonly served: Set<number> }> {
   const served = new Set<number>();
-  const reasons = [...answered.calls.map((call): JobEndReason => ({ call, failure: null })), ...failed];
-  if (reasons.length === 0) return { items: [], served };
-  const byExecution = new Map(reasons.map((reason) => [reason.call.execution.no, reason]));
+  const byExecution = new Map<number, JobEndReason>();
+  for (const call of answered.calls) byExecution.set(call.execution.no, { call, failure: null });
+  for (const reason of failed) byExecution.set(reason.call.execution.no, reason);
+  if (byExecution.size === 0) return { items: [], served };
   const rows = [...answered.rows];
   rows.push(
     ...(await endFailed(
@@ -45,9 +47,12 @@ export async function endWaiters(
       failed.map(({ call, failure }) => ({ execution: call.execution, code: failure?.code ?? null })),
     )),
   );
-  const jobs = rows.map((row) => readEndingJob(context, row)).sort((a, b) => a.key.no - b.key.no);
+  const jobs: EndingJob[] = [];
+  for (const row of rows) jobs.push(readEndingJob(context, row));
+  jobs.sort(byNo);
   const payers = payersOf(jobs);
-  const items = jobs.map((job): EndingWithReason => {
+  const items: EndingWithReason[] = [];
+  for (const job of jobs) {
     const executionNo = job.execution?.no ?? -1;
     const reason = byExecution.get(executionNo);
     if (reason === undefined) throw new Error("InvariantError: a job ended for an execution that did not");
@@ -56,9 +61,13 @@ export async function endWaiters(
     // A first charge under the attempt's number; a late answer of a settled doubt has one already and is corrected apart.
     const pays = isPayer && reason.call.chargeIsFirst;
     if (pays && answerOf(reason.call) !== null) served.add(executionNo);
-    return { job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) };
-  });
+    items.push({ job, end: endOf(job.status, reason, pays ? job.key : payer, pays, nowMs) });
+  }
   return { items, served };
+}
+
+function byNo(one: EndingJob, other: EndingJob): number {
+  return one.key.no - other.key.no;
 }
 
 /**
@@ -74,7 +83,7 @@ export async function endAnswered(
   const [first] = executions;
   if (first === undefined) return [];
   const limit = executions.length + context.settings.waitersMax;
-  const nos = int8Array(executions.map(({ no }) => no));
+  const nos = int8Array(executions.map(noOf));
   const rows = await run(
     client,
     "jobs-end-answered",

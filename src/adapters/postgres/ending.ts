@@ -12,6 +12,7 @@ import type {
 } from "../../domain/result/outgoing.js";
 import type { EndedJob } from "../../ports/ledger.js";
 import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import { columnsOf, int4Column, int8Column, textColumn } from "./columns.js";
 import { run, send } from "./connection.js";
 import { bytesOf, bytesOrNull } from "./stored-body.js";
 import { loadOutgoing } from "./outbox-rows.js";
@@ -61,12 +62,11 @@ export async function writeEnds(
   taken: TakenRepeats = NONE_TAKEN,
 ): Promise<WrittenEnds> {
   if (ends.length === 0) return { outgoing: [], ended: [], costs: [] };
-  const rest = takeRepeats(
-    client,
-    ends.map(({ job }) => job.key.no).filter((no) => !taken.jobNos.has(no)),
-  );
+  const unasked: number[] = [];
+  for (const { job } of ends) if (!taken.jobNos.has(job.key.no)) unasked.push(job.key.no);
+  const rest = takeRepeats(client, unasked);
   rest.catch(() => undefined); // looked at below, after the rendering that fills the wait
-  const failed = ends.filter(({ end }) => end.failure !== null);
+  const failed = ends.filter(hasFailed);
   const records =
     failed.length === 0
       ? new Map<number, KeptRecord>()
@@ -95,6 +95,10 @@ export async function writeEnds(
   return { outgoing, ended: ends.map(endedJob), costs };
 }
 
+function hasFailed({ end }: EndingWithReason): boolean {
+  return end.failure !== null;
+}
+
 function endedJob({ job, end }: EndingWithReason): EndedJob {
   const { status, acceptedAtMs } = job;
   const code = status === "succeeded" ? null : (end.failure?.code ?? null);
@@ -117,29 +121,38 @@ async function keptRecords(client: pg.PoolClient, jobs: readonly EndingJob[]): P
   );
 }
 
+interface PlacedCost {
+  readonly cost: CostRow;
+  readonly tenantNo: number;
+}
+
+const COST_COLUMNS = [
+  int4Column(({ cost }: PlacedCost) => cost.day),
+  int8Column(({ cost }: PlacedCost) => cost.no),
+  textColumn(({ cost }: PlacedCost) => cost.kind),
+  textColumn(({ cost }: PlacedCost) => cost.billing),
+  int4Column(({ tenantNo }: PlacedCost) => tenantNo),
+  int4Column(({ cost }: PlacedCost) => cost.job?.day ?? null),
+  int8Column(({ cost }: PlacedCost) => cost.job?.no ?? null),
+  int8Column(({ cost }: PlacedCost) => cost.attemptNo),
+  textColumn(({ cost }: PlacedCost) => cost.account),
+  textColumn(({ cost }: PlacedCost) => cost.model),
+  int8Column(({ cost }: PlacedCost) => cost.nanoUsd),
+  int8Column(({ cost }: PlacedCost) => cost.maxNanoUsd),
+  int8Column(({ cost }: PlacedCost) => cost.listNanoUsd),
+];
+
 export function insertCosts(client: pg.PoolClient, context: LedgerContext, costs: readonly CostRow[]): void {
   if (costs.length === 0) return;
+  const rows: PlacedCost[] = [];
+  for (const cost of costs) rows.push({ cost, tenantNo: context.tenants.noOf(cost.tenant) });
   send(
     client,
     "costs-insert",
     `INSERT INTO costs (day, no, kind, billing, tenant_no, job_day, job_no, attempt_no, account, model, nano_usd, max_nano, list_nano)
      SELECT * FROM unnest($1::int4[], $2::int8[], $3::text[], $4::text[], $5::int4[], $6::int4[], $7::int8[], $8::int8[],
        $9::text[], $10::text[], $11::int8[], $12::int8[], $13::int8[])`,
-    [
-      int4Array(costs.map((cost) => cost.day)),
-      int8Array(costs.map((cost) => cost.no)),
-      textArray(costs.map((cost) => cost.kind)),
-      textArray(costs.map((cost) => cost.billing)),
-      int4Array(costs.map((cost) => context.tenants.noOf(cost.tenant))),
-      int4Array(costs.map((cost) => cost.job?.day ?? null)),
-      int8Array(costs.map((cost) => cost.job?.no ?? null)),
-      int8Array(costs.map((cost) => cost.attemptNo)),
-      textArray(costs.map((cost) => cost.account)),
-      textArray(costs.map((cost) => cost.model)),
-      int8Array(costs.map((cost) => cost.nanoUsd)),
-      int8Array(costs.map((cost) => cost.maxNanoUsd)),
-      int8Array(costs.map((cost) => cost.listNanoUsd)),
-    ],
+    columnsOf(COST_COLUMNS, rows),
   );
 }
 

@@ -3,11 +3,13 @@ import { verdictFor } from "../../domain/execution/execution.js";
 import { doubtBegan } from "../../domain/event/doubt-event.js";
 import { NO_SUBJECT } from "../../domain/event/event.js";
 import { bookedBy } from "../../domain/cost/booked.js";
+import type { LedgerKey } from "../../domain/ids.js";
 import type { CostRow, Outgoing, Renderer } from "../../domain/result/outgoing.js";
 import type { Woken } from "../../ports/budget-store.js";
 import type { FinishedCall, FinishGroup, FinishOutcome } from "../../ports/ledger.js";
 import { besideLines, rememberLines } from "./beside-line.js";
 import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { noOf } from "./columns.js";
 import { run, transaction } from "./connection.js";
 import { endAnswered, endWaiters } from "./end-waiters.js";
 import { takeRepeats, writeEnds } from "./ending.js";
@@ -75,16 +77,13 @@ export async function finishInTransaction(
   group: FinishGroup,
   render: Renderer,
 ): Promise<Finished> {
-  const calls = [...group.calls].sort((a, b) => a.execution.no - b.execution.no);
-  const answered = calls.filter((call) => call.verdict.kind === "succeed").map((call) => call.execution);
+  const calls = [...group.calls].sort(byExecution);
+  const answered = calls.filter(isAnswered).map(executionOf);
   // Out together: the later statements find by themselves what the first one changed.
   const [outcomes, rows, repeats] = await Promise.all([
     recordOutcomes(client, context, { session: group.session, nowMs: group.nowMs, day: dayOf(calls), calls }),
     endAnswered(client, context, group.nowMs, answered),
-    takeRepeats(
-      client,
-      answered.map(({ no }) => no),
-    ),
+    takeRepeats(client, answered.map(noOf)),
   ]);
   const recorded = await besideLines(client, group.nowMs, dayOf(calls), outcomes);
   const news = await inViewOfWaiters(client, context, recorded.news);
@@ -95,18 +94,39 @@ export async function finishInTransaction(
   await rememberLines(client, dayOf(calls), news, moved);
   const endings = await endWaiters(client, context, group.nowMs, {
     answered: { calls: recorded.succeeded, rows },
-    failed: failed.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : [])),
+    failed: failed.flatMap(failing),
   });
   const written = await writeEnds(client, context, render, endings.items, repeats);
-  const late = news.filter((call) => owesLateCost(call, moved.has(call), endings.served.has(call.execution.no)));
+  const late: NewCall[] = [];
+  for (const call of news)
+    if (owesLateCost(call, moved.has(call), endings.served.has(call.execution.no))) late.push(call);
   const lateCosts = await writeLateCosts(client, context, render, late, moved, group.nowMs);
   const outgoing = [...written.outgoing, ...lateCosts.outgoing];
-  const doubts = news.filter((call) => call.verdict.kind === "doubt");
+  const doubts = news.filter(isInDoubt);
   if (doubts.length > 0) outgoing.push(...(await doubtEvents(client, render, doubts)));
   const outbox = insertOutbox(client, context.numbers, group.session, group.nowMs, outgoing);
   const woken = await context.budgets.settle(client, settledOf(news), group.nowMs);
   const waste = late.filter((call) => !moved.has(call)).length;
   return { ended: written.ended, outbox, waste, woken, costs: [...written.costs, ...lateCosts.costs] };
+}
+
+/**
+ * What each call of a group passes is compiled once here; written in place it would be after each full collection (`columns.ts`).
+ */
+function byExecution(one: FinishedCall, other: FinishedCall): number {
+  return one.execution.no - other.execution.no;
+}
+
+function isAnswered({ verdict }: FinishedCall): boolean {
+  return verdict.kind === "succeed";
+}
+
+function isInDoubt({ verdict }: FinishedCall): boolean {
+  return verdict.kind === "doubt";
+}
+
+function executionOf({ execution }: FinishedCall): LedgerKey {
+  return execution;
 }
 
 /** As known before its transaction has ended. */
@@ -124,9 +144,7 @@ async function inViewOfWaiters(
   context: LedgerContext,
   calls: readonly NewCall[],
 ): Promise<readonly NewCall[]> {
-  const late = calls.flatMap(({ verdict, execution }) =>
-    verdict.kind === "fail" && verdict.givenTime !== null ? [execution] : [],
-  );
+  const late = calls.filter(hasFailedInTime).map(executionOf);
   if (late.length === 0) return calls;
   await lockExecutions(client, late);
   const waiters = await waitersOf(client, context, late);
@@ -136,6 +154,10 @@ async function inViewOfWaiters(
   });
 }
 
+function hasFailedInTime({ verdict }: NewCall): boolean {
+  return verdict.kind === "fail" && verdict.givenTime !== null;
+}
+
 /**
  * Decisions are fenced: the row must still be running under this attempt and this session, and the session alive. A line of a batch runs
  * under no session: whichever works on the batch decides.
@@ -143,12 +165,16 @@ async function inViewOfWaiters(
 const HELD_BY_US = `e.no = u.no AND e.day = $3 AND e.state = 'running' AND coalesce(e.session_no, $1) = $1 AND e.attempt_no = u.attempt
   AND EXISTS (SELECT 1 FROM routers s WHERE s.session_no = $1 AND s.ended_at IS NULL)`;
 
+function failing(call: NewCall) {
+  return call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : [];
+}
+
 async function failExecutions(
   client: pg.PoolClient,
   group: FinishGroup,
   calls: readonly NewCall[],
 ): Promise<NewCall[]> {
-  const bad = calls.flatMap((call) => (call.verdict.kind === "fail" ? [{ call, failure: call.verdict.failure }] : []));
+  const bad = calls.flatMap(failing);
   if (bad.length === 0) return [];
   const rows = await run(
     client,
@@ -177,6 +203,25 @@ async function failExecutions(
   );
 }
 
+function waitingAs(call: NewCall) {
+  const { verdict } = call;
+  if (verdict.kind === "again")
+    return [
+      { call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor },
+    ];
+  if (verdict.kind === "doubt")
+    return [
+      {
+        call,
+        state: "in_doubt",
+        runAtMs: verdict.settleAtMs,
+        routeIndex: call.attempt.routeIndex,
+        waitsFor: "doubt",
+      },
+    ];
+  return [];
+}
+
 /** Back to a row: for a retry at its time, or for the settlement of a doubt after its grace. */
 async function waitExecutions(
   client: pg.PoolClient,
@@ -184,24 +229,7 @@ async function waitExecutions(
   group: FinishGroup,
   calls: readonly NewCall[],
 ): Promise<NewCall[]> {
-  const waiting = calls.flatMap((call) => {
-    const { verdict } = call;
-    if (verdict.kind === "again")
-      return [
-        { call, state: "ready", runAtMs: verdict.runAtMs, routeIndex: verdict.routeIndex, waitsFor: verdict.waitsFor },
-      ];
-    if (verdict.kind === "doubt")
-      return [
-        {
-          call,
-          state: "in_doubt",
-          runAtMs: verdict.settleAtMs,
-          routeIndex: call.attempt.routeIndex,
-          waitsFor: "doubt",
-        },
-      ];
-    return [];
-  });
+  const waiting = calls.flatMap(waitingAs);
   if (waiting.length === 0) return [];
   const rows = await run(
     client,

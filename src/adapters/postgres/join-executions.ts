@@ -2,7 +2,7 @@ import type pg from "pg";
 import { chooseExecution, LANE, type Choice, type Joiner, type Lane } from "../../domain/dedupe/choose-execution.js";
 import type { EpochMs, LedgerKey } from "../../domain/ids.js";
 import type { AdmittedJob } from "../../domain/job/job.js";
-import { byteaArray, int4Array, int8Array } from "./binary-array.js";
+import { byteaColumn, columnsOf, firstNumber, int4Column, int8Column } from "./columns.js";
 import { run } from "./connection.js";
 import { findExecutions, type Found, type StoredAnswer } from "./found-executions.js";
 import { pullForward, type Joined } from "./pull-forward.js";
@@ -17,6 +17,7 @@ export type JoiningJob = Pick<
 /** A new job looking for the execution that serves it. Left with `execution` null: it opens its own, in `lane`. */
 export interface Joining {
   readonly no: number;
+  readonly tenantNo: number;
   readonly job: JoiningJob;
   /** As in `Joiner`. */
   readonly riskNanoUsd: bigint | null;
@@ -73,6 +74,7 @@ export async function joinExecutions(
       day,
       nowMs,
     );
+  if (search.seen.size === 0) return;
   const found = new Map([...search.seen.values()].flat().map((execution) => [execution.key.no, execution]));
   await pullForward(
     client,
@@ -125,15 +127,19 @@ function take(joining: Joining, { key, answer }: Found): void {
   joining.cached = answer;
 }
 
+function byKey(one: Joining, other: Joining): number {
+  return Buffer.compare(one.job.executionKey, other.job.executionKey);
+}
+
 /** @returns those whose key slipped away between two statements. */
 async function searchOnce(search: Search, jobs: readonly Joining[]): Promise<Joining[]> {
-  const ordered = [...jobs].sort((a, b) => Buffer.compare(a.job.executionKey, b.job.executionKey));
+  const ordered = [...jobs].sort(byKey);
   const took = await insertKeys(search, ordered, LANE.ordinary);
   if (took.size === ordered.length) return [];
   const taken = ordered.filter(({ no }) => !took.has(no));
   const found = await findExecutions(
     search.client,
-    taken.map(({ job }) => ({ tenantNo: search.context.tenants.noOf(job.tenant), hash: job.executionKey })),
+    taken.map(({ tenantNo, job }) => ({ tenantNo, hash: job.executionKey })),
   );
   const again: Joining[] = [];
   for (const [place, joining] of taken.entries()) {
@@ -148,27 +154,23 @@ async function searchOnce(search: Search, jobs: readonly Joining[]): Promise<Joi
   return again;
 }
 
+const KEY_COLUMNS = [
+  int4Column(({ tenantNo }: Joining) => tenantNo),
+  byteaColumn(({ job }: Joining) => job.executionKey),
+  int8Column(({ no }: Joining) => no),
+];
+
 /** @returns numbers of the jobs whose keys were free. */
-async function insertKeys(
-  { client, context, day }: Search,
-  jobs: readonly Joining[],
-  lane: Lane,
-): Promise<Set<number>> {
+async function insertKeys({ client, day }: Search, jobs: readonly Joining[], lane: Lane): Promise<Set<number>> {
   const inserted = await run(
     client,
     "execution-key-insert",
     `INSERT INTO execution_key (tenant_no, key, lane, execution_day, execution_no)
      SELECT u.t, u.k, $5::int2, $4, u.n FROM unnest($1::int4[], $2::bytea[], $3::int8[]) AS u(t, k, n)
      ON CONFLICT DO NOTHING RETURNING execution_no`,
-    [
-      int4Array(jobs.map(({ job }) => context.tenants.noOf(job.tenant))),
-      byteaArray(jobs.map(({ job }) => job.executionKey)),
-      int8Array(jobs.map(({ no }) => no)),
-      day,
-      lane,
-    ],
+    [...columnsOf(KEY_COLUMNS, jobs), day, lane],
   );
-  return new Set(inserted.map((row) => Number(row[0])));
+  return new Set(inserted.map(firstNumber));
 }
 
 /** The key's new execution in this lane, if nobody was faster. */
@@ -178,13 +180,13 @@ async function takeKey(
   { lane, instead }: Extract<Choice<Found>, { readonly kind: "open" }>,
 ): Promise<boolean> {
   if (instead === null) return (await insertKeys(search, [joining], lane)).size === 1;
-  const { client, context, day } = search;
+  const { client, day } = search;
   const rows = await run(
     client,
     "execution-key-replace",
     `UPDATE execution_key SET execution_no = $1, execution_day = $2
      WHERE tenant_no = $3 AND key = $4 AND lane = $6 AND execution_no = $5 RETURNING 1`,
-    [joining.no, day, context.tenants.noOf(joining.job.tenant), joining.job.executionKey, instead.key.no, lane],
+    [joining.no, day, joining.tenantNo, joining.job.executionKey, instead.key.no, lane],
   );
   return rows.length === 1;
 }

@@ -17,9 +17,10 @@ export function historyOf(call: NewCall): readonly AttemptSummary[] {
 
 /** What ended attempts cost; one in doubt has not ended. */
 export function settledOf(calls: readonly NewCall[]): readonly Settled<EndedAttempt>[] {
-  return calls.flatMap(({ held, nanoUsd, verdict }) =>
-    verdict.kind === "doubt" || held.reservedIn === null ? [] : [{ attempt: held, nanoUsd }],
-  );
+  const settled: Settled<EndedAttempt>[] = [];
+  for (const { held, nanoUsd, verdict } of calls)
+    if (verdict.kind !== "doubt" && held.reservedIn !== null) settled.push({ attempt: held, nanoUsd });
+  return settled;
 }
 
 /** What was billed; whether it serves anybody is another question. */

@@ -3,20 +3,39 @@ import type { Outgoing } from "../../domain/result/outgoing.js";
 import type { OutboxGroup } from "../../ports/ledger.js";
 import { bytesOrNull } from "./stored-body.js";
 import { run, send } from "./connection.js";
-import { byteaArray, int4Array, int8Array, textArray } from "./binary-array.js";
+import { int4Array, int8Array, textArray } from "./binary-array.js";
+import { byteaColumn, columnsOf, int4Column, int8Column, textColumn } from "./columns.js";
 import type { NumberBlock } from "./number-block.js";
 
 /** Header values are text; bytes that came from the caller are marked, so that they return byte for byte. */
 function headersText(headers: Outgoing["headers"]): string {
-  return JSON.stringify(
-    headers.map(([name, value]) => (typeof value === "string" ? [name, value] : [name, value.toString("base64"), 1])),
-  );
+  return JSON.stringify(headers.map(storedHeader));
+}
+
+function storedHeader(header: Outgoing["headers"][number]): readonly [string, string, 1?] {
+  const [name, value] = header;
+  return typeof value === "string" ? [name, value] : [name, value.toString("base64"), 1];
 }
 
 function parseHeaders(text: string): (readonly [string, Buffer | string])[] {
   const stored = JSON.parse(text) as [string, string, 1?][]; // written by headersText
   return stored.map(([name, value, bytes]) => [name, bytes === 1 ? Buffer.from(value, "base64") : value]);
 }
+
+const DAY = int4Column(({ day }: Outgoing) => day);
+const NO = int8Column(({ no }: Outgoing) => no);
+const KIND = textColumn(({ kind }: Outgoing) => kind);
+const OUTBOX_COLUMNS = [
+  DAY,
+  NO,
+  KIND,
+  textColumn(({ topic }: Outgoing) => topic),
+  int4Column(({ partition }: Outgoing) => partition),
+  byteaColumn(({ key }: Outgoing) => key),
+  textColumn(({ headers }: Outgoing) => headersText(headers)),
+  byteaColumn(({ value }: Outgoing) => value),
+];
+const QUEUE_COLUMNS = [KIND, NO, DAY];
 
 /**
  * Writes records to the outbox and one queue row a topic; returns the groups for the relay's memory. A row is never dated later than the
@@ -35,16 +54,7 @@ export function insertOutbox(
     "outbox-insert",
     `INSERT INTO outbox (day, no, kind, topic, partition, key, headers, value)
      SELECT * FROM unnest($1::int4[], $2::int8[], $3::text[], $4::text[], $5::int4[], $6::bytea[], $7::text[], $8::bytea[])`,
-    [
-      int4Array(outgoing.map((record) => record.day)),
-      int8Array(outgoing.map((record) => record.no)),
-      textArray(outgoing.map((record) => record.kind)),
-      textArray(outgoing.map((record) => record.topic)),
-      int4Array(outgoing.map((record) => record.partition)),
-      byteaArray(outgoing.map((record) => record.key)),
-      textArray(outgoing.map((record) => headersText(record.headers))),
-      byteaArray(outgoing.map((record) => record.value)),
-    ],
+    columnsOf(OUTBOX_COLUMNS, outgoing),
   );
   const byTopic = new Map<string, Outgoing[]>();
   for (const record of outgoing) {
@@ -59,15 +69,7 @@ export function insertOutbox(
       client,
       "outbox-ready-insert",
       `INSERT INTO outbox_ready (seq, session_no, topic, at_ms, kinds, nos, days) VALUES ($1, $2, $3, least($4::int8, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), $5::text[], $6::int8[], $7::int4[])`,
-      [
-        seq,
-        session,
-        topic,
-        nowMs,
-        textArray(records.map((record) => record.kind)),
-        int8Array(records.map((record) => record.no)),
-        int4Array(records.map((record) => record.day)),
-      ],
+      [seq, session, topic, nowMs, ...columnsOf(QUEUE_COLUMNS, records)],
     );
     groups.push({ seq, topic, records, sinceMs: nowMs });
   }

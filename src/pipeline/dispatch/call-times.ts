@@ -17,6 +17,7 @@ export class CallTimes {
   readonly #settings: TurnaroundSettings;
   /** The oldest route that was heard of first. */
   readonly #routes = new Map<string, TurnaroundObservation[]>();
+  #latest = "";
 
   constructor(priorMs: number) {
     this.#settings = { priorMs, windowMs: WINDOW_MS, perModelMax: CALLS_MAX };
@@ -25,8 +26,12 @@ export class CallTimes {
   answered({ account, model }: { readonly account: string; readonly model: string }, ms: number, nowMs: EpochMs): void {
     const key = `${account}\n${model}`;
     const known = this.#routes.get(key) ?? [];
+    known.push({ account, model, ms, endedAtMs: nowMs });
+    if (known.length > CALLS_MAX) known.shift();
+    if (key === this.#latest) return;
+    this.#latest = key;
     this.#routes.delete(key);
-    this.#routes.set(key, [...known.slice(1 - CALLS_MAX), { account, model, ms, endedAtMs: nowMs }]);
+    this.#routes.set(key, known);
     const [oldest] = this.#routes.keys();
     if (this.#routes.size > ROUTES_MAX && oldest !== undefined) this.#routes.delete(oldest);
   }

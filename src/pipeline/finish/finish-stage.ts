@@ -55,7 +55,7 @@ export class FinishStage {
 
   constructor(parts: FinishParts) {
     this.#parts = parts;
-    this.#queue = new GroupQueue(parts.clock, parts.groupSizeMax, parts.groupWaitMs);
+    this.#queue = new GroupQueue(parts.clock, parts.groupSizeMax, parts.groupWaitMs, () => this.#busy > 0);
   }
 
   /** Calls that ended and are not written yet. */

@@ -5,6 +5,7 @@ import type { RenderSettings } from "../../domain/result/rendering.js";
 import { keptHeaders, renderRefused } from "../../domain/result/render-refused.js";
 import type { IntakeJob, IntakeWait, RefusedRecord, Renderer } from "../../domain/result/outgoing.js";
 import type {
+  Accepted,
   IntakeGroup,
   IntakeOutcome,
   Ledger,
@@ -101,9 +102,12 @@ export class IntakeStage implements RecordSink {
   }
 
   async run(): Promise<void> {
-    while (await this.#more()) {
+    for (;;) {
+      const wasIdle = this.#queue.length === 0;
+      if (!(await this.#more())) return;
+      // The first record after a rest has nobody to wait for; who comes while its group is out makes the next one.
       if (this.#queue.length < this.#parts.groupSizeMax && this.#parts.groupWaitMs > 0)
-        await this.#parts.clock.sleep(this.#parts.groupWaitMs);
+        await this.#parts.clock.sleep(wasIdle ? 0 : this.#parts.groupWaitMs);
       if (!(await this.#sessionHolds())) continue;
       const size = await this.#groupSize();
       const taken = this.#queue.take(size);
@@ -270,7 +274,7 @@ export class IntakeStage implements RecordSink {
       } else prepared.jobs.push({ planned: plan.planned, ...this.#item(queued.record, plan.planned, nowMs) });
     }
     const { jobs } = prepared;
-    if (jobs.length > 0) this.#slotShare = jobs.filter(({ item }) => this.#asksForSlot(item)).length / jobs.length;
+    if (jobs.length > 0) this.#slotShare = this.#askingForSlots(jobs) / jobs.length;
     return prepared;
   }
 
@@ -302,6 +306,12 @@ export class IntakeStage implements RecordSink {
     return ahead !== undefined && this.#parts.clock.monotonicMs() - ahead.atMs < PLAN_HOLDS_MS
       ? ahead.plan
       : this.#plan(queued, nowMs);
+  }
+
+  #askingForSlots(jobs: Prepared["jobs"]): number {
+    let asking = 0;
+    for (const { item } of jobs) if (this.#asksForSlot(item)) asking += 1;
+    return asking;
   }
 
   #asksForSlot({ pooled, waits }: IntakeJob): boolean {
@@ -380,10 +390,9 @@ export class IntakeStage implements RecordSink {
       return;
     }
     this.#parts.reach?.("intake.after_accept");
-    if (outcome.jobs.some(({ kind }) => kind === "started"))
-      this.#parts.gate.stored(this.#parts.clock.monotonicMs() - startedMs);
+    if (outcome.jobs.some(hasStarted)) this.#parts.gate.stored(this.#parts.clock.monotonicMs() - startedMs);
     const queued = new Map<string, number>();
-    prepared.jobs.forEach(({ planned, item, pass }, index) => {
+    for (const [index, { planned, item, pass }] of prepared.jobs.entries()) {
       const fate = outcome.jobs[index]?.kind;
       if (fate === "started" && item.intent !== null) this.#parts.start(workOf(planned, item, outcome.day));
       else this.#giveBack(pass === undefined ? { item } : { item, pass });
@@ -391,12 +400,16 @@ export class IntakeStage implements RecordSink {
       if (fate === "queued" && limit !== undefined) queued.set(limit, (queued.get(limit) ?? 0) + 1);
       // One that had a place and was queued all the same waits for money, and is in nobody's way; so is one that waits for a limit.
       else if (fate === "queued" && item.intent === null) this.#parts.backlog.began();
-    });
+    }
     for (const [limit, rows] of queued) this.#parts.gate.queued(limit, rows);
     this.#parts.reach?.("intake.settled");
     for (const { topic, partition, upto } of group.moves) this.#parts.inbox.accepted(topic, partition, upto);
     this.#parts.publish(outcome.outbox);
   }
+}
+
+function hasStarted({ kind }: Accepted): boolean {
+  return kind === "started";
 }
 
 interface Prepared {

@@ -43,16 +43,16 @@ export function reportIntake(
   let [joined, cached] = [0, 0];
   const topics = new Map<string, ResultCounts>();
   const tenants = new Map<string, number>();
-  jobs.forEach(({ item: { job } }, index) => {
-    const kind = outcome.jobs[index]?.kind;
-    if (kind === undefined) return;
+  for (const [index, { kind }] of outcome.jobs.entries()) {
+    const job = jobs[index]?.item.job;
+    if (job === undefined) continue;
     const result = RESULT_OF[kind];
     countsOf(topics, job.record.topic)[result] += 1;
     if (result === "accepted") tenants.set(job.tenant, (tenants.get(job.tenant) ?? 0) + 1);
     if (result === "accepted" || result === "duplicate") headersDropped += job.headersDropped ?? 0;
     if (kind === "joined") joined += 1;
     if (kind === "cached") cached += 1;
-  });
+  }
   for (const { topic } of refused) countsOf(topics, topic).refused += 1;
   for (const { topic } of cancels) countsOf(topics, topic).cancel += 1;
   for (const [topic, counts] of topics)

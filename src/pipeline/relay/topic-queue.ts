@@ -224,10 +224,7 @@ export class TopicQueue {
     const [before, acknowledged] = SEND_POINTS[entries[0]?.record.kind ?? "result"];
     this.#parts.reach?.(before);
     try {
-      outcome = await publisher.publish(
-        this.#topic,
-        entries.map(({ record }) => record),
-      );
+      outcome = await publisher.publish(this.#topic, entries.map(recordOf));
       if (outcome.kind === "refused") message = outcome.reason;
     } catch (error) {
       outcome = { kind: "trouble" };
@@ -300,6 +297,10 @@ export class TopicQueue {
       released();
     });
   }
+}
+
+function recordOf({ record }: Entry): Outgoing {
+  return record;
 }
 
 function bytesOf({ key, value, headers }: Outgoing): number {

@@ -264,6 +264,7 @@ async function joinOrOpen(
     storedKey === null || policy.chain === storedPolicy.chain ? storedKey : keyWithChain(storedKey, policy.chain);
   const joining: Joining = {
     no: next.key.no,
+    tenantNo: context.tenants.noOf(old.tenant),
     job: {
       ...cacheWishes(request, old),
       tenant: old.tenant,
