@@ -15,6 +15,8 @@ export interface RecordRun {
   readonly since: number;
   readonly upto: number;
   readonly records: readonly IncomingRecord[];
+  /** Of the position that the partition was proved by. Left out: 0. */
+  readonly adoptions?: number;
   /** Values that were decoded from Avro, or could not be; a record that is not in it is JSON. */
   readonly decoded?: ReadonlyMap<IncomingRecord, DecodedValue>;
 }

@@ -33,6 +33,8 @@ export interface PositionMove {
   readonly upto: number;
   /** 8 bytes over the record `upto - 1`, checked on assignment. */
   readonly witness: Buffer;
+  /** Of the position, when the log was proved that this was read from: another number now, and it is another log. Left out: 0. */
+  readonly adoptions?: number;
 }
 
 export interface InboxPosition {
@@ -40,6 +42,8 @@ export interface InboxPosition {
   readonly next: number;
   /** Of the record before it; null or empty: unknown; `LOG_START_WITNESS`: the log began there. */
   readonly witness: Buffer | null;
+  /** How often an operator has set it to where another log is read from. Left out: never. */
+  readonly adoptions?: number;
 }
 
 export interface CancelRequest {

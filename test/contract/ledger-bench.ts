@@ -61,6 +61,8 @@ export class LedgerBench {
   readonly partition: number;
   session: SessionNo;
   next = 0;
+  /** As often as an operator has adopted the partition. */
+  adoptions = 0;
   #from = 0;
   #left = 0;
 
@@ -123,7 +125,8 @@ export class LedgerBench {
     const offsets = jobs.map(({ job }) => job.record.offset);
     const since = offsets.length === 0 ? this.next : Math.min(...offsets);
     const upto = offsets.length === 0 ? this.next : Math.max(...offsets) + 1;
-    const move = { topic: JOBS_TOPIC, partition: this.partition, since, upto, witness: Buffer.from("12345678") };
+    const { partition, adoptions } = this;
+    const move = { topic: JOBS_TOPIC, partition, since, upto, witness: Buffer.from("12345678"), adoptions };
     return {
       session: this.session,
       groupNo: await this.number(),

@@ -90,8 +90,19 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
       test("takes a record again to which an operator has set the position back, without a second job", async () => {
         await bench.accept([await bench.job(WISH, true, 0)]);
         await opened.operator.adopt(0);
+        bench.adoptions = 1;
         expect((await bench.accept([await bench.job(WISH, true, 0)])).kinds).toEqual(["redelivered"]);
         expect(await nextNumber()).toBe(1);
+      });
+
+      test("refuses a group that was read before the log was adopted, though it begins where the new log's position is", async () => {
+        await bench.accept([await bench.job(WISH, true, 0)]);
+        const late = await bench.group([await bench.job({ ...WISH, jobId: "old" }, true, 1)]);
+        await opened.operator.adopt(0);
+        bench.adoptions = 1;
+        await bench.accept([await bench.job({ ...WISH, jobId: "new" }, true, 0)]);
+        expect(await bench.ledger.accept(late, RENDER)).toEqual({ kind: "moved", partitions: late.moves });
+        expect(await bench.ledger.position(JOBS_TOPIC, 0)).toMatchObject({ next: 1, adoptions: 1 });
       });
 
       test("joins identical requests of one tenant to one execution, in a group and across groups", async () => {
@@ -131,6 +142,7 @@ export function ledgerSuite(name: string, open: () => Promise<SuiteLedger>): voi
       test("dead-letters another body under a known id at the same place too: the topic was made anew", async () => {
         await bench.accept([await bench.job(WISH, true, 0)]);
         await opened.operator.adopt(0);
+        bench.adoptions = 1;
         const { kinds, outbox } = await bench.accept([await bench.job({ ...WISH, prompt: "another" }, true, 0)]);
         expect(kinds).toEqual(["conflict"]);
         expect(codesIn(outbox)).toEqual(["ID_CONFLICT"]);

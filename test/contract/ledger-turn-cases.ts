@@ -22,7 +22,7 @@ export function turnCases(at: { readonly bench: LedgerBench }): void {
       const { ledger } = at.bench;
       await ledger.openPosition(JOBS_TOPIC, 1, 5);
       await ledger.openPosition(JOBS_TOPIC, 1, 9);
-      expect(await ledger.position(JOBS_TOPIC, 1)).toEqual({ next: 5, witness: LOG_START_WITNESS });
+      expect(await ledger.position(JOBS_TOPIC, 1)).toEqual({ next: 5, witness: LOG_START_WITNESS, adoptions: 0 });
       await ledger.openPosition(JOBS_TOPIC, 0, 0);
       await at.bench.accept([await at.bench.job(WISH, true)]);
       const { witness } = (await ledger.position(JOBS_TOPIC, 0)) ?? {};

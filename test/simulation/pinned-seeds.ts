@@ -108,4 +108,15 @@ export const PINNED_SEEDS: readonly PinnedSeed[] = [
     kept: { kills: [0, 2] },
     was: "suspects_are_deadly: a router that had only lost the partition, and died of something else later, counted as one that died at the record",
   },
+  {
+    kind: "stormy",
+    seed: 916,
+    kept: {
+      without: ["providerTrouble", "journalLoss", "cutLedger"],
+      kills: [0],
+      clockJumps: [],
+      publications: [1, 8, 12, 13, 14, 15, 18],
+    },
+    was: "everything_drains: a late group of the topic before began where the position of the new, adopted one had come to, and moved it beyond the log",
+  },
 ];

@@ -57,6 +57,12 @@ describe("a group of queued runs", () => {
     expect(taken(queue, 10).moves).toEqual([[0, since, upto]]);
     expect(queue.length).toBe(0);
   });
+
+  test("ends before a run that follows, and is of another log", async () => {
+    const queue = await queueOf(runOf(0, 4, 6), { ...runOf(0, 6, 7), adoptions: 1 });
+    expect(queue.take(10).moves).toMatchObject([{ since: 4, upto: 6 }]);
+    expect(queue.take(10).moves).toMatchObject([{ since: 6, upto: 7, adoptions: 1 }]);
+  });
 });
 
 test("what comes next can be looked at, over runs, and stays where it is", async () => {

@@ -281,7 +281,7 @@ export class InboxConsumer implements JobsConsumer {
       if (records.length > 0) state.careful ??= await this.#stepByStep.begin({ topic, partition, since, upto });
       if (state.expected !== since) return; // the same
       if (state.careful !== null && since < state.careful.upto) {
-        const run = { topic, partition, since, upto, records };
+        const run = { topic, partition, since, upto, records, adoptions: state.adoptions };
         if (await this.#readInSteps(state, run, state.careful, payload)) resolveOffset(batch.lastOffset());
         return;
       }
@@ -295,6 +295,7 @@ export class InboxConsumer implements JobsConsumer {
         since,
         upto,
         records,
+        adoptions: state.adoptions,
         ...(decoded.size > 0 ? { decoded } : {}),
       });
       // Sought back while this waited for room: resolving would undo the seek, and the records in between would be passed over.

@@ -7,6 +7,8 @@ export interface PartitionState {
   readonly partition: number;
   /** Offset of the next record to hand on; null until it was compared with the ledger in this generation. */
   expected: number | null;
+  /** Of the position that it was compared with. */
+  adoptions: number;
   /** Next offset that was not accepted when last heard of. */
   accepted: number;
   /** Whether its first records are read in steps; null until they came in this generation. */
@@ -33,6 +35,7 @@ export class PartitionStates {
       topic,
       partition,
       expected: null,
+      adoptions: 0,
       accepted: 0,
       careful: null,
       provingFrom: null,

@@ -71,6 +71,7 @@ export class PositionProof {
     const looked = state.provingFrom !== null || (span.first <= proof && proof <= span.last);
     const before = records.find((record) => record.offset === proof) ?? (looked ? null : undefined);
     const verdict = judgePosition(position, log, before);
+    state.adoptions = position.adoptions ?? 0;
     switch (verdict) {
       case "truncated":
         return this.#stop(state, position, { cause: verdict, logStart: log.low, logEnd: log.high });

@@ -156,6 +156,7 @@ const MOVE_COLUMNS = [
   int8Column(({ since }: PositionMove) => since),
   int8Column(({ upto }: PositionMove) => upto),
   byteaColumn(({ witness }: PositionMove) => witness),
+  int4Column(({ adoptions }: PositionMove) => adoptions ?? 0),
 ];
 
 function placingOf({ tenants }: LedgerContext, item: IntakeJob): Placing {
@@ -181,13 +182,14 @@ async function movePositions(client: pg.PoolClient, context: LedgerContext, grou
     "position-move",
     `WITH fence AS MATERIALIZED (SELECT 1 FROM routers WHERE session_no = $1 AND ended_at IS NULL FOR KEY SHARE),
      m AS MATERIALIZED (
-       SELECT * FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[]) AS u(topic, partition, since, upto, witness)),
+       SELECT * FROM unnest($3::text[], $4::int4[], $5::int8[], $6::int8[], $7::bytea[], $8::int4[])
+         AS u(topic, partition, since, upto, witness, adoptions)),
      locked AS MATERIALIZED (
        SELECT p.topic, p.partition, m.upto, m.witness FROM inbox_position p JOIN m ON p.topic = m.topic AND p.partition = m.partition
-       WHERE p.cluster = $8 AND p.next = m.since AND EXISTS (SELECT 1 FROM fence) ORDER BY p.topic, p.partition FOR UPDATE OF p),
+       WHERE p.cluster = $9 AND p.next = m.since AND p.adoptions = m.adoptions AND EXISTS (SELECT 1 FROM fence) ORDER BY p.topic, p.partition FOR UPDATE OF p),
      moved AS (
        UPDATE inbox_position p SET next = l.upto, last_group = $2, witness = l.witness
-       FROM locked l WHERE p.cluster = $8 AND p.topic = l.topic AND p.partition = l.partition
+       FROM locked l WHERE p.cluster = $9 AND p.topic = l.topic AND p.partition = l.partition
        RETURNING 1)
      SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved), floor(extract(epoch FROM now()) * 1000)::int8`,
     [group.session, group.groupNo, ...columnsOf(MOVE_COLUMNS, moves), context.cluster],

@@ -127,11 +127,13 @@ export class PostgresLedger extends PostgresBatches implements Ledger, HealthSto
     const rows = await run(
       this.context.pools.durable,
       "position-read",
-      "SELECT next, witness FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
+      "SELECT next, witness, adoptions FROM inbox_position WHERE cluster = $1 AND topic = $2 AND partition = $3",
       [this.context.cluster, topic, partition],
     );
-    const row = rows[0];
-    return row === undefined ? null : { next: Number(row[0]), witness: bytesOrNull(row[1] ?? null) };
+    const [row] = rows;
+    if (row === undefined) return null;
+    const [next, witness, adoptions] = row;
+    return { next: Number(next), witness: bytesOrNull(witness ?? null), adoptions: Number(adoptions) };
   }
 
   async openPosition(topic: string, partition: number, next: number): Promise<void> {

@@ -85,8 +85,9 @@ export class RunQueue {
       const { run } = queued;
       const key = `${run.topic}\0${String(run.partition)}`;
       const earlier = moves.get(key);
-      // Not the next run of the partition: fetched anew in another generation. As one move the ledger could not see what lies between.
-      if (earlier !== undefined && earlier.upto !== queued.since) break;
+      // Not the next run of the partition: fetched anew in another generation, or another log's. As one move the ledger could not see what lies
+      // between.
+      if (earlier !== undefined && (earlier.upto !== queued.since || earlier.adoptions !== run.adoptions)) break;
       const count = Math.min(sizeMax - records.length, run.records.length - queued.next);
       const part = run.records.slice(queued.next, queued.next + count);
       queued.next += count;
@@ -99,6 +100,7 @@ export class RunQueue {
         since: earlier?.since ?? queued.since,
         upto,
         witness: last === undefined ? (earlier?.witness ?? Buffer.alloc(0)) : recordWitness(last),
+        ...(run.adoptions === undefined ? {} : { adoptions: run.adoptions }),
       });
       queued.since = upto;
       for (const record of part) records.push(queuedOf(run, record));

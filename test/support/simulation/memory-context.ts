@@ -65,7 +65,9 @@ export interface LedgerRules {
 
 export const LEDGER_RULES: LedgerRules = {
   movePosition: (row, move, groupNo) =>
-    row.next === move.since ? { next: move.upto, witness: move.witness, lastGroup: groupNo } : null,
+    row.next === move.since && row.adoptions === (move.adoptions ?? 0)
+      ? { ...row, next: move.upto, witness: move.witness, lastGroup: groupNo }
+      : null,
   holds: (execution, call, session, alive) =>
     alive &&
     execution.state === "running" &&

@@ -238,7 +238,7 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
   position(topic: string, partition: number): Promise<InboxPosition | null> {
     return this.#context.single("position-read", (transaction) => {
       const row = transaction.get(this.#database.positions, positionKey(topic, partition));
-      return row === undefined ? null : { next: row.next, witness: row.witness };
+      return row === undefined ? null : { next: row.next, witness: row.witness, adoptions: row.adoptions };
     });
   }
 
@@ -246,7 +246,12 @@ export class MemoryLedger implements Ledger, BatchLedger, HealthStore {
     return this.#context.single("position-open", (transaction) => {
       const key = positionKey(topic, partition);
       if (transaction.get(this.#database.positions, key) === undefined)
-        transaction.insert(this.#database.positions, key, { next, witness: LOG_START_WITNESS, lastGroup: null });
+        transaction.insert(this.#database.positions, key, {
+          next,
+          witness: LOG_START_WITNESS,
+          lastGroup: null,
+          adoptions: 0,
+        });
     });
   }
 

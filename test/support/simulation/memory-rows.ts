@@ -63,6 +63,7 @@ export interface PositionRow {
   readonly next: number;
   readonly witness: Buffer | null;
   readonly lastGroup: number | null;
+  readonly adoptions: number;
 }
 
 export interface MarkRow {

@@ -52,7 +52,12 @@ export function adoptPosition(context: MemoryContext, adoption: MemoryAdoption, 
     await transaction.lock(positions, [key], "exclusive");
     const row = transaction.get(positions, key);
     if (row?.next !== expected.next || row.witness?.toString("hex") !== expected.witness?.toString("hex")) return false;
-    transaction.update(positions, key, { next: from, witness: isLogStart ? LOG_START_WITNESS : null, lastGroup: null });
+    transaction.update(positions, key, {
+      next: from,
+      witness: isLogStart ? LOG_START_WITNESS : null,
+      lastGroup: null,
+      adoptions: row.adoptions + 1,
+    });
     await context.statement(transaction, "position-forget");
     transaction.remove(turns, key);
     transaction.remove(stops, key);

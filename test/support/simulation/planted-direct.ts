@@ -29,7 +29,7 @@ export const PLANTED_DIRECT: PlantedBugs = {
   "the position is set back by a redelivery": {
     rules: {
       movePosition: (row, move, groupNo) =>
-        row.next < move.since ? null : { next: move.upto, witness: move.witness, lastGroup: groupNo },
+        row.next < move.since ? null : { ...row, next: move.upto, witness: move.witness, lastGroup: groupNo },
     },
     caughtBy: "position_never_goes_back",
   },

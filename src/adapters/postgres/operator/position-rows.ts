@@ -55,7 +55,7 @@ export async function adoptPosition(context: LedgerContext, adoption: Adoption, 
     const rows = await run(
       client,
       "position-adopt",
-      `UPDATE inbox_position SET next = $4, witness = $7, last_group = NULL
+      `UPDATE inbox_position SET next = $4, witness = $7, last_group = NULL, adoptions = adoptions + 1
        WHERE cluster = $1 AND topic = $2 AND partition = $3 AND next = $5 AND witness IS NOT DISTINCT FROM $6::bytea RETURNING 1`,
       [cluster, topic, partition, from, expected.next, expected.witness, isLogStart ? LOG_START_WITNESS : null],
     );
