@@ -12,7 +12,7 @@ import {
   type IntakeEnd,
 } from "../../domain/dedupe/opening-fate.js";
 import { renderEnvelope } from "../../domain/result/envelope.js";
-import { insertAttempts } from "./attempt-rows.js";
+import { insertAttempts, type NewAttempt } from "./attempt-rows.js";
 import {
   boolColumn,
   byteaColumn,
@@ -150,15 +150,6 @@ export async function acceptInTransaction(
   };
 }
 
-const MOVE_COLUMNS = [
-  textColumn(({ topic }: PositionMove) => topic),
-  int4Column(({ partition }: PositionMove) => partition),
-  int8Column(({ since }: PositionMove) => since),
-  int8Column(({ upto }: PositionMove) => upto),
-  byteaColumn(({ witness }: PositionMove) => witness),
-  int4Column(({ adoptions }: PositionMove) => adoptions ?? 0),
-];
-
 function placingOf({ tenants }: LedgerContext, item: IntakeJob): Placing {
   return {
     item,
@@ -173,6 +164,15 @@ function placingOf({ tenants }: LedgerContext, item: IntakeJob): Placing {
     lane: LANE.ordinary,
   };
 }
+
+const MOVE_COLUMNS = [
+  textColumn(({ topic }: PositionMove) => topic),
+  int4Column(({ partition }: PositionMove) => partition),
+  int8Column(({ since }: PositionMove) => since),
+  int8Column(({ upto }: PositionMove) => upto),
+  byteaColumn(({ witness }: PositionMove) => witness),
+  int4Column(({ adoptions }: PositionMove) => adoptions ?? 0),
+];
 
 /** Moves the positions under the fence. @returns the database's time. @throws when the session is dead or a position is not where its move begins. */
 async function movePositions(client: pg.PoolClient, context: LedgerContext, group: IntakeGroup): Promise<number> {
@@ -283,7 +283,7 @@ function insertExecutions(
   { fresh, hurried, day, nowMs, reservedIn }: PlacedGroup,
 ): void {
   const opened: Opened[] = [];
-  const attempts: { readonly intent: AttemptIntent; readonly executionNo: number }[] = [];
+  const attempts: NewAttempt[] = [];
   const bytes = new Map<number, number>();
   for (const placing of fresh) {
     if (!opens(placing)) continue;

@@ -6,7 +6,7 @@ import { columnsOf, int4Column, int8Column, textColumn } from "./columns.js";
 import type { LedgerKey } from "../../domain/ids.js";
 import { run, send } from "./connection.js";
 
-interface NewAttempt {
+export interface NewAttempt {
   readonly intent: AttemptIntent;
   readonly executionNo: number;
 }

@@ -110,9 +110,7 @@ export async function finishInTransaction(
   return { ended: written.ended, outbox, waste, woken, costs: [...written.costs, ...lateCosts.costs] };
 }
 
-/**
- * What each call of a group passes is compiled once here; written in place it would be after each full collection (`columns.ts`).
- */
+/** What each call of a group passes stands here, as columns do: written in place it would be compiled anew after each full collection. */
 function byExecution(one: FinishedCall, other: FinishedCall): number {
   return one.execution.no - other.execution.no;
 }
