@@ -13,6 +13,7 @@ export default {
   testMatch: ["**/*.test.ts"],
   // Jest would leave one processor to itself; most of these tests wait for processes of their own.
   maxWorkers: "100%",
+  testSequencer: "<rootDir>/test/support/longest-first.mjs",
   // On a busy machine a wait for an event may take seconds, and the event ends it early.
   testTimeout: 60_000,
   reporters: ["default", "<rootDir>/test/support/count-reporter.mjs"],

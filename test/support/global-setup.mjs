@@ -1,5 +1,6 @@
 // Plain JavaScript on the compiled output: Jest compiles a TypeScript setup to CommonJS, which can't import our sources.
 import { existsSync } from "node:fs";
+import { memoryFolder } from "./memory-folder.mjs";
 
 const entry = new URL("../../dist/stack/stack.js", import.meta.url);
 const migrations = new URL("../../dist/adapters/postgres/migrate.js", import.meta.url);
@@ -10,6 +11,12 @@ const TEMPLATE = "test_template";
 
 export default async function startServers() {
   if (!existsSync(entry)) throw new Error("dist/stack/stack.js is missing: build first (npm run build)");
+  // Before the workers start, which take it from here: what they make for their tests goes there too.
+  const folder = process.env.TMPDIR === undefined ? memoryFolder() : null;
+  if (folder !== null) {
+    process.stderr.write(`files of servers and tests are in ${folder}\n`);
+    process.env.TMPDIR = folder;
+  }
   const { startStack } = await import(entry.href);
   const stack = await startStack({
     servers: ["kafka", "postgres", "registry", "redis"],

@@ -532,7 +532,10 @@ class SimulatedTime {
       this.#pop();
       this.nowMs = first.atMs;
       first.run();
-      await new Promise((resolve) => setImmediate(resolve));
+      // The next tick comes when no microtask is left, and costs a tenth of a turn of Node's loop.
+      await new Promise<void>((resolve) => {
+        process.nextTick(resolve);
+      });
     }
     this.nowMs = untilMs;
   }
