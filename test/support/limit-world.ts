@@ -11,6 +11,7 @@ import type { LimitStore, StoreAsk } from "../../src/ports/limit-store.js";
 import { counts, fullestMinute, sumBetween, type SeenCall, type SeenKind, type SeenLimit } from "./limit-oracle.js";
 import { ACCOUNT, PHASES_MS, randomScene, type Phase, type Scene, type SceneKind } from "./limit-scene.js";
 import { SeededRandom } from "./simulation/seeded-random.js";
+import { settled } from "./simulation/settled.js";
 import { logInto, metricsInto, workOf } from "./work.js";
 
 /**
@@ -528,14 +529,12 @@ class SimulatedTime {
   }
 
   async runUntil(untilMs: number): Promise<void> {
+    let turn = 0;
     for (let first = this.#events[0]; first !== undefined && first.atMs <= untilMs; first = this.#events[0]) {
       this.#pop();
       this.nowMs = first.atMs;
       first.run();
-      // The next tick comes when no microtask is left, and costs a tenth of a turn of Node's loop.
-      await new Promise<void>((resolve) => {
-        process.nextTick(resolve);
-      });
+      await settled((turn += 1));
     }
     this.nowMs = untilMs;
   }

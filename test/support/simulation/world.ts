@@ -1,6 +1,7 @@
 import type { Clock } from "../../../src/ports/system.js";
 import { EventTrace } from "./event-trace.js";
 import { SeededRandom } from "./seeded-random.js";
+import { settled } from "./settled.js";
 
 /**
  * The simulated world: time, order and chance from one seed. Whatever waits (a sleep, a statement, a call) is an event with a time; the
@@ -164,18 +165,4 @@ export class World {
 
 function isBefore(one: WorldEvent, other: WorldEvent): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
-}
-
-/** Each of so many turns goes through Node's event loop, where rejections that nobody handles are told. */
-const LOOP_EVERY = 16;
-
-/**
- * Every promise that can go on has gone on: Node takes the next tick, like the next turn of its loop, only when no microtask is left.
- * A tick costs a tenth of a turn of the loop, which asks the system for work each time.
- */
-function settled(turn: number): Promise<void> {
-  return new Promise((resolve) => {
-    if (turn % LOOP_EVERY === 0) setImmediate(resolve);
-    else process.nextTick(resolve);
-  });
 }
