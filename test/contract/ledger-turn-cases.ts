@@ -110,6 +110,18 @@ export function turnCases(at: { readonly bench: LedgerBench }): void {
       expect(await markers()).toEqual([50, 100, fourth, undefined]);
     });
 
+    test("[A16] says whether the one before had marked nothing else", async () => {
+      const [first, second, third] = [await open(), await open(), await open()];
+      await begin(first);
+      await write(first, 0, 50);
+      await write(second, 0);
+      expect(await mark()).toMatchObject({ earlier: { by: first, alone: false } });
+      await write(second, 1); // on its way through what the first had marked
+      expect(await mark()).toMatchObject({ earlier: { by: first, alone: false } });
+      await write(third, 1);
+      expect(await mark()).toMatchObject({ earlier: { by: second, alone: true } });
+    });
+
     test("[A16] says nothing any more once its record was accepted", async () => {
       const session = await open();
       await begin(session);

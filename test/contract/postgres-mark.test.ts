@@ -1,5 +1,6 @@
 /** A mark of a record is a beat: else a router that has just come back to the ledger would be declared dead, and the record be blamed. */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { SessionNo } from "../../src/domain/ids.js";
 import { createPools, type Pools } from "../../src/adapters/postgres/connection.js";
 import { LedgerContext } from "../../src/adapters/postgres/ledger-context.js";
 import { beat, openSession } from "../../src/adapters/postgres/sessions.js";
@@ -65,4 +66,26 @@ test("[A16] a mark tells when another came to the records of the one before, so 
   const after = await earlier();
   expect(after?.followedAtMs).toBe(before?.followedAtMs);
   expect(after?.beatAtMs).toBeGreaterThan(after?.followedAtMs ?? Number.NaN);
+});
+
+test("[A16] a mark tells how many others have died since the one before last beat", async () => {
+  const open = () => openSession(context, "reader");
+  const end = (session: SessionNo, died: boolean) =>
+    pools.durable.query("UPDATE routers SET ended_at = clock_timestamp(), died = $2 WHERE session_no = $1", [
+      session,
+      died,
+    ]);
+  const othersDied = async () => (await readMark(context, "jobs", 0))?.othersDied;
+  const before = await open();
+  const [first, second] = [await open(), await open()];
+  await markRecords(context, first, { ...PLACE, offset: 7, upto: 8 });
+  await markRecords(context, second, { ...PLACE, offset: 7, upto: 8 });
+  for (const session of [before, first, second]) await end(session, true);
+  expect(await othersDied()).toBe(0); // those two, and one that was silent before
+  const [lives, left, died] = [await open(), await open(), await open()];
+  await end(left, false);
+  await end(died, true);
+  expect(await othersDied()).toBe(1);
+  await end(lives, true);
+  expect(await othersDied()).toBe(2);
 });

@@ -1228,6 +1228,16 @@ test("what may happen is no violation", () => {
   first(aside.topics.deadLetters, ({ origin }) => origin?.offset === place).code = "CRASH_SUSPECT";
   expect(CHECKERS.conservation(aside).map(({ rule }) => rule)).not.toContain("lost");
 
+  // So does a cancellation that nobody read.
+  const uncancelled = goodEvidence();
+  const cancel = first(uncancelled.published, ({ kind }) => kind === "cancel");
+  const { topic, partition, offset } = first(uncancelled.topics.inputs, ({ number }) => number === cancel.number);
+  const cancelLetter = { ...letterOf(uncancelled, "BAD_JSON"), origin: { topic, partition, offset } };
+  uncancelled.topics.deadLetters.push(cancelLetter);
+  expect(CHECKERS.conservation(uncancelled).map(({ rule }) => rule)).toContain("cancel_taken");
+  cancelLetter.code = "CRASH_SUSPECT";
+  expect(CHECKERS.conservation(uncancelled).map(({ rule }) => rule)).not.toContain("cancel_taken");
+
   // A line that was missing may have been billed; the call that served the job stands beside it.
   const missed = goodEvidence();
   const served504 = first(missed.topics.costs, ({ jobId }) => jobId === "failing");

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { armingText, CrashPointBook, readCrashLine } from "../../src/chaos/routers/crash-point-book.js";
+import { endedAgoMs } from "../../src/chaos/routers/router-slot.js";
 import { seededRandom } from "../../src/demo/seeded-random.js";
 
 const passingsOfALife = (): number => 100;
@@ -73,10 +74,17 @@ describe("a victim's last write", () => {
       file,
       '{"crashPoint":"intake.read","passing":4,"pid":11,"atMs":1}\nnot json\n{"crashPoint":"call.kept","passing":1,"pid":12,"atMs":2}\n',
     );
-    expect(readCrashLine(file, 12)).toEqual({ point: "call.kept", passing: 1, pid: 12 });
-    expect(readCrashLine(file, 11)).toEqual({ point: "intake.read", passing: 4, pid: 11 });
+    expect(readCrashLine(file, 12)).toEqual({ point: "call.kept", passing: 1, pid: 12, atMs: 2 });
+    expect(readCrashLine(file, 11)).toEqual({ point: "intake.read", passing: 4, pid: 11, atMs: 1 });
     expect(readCrashLine(file, 13)).toBeNull();
     expect(readCrashLine(join(folder, "none"), 12)).toBeNull();
     rmSync(folder, { recursive: true });
   });
+});
+
+test("a router ended at its last write, however late its end is heard of; one whose clock was jumped, or that wrote nothing, a moment ago", () => {
+  expect(endedAgoMs(10_180, 10_000)).toBe(181);
+  const moment = endedAgoMs(10_000, null);
+  expect(moment).toBeLessThan(181);
+  for (const jumpedMs of [7_200_000, -7_200_000]) expect(endedAgoMs(10_180, 10_000 + jumpedMs)).toBe(moment);
 });

@@ -35,6 +35,7 @@ const runOf = (first: number, last: number, partition = 0): RecordRun => ({
 const marker = (by: typeof OWN, fate: SessionFate, beatAtMs = 1000): Marker => ({ by, fate, beatAtMs });
 const earlierMarker = (fate: SessionFate, beatAtMs = 1000): EarlierMarker => ({
   ...marker(EARLIER, fate, beatAtMs),
+  alone: false,
   followedAtMs: 1000,
 });
 /** A mark of one record, that another session had marked before and died. */
@@ -43,6 +44,7 @@ const markBy = (by: typeof OWN, fate: SessionFate, offset = 5, beatAtMs = 1000):
   upto: offset + 1,
   last: marker(by, fate, beatAtMs),
   earlier: earlierMarker("died"),
+  othersDied: 0,
 });
 const SINGLY: CarefulReading = { upto: 1000, singlyUpto: 1000 };
 
@@ -175,6 +177,17 @@ describe("a record that another session marked", () => {
 
   test("[A16] is a dead letter, unread, when that session died, and one before it that had marked it too", async () => {
     marks = [markBy(OTHER, "died")];
+    expect(await outcome()).toEqual(REFUSED);
+  });
+
+  test("[A16] is read where others died meanwhile: what kills those may have killed that session while it read this", async () => {
+    marks = [{ ...markBy(OTHER, "died"), othersDied: 1 }];
+    expect(await outcome()).toEqual(READ);
+    expect(looks).toBe(1);
+  });
+
+  test("[A16] is a dead letter, whoever died beside, when both had marked nothing else", async () => {
+    marks = [{ ...markBy(OTHER, "died"), earlier: { ...earlierMarker("died"), alone: true }, othersDied: 9 }];
     expect(await outcome()).toEqual(REFUSED);
   });
 

@@ -42,7 +42,9 @@ export async function readMark(context: LedgerContext, topic: string, partition:
   const rows = await run(
     context.pools.durable,
     "mark-read",
-    `SELECT t.marked, ${MARK_END}, ${epochMs("t.earlier_followed_at")}, r.session_no, ${FATE}, ${epochMs("r.beat_at")}
+    `SELECT t.marked, ${MARK_END}, ${epochMs("t.earlier_followed_at")}, r.session_no, ${FATE}, ${epochMs("r.beat_at")}, t.earlier_alone::int,
+       (SELECT count(*) FROM routers e JOIN routers o ON o.died AND o.beat_at > e.beat_at AND o.session_no <> t.marked_by
+        WHERE e.session_no = t.earlier_by)
      FROM inbox_turns t JOIN inbox_position p ON p.cluster = t.cluster AND p.topic = t.topic AND p.partition = t.partition
        JOIN routers r ON r.session_no IN (t.marked_by, t.earlier_by)
      WHERE t.cluster = $1 AND t.topic = $2 AND t.partition = $3 AND ${MARK_END} > p.next ORDER BY r.session_no = t.marked_by DESC`,
@@ -54,12 +56,14 @@ export async function readMark(context: LedgerContext, topic: string, partition:
     beatAtMs: Number(beatAtMs),
   }));
   if (last === undefined) return null;
-  const [offset, upto, followedAtMs] = rows[0] ?? [];
+  const [offset, upto, followedAtMs, , , , alone, othersDied] = rows[0] ?? [];
   return {
     offset: Number(offset),
     upto: Number(upto),
     last,
-    earlier: earlier === undefined ? null : { ...earlier, followedAtMs: Number(followedAtMs) },
+    earlier:
+      earlier === undefined ? null : { ...earlier, followedAtMs: Number(followedAtMs), alone: Number(alone) === 1 },
+    othersDied: Number(othersDied),
   };
 }
 
@@ -77,9 +81,10 @@ export async function markRecords(
     "mark-write",
     `WITH living AS MATERIALIZED (UPDATE routers SET beat_at = clock_timestamp() WHERE session_no = $5 AND ended_at IS NULL RETURNING 1)
      UPDATE inbox_turns SET marked = $4, marked_upto = $6, marked_by = $5,
-       (earlier_by, earlier_upto, earlier_followed_at) = (SELECT e.by, e.upto, e.followed_at
-         FROM (VALUES (1, marked_by, marked, ${MARK_END}, clock_timestamp()), (2, earlier_by, 0, earlier_upto, earlier_followed_at))
-           AS e (newest, by, since, upto, followed_at)
+       (earlier_by, earlier_upto, earlier_followed_at, earlier_alone) = (SELECT e.by, e.upto, e.followed_at, e.alone
+         FROM (VALUES (1, marked_by, marked, ${MARK_END}, clock_timestamp(), ${MARK_END} = marked + 1),
+             (2, earlier_by, 0, earlier_upto, earlier_followed_at, earlier_alone))
+           AS e (newest, by, since, upto, followed_at, alone)
          WHERE e.by <> $5 AND e.since <= $4 AND e.upto >= $6 ORDER BY e.newest LIMIT 1)
      WHERE cluster = $1 AND topic = $2 AND partition = $3
        AND EXISTS (SELECT 1 FROM living) RETURNING 1`,

@@ -100,7 +100,8 @@ function checkSingles(fates: readonly Fate[], found: Violations): void {
       case "conflict":
         break;
       case "cancel":
-        if (accepted || letters.length > 0)
+        // What was put aside was not read, so nobody knew what it asks for.
+        if (accepted || letters.some(({ code }) => code !== SUSPECT))
           found.add(
             "cancel_taken",
             published,

@@ -78,12 +78,12 @@ export function planFaults(options: FaultPlanOptions): readonly ScheduledFault[]
   }).sort((one, other) => one.atMs - other.atMs);
 }
 
-/** A few more than the minimum, since a fault may meet a server that another has taken down. */
+/** More than the minimum, since a fault may meet a server that another has taken down, and a path of the network may be one that nobody uses. */
 function plannedCounts(options: FaultPlanOptions): Readonly<Record<CountedFault, number>> {
   const minimums = minimumsFor(options);
   const planned = Object.entries(minimums).map(([kind, minimum]) => [
     kind,
-    minimum === 0 ? 0 : Math.floor(minimum * 1.1) + 1,
+    minimum === 0 ? 0 : Math.floor(minimum * (kind === "network" ? 1.3 : 1.1)) + 1,
   ]);
   return Object.fromEntries(planned) as Record<CountedFault, number>; // the keys of minimums
 }

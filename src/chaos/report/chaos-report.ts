@@ -175,10 +175,13 @@ function whyUnseen({ unseen }: FaultTally, kind: CountedFault): string {
   return why.size === 0 ? "" : ` (${[...why].join("; ")})`;
 }
 
+/** Rule by rule, each with its first case: of a run whose folder is gone that is all that is left. */
 function violationWords(violations: readonly Violation[]): readonly string[] {
-  return Object.entries(counted(violations.map(({ checker, rule }) => `${checker}: ${rule}`))).map(
-    ([rule, count]) => `${rule}, ${String(count)} times`,
-  );
+  const ruleOf = ({ checker, rule }: Violation): string => `${checker}: ${rule}`;
+  return Object.entries(counted(violations.map(ruleOf))).map(([rule, count]) => {
+    const { detail = "" } = violations.find((violation) => ruleOf(violation) === rule) ?? {};
+    return `${rule}, ${String(count)} times, first: ${detail}`;
+  });
 }
 
 function when(holds: boolean, words: string): readonly string[] {

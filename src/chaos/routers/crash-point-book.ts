@@ -93,6 +93,8 @@ export interface CrashLine {
   readonly point: string;
   readonly passing: number;
   readonly pid: number;
+  /** By its own wall clock, which may have been jumped; null: it did not say. */
+  readonly atMs: number | null;
 }
 
 /** @returns what the process wrote just before it killed itself; null: it did not. */
@@ -107,7 +109,7 @@ export function readCrashLine(file: string, pid: number): CrashLine | null {
     const fields = asObject(parseObject(line));
     const point = fields === null ? null : textField(fields, "crashPoint");
     if (fields === null || point === null || numberField(fields, "pid") !== pid) continue;
-    return { point, passing: numberField(fields, "passing") ?? 1, pid };
+    return { point, passing: numberField(fields, "passing") ?? 1, pid, atMs: numberField(fields, "atMs") };
   }
   return null;
 }

@@ -39,7 +39,24 @@ export interface OwnEnd {
 
 /** Bytes of a killed process reach the proxy within this time. */
 const CLOSING_MS = 50;
+/** A write that is older than this by our clock comes from a clock that was jumped. */
+const REAPING_MS_MAX = 5000;
 const HTTP_TIMEOUT_MS = 1000;
+
+/**
+ * How long before we heard of it a process ended. On a busy machine that takes longer than the closing of its connections, and calls that it
+ * lost would be taken for those of before: its own last write says when it was, if there is one.
+ */
+export function endedAgoMs(heardAtMs: number, wroteAtMs: number | null): number {
+  const agoMs = heardAtMs - (wroteAtMs ?? Number.NaN);
+  return agoMs >= 0 && agoMs <= REAPING_MS_MAX ? agoMs + 1 : CLOSING_MS;
+}
+
+/** Also where our own turns are late: the timer of a late turn comes before the sockets that it has to hear of. */
+async function connectionsClosed(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, CLOSING_MS));
+  await new Promise((resolve) => setImmediate(resolve));
+}
 
 /** A place for a router: one process at a time, with paths, a port and a clock that stay. */
 export class RouterSlot {
@@ -104,15 +121,12 @@ export class RouterSlot {
     });
     this.#current = child;
     void child.ended.then(async (end) => {
-      const endedMs = performance.now();
+      const [heardMs, heardAtMs] = [performance.now(), Date.now()];
       if (this.#endedByUs.has(child)) return;
-      await new Promise((resolve) => setTimeout(resolve, CLOSING_MS));
-      onOwnEnd(this, {
-        pid: child.pid,
-        end,
-        crash: end.signal === "SIGKILL" ? readCrashLine(crashLogFile, child.pid) : null,
-        callsLost: paths.callsLostSince(endedMs - CLOSING_MS),
-      });
+      await connectionsClosed();
+      const crash = end.signal === "SIGKILL" ? readCrashLine(crashLogFile, child.pid) : null;
+      const agoMs = endedAgoMs(heardAtMs, crash?.atMs ?? null);
+      onOwnEnd(this, { pid: child.pid, end, crash, callsLost: paths.callsLostSince(heardMs - agoMs) });
     });
   }
 
@@ -124,7 +138,7 @@ export class RouterSlot {
     this.#endedByUs.add(child);
     child.signal("SIGKILL");
     const end = await child.ended;
-    await new Promise((resolve) => setTimeout(resolve, CLOSING_MS));
+    await connectionsClosed();
     if (end.signal !== "SIGKILL") return null;
     return { pid: child.pid, callsLost: this.#options.paths.callsLostSince(killedMs) };
   }

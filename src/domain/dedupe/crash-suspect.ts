@@ -12,6 +12,8 @@ export interface Marker {
 }
 
 export interface EarlierMarker extends Marker {
+  /** Whether its mark was of nothing else. */
+  readonly alone: boolean;
   /** When the next session marked records of its mark, by the ledger's clock as beats are. */
   readonly followedAtMs: EpochMs;
 }
@@ -25,6 +27,8 @@ export interface RecordMark {
   readonly last: Marker;
   /** The session whose mark before that held these records too; null: there was none. */
   readonly earlier: EarlierMarker | null;
+  /** Other sessions that are declared dead and had beaten after the earlier one's last beat; 0 without one. */
+  readonly othersDied: number;
 }
 
 /** The records from `offset` to before `upto` of a partition, that a session is about to read. */
@@ -74,7 +78,8 @@ export type MarkVerdict = "read" | "suspect" | "unclear";
 
 /**
  * What a mark says about the record at `offset`. Two sessions have to die with it marked, the second with nothing else: one alone may have
- * been killed by anything while it happened to read this.
+ * been killed by anything while it happened to read this. Where others die meanwhile, something else kills, and both have to have read
+ * nothing else.
  * @param before the mark at the look before this one: a session that has beaten since lives, so the record did not end it.
  */
 export function judgeMark(
@@ -90,5 +95,6 @@ export function judgeMark(
   const earlierLived = earlier.fate === "left" || earlier.beatAtMs > earlier.followedAtMs;
   const hasBeaten = before !== null && before.last.by === last.by && before.last.beatAtMs < last.beatAtMs;
   if (earlierLived || last.fate === "left" || (last.fate === "beats" && hasBeaten)) return "read";
-  return last.fate === "died" && earlier.fate === "died" ? "suspect" : "unclear";
+  if (last.fate !== "died" || earlier.fate !== "died") return "unclear";
+  return earlier.alone || mark.othersDied === 0 ? "suspect" : "read";
 }

@@ -70,8 +70,15 @@ export interface MarkRow {
   readonly offset: number;
   readonly upto: number;
   readonly by: number;
-  /** Whose mark before that held these records too. */
-  readonly earlier: { readonly by: number; readonly upto: number; readonly followedAtMs: number } | null;
+  readonly earlier: EarlierMarkRow | null;
+}
+
+/** Whose mark before that held these records too. */
+export interface EarlierMarkRow {
+  readonly by: number;
+  readonly upto: number;
+  readonly followedAtMs: number;
+  readonly alone: boolean;
 }
 
 export interface TurnRow {

@@ -1,7 +1,7 @@
 import type { MarkedRecords, Marker, PositionTurn, RecordMark } from "../../../src/domain/dedupe/crash-suspect.js";
 import { sessionNo } from "../../../src/domain/ids.js";
 import type { MemoryContext } from "./memory-context.js";
-import type { MarkRow } from "./memory-rows.js";
+import type { EarlierMarkRow, MarkRow } from "./memory-rows.js";
 
 /** Counts that a session begins to read a partition at its position. */
 export function beginTurn(context: MemoryContext, session: number, key: string): Promise<PositionTurn> {
@@ -35,10 +35,16 @@ export function markOf(context: MemoryContext, key: string): Promise<RecordMark 
     const last = markerOf(mark.by);
     const earlier = mark.earlier === null ? null : markerOf(mark.earlier.by);
     if (last === null) return null;
-    const followedAtMs = mark.earlier?.followedAtMs ?? 0;
+    const othersDied = [...routers.committed].filter(
+      ([session, { died, beatMs }]) =>
+        died && session !== mark.by && earlier !== null && session !== Number(earlier.by) && beatMs > earlier.beatAtMs,
+    ).length;
     return {
-      ...{ offset: mark.offset, upto: mark.upto, last },
-      earlier: earlier === null ? null : { ...earlier, followedAtMs },
+      ...{ offset: mark.offset, upto: mark.upto, last, othersDied },
+      earlier:
+        earlier === null || mark.earlier === null
+          ? null
+          : { ...earlier, followedAtMs: mark.earlier.followedAtMs, alone: mark.earlier.alone },
     };
   });
 }
@@ -58,17 +64,21 @@ export function markRecords(
     const earlier = markersBefore(known.mark, context.database.nowMs()).find(
       ({ by, since, upto: behind }) => by !== session && since <= offset && behind >= upto,
     );
-    const held =
-      earlier === undefined ? null : { by: earlier.by, upto: earlier.upto, followedAtMs: earlier.followedAtMs };
+    const held = earlier === undefined ? null : earlierOf(earlier);
     transaction.update(turns, key, { mark: { offset, upto, by: session, earlier: held } });
     return true;
   });
 }
 
-type MarkerBefore = NonNullable<MarkRow["earlier"]> & { readonly since: number };
+type MarkerBefore = EarlierMarkRow & { readonly since: number };
 
 function markersBefore(mark: MarkRow | null, nowMs: number): readonly MarkerBefore[] {
   if (mark === null) return [];
-  const last = { by: mark.by, since: mark.offset, upto: mark.upto, followedAtMs: nowMs };
+  const { by, offset, upto } = mark;
+  const last = { by, since: offset, upto, followedAtMs: nowMs, alone: upto === offset + 1 };
   return mark.earlier === null ? [last] : [last, { ...mark.earlier, since: 0 }];
+}
+
+function earlierOf({ by, upto, followedAtMs, alone }: MarkerBefore): EarlierMarkRow {
+  return { by, upto, followedAtMs, alone };
 }
