@@ -1,7 +1,7 @@
 import type { Fault } from "./evidence/evidence.js";
 import { carryOut } from "./faults/carry-out.js";
 import { comesAbout, type ChaosStage } from "./faults/stage.js";
-import { LANES, type Lane, type PlannedFault, type ScheduledFault } from "./plan/fault-plan.js";
+import { elsewhere, LANES, type Lane, type PlannedFault, type ScheduledFault } from "./plan/fault-plan.js";
 import type { CountedFault } from "./plan/minimums.js";
 
 /** A fault that was carried out and whose effect nobody saw: it does not count. */
@@ -70,10 +70,14 @@ export class Conductor {
     return isWanted();
   }
 
-  /** What had no effect is tried again: its moment was a bad one, as with a server that another fault had taken down. */
-  async #carryOut(fault: PlannedFault): Promise<void> {
-    for (let tries = 1; !(await this.#isSeen(fault)) && tries < TRIES_MAX; tries += 1)
-      await this.#stage.sleep(RETRY_PAUSE_MS);
+  /** What had no effect is tried again: its moment was a bad one, as with a server that another fault had taken down, or its path was idle. */
+  async #carryOut(planned: PlannedFault): Promise<void> {
+    const { routers, brokerProxies, sleep } = this.#stage;
+    let fault = planned;
+    for (let tries = 1; !(await this.#isSeen(fault)) && tries < TRIES_MAX; tries += 1) {
+      await sleep(RETRY_PAUSE_MS);
+      fault = elsewhere(fault, { routers: routers.slots.length, brokers: brokerProxies.length });
+    }
   }
 
   async #isSeen(fault: PlannedFault): Promise<boolean> {

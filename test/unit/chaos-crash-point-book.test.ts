@@ -85,6 +85,6 @@ describe("a victim's last write", () => {
 test("a router ended at its last write, however late its end is heard of; one whose clock was jumped, or that wrote nothing, a moment ago", () => {
   expect(endedAgoMs(10_180, 10_000)).toBe(181);
   const moment = endedAgoMs(10_000, null);
-  expect(moment).toBeLessThan(181);
+  expect(moment).toBeLessThan(1000);
   for (const jumpedMs of [7_200_000, -7_200_000]) expect(endedAgoMs(10_180, 10_000 + jumpedMs)).toBe(moment);
 });

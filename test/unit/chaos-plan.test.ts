@@ -1,7 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { isPaidCall } from "../../src/chaos/network/router-paths.js";
-import { LANES, planFaults, type FaultPlanOptions } from "../../src/chaos/plan/fault-plan.js";
+import {
+  elsewhere,
+  LANES,
+  planFaults,
+  type FaultPlanOptions,
+  type PlannedFault,
+} from "../../src/chaos/plan/fault-plan.js";
 import { killsWithWorkMin, minimumsFor } from "../../src/chaos/plan/minimums.js";
 import { CANCEL_POINTS, pointsMin, REPLAY_POINTS, ROUTER_POINTS } from "../../src/chaos/plan/run-points.js";
 import { CRASH_POINTS } from "../../src/ports/crash-points.js";
@@ -122,4 +128,20 @@ describe("a paid call", () => {
   ])("%s: %s", (line, paid) => {
     expect(isPaidCall(line)).toBe(paid);
   });
+});
+
+test("a fault of the network that met nobody goes on to every router, or broker, and others stay where they are", () => {
+  const counts = { routers: 3, brokers: 3 };
+  const targetsOf = (fault: PlannedFault): readonly PlannedFault[] => {
+    const second = elsewhere(fault, counts);
+    return [fault, second, elsewhere(second, counts)];
+  };
+  for (const { fault } of planFaults(FULL)) {
+    const tried = targetsOf(fault);
+    if (fault.kind === "network") {
+      expect(new Set(tried.map((one) => JSON.stringify(one))).size).toBe(3);
+      const troubles = tried.map((one) => (one.kind === "network" ? [one.trouble, one.path.to, one.forMs] : null));
+      expect(troubles).toEqual(Array.from({ length: 3 }, () => [fault.trouble, fault.path.to, fault.forMs]));
+    } else expect(tried).toEqual([fault, fault, fault]);
+  }
 });

@@ -78,12 +78,12 @@ export function planFaults(options: FaultPlanOptions): readonly ScheduledFault[]
   }).sort((one, other) => one.atMs - other.atMs);
 }
 
-/** More than the minimum, since a fault may meet a server that another has taken down, and a path of the network may be one that nobody uses. */
+/** A few more than the minimum, since a fault may meet a server that another has taken down. */
 function plannedCounts(options: FaultPlanOptions): Readonly<Record<CountedFault, number>> {
   const minimums = minimumsFor(options);
   const planned = Object.entries(minimums).map(([kind, minimum]) => [
     kind,
-    minimum === 0 ? 0 : Math.floor(minimum * (kind === "network" ? 1.3 : 1.1)) + 1,
+    minimum === 0 ? 0 : Math.floor(minimum * 1.1) + 1,
   ]);
   return Object.fromEntries(planned) as Record<CountedFault, number>; // the keys of minimums
 }
@@ -174,6 +174,20 @@ function networkFault(
   const path: NetworkPath =
     to === "kafka" ? { to, broker: pick(random, brokers) } : { to, router: pick(random, routers) };
   return { kind: "network", path, trouble, forMs: trouble.kind === "cut" ? 0 : between(random, 1000, 5000) };
+}
+
+/** The same fault where it may meet somebody when nobody used the path that was planned: at the next router, or broker; others as they are. */
+export function elsewhere(
+  fault: PlannedFault,
+  counts: { readonly routers: number; readonly brokers: number },
+): PlannedFault {
+  if (fault.kind !== "network") return fault;
+  const { path } = fault;
+  const next: NetworkPath =
+    path.to === "kafka"
+      ? { ...path, broker: (path.broker + 1) % counts.brokers }
+      : { ...path, router: (path.router + 1) % counts.routers };
+  return { ...fault, path: next };
 }
 
 function pick(random: RandomSource, count: number): number {

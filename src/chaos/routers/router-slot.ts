@@ -39,6 +39,8 @@ export interface OwnEnd {
 
 /** Bytes of a killed process reach the proxy within this time. */
 const CLOSING_MS = 50;
+/** A process's end is heard of within this time. */
+const HEARD_WITHIN_MS = 500;
 /** A write that is older than this by our clock comes from a clock that was jumped. */
 const REAPING_MS_MAX = 5000;
 const HTTP_TIMEOUT_MS = 1000;
@@ -49,7 +51,7 @@ const HTTP_TIMEOUT_MS = 1000;
  */
 export function endedAgoMs(heardAtMs: number, wroteAtMs: number | null): number {
   const agoMs = heardAtMs - (wroteAtMs ?? Number.NaN);
-  return agoMs >= 0 && agoMs <= REAPING_MS_MAX ? agoMs + 1 : CLOSING_MS;
+  return agoMs >= 0 && agoMs <= REAPING_MS_MAX ? agoMs + 1 : HEARD_WITHIN_MS;
 }
 
 /** Also where our own turns are late: the timer of a late turn comes before the sockets that it has to hear of. */
