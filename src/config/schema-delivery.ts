@@ -261,6 +261,12 @@ export const LIMITS = optionalSection(
           default: 1_000_000,
           why: "Most bytes of one send. All of it may go to one partition, so keep it below the brokers' limit of a record batch; Kafka's default is 1 MiB.",
         }),
+        costWaitMs: integer({
+          min: 0,
+          max: MINUTE_MS,
+          default: 25,
+          why: "How long cost records wait for company, which saves a request and a deletion each: whoever adds them up does not wait for them, as a producer does for its result.",
+        }),
       },
       "Publishing.",
     ),

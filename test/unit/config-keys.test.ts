@@ -90,6 +90,7 @@ const READ_IN: Readonly<Record<string, readonly string[]>> = {
   "src/pipeline/relay/topic-queue.ts": [
     "limits.relay.recordsPerSend",
     "limits.relay.bytesPerSend",
+    "limits.relay.costWaitMs",
     "limits.relay.refusedRecordsMax",
   ],
   "src/config/build-config.ts": [

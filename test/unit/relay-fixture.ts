@@ -107,6 +107,7 @@ export class RelayBench {
       replyTopics: new Set(["replies"]),
       recordsPerSend: 100,
       bytesPerSend: 1_000_000,
+      costWaitMs: 0,
       undeliverableAfterMs: 60_000,
       ...changes,
     });

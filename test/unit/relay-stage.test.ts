@@ -25,6 +25,25 @@ describe("a topic that takes everything", () => {
     expect(bench.relay.waiting).toBe(0);
   });
 
+  test("gets cost records together that come within their wait, and all others at once", async () => {
+    const bench = new RelayBench({ costWaitMs: 25, recordsPerSend: 4 });
+    bench.answers(() => TAKEN);
+    const cost = (no: number) => ({ ...groupOf(no, [recordOf(no, { kind: "cost" })]), topic: "costs" });
+    bench.relay.add([cost(1), groupOf(2, [recordOf(2)])]);
+    await settled();
+    expect(bench.sends.map(({ nos }) => nos)).toEqual([[2]]);
+    bench.relay.add([cost(3)]);
+    await bench.clock.advance(25);
+    expect(bench.sends.map(({ nos }) => nos)).toEqual([[2], [1, 3]]);
+    // What fills the next send is there already.
+    bench.relay.add([4, 5, 6, 7, 8, 9, 10, 11].map(cost));
+    await bench.clock.advance(25);
+    expect(bench.sends.slice(2).map(({ nos }) => nos)).toEqual([
+      [4, 5, 6, 7],
+      [8, 9, 10, 11],
+    ]);
+  });
+
   test("gets no more bytes at once than a send may have, and a larger record alone", async () => {
     const bench = new RelayBench({ bytesPerSend: 100 });
     bench.answers(() => TAKEN);

@@ -181,9 +181,12 @@ describe("a record that another session marked", () => {
   });
 
   test("[A16] is read where others died meanwhile: what kills those may have killed that session while it read this", async () => {
-    marks = [{ ...markBy(OTHER, "died"), othersDied: 1 }];
-    expect(await outcome()).toEqual(READ);
-    expect(looks).toBe(1);
+    // Also while nobody can tell of that session: whatever is told, it is read.
+    for (const fate of ["died", "beats"] as const) {
+      [told, looks, accepted] = [[], 0, 0];
+      marks = [{ ...markBy(OTHER, fate), othersDied: 1 }];
+      expect([await outcome(), looks]).toEqual([READ, 1]);
+    }
   });
 
   test("[A16] is a dead letter, whoever died beside, when both had marked nothing else", async () => {

@@ -171,6 +171,7 @@ interface RelaySettings {
   readonly refusedRecordsMax: number;
   readonly recordsPerSend: number;
   readonly bytesPerSend: number;
+  readonly costWaitMs: number;
   /** Topics that tenants chose for their results. */
   readonly replyTopics: ReadonlySet<string>;
 }

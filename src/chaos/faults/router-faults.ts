@@ -75,13 +75,15 @@ export async function restartRouter(stage: ChaosStage, { router }: Planned<"rout
   const slot = await runningSlot(stage, router);
   if (typeof slot?.pid !== "number") return unseen("the router did not run");
   const { pid } = slot;
-  const atMs = Date.now();
+  const [atMs, askedMs] = [Date.now(), performance.now()];
   const end = await slot.stop(STOP_GRACE_MS);
+  const callsLost = slot.paths.callsLostSince(askedMs);
   stage.routers.start(slot);
   if (end === null) return unseen("the router had ended");
   const how = end.code === null ? `ended by ${end.signal ?? "nobody"}` : `exit code ${String(end.code)}`;
   // One that does not stop in its time is killed: that is a kill like any other, and may leave calls in doubt.
-  return seen({ kind: "router_restart", atMs, target: slot.name, pid, signal: end.signal, detail: how });
+  const callsInAir = end.signal === "SIGKILL" ? callsLost : null;
+  return seen({ kind: "router_restart", atMs, target: slot.name, pid, signal: end.signal, callsInAir, detail: how });
 }
 
 export async function jumpClock(stage: ChaosStage, { router, byMs, forMs }: Planned<"clock_jump">): Promise<FaultEnd> {

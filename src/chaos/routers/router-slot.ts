@@ -156,6 +156,7 @@ export class RouterSlot {
     this.#endedByUs.add(child);
     child.signal("SIGCONT"); // a stopped one would not see what follows
     await stopProcess(child, graceMs);
+    await connectionsClosed();
     return child.ended;
   }
 

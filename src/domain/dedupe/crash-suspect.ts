@@ -95,6 +95,6 @@ export function judgeMark(
   const earlierLived = earlier.fate === "left" || earlier.beatAtMs > earlier.followedAtMs;
   const hasBeaten = before !== null && before.last.by === last.by && before.last.beatAtMs < last.beatAtMs;
   if (earlierLived || last.fate === "left" || (last.fate === "beats" && hasBeaten)) return "read";
-  if (last.fate !== "died" || earlier.fate !== "died") return "unclear";
-  return earlier.alone || mark.othersDied === 0 ? "suspect" : "read";
+  if (!earlier.alone && mark.othersDied > 0) return "read";
+  return last.fate === "died" && earlier.fate === "died" ? "suspect" : "unclear";
 }

@@ -151,6 +151,8 @@ export class HeldScope {
    * @returns null: the grants that are held are enough for who waits.
    */
   want(nowMs: number, places: number, anyway = false): Want | null {
+    // Most scopes at most looks: with many models there are many, and who renews looks at all of them.
+    if (this.#isIdle && !anyway) return null;
     this.#drop(nowMs);
     const direct = Math.max(Math.ceil((this.#asked + this.#askedBefore) * 1.5), Math.min(this.#expected, places));
     [this.#askedBefore, this.#asked, this.#expected] = [this.#asked, 0, 0];
@@ -162,6 +164,10 @@ export class HeldScope {
     if (!this.scope.countsTokens) return { calls, tokens: 0, needTokens: 0 };
     const needTokens = this.#need > 0 ? this.#need : this.#guess();
     return { calls, tokens: Math.max(needTokens, Math.ceil(calls * this.#tokensPerCall)), needTokens };
+  }
+
+  get #isIdle(): boolean {
+    return this.#asked + this.#askedBefore + this.#expected + this.queued + this.#need === 0;
   }
 
   /** What was read too long ago lacks what was called since. */

@@ -18,6 +18,8 @@ export interface TopicQueueParts {
   readonly recordsPerSend: number;
   /** Of keys, values and headers; a record that is larger alone goes alone. */
   readonly bytesPerSend: number;
+  /** How long cost records wait for company. */
+  readonly costWaitMs: number;
   /** How long a record waits for a topic that takes nothing (missing, not authorised) before it is given up. */
   readonly undeliverableAfterMs: number;
   /** As many records wait for a reply topic that takes nothing; beyond it the oldest are given up before their time. */
@@ -145,6 +147,7 @@ export class TopicQueue {
 
   async #run(): Promise<void> {
     while (this.#entries.length > 0 && !this.#stop.aborted) {
+      if (this.#wantsCompany()) await this.#parts.clock.sleep(this.#parts.costWaitMs, this.#stop);
       const left = await this.#settle(this.#take());
       const failed = left.length > 0 || this.#aside.length > 0;
       if (failed) this.#entries = [...left, ...this.#entries, ...this.#aside.splice(0)];
@@ -153,6 +156,12 @@ export class TopicQueue {
       if (failed) await this.#pause();
     }
     this.#running = false;
+  }
+
+  /** Cost records do: nobody waits for one, and each send costs a request and the deletion of a row. */
+  #wantsCompany(): boolean {
+    const { costWaitMs, recordsPerSend } = this.#parts;
+    return costWaitMs > 0 && this.#entries[0]?.record.kind === "cost" && this.#entries.length < recordsPerSend;
   }
 
   #pause(): Promise<void> {

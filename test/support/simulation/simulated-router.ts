@@ -48,6 +48,7 @@ const SETTINGS: Omit<SessionSettings, "accounts" | "pending" | "batching" | "res
     refusedRecordsMax: 50,
     recordsPerSend: 8,
     bytesPerSend: 20_000,
+    costWaitMs: 0,
     replyTopics: new Set([SIDE_TOPIC]),
   },
   // A few failures open it, so that seeds with much trouble see trials and ramps.
