@@ -47,6 +47,7 @@ const ACCEPTED_POLL_MS = 5;
  * Reads partitions under suspicion: a session ended where it began, so one of the next records may end whoever reads it. A step of records
  * is marked in the ledger, then read and accepted, then the next has its turn, of all such partitions of the process one at a time. After
  * a death the records that were marked are read singly; after another, the mark names one, which becomes a dead letter without being read.
+ * Where other routers die as well it takes one death more, see `judgeMark`.
  *
  * A death is what the ledger declares as one: a mark of a session that lives on, or left in order, says nothing. What can't be told yet is
  * waited for where it decides, at most as long as a silent session takes to be declared dead.
