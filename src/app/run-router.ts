@@ -9,6 +9,7 @@ import { createMetrics, type PrometheusMetrics } from "../adapters/metrics/prome
 import { startHealthServer, type HealthServer } from "../adapters/http/health-server.js";
 import { ClusterFacts } from "../adapters/kafka/cluster-facts.js";
 import { readAnyBatch } from "../adapters/kafka/batch-decoding.js";
+import { letIdleConnectionsRest } from "../adapters/kafka/idle-connections.js";
 import { createAvroDecoder } from "../adapters/registry/avro-decoder.js";
 import { createFindSchema } from "../adapters/registry/registry-client.js";
 import { boundHeapGrowth } from "../adapters/system/heap-growth.js";
@@ -50,6 +51,7 @@ export async function runRouter(config: Config, options: RouterOptions): Promise
   metrics.set("sluice_build_info", { version: packageVersion() }, 1);
   const pools = createPools(config.postgres, log);
   readAnyBatch(config.kafka.inflatedBytesMax);
+  letIdleConnectionsRest();
   const kafka = new Kafka(clientOptions(config.kafka));
   const cluster = new ClusterFacts(kafka);
   const decoder = openDecoder(config);

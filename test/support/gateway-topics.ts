@@ -11,6 +11,7 @@ import {
   type Producer,
 } from "kafkajs";
 import { readHeadersInLinearTime } from "../../src/adapters/kafka/header-decoding.js";
+import { letIdleConnectionsRest } from "../../src/adapters/kafka/idle-connections.js";
 import { createTopics } from "../../src/adapters/kafka/topics.js";
 import { systemClock } from "../../src/adapters/system/system-clock.js";
 import type { FoundRecord, RecordToSend } from "./gateway-records.js";
@@ -41,6 +42,7 @@ export class GatewayTopics {
 
   static async open(setup: TopicsSetup): Promise<GatewayTopics> {
     readHeadersInLinearTime(); // what comes out carries the headers of what went in
+    letIdleConnectionsRest();
     const kafka = new Kafka({
       brokers: setup.brokers.split(","),
       clientId: "rows-test",
