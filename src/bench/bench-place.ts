@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import kafkajs, { type Admin, type Kafka, type Producer } from "kafkajs";
 import { stringify } from "yaml";
+import { letIdleConnectionsRest } from "../adapters/kafka/idle-connections.js";
 import { createTopics } from "../adapters/kafka/topics.js";
 import { systemClock } from "../adapters/system/system-clock.js";
 import { startStack, type Stack } from "../stack/stack.js";
@@ -100,6 +101,7 @@ export class BenchPlace {
       throw error;
     });
     const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
+    letIdleConnectionsRest(); // this process shares the processors with what is measured
     const kafka = new KafkaClient({
       brokers: stack.addresses.kafkaBrokers.split(","),
       clientId: "bench",

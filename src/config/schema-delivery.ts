@@ -264,7 +264,7 @@ export const LIMITS = optionalSection(
         costWaitMs: integer({
           min: 0,
           max: SECOND_MS,
-          default: 25,
+          default: 50,
           why: "How long cost records wait for company, which saves a request and a deletion each: whoever adds them up does not wait for them, as a producer does for its result.",
         }),
       },
